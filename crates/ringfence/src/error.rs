@@ -1,0 +1,92 @@
+//! What can go wrong outside the guest, always told in three parts.
+//!
+//! What a *guest* does wrong is never an [`Error`]: it is the outcome of a run.
+
+use std::fmt;
+
+/// What happened, why, and the fix: for a person to read, the fix a command to paste where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// What failed.
+    pub what: String,
+    /// Why it failed.
+    pub why: String,
+    /// What mends it.
+    pub fix: String,
+}
+
+impl Parts {
+    /// Three parts from anything that is text.
+    pub fn new(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), fix: fix.into() }
+    }
+}
+
+/// Everything that can fail before a guest runs, or on our side of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The policy is malformed, contradicts itself or grants what must not be granted.
+    Policy(Parts),
+    /// The program cannot be loaded: malformed, too much to compile, or it imports what nobody provides.
+    Load(Parts),
+    /// There is no such program.
+    ProgramNotFound(Parts),
+    /// Every instance slot stayed taken for as long as a caller waits.
+    Busy(Parts),
+    /// Ours: the host system, or a defect of Ringfence.
+    Host(Parts),
+}
+
+impl Error {
+    /// A policy error in three parts.
+    pub fn policy(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Policy(Parts::new(what, why, fix))
+    }
+
+    /// A load error in three parts.
+    pub fn load(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Load(Parts::new(what, why, fix))
+    }
+
+    /// A host error in three parts.
+    pub fn host(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Host(Parts::new(what, why, fix))
+    }
+
+    /// Every code there is; the Python tree and the errors page carry the same ones.
+    pub const CODES: [&str; 5] = ["policy", "load", "program-not-found", "busy", "host"];
+
+    /// The stable name of this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "policy",
+            Self::Load(_) => "load",
+            Self::ProgramNotFound(_) => "program-not-found",
+            Self::Busy(_) => "busy",
+            Self::Host(_) => "host",
+        }
+    }
+
+    /// What, why and the fix.
+    pub fn parts(&self) -> &Parts {
+        match self {
+            Self::Policy(parts)
+            | Self::Load(parts)
+            | Self::ProgramNotFound(parts)
+            | Self::Busy(parts)
+            | Self::Host(parts) => parts,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { what, why, fix } = self.parts();
+        write!(f, "{what}: {why}\nhint: {fix}")
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A result whose error is ours.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

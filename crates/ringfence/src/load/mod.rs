@@ -1,0 +1,1 @@
+//! From bytes nobody trusts to compiled code.

@@ -1,0 +1,165 @@
+//! Engine profiles: the one room where a `wasmtime::Config` is made.
+//!
+//! What is decided here is part of a compiled program's identity, so it is a small table and never a
+//! number of one run.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::error::{Error, Result};
+use crate::sandbox::ticker;
+
+/// Stack of a guest, in bytes. Deep recursion past it is the trap `stack overflow`.
+pub const GUEST_STACK_BYTES: usize = 1 << 20;
+
+/// Stack left for host functions under the guest's, in bytes: overflowing it aborts the process, so it is ample.
+const HOST_STACK_BYTES: usize = 1 << 20;
+
+/// Memories, tables, instances and stacks that may be in use at one time in one process.
+pub const POOL_SLOTS: u32 = 1000;
+
+/// Memory of a slot that stays mapped between runs, in bytes: resetting it by copying is cheaper than
+/// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
+const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// Table elements of a pooled module; CPython with its libraries takes 47,000.
+const POOL_TABLE_ELEMENTS: usize = 100_000;
+
+/// A row of the table of engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// Count fuel, and make floating point deterministic with it.
+    pub fuel: bool,
+    /// Component-model concurrency, which WASI 0.3 needs and which costs every other call 1.4 times.
+    pub concurrency: bool,
+}
+
+impl Profile {
+    const ALL: [Self; 4] = [
+        Self { fuel: false, concurrency: false },
+        Self { fuel: true, concurrency: false },
+        Self { fuel: false, concurrency: true },
+        Self { fuel: true, concurrency: true },
+    ];
+
+    /// The configuration that decides what compiled code looks like; allocation does not.
+    pub fn config(self) -> Config {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .consume_fuel(self.fuel)
+            .cranelift_nan_canonicalization(self.fuel)
+            .relaxed_simd_deterministic(self.fuel)
+            .concurrency_support(self.concurrency)
+            .max_wasm_stack(GUEST_STACK_BYTES)
+            .async_stack_size(GUEST_STACK_BYTES + HOST_STACK_BYTES)
+            .memory_guaranteed_dense_image_size(256 << 20);
+        config
+    }
+
+    /// A short name for file names and messages.
+    pub fn name(self) -> &'static str {
+        match (self.fuel, self.concurrency) {
+            (false, false) => "plain",
+            (true, false) => "fuel",
+            (false, true) => "concurrent",
+            (true, true) => "fuel-concurrent",
+        }
+    }
+
+    /// The profile of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
+    }
+}
+
+/// The engines of one profile: a pool for ordinary programs, and plain allocation for those that do not fit it.
+pub struct Engines {
+    profile: Profile,
+    pool: Option<wasmtime::Engine>,
+    roomy: OnceLock<wasmtime::Engine>,
+    process: u32,
+}
+
+impl Engines {
+    /// The engines of a profile, made at first use and kept for the life of the process.
+    pub fn of(profile: Profile) -> Result<Arc<Self>> {
+        static MADE: Mutex<Vec<(Profile, Arc<Engines>)>> = Mutex::new(Vec::new());
+        let mut made = MADE.lock().unwrap_or_else(|broken| broken.into_inner());
+        if let Some((_, engines)) = made.iter().find(|(of, _)| *of == profile) {
+            engines.check_process()?;
+            return Ok(engines.clone());
+        }
+        let engines =
+            Arc::new(Self { profile, pool: pool_engine(profile), roomy: OnceLock::new(), process: std::process::id() });
+        if let Some(pool) = &engines.pool {
+            ticker::watch(pool);
+        }
+        made.push((profile, engines.clone()));
+        Ok(engines)
+    }
+
+    /// Which row of the table this is.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// Whether slots are pooled; without enough address space they are not.
+    pub fn is_pooled(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// The engine for ordinary programs.
+    pub fn usual(&self) -> Result<&wasmtime::Engine> {
+        match &self.pool {
+            Some(engine) => Ok(engine),
+            None => self.roomy(),
+        }
+    }
+
+    /// The engine for programs that do not fit the pool: many memories, or tables beyond its size.
+    pub fn roomy(&self) -> Result<&wasmtime::Engine> {
+        if let Some(engine) = self.roomy.get() {
+            return Ok(engine);
+        }
+        let engine = wasmtime::Engine::new(&self.profile.config())
+            .map_err(|error| Error::host("no WebAssembly engine", error.to_string(), "run `ringfence doctor`"))?;
+        ticker::watch(&engine);
+        Ok(self.roomy.get_or_init(|| engine))
+    }
+
+    /// Refuses to go on in a child made by `fork`: the engine's threads stayed behind in the parent.
+    pub fn check_process(&self) -> Result<()> {
+        if self.process == std::process::id() {
+            return Ok(());
+        }
+        Err(Error::host(
+            "this process was forked after Ringfence had started",
+            "the threads that stop guests stayed behind in the parent process",
+            "start workers with `multiprocessing.set_start_method(\"spawn\")`, or first use Ringfence after the fork",
+        ))
+    }
+}
+
+/// An engine with pooled slots, or none where the system does not give the address space.
+fn pool_engine(profile: Profile) -> Option<wasmtime::Engine> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(POOL_SLOTS)
+        .total_core_instances(POOL_SLOTS)
+        .total_memories(POOL_SLOTS)
+        .total_tables(POOL_SLOTS)
+        .total_stacks(POOL_SLOTS)
+        .total_gc_heaps(POOL_SLOTS)
+        .table_elements(POOL_TABLE_ELEMENTS)
+        .max_core_instance_size(8 << 20)
+        .max_component_instance_size(8 << 20)
+        .max_unused_warm_slots(100)
+        .decommit_batch_size(16)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = profile.config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    wasmtime::Engine::new(&config).ok()
+}

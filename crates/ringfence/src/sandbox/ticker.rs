@@ -1,0 +1,77 @@
+//! The clock that no guest can stop: one thread that advances every engine's epoch.
+//!
+//! It runs only while guests do, and lingers a second, so that an idle process sleeps.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread::Thread;
+use std::time::Duration;
+
+use wasmtime::{Engine, EngineWeak};
+
+/// Time between two looks at a computing guest.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Idle ticks before the thread parks.
+const LINGER_TICKS: u32 = 100;
+
+static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);
+static PARKED: AtomicBool = AtomicBool::new(false);
+static THREAD: OnceLock<Option<Thread>> = OnceLock::new();
+
+/// Advances this engine's epoch from now on.
+pub fn watch(engine: &Engine) {
+    ENGINES.lock().unwrap_or_else(|broken| broken.into_inner()).push(engine.weak());
+}
+
+/// Keeps the clock running while a guest does; `None` when its thread could not be started.
+pub struct Running(());
+
+impl Running {
+    /// Starts or wakes the clock.
+    pub fn start() -> Option<Self> {
+        let thread = THREAD.get_or_init(|| {
+            std::thread::Builder::new()
+                .name("ringfence-ticker".into())
+                .stack_size(128 << 10)
+                .spawn(tick_for_ever)
+                .ok()
+                .map(|handle| handle.thread().clone())
+        });
+        let thread = thread.as_ref()?;
+        ACTIVE.fetch_add(1, Ordering::SeqCst);
+        if PARKED.load(Ordering::SeqCst) {
+            thread.unpark();
+        }
+        Some(Self(()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        ACTIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn tick_for_ever() {
+    let mut idle = 0;
+    loop {
+        std::thread::sleep(TICK);
+        for engine in ENGINES.lock().unwrap_or_else(|broken| broken.into_inner()).iter() {
+            if let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+            }
+        }
+        idle = if ACTIVE.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
+        if idle >= LINGER_TICKS {
+            PARKED.store(true, Ordering::SeqCst);
+            // Looked at once more after the flag is up: whoever comes now sees the flag and unparks.
+            while ACTIVE.load(Ordering::SeqCst) == 0 {
+                std::thread::park();
+            }
+            PARKED.store(false, Ordering::SeqCst);
+            idle = 0;
+        }
+    }
+}
