@@ -1,1 +1,29 @@
-//! binding
+//! `ringfence._core`: the core for Python. It converts and forwards; it decides nothing.
+
+mod cache;
+mod descriptor_unsafe;
+mod doctor;
+mod enter;
+mod policy;
+mod program;
+mod raise;
+mod result;
+mod sandbox;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
+    #[pymodule_export]
+    use crate::doctor::doctor;
+    #[pymodule_export]
+    use crate::policy::{Policy, policy_schema};
+    #[pymodule_export]
+    use crate::program::Program;
+    #[pymodule_export]
+    use crate::result::Result;
+    #[pymodule_export]
+    use crate::sandbox::{Kill, Sandbox, precompile};
+}

@@ -2,10 +2,19 @@
 //!
 //! `policy → load → sandbox → run → result`
 
+pub mod doctor;
+mod ending;
 pub mod error;
+mod link;
 pub mod load;
 pub mod policy;
+pub mod result;
+pub mod run;
 pub mod sandbox;
 pub mod text;
 
 pub use error::{Error, Parts, Result};
+pub use load::Program;
+pub use policy::Policy;
+pub use result::{Outcome, RunResult, Usage};
+pub use run::{Run, Sandbox};

@@ -1,1 +1,34 @@
 //! From bytes nobody trusts to compiled code.
+//!
+//! `bytes → program → (cache | compiler child) → code`. Nothing here runs a guest, and nothing but the compiler
+//! child ever compiles one.
+
+mod bytes;
+mod cache;
+mod cache_dir;
+mod cache_unsafe;
+mod caps;
+mod child;
+mod code;
+mod compile;
+mod entry;
+mod file;
+mod imports;
+mod inspect;
+mod inventory;
+mod memo;
+mod patience;
+mod program;
+mod seal;
+
+pub use bytes::{Kind, MAX_PROGRAM_BYTES, MAX_TEXT_BYTES, detect};
+pub use cache::Cache;
+pub use cache_dir::standard_path as cache_path;
+pub use child::compile_child;
+pub use code::{Code, Loaded, load, load_in};
+pub use compile::set_compiler;
+pub use file::read_file;
+pub use inspect::{Export, Import, Inspection, Memory};
+pub use inventory::{CacheInfo, Pruned};
+pub use patience::Watch;
+pub use program::Program;

@@ -13,7 +13,7 @@ pub struct Dir {
     pub host: PathBuf,
     /// Where the guest sees it: an absolute path. Left out, the host path as it was written,
     /// made absolute at `/`: `data` is `/data`, `.` is `/`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub at: Option<String>,
     /// What the guest may do there.
     #[serde(default)]

@@ -1,9 +1,12 @@
 //! Limits: what a guest may use up.
 
+use std::fmt::Display;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Bytes, Seconds};
+use crate::error::{Error, Result};
 
 /// What a guest may use up, each a total over the run. Reaching one ends it as `limited`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,10 +15,8 @@ pub struct Limits {
     /// Time on the clock, waiting included.
     pub wall: Seconds,
     /// Processor time of the guest; off unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Seconds>,
     /// Instructions, counted by the engine the same way in every run; off unless given.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
     /// All linear memories, tables and garbage-collected heaps together, checked at every growth.
     pub memory: Bytes,
@@ -41,5 +42,161 @@ impl Default for Limits {
             open_files: 64,
             compile: Seconds::from_secs(60),
         }
+    }
+}
+
+/// Limits given at one call, which may only narrow the policy's; what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsPatch {
+    /// See [`Limits::wall`].
+    pub wall: Option<Seconds>,
+    /// See [`Limits::cpu`].
+    pub cpu: Option<Seconds>,
+    /// See [`Limits::fuel`].
+    pub fuel: Option<u64>,
+    /// See [`Limits::memory`].
+    pub memory: Option<Bytes>,
+    /// See [`Limits::output`].
+    pub output: Option<Bytes>,
+    /// See [`Limits::host_bytes`].
+    pub host_bytes: Option<Bytes>,
+    /// See [`Limits::open_files`].
+    pub open_files: Option<u32>,
+    /// Known only to be refused with its reason: a program is compiled before any call.
+    pub compile: Option<Seconds>,
+}
+
+impl Limits {
+    /// These limits, narrowed by those given at a call.
+    ///
+    /// Fails where one is wider than the policy's, makes no sense, or cannot change after compiling.
+    pub fn narrowed(&self, patch: &LimitsPatch) -> Result<Self> {
+        if patch.compile.is_some() {
+            return Err(Error::policy(
+                "`limits.compile` is not a limit of one call",
+                "a program is compiled before it is called, once for all calls",
+                "leave it out here, and set `compile` in the policy's limits",
+            ));
+        }
+        if let (None, Some(fuel)) = (self.fuel, patch.fuel) {
+            return Err(Error::policy(
+                format!("`limits.fuel` of {fuel} at a call, where the policy has none"),
+                "fuel is counted by a program compiled for it, and the policy decides how it is compiled",
+                "set `fuel` in the policy's limits, then narrow it here",
+            ));
+        }
+        let narrowed = Self {
+            wall: narrower("wall", self.wall, patch.wall)?,
+            cpu: narrower_option("cpu", self.cpu, patch.cpu)?,
+            fuel: narrower_option("fuel", self.fuel, patch.fuel)?,
+            memory: narrower("memory", self.memory, patch.memory)?,
+            output: narrower("output", self.output, patch.output)?,
+            host_bytes: narrower("host_bytes", self.host_bytes, patch.host_bytes)?,
+            open_files: narrower("open_files", self.open_files, patch.open_files)?,
+            compile: self.compile,
+        };
+        narrowed.check()?;
+        Ok(narrowed)
+    }
+}
+
+fn narrower_option<T: PartialOrd + Display + Copy>(
+    name: &str,
+    policy: Option<T>,
+    call: Option<T>,
+) -> Result<Option<T>> {
+    match policy {
+        Some(limit) => narrower(name, limit, call).map(Some),
+        None => Ok(call),
+    }
+}
+
+fn narrower<T: PartialOrd + Display + Copy>(name: &str, policy: T, call: Option<T>) -> Result<T> {
+    match call {
+        Some(wider) if wider > policy => Err(Error::policy(
+            format!("`limits.{name}` of {wider} at a call is wider than the policy's {policy}"),
+            "a limit given at a call may only narrow the policy's",
+            format!("give {policy} or less, or raise `{name}` in the policy"),
+        )),
+        Some(narrow) => Ok(narrow),
+        None => Ok(policy),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Limits {
+        Limits { wall: Seconds::from_secs(5), fuel: Some(1000), ..Limits::default() }
+    }
+
+    #[test]
+    fn a_call_narrows_a_limit_and_leaves_the_others() {
+        let patch = LimitsPatch::from_json(r#"{"wall": "1s", "cpu": 0.5, "fuel": 10, "memory": "1MiB"}"#).unwrap();
+        let expected = Limits {
+            wall: Seconds::from_secs(1),
+            cpu: Some(Seconds::from_number(0.5).unwrap()),
+            fuel: Some(10),
+            memory: Bytes::mib(1),
+            ..policy()
+        };
+        assert_eq!(Ok(expected), policy().narrowed(&patch));
+        assert_eq!(Ok(policy()), policy().narrowed(&LimitsPatch::default()));
+    }
+
+    #[test]
+    fn a_call_as_wide_as_the_policy_is_let_through() {
+        let patch = LimitsPatch { wall: Some(Seconds::from_secs(5)), ..LimitsPatch::default() };
+        assert_eq!(Ok(policy()), policy().narrowed(&patch));
+    }
+
+    #[test]
+    fn no_limit_can_be_widened_at_a_call() {
+        let policy = Limits { cpu: Some(Seconds::from_secs(1)), ..policy() };
+        for (name, wider) in [
+            ("wall", "\"6s\""),
+            ("cpu", "2"),
+            ("fuel", "1001"),
+            ("memory", "\"257MiB\""),
+            ("output", "\"1GiB\""),
+            ("host_bytes", "\"65MiB\""),
+            ("open_files", "65"),
+        ] {
+            let patch = LimitsPatch::from_json(&format!("{{\"{name}\": {wider}}}")).unwrap();
+            let error = policy.narrowed(&patch).unwrap_err();
+            assert!(error.parts().what.contains(&format!("`limits.{name}` of ")), "{error}");
+            assert!(error.parts().fix.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_widening_names_both_values() {
+        let patch = LimitsPatch { wall: Some(Seconds::from_secs(60)), ..LimitsPatch::default() };
+        let error = policy().narrowed(&patch).unwrap_err();
+        assert_eq!("`limits.wall` of 1m at a call is wider than the policy's 5s", error.parts().what);
+        assert_eq!("give 5s or less, or raise `wall` in the policy", error.parts().fix);
+    }
+
+    #[test]
+    fn what_compiling_decided_cannot_change_at_a_call() {
+        let compile = LimitsPatch::from_json(r#"{"compile": 1}"#).unwrap();
+        let error = policy().narrowed(&compile).unwrap_err();
+        assert!(error.parts().what.contains("`limits.compile` is not a limit of one call"), "{error}");
+
+        let fuel = LimitsPatch { fuel: Some(10), ..LimitsPatch::default() };
+        let error = Limits::default().narrowed(&fuel).unwrap_err();
+        assert!(error.parts().why.contains("compiled for it"), "{error}");
+    }
+
+    #[test]
+    fn a_call_is_checked_like_a_policy() {
+        let none = LimitsPatch { wall: Some(Seconds::from_secs(0)), ..LimitsPatch::default() };
+        assert!(policy().narrowed(&none).unwrap_err().parts().what.contains("`limits.wall`"));
+        let error = LimitsPatch::from_json(r#"{"wal": 1}"#).unwrap_err();
+        assert!(error.parts().what.starts_with("`limits.wal`: unknown key"), "{error}");
+        assert_eq!("write `wall`", error.parts().fix);
     }
 }

@@ -1,14 +1,25 @@
 //! What a guest may do: data only. How a grant is enforced lives in `sandbox/`, under the same names.
 
+mod check;
 mod clock;
+mod document;
+mod explain;
 mod files;
+mod guest_path;
 mod limits;
+mod nearest;
+mod place;
 mod random;
+mod read;
+mod tree;
 mod units;
+mod write;
 
 pub use clock::Clock;
+pub use document::{Document, MAX_TEXT};
 pub use files::{Dir, Mode};
-pub use limits::Limits;
+pub use limits::{Limits, LimitsPatch};
+pub use place::{Place, Step};
 pub use random::Random;
 pub use units::{Bytes, Seconds};
 

@@ -27,7 +27,9 @@ impl<'de> Deserialize<'de> for Random {
         match SeedOrText::deserialize(deserializer) {
             Ok(SeedOrText::Seed(seed)) if i64::try_from(seed).is_ok() => Ok(Self::Seed(seed)),
             Ok(SeedOrText::Text(text)) if text == "real" => Ok(Self::Real),
-            _ => Err(D::Error::custom("random is \"real\", or a seed: a whole number from 0 to 2^63 - 1")),
+            _ => Err(D::Error::custom(
+                "random is `\"real\"`, or a seed: a whole number from 0 to 2^63 - 1\nwrite `random = \"real\"`, or `random = 42`",
+            )),
         }
     }
 }

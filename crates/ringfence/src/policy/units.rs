@@ -1,10 +1,13 @@
 //! Numbers with their units: seconds and bytes, as a number or as text.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text::cut;
 
 /// A length of time: seconds as a number, or text such as `"500ms"`, `"5s"`, `"2m"`, `"1h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,64 +32,127 @@ impl Bytes {
 }
 
 /// Longest time that can be asked for, in seconds: a hundred years, which every clock can add to now.
-const MAX_SECONDS: f64 = 3_153_600_000.0;
+pub(super) const MAX_SECONDS: u64 = 3_153_600_000;
+
+/// Units of time and their nanoseconds, the largest first.
+const TIME_UNITS: [(&str, u128); 5] =
+    [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];
+
+/// Units of memory and their bytes, the largest first.
+const MEMORY_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// What is refused, in two lines: why, and the fix.
+fn refused(why: impl fmt::Display, fix: impl fmt::Display) -> String {
+    format!("{why}\n{fix}")
+}
+
+fn too_long() -> String {
+    refused("a length of time is at most a hundred years", "write 876000h or less")
+}
 
 impl Seconds {
     /// Seconds from a number; not negative, not above a hundred years.
+    ///
+    /// A refusal is two lines: why, and the fix.
     pub fn from_number(seconds: f64) -> Result<Self, String> {
         if seconds.is_nan() || seconds < 0.0 {
-            return Err(format!("{seconds} is not a length of time"));
+            return Err(refused("a length of time is not below 0", "write seconds, such as 1.5"));
         }
-        if seconds > MAX_SECONDS {
-            return Err(format!("{seconds} seconds are more than a hundred years"));
+        if seconds > MAX_SECONDS as f64 {
+            return Err(too_long());
         }
         Ok(Self(Duration::from_secs_f64(seconds)))
     }
 
-    /// Seconds from text such as `"500ms"`.
+    /// Seconds from text such as `"500ms"`, exactly.
+    ///
+    /// A refusal is two lines: why, and the fix.
     pub fn from_text(text: &str) -> Result<Self, String> {
-        let refused = || format!("{text:?} is not a length of time: write \"500ms\", \"5s\", \"2m\" or \"1h\"");
         let (number, unit) = split_unit(text);
-        let number: f64 = number.parse().map_err(|_| refused())?;
-        let factor = match unit {
-            "us" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(refused()),
+        let factor = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, nanos)| *nanos);
+        let Some(nanos) = factor.and_then(|factor| exact(number, factor)) else {
+            return Err(refused(
+                "a length of time in text is a number with `us`, `ms`, `s`, `m` or `h`",
+                "write it like \"500ms\", \"5s\", \"2m\" or \"1h\"",
+            ));
         };
-        Self::from_number(number * factor)
+        match u64::try_from(nanos / 1_000_000_000) {
+            Ok(seconds) if seconds <= MAX_SECONDS => Ok(Self(Duration::new(seconds, (nanos % 1_000_000_000) as u32))),
+            _ => Err(too_long()),
+        }
     }
+}
+
+/// A decimal number times a factor, cut to a whole; none if it is not a number or too large.
+fn exact(number: &str, factor: u128) -> Option<u128> {
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) {
+        return None;
+    }
+    let scale = 10u128.checked_pow(u32::try_from(part.len()).ok()?)?;
+    let (whole, part): (u128, u128) = (whole.parse().ok()?, part.parse().ok()?);
+    whole.checked_mul(factor)?.checked_add(part.checked_mul(factor)? / scale)
 }
 
 impl Bytes {
     /// Bytes from text such as `"256MiB"`.
+    ///
+    /// A refusal is two lines: why, and the fix.
     pub fn from_text(text: &str) -> Result<Self, String> {
         let (number, unit) = split_unit(text);
-        let factor: u64 = match unit {
-            "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            "KB" | "MB" | "GB" | "kB" | "K" | "M" | "G" => {
-                let right = format!("{number}{}iB", unit[..1].to_uppercase());
-                return Err(format!("{text:?} has a decimal unit: write \"{right}\""));
-            }
-            _ => {
-                return Err(format!("{text:?} is not an amount of memory: write \"64KiB\", \"256MiB\" or \"1GiB\""));
-            }
+        let Some((_, factor)) = MEMORY_UNITS.iter().find(|(name, _)| *name == unit) else {
+            let prefix = unit.chars().next().map(|first| first.to_ascii_uppercase());
+            return Err(match (prefix, unit.to_ascii_lowercase().as_str()) {
+                (Some(prefix @ ('K' | 'M' | 'G')), "k" | "kb" | "kib" | "m" | "mb" | "mib" | "g" | "gb" | "gib") => {
+                    refused(
+                        "the units of memory are `B`, `KiB`, `MiB` and `GiB`, which count in 1024s",
+                        format_args!("write \"{}{prefix}iB\"", cut(number, 24)),
+                    )
+                }
+                _ => refused(
+                    "an amount of memory in text is a whole number with `B`, `KiB`, `MiB` or `GiB`",
+                    "write it like \"64KiB\", \"256MiB\" or \"1GiB\"",
+                ),
+            });
         };
-        let refused = || format!("{text:?} is not an amount of memory that exists");
-        let number: u64 = number.parse().map_err(|_| refused())?;
-        number.checked_mul(factor).map(Self).ok_or_else(refused)
+        let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+        bytes.map(Self).ok_or_else(|| {
+            refused(
+                "an amount of memory is a whole number, below 2^64 bytes",
+                "write a whole number, in a smaller unit where need be: \"1536MiB\"",
+            )
+        })
     }
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    (number, unit.trim_start())
+    (number, unit.trim_start_matches(' '))
+}
+
+/// The text that reads back as the same time, in the largest unit that is whole.
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.as_nanos();
+        if nanos == 0 {
+            return f.write_str("0s");
+        }
+        match TIME_UNITS.iter().find(|(_, factor)| nanos.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", nanos / factor),
+            None => write!(f, "{}.{:09}s", self.0.as_secs(), self.0.subsec_nanos()),
+        }
+    }
+}
+
+/// The text that reads back as the same amount, in the largest unit that is whole.
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, factor): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*factor);
+        let (unit, factor) = MEMORY_UNITS.iter().find(whole).unwrap_or(&("B", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
 }
 
 #[derive(Deserialize)]
@@ -103,7 +169,10 @@ impl<'de> Deserialize<'de> for Seconds {
             Ok(NumberOrText::Whole(seconds)) => Self::from_number(seconds as f64),
             Ok(NumberOrText::Number(seconds)) => Self::from_number(seconds),
             Ok(NumberOrText::Text(text)) => Self::from_text(&text),
-            Err(_) => Err("a length of time is a number of seconds, or text such as \"500ms\"".into()),
+            Err(_) => Err(refused(
+                "a length of time is a number of seconds, or text with a unit",
+                "write it like 5, \"500ms\", \"2m\" or \"1h\"",
+            )),
         };
         parsed.map_err(serde::de::Error::custom)
     }
@@ -114,9 +183,10 @@ impl<'de> Deserialize<'de> for Bytes {
         let parsed = match NumberOrText::deserialize(deserializer) {
             Ok(NumberOrText::Whole(bytes)) => Ok(Self(bytes)),
             Ok(NumberOrText::Text(text)) => Self::from_text(&text),
-            Ok(NumberOrText::Number(_)) | Err(_) => {
-                Err("an amount of memory is a whole number of bytes, or text such as \"256MiB\"".into())
-            }
+            Ok(NumberOrText::Number(_)) | Err(_) => Err(refused(
+                "an amount of memory is a whole number of bytes, or text with a unit",
+                "write it like 65536, \"64KiB\" or \"256MiB\"",
+            )),
         };
         parsed.map_err(serde::de::Error::custom)
     }
@@ -144,7 +214,7 @@ impl JsonSchema for Seconds {
             "description": "Seconds, or text such as \"500ms\", \"5s\", \"2m\", \"1h\".",
             "anyOf": [
                 {"type": "number", "minimum": 0, "maximum": MAX_SECONDS},
-                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(us|ms|s|m|h)$"},
+                {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)? *(us|ms|s|m|h)$"},
             ],
         })
     }
@@ -160,30 +230,54 @@ impl JsonSchema for Bytes {
             "description": "Bytes, or text such as \"64KiB\", \"256MiB\", \"1GiB\".",
             "anyOf": [
                 {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$"},
+                {"type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$"},
             ],
         })
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_seconds_with_their_unit() {
-        let read = |text| Seconds::from_text(text).map(|s| s.0.as_millis());
-        assert_eq!(Ok(500), read("500ms"));
-        assert_eq!(Ok(1500), read("1.5s"));
-        assert_eq!(Ok(120_000), read("2m"));
-        assert!(read("5").is_err() && read("").is_err() && read("-1s").is_err() && read("9999999h").is_err());
+        let read = |text| Seconds::from_text(text).map(|s| s.0.as_nanos());
+        assert_eq!(Ok(500_000_000), read("500ms"));
+        assert_eq!(Ok(1_500_000_000), read("1.5s"));
+        assert_eq!(Ok(120_000_000_000), read("2 m"));
+        assert_eq!(Ok(3_153_599_999_123_456_789), read("3153599999.123456789s"));
+        for wrong in ["5", "", "-1s", "9999999h", "1.s", ".5s", "1e3s", "1.5.5s", "5S", "99999999999999999999s"] {
+            assert!(read(wrong).is_err_and(|why| why.lines().count() == 2), "{wrong}");
+        }
     }
 
     #[test]
     fn reads_bytes_with_their_unit_and_mends_decimal_ones() {
         assert_eq!(Ok(Bytes(256 << 20)), Bytes::from_text("256MiB"));
-        assert!(Bytes::from_text("64MB").is_err_and(|why| why.contains("\"64MiB\"")));
-        assert!(Bytes::from_text("99999999999GiB").is_err());
-        assert!(Bytes::from_text("-1B").is_err());
+        assert!(Bytes::from_text("64MB").is_err_and(|why| why.ends_with("write \"64MiB\"")));
+        assert!(Bytes::from_text("64mib").is_err_and(|why| why.ends_with("write \"64MiB\"")));
+        for wrong in ["99999999999GiB", "-1B", "1.5GiB", "", "MiB", "12", "5µ"] {
+            assert!(Bytes::from_text(wrong).is_err_and(|why| why.lines().count() == 2), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn writes_the_text_that_reads_back_as_the_same() {
+        for nanos in [0, 1, 999, 1_000, 1_500_000, 500_000_000, 90_000_000_000, 3_600_000_000_000, 123_456_789_012] {
+            let time = Seconds(Duration::from_nanos(nanos));
+            assert_eq!(Ok(time), Seconds::from_text(&time.to_string()), "{time}");
+        }
+        for bytes in [0, 1, 1023, 1024, 1500, 256 << 20, 3 << 30, u64::MAX] {
+            assert_eq!(Ok(Bytes(bytes)), Bytes::from_text(&Bytes(bytes).to_string()));
+        }
+        assert_eq!("256MiB 500ms", format!("{} {}", Bytes::mib(256), Seconds(Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn a_giant_or_forged_text_is_cut_and_escaped() {
+        let why = Seconds::from_text(&format!("\x1b[2J{}", "9".repeat(1 << 20))).unwrap_err();
+        assert!(why.len() < 400 && !why.contains('\x1b'), "{why}");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::{Error, Result};
@@ -16,15 +17,18 @@ pub const GUEST_STACK_BYTES: usize = 1 << 20;
 /// Stack left for host functions under the guest's, in bytes: overflowing it aborts the process, so it is ample.
 const HOST_STACK_BYTES: usize = 1 << 20;
 
-/// Memories, tables, instances and stacks that may be in use at one time in one process.
+/// Runs of ordinary programs that may be under way at one time in one process, each profile for itself.
 pub const POOL_SLOTS: u32 = 1000;
+
+/// Instances of the pool: a component has many in one slot, and they are only counted.
+const POOL_INSTANCES: u32 = 100_000;
 
 /// Memory of a slot that stays mapped between runs, in bytes: resetting it by copying is cheaper than
 /// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
-/// Table elements of a pooled module; CPython with its libraries takes 47,000.
-const POOL_TABLE_ELEMENTS: usize = 100_000;
+/// Table elements of a pooled module, address space only; CPython with its libraries takes 47,000 at once.
+const POOL_TABLE_ELEMENTS: usize = 4 << 20;
 
 /// A row of the table of engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,6 +83,7 @@ pub struct Engines {
     profile: Profile,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
+    slots: Semaphore,
     process: u32,
 }
 
@@ -91,8 +96,13 @@ impl Engines {
             engines.check_process()?;
             return Ok(engines.clone());
         }
-        let engines =
-            Arc::new(Self { profile, pool: pool_engine(profile), roomy: OnceLock::new(), process: std::process::id() });
+        let engines = Arc::new(Self {
+            profile,
+            pool: pool_engine(profile),
+            roomy: OnceLock::new(),
+            slots: Semaphore::new(POOL_SLOTS as usize),
+            process: std::process::id(),
+        });
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
         }
@@ -108,6 +118,11 @@ impl Engines {
     /// Whether slots are pooled; without enough address space they are not.
     pub fn is_pooled(&self) -> bool {
         self.pool.is_some()
+    }
+
+    /// Room for runs; a run takes as many as its program has memories or tables.
+    pub fn slots(&self) -> &Semaphore {
+        &self.slots
     }
 
     /// The engine for ordinary programs.
@@ -145,9 +160,9 @@ impl Engines {
 /// An engine with pooled slots, or none where the system does not give the address space.
 fn pool_engine(profile: Profile) -> Option<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(POOL_SLOTS)
-        .total_core_instances(POOL_SLOTS)
-        .total_memories(POOL_SLOTS)
+    pool.total_component_instances(POOL_INSTANCES)
+        .total_core_instances(POOL_INSTANCES)
+        .total_memories(2 * POOL_SLOTS)
         .total_tables(POOL_SLOTS)
         .total_stacks(POOL_SLOTS)
         .total_gc_heaps(POOL_SLOTS)

@@ -1,4 +1,15 @@
 //! Enforcement: each file wires the grant of the same name in `policy/`.
 
+pub mod clock;
+pub mod denials;
 pub mod engine;
+pub mod errno;
+pub mod files;
+pub mod limits;
+pub mod random;
+pub mod stdio;
+pub mod stop;
+pub mod store;
 pub mod ticker;
+pub mod wasi01;
+pub mod wasi02;

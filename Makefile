@@ -1,0 +1,77 @@
+# Every verb of this repository; `make` alone explains them. What they build stays outside the tree.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringfence
+# One target directory for all checkouts (cargo keeps them apart), one venv for each.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+VENV := $(CACHE)/venv-$(shell printf %s '$(CURDIR)' | sha256sum | cut -c1-12)
+export PATH := $(VENV)/bin:$(PATH):$(HOME)/.cargo/bin
+# The interpreter that maturin tells PyO3 about: naming it for every cargo command keeps them from rebuilding PyO3.
+export PYO3_PYTHON := $(VENV)/bin/python
+export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+export MYPY_CACHE_DIR := $(VENV)/cache/mypy
+export RUFF_CACHE_DIR := $(VENV)/cache/ruff
+export PYTHONDONTWRITEBYTECODE := 1
+
+# Colour only on a terminal.
+ifneq ($(and $(MAKE_TERMOUT),$(if $(NO_COLOR),,yes)),)
+bold := $(shell printf '\033[1m')
+plain := $(shell printf '\033[0m')
+endif
+step = @printf '%s\n' '$(bold)==> $(1)$(plain)'
+
+CODE := python tests tools benches examples
+
+.PHONY: help
+help: ## show this page
+	@printf 'usage: make VERB\n\n'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | \
+		while IFS=$$'\t' read -r verb text; do printf '  $(bold)%-9s$(plain) %s\n' "$$verb" "$$text"; done
+
+.PHONY: setup
+setup: ## check this machine, make the venv, build the package into it
+	@$(PYTHON) tools/setup.py '$(VENV)'
+
+.PHONY: demo
+demo: setup ## run a stranger's program on your file, watch it be refused and limited
+	@python examples/01-run/demo.py
+
+.PHONY: test
+test: setup lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
+	$(call step,core: cargo test)
+	@cargo test --release --locked --quiet -p ringfence
+	$(call step,product: pytest)
+	@pytest -q -o cache_dir='$(VENV)/cache/pytest' tests
+
+.PHONY: lint
+lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
+	$(call step,lint: ruff, mypy, import-linter)
+	@ruff check --quiet $(CODE)
+	@ruff format --quiet --check $(CODE)
+	@mypy --no-error-summary python tests tools benches
+	@lint-imports --cache-dir '$(VENV)/cache/imports' > '$(VENV)/imports.txt' || { cat '$(VENV)/imports.txt'; exit 1; }
+	$(call step,lint: rustfmt, clippy)
+	@cargo fmt --all --check
+	@cargo clippy --release --locked --quiet --workspace --all-targets -- --deny warnings
+
+.PHONY: bench
+bench: setup ## measure speed and growth against wasmtime-py and the wasmtime command
+	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
+	@for file in hello_run cli_start import_time growth; do python benches/$$file.py; done
+
+.PHONY: docs
+docs: setup ## write the generated pages: command line, policy, third-party notices
+	@python tools/reference.py
+	@python tools/notices.py
+
+.PHONY: lock
+lock: ## pin the newest versions of what requirements/*.in name
+	@$(PYTHON) tools/lock.py
+
+.PHONY: clean
+clean: ## remove this checkout's venv and native module; compiled crates and programs stay
+	@rm -rf '$(VENV)' python/ringfence/_core*.so

@@ -1,0 +1,3 @@
+;; _start is a memory.
+(module
+  (memory (export "_start") 1))

@@ -1,0 +1,40 @@
+;; Closes fd 1 and 2 and then goes on; a host that reuses the numbers would leak.
+(module
+  (import "wasi_snapshot_preview1" "fd_close" (func $fd_close (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 128) "step=") (data (i32.const 136) " errno=") (data (i32.const 144) "\0a")
+  (data (i32.const 1024) "ok.txt")
+  (func $puts (param $p i32) (param $n i32)
+    (i32.store (i32.const 0) (local.get $p)) (i32.store (i32.const 4) (local.get $n))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func $num (param $v i32) (local $p i32)
+    (local.set $p (i32.const 96))
+    (loop $l
+      (local.set $p (i32.sub (local.get $p) (i32.const 1)))
+      (i32.store8 (local.get $p) (i32.add (i32.const 48) (i32.rem_u (local.get $v) (i32.const 10))))
+      (local.set $v (i32.div_u (local.get $v) (i32.const 10)))
+      (br_if $l (local.get $v)))
+    (call $puts (local.get $p) (i32.sub (i32.const 96) (local.get $p))))
+  ;; Prints "step=S errno=E".
+  (func $report (param $s i32) (param $e i32)
+    (call $puts (i32.const 128) (i32.const 5)) (call $num (local.get $s))
+    (call $puts (i32.const 136) (i32.const 7)) (call $num (local.get $e))
+    (call $puts (i32.const 144) (i32.const 1)))
+  (func $main (export "_start")
+    (call $report (i32.const 1) (call $fd_close (i32.const 1)))
+    (call $report (i32.const 2) (call $fd_close (i32.const 2)))
+    (call $report
+      (i32.const 3)
+      (call $path_open
+        (i32.const 3)
+        (i32.const 1)
+        (i32.const 1024)
+        (i32.const 6)
+        (i32.const 0)
+        (i64.const 2)
+        (i64.const 2)
+        (i32.const 0)
+        (i32.const 512)))))

@@ -1,0 +1,31 @@
+;; Reads stdin with no stdin granted: must be EOF or an error at once, never the host terminal.
+(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 128) "step=") (data (i32.const 136) " errno=") (data (i32.const 144) "\0a")
+  (func $puts (param $p i32) (param $n i32)
+    (i32.store (i32.const 0) (local.get $p)) (i32.store (i32.const 4) (local.get $n))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func $num (param $v i32) (local $p i32)
+    (local.set $p (i32.const 96))
+    (loop $l
+      (local.set $p (i32.sub (local.get $p) (i32.const 1)))
+      (i32.store8 (local.get $p) (i32.add (i32.const 48) (i32.rem_u (local.get $v) (i32.const 10))))
+      (local.set $v (i32.div_u (local.get $v) (i32.const 10)))
+      (br_if $l (local.get $v)))
+    (call $puts (local.get $p) (i32.sub (i32.const 96) (local.get $p))))
+  ;; Prints "step=S errno=E".
+  (func $report (param $s i32) (param $e i32)
+    (call $puts (i32.const 128) (i32.const 5)) (call $num (local.get $s))
+    (call $puts (i32.const 136) (i32.const 7)) (call $num (local.get $e))
+    (call $puts (i32.const 144) (i32.const 1)))
+  ;; Contained if $ok; otherwise it escaped, and exits with 101.
+  (func $must (param $s i32) (param $ok i32)
+    (call $report (local.get $s) (local.get $ok))
+    (if (i32.eqz (local.get $ok)) (then (call $proc_exit (i32.const 101)))))
+  (func $main (export "_start")
+    (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const 64))
+    (call $report (i32.const 1) (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (call $must (i32.const 2) (i32.eqz (i32.load8_u (i32.const 2048))))))

@@ -1,0 +1,30 @@
+//! The cache of compiled programs, and the child process that compiles.
+
+use pyo3::prelude::*;
+use ringfence::load::{self, Cache};
+
+use crate::enter::{enter, json};
+
+/// Where the cache is and what it holds, as JSON.
+#[pyfunction]
+pub fn cache_info(py: Python<'_>) -> PyResult<String> {
+    enter(py, || json(&Cache::standard()?.info()))
+}
+
+/// Removes what was used least recently, as JSON what that gave back.
+#[pyfunction]
+pub fn cache_prune(py: Python<'_>, keep_bytes: u64) -> PyResult<String> {
+    enter(py, || json(&Cache::standard()?.prune(keep_bytes)))
+}
+
+/// What the compiler child runs: a program on standard input, compiled code on standard output.
+#[pyfunction]
+pub fn compile_child(py: Python<'_>) -> i32 {
+    py.detach(load::compile_child)
+}
+
+/// The command that starts the compiler child.
+#[pyfunction]
+pub fn set_compiler(command: Vec<String>) {
+    load::set_compiler(command.into_iter().map(Into::into).collect());
+}

@@ -1,0 +1,52 @@
+//! Programs: bytes in, what they are out.
+
+use pyo3::prelude::*;
+use ringfence::load::Kind;
+
+use crate::enter::{enter, json};
+
+/// A program nobody has compiled yet.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct Program {
+    pub program: ringfence::Program,
+}
+
+#[pymethods]
+impl Program {
+    #[staticmethod]
+    fn from_file(py: Python<'_>, path: std::path::PathBuf) -> PyResult<Self> {
+        enter(py, || Ok(Self { program: ringfence::Program::from_file(path)? }))
+    }
+
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8], name: &str) -> PyResult<Self> {
+        enter(py, || Ok(Self { program: ringfence::Program::from_bytes(data, name)? }))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.program.name()
+    }
+
+    #[getter]
+    fn kind(&self) -> &'static str {
+        match self.program.kind() {
+            Kind::Module => "module",
+            Kind::Component => "component",
+        }
+    }
+
+    #[getter]
+    fn digest(&self) -> &str {
+        self.program.digest()
+    }
+
+    #[getter]
+    fn size(&self) -> usize {
+        self.program.size()
+    }
+
+    fn inspect(&self, py: Python<'_>) -> PyResult<String> {
+        enter(py, || json(&self.program.inspect()?))
+    }
+}

@@ -1,0 +1,162 @@
+//! Sandboxes: compiled once, run from any thread, the interpreter let go of.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use ringfence::Run;
+use ringfence::policy::LimitsPatch;
+use ringfence::sandbox::stdio::{Sink, Source};
+
+use crate::descriptor_unsafe::duplicate;
+use crate::enter::enter;
+use crate::policy::Policy;
+use crate::program::Program;
+use crate::result::Result;
+
+/// Time between two reports of a compile that takes long.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// Time before a compile is reported at all.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
+
+/// A program under a policy, ready to run.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct Sandbox {
+    sandbox: ringfence::Sandbox,
+}
+
+/// Ends a run from any thread.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct Kill {
+    cancelled: Arc<AtomicBool>,
+}
+
+#[pymethods]
+impl Kill {
+    #[new]
+    fn new() -> Self {
+        Self { cancelled: Arc::default() }
+    }
+
+    fn kill(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+#[pymethods]
+impl Sandbox {
+    #[new]
+    #[pyo3(signature = (program, policy, progress = None))]
+    fn new(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<Self> {
+        compile(py, program, policy, progress).map(|sandbox| Self { sandbox })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run(
+        &self,
+        py: Python<'_>,
+        args: Vec<String>,
+        input: Option<&[u8]>,
+        stdin: Option<i32>,
+        stdout: Option<i32>,
+        stderr: Option<i32>,
+        limits: Option<&str>,
+        kill: Option<&Kill>,
+    ) -> PyResult<Result> {
+        let source = match (input, stdin) {
+            (Some(bytes), _) => Source::Bytes(bytes::Bytes::copy_from_slice(bytes)),
+            (None, Some(_)) | (None, None) => Source::Empty,
+        };
+        let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let interrupt = Mutex::new(None);
+        let result = enter(py, || {
+            let source = match stdin {
+                Some(number) if input.is_none() => Source::Fd(Arc::new(duplicate(number)?)),
+                _ => source,
+            };
+            let of = &self.sandbox.policy().limits;
+            let limits = match limits {
+                Some(text) => of.narrowed(&LimitsPatch::from_json(text)?)?,
+                None => *of,
+            };
+            // Ctrl-C is Python's to handle: its handler runs here, and what it raises ends the guest.
+            let mut tick = || match Python::attach(|py| py.check_signals()) {
+                Ok(()) => true,
+                Err(error) => {
+                    *interrupt.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
+                    false
+                }
+            };
+            self.sandbox.run(Run {
+                args,
+                input: source,
+                stdout: sink(stdout)?,
+                stderr: sink(stderr)?,
+                limits,
+                cancelled,
+                tick: Some(&mut tick),
+            })
+        });
+        match interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
+            Some(error) => Err(error),
+            None => result.map(Result::from),
+        }
+    }
+}
+
+fn sink(number: Option<i32>) -> ringfence::Result<Sink> {
+    Ok(match number {
+        Some(number) => Sink::fd(duplicate(number)?),
+        None => Sink::Capture(Vec::new()),
+    })
+}
+
+fn compile(
+    py: Python<'_>,
+    program: &Program,
+    policy: &Policy,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<ringfence::Sandbox> {
+    let raised = Mutex::new(None);
+    let last = Mutex::new(Duration::ZERO);
+    let made = enter(py, || {
+        let watch = |waited: Duration| {
+            let done = Python::attach(|py| {
+                py.check_signals()?;
+                let mut last = last.lock().unwrap_or_else(|broken| broken.into_inner());
+                if let Some(progress) = &progress
+                    && waited >= REPORT_AFTER
+                    && waited.saturating_sub(*last) >= REPORT_EVERY
+                {
+                    *last = waited;
+                    drop(last);
+                    progress.call1(py, (waited.as_secs_f64(),))?;
+                }
+                PyResult::Ok(())
+            });
+            match done {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    *raised.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        };
+        ringfence::Sandbox::new(&program.program, policy.policy.clone(), policy.grants.clone(), Some(&watch))
+    });
+    match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
+        Some(error) => Err(error),
+        None => made,
+    }
+}
+
+/// Compiles into the cache without running.
+#[pyfunction]
+#[pyo3(signature = (program, policy, progress = None))]
+pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
+    compile(py, program, policy, progress).map(|sandbox| sandbox.from_cache())
+}

@@ -1,0 +1,112 @@
+//! What this machine has, what it lacks, and what would mend it.
+
+use std::borrow::Cow;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use serde::Serialize;
+
+use crate::load::Cache;
+use crate::sandbox::engine::{Engines, Profile};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: &'static str,
+    /// What was found.
+    pub value: String,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What would mend it.
+    pub fix: Option<Cow<'static, str>>,
+}
+
+impl Finding {
+    fn new(name: &'static str, value: impl Into<String>, ok: bool, fix: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, value: value.into(), ok, fix: if ok { None } else { Some(fix.into()) } }
+    }
+
+    fn fact(name: &'static str, value: impl Into<String>) -> Self {
+        Self { name, value: value.into(), ok: true, fix: None }
+    }
+}
+
+/// Looks at everything.
+pub fn findings() -> Vec<Finding> {
+    vec![
+        Finding::fact("ringfence", env!("CARGO_PKG_VERSION")),
+        Finding::fact("wasmtime", WASMTIME),
+        platform(),
+        kernel(),
+        beneath(),
+        pagemap(),
+        engine(),
+        cache(),
+    ]
+}
+
+/// The pinned engine; a test compares it with the lock file.
+pub const WASMTIME: &str = "48.0.8";
+
+fn platform() -> Finding {
+    let value = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    let measured = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+    Finding::new("platform", value, measured, "only Linux on x86-64 is tested and measured: expect less elsewhere")
+}
+
+fn kernel() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    Finding::fact("kernel", release)
+}
+
+/// Paths are contained without `openat2` too; with it they are contained by the kernel as well, and faster.
+fn beneath() -> Finding {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat2(CWD, ".", flags, Mode::empty(), ResolveFlags::BENEATH).is_ok();
+    let value = if found { "the kernel resolves beneath a directory" } else { "not available" };
+    Finding::new(
+        "openat2",
+        value,
+        found,
+        "allow `openat2` in the container's seccomp profile, or use Linux 5.6 or newer",
+    )
+}
+
+fn pagemap() -> Finding {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 7);
+    let value = if found { "resets memory page by page" } else { "not available" };
+    Finding::new("pagemap_scan", value, found, "use Linux 6.7 or newer: a fresh start costs about half as much there")
+}
+
+fn engine() -> Finding {
+    match Engines::of(Profile::default()) {
+        Ok(engines) if engines.is_pooled() => Finding::fact("engine", "pooled"),
+        Ok(_) => Finding::new(
+            "engine",
+            "not pooled: too little address space",
+            false,
+            "lift the limit on virtual memory (`ulimit -v unlimited`): a fresh start is slower without the pool",
+        ),
+        Err(error) => Finding::new("engine", error.parts().why.clone(), false, error.parts().fix.clone()),
+    }
+}
+
+fn cache() -> Finding {
+    let cache = match Cache::standard() {
+        Ok(cache) => cache,
+        Err(error) => return Finding::new("cache", error.parts().why.clone(), false, error.parts().fix.clone()),
+    };
+    let info = cache.info();
+    let path = info.path.as_deref().map_or_else(|| "none".into(), |path| path.display().to_string());
+    match info.problem {
+        None => Finding::fact("cache", path),
+        Some(problem) => Finding::new(
+            "cache",
+            problem,
+            false,
+            "set RINGFENCE_CACHE to a directory of your own: without one every program compiles each time",
+        ),
+    }
+}

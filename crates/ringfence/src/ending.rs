@@ -1,0 +1,104 @@
+//! From the error that ended a guest to the outcome of its run.
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::result::Outcome;
+use crate::sandbox::stop::{Limit, Stop};
+use crate::text;
+
+/// Frames of a backtrace that are told.
+const MAX_FRAMES: usize = 20;
+
+/// How a guest ended, before what it used is known.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: Option<u32>,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) trap: Option<String>,
+    pub(crate) backtrace: Option<String>,
+}
+
+impl Ending {
+    fn new(outcome: Outcome) -> Self {
+        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None }
+    }
+
+    pub(crate) fn exited(code: u32) -> Self {
+        Self { exit_code: Some(code), ..Self::new(Outcome::Exited) }
+    }
+
+    fn limited(limit: Limit) -> Self {
+        Self { limit: Some(limit), ..Self::new(Outcome::Limited) }
+    }
+
+    /// Ringfence failed; what it says is for the maintainers, hence escaped and cut like any other text.
+    pub(crate) fn crashed(why: &str) -> Self {
+        Self { trap: Some(text::quote(why)), ..Self::new(Outcome::Crashed) }
+    }
+
+    pub(crate) fn stopped(stop: Stop) -> Self {
+        match stop {
+            Stop::Exit(code) => Self::exited(code),
+            Stop::Limit(limit) => Self::limited(limit),
+            Stop::Denied => Self::new(Outcome::Denied),
+            Stop::Cancelled => Self::new(Outcome::Cancelled),
+            Stop::NoMemory => Self { trap: Some(stop.to_string()), ..Self::new(Outcome::Trapped) },
+        }
+    }
+
+    /// What an error raised through the guest means.
+    pub(crate) fn of_error(error: &wasmtime::Error) -> Self {
+        if let Some(stop) = error.downcast_ref::<Stop>() {
+            return Self::stopped(*stop);
+        }
+        if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+            return Self::exited(code.cast_unsigned());
+        }
+        let kind = match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),
+            Some(trap) => trap_name(*trap),
+            None if error.is::<wasmtime::ThrownException>() => "uncaught exception".to_owned(),
+            None => text::quote(&error.root_cause().to_string()),
+        };
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames);
+        Self { trap: Some(kind), backtrace, ..Self::new(Outcome::Trapped) }
+    }
+
+    /// A run that was refused memory and did not end well died of it, whatever words it found.
+    pub(crate) fn after_refused_memory(self) -> Self {
+        match self.outcome {
+            Outcome::Exited if self.exit_code == Some(0) => self,
+            Outcome::Exited | Outcome::Trapped => {
+                Self { outcome: Outcome::Limited, limit: Some(Limit::Memory), ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// The words of the WebAssembly specification, without the engine's frame around them.
+fn trap_name(trap: Trap) -> String {
+    match trap {
+        Trap::UnreachableCodeReached => "unreachable".into(),
+        Trap::StackOverflow => "stack overflow".into(),
+        other => {
+            let text = other.to_string();
+            text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+fn frames(backtrace: &WasmBacktrace) -> String {
+    let mut lines = Vec::new();
+    for (index, frame) in backtrace.frames().iter().take(MAX_FRAMES).enumerate() {
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), text::quote);
+        lines.push(format!("{index}: {name}"));
+    }
+    let more = backtrace.frames().len().saturating_sub(MAX_FRAMES);
+    if more > 0 {
+        lines.push(format!("… ({more} more)"));
+    }
+    lines.join("\n")
+}

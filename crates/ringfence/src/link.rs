@@ -1,0 +1,180 @@
+//! From compiled code to something that only waits to be started; what is missing is named, all of it.
+
+use wasmtime::component::{Component, Linker as ComponentLinker};
+use wasmtime::{Engine, ExternType, InstancePre, Linker, Module};
+use wasmtime_wasi::{p2, p3};
+
+use crate::error::{Error, Result};
+use crate::policy::{Policy, WasiLevel};
+use crate::sandbox::store::State;
+use crate::sandbox::wasi01::{self, Level};
+use crate::sandbox::wasi02::{self, ComponentState};
+use crate::text;
+
+/// Missing imports that are named before the rest is only counted.
+const MAX_NAMED: usize = 10;
+
+/// What a module is started by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// `_start`: a program.
+    Command,
+    /// `_initialize`: a library, which is only set up.
+    Reactor,
+}
+
+impl Start {
+    pub(crate) fn export(self) -> &'static str {
+        match self {
+            Self::Command => "_start",
+            Self::Reactor => "_initialize",
+        }
+    }
+
+    fn of(module: &Module, name: &str) -> Result<Self> {
+        let start = match (module.get_export("_start"), module.get_export("_initialize")) {
+            (Some(_), _) => Self::Command,
+            (None, Some(_)) => Self::Reactor,
+            (None, None) => {
+                return Err(Error::load(
+                    format!("cannot run `{name}`"),
+                    "no entry point: it exports neither `_start` nor `_initialize`",
+                    "build it as a WASI command (for C: `-mexec-model=command`; for Rust: a binary, not a library)",
+                ));
+            }
+        };
+        match module.get_export(start.export()) {
+            Some(ExternType::Func(function)) if function.params().len() == 0 && function.results().len() == 0 => {
+                Ok(start)
+            }
+            _ => Err(Error::load(
+                format!("cannot run `{name}`"),
+                format!("bad entry point: `{}` is not a function without parameters and results", start.export()),
+                "build it as a WASI command",
+            )),
+        }
+    }
+}
+
+/// Links a module to the WASI levels it imports.
+pub(crate) fn module(engine: &Engine, module: &Module, name: &str) -> Result<(InstancePre<State>, Start)> {
+    let name = text::quote(name);
+    let start = Start::of(module, &name)?;
+    refuse_missing(module, &name)?;
+    let mut linker = Linker::new(engine);
+    for level in [Level::Preview1, Level::Unstable] {
+        if module.imports().any(|import| import.module() == level.module()) {
+            wasi01::add_to_linker(&mut linker, level).map_err(|error| broken(&error))?;
+        }
+    }
+    let linked = linker.instantiate_pre(module).map_err(|error| {
+        Error::load(
+            format!("cannot link `{name}`"),
+            format!("incompatible import type: {}", text::quote(&format!("{error:#}"))),
+            "build it for `wasm32-wasip1`; its WASI headers and ours disagree",
+        )
+    })?;
+    Ok((linked, start))
+}
+
+fn refuse_missing(module: &Module, name: &str) -> Result<()> {
+    let known = |import: &wasmtime::ImportType<'_>| {
+        [Level::Preview1, Level::Unstable].iter().any(|level| import.module() == level.module())
+            && wasi01::FUNCTIONS.contains(&import.name())
+    };
+    let missing: Vec<String> = module
+        .imports()
+        .filter(|import| !known(import))
+        .map(|import| format!("{}.{}", text::cut(import.module(), 60), text::cut(import.name(), 60)))
+        .collect();
+    refuse(&missing, name)
+}
+
+/// A component that is ready to be instantiated, by the level of its entry point.
+pub(crate) enum Command {
+    V0_2(p2::bindings::CommandPre<ComponentState>),
+    V0_3(p3::bindings::CommandPre<ComponentState>),
+}
+
+/// Packages of WASI that a component may import from.
+const PACKAGES: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+/// Links a component to WASI 0.2, and to 0.3 where the policy lets it.
+pub(crate) fn component(engine: &Engine, component: &Component, name: &str, policy: &Policy) -> Result<Command> {
+    let name = text::quote(name);
+    let experimental = policy.wasi == WasiLevel::V0_3;
+    let known = |import: &str| {
+        let version = import.split_once('@').map_or("", |(_, version)| version);
+        PACKAGES.iter().any(|package| import.starts_with(package))
+            && (version.starts_with("0.2") || (experimental && version.starts_with("0.3")))
+    };
+    let types = component.component_type();
+    let missing: Vec<String> =
+        types.imports(engine).filter(|(import, _)| !known(import)).map(|(import, _)| text::cut(import, 120)).collect();
+    refuse(&missing, &name)?;
+
+    let mut linker = ComponentLinker::new(engine);
+    wasi02::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
+    if experimental {
+        wasi02::add_experimental_to_linker(&mut linker).map_err(|error| broken(&error))?;
+    }
+    let linked = linker.instantiate_pre(component).map_err(|error| {
+        Error::load(
+            format!("cannot link `{name}`"),
+            format!("incompatible import: {}", text::quote(&format!("{error:#}"))),
+            "build it for a released WASI 0.2",
+        )
+    })?;
+    let run = types.exports(engine).map(|(export, _)| export).find(|export| export.starts_with("wasi:cli/run@"));
+    let command = match run {
+        Some(run) if run.contains("@0.2") => p2::bindings::CommandPre::new(linked).map(Command::V0_2),
+        Some(_) if experimental && !policy.dirs.is_empty() => {
+            return Err(Error::load(
+                format!("cannot run `{name}`"),
+                "a WASI 0.3 component gets no files yet, and the policy grants some",
+                "take the grants away, or build it for WASI 0.2",
+            ));
+        }
+        Some(_) if experimental => p3::bindings::CommandPre::new(linked).map(Command::V0_3),
+        Some(run) => return refuse(&[text::cut(run, 120)], &name).and(Err(not_a_command(&name))),
+        None => return Err(not_a_command(&name)),
+    };
+    command.map_err(|_| not_a_command(&name))
+}
+
+fn not_a_command(name: &str) -> Error {
+    Error::load(
+        format!("cannot run `{name}`"),
+        "no entry point: it is a component without a command (`wasi:cli/run`)",
+        "build it for the world `wasi:cli/command`; a component that exports functions is a plugin",
+    )
+}
+
+/// One error for everything that is missing, with what would provide it.
+pub(crate) fn refuse(missing: &[String], name: &str) -> Result<()> {
+    let Some(first) = missing.first() else { return Ok(()) };
+    let named = missing.iter().take(MAX_NAMED).map(|import| format!("`{import}`")).collect::<Vec<_>>().join(", ");
+    let more = missing.len().saturating_sub(MAX_NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let plural = if missing.len() == 1 { "unknown import" } else { "unknown imports" };
+    Err(Error::load(format!("cannot link `{name}`"), format!("{plural} {named}{more}"), provider(first)))
+}
+
+fn provider(import: &str) -> &'static str {
+    if import.starts_with("env.") {
+        "it was built for a browser or another host (emscripten?): build it for `wasm32-wasip1`"
+    } else if import.starts_with("wasi:http") || import.starts_with("wasi:sockets") {
+        "network grants are not there yet: build the program without them"
+    } else if import.starts_with("wasi:") && import.contains("@0.3") {
+        "let it use WASI 0.3: `--wasi 0.3`, or `wasi = \"0.3\"` in the policy"
+    } else if import.starts_with("wasi_") || import.starts_with("wasi:") {
+        "no WASI level that is supported has it: `ringfence inspect` lists what the program imports"
+    } else {
+        "it needs host functions of its own; `ringfence run` provides WASI only"
+    }
+}
+
+pub(crate) fn broken(error: &wasmtime::Error) -> Error {
+    Error::host("Ringfence could not link its own functions", format!("{error:#}"), "please report this as a bug")
+}

@@ -1,0 +1,212 @@
+//! The cache's directory: where it is, whether it is private, and its key.
+//!
+//! Everything inside is reached through the open directory, so that swapping the path changes nothing.
+
+use std::fs::{DirBuilder, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::load::program::hex;
+use crate::load::seal::Key;
+use crate::text::quote;
+
+/// Mode of every file in the cache: its owner's alone.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// Flags of every open in the cache: no link is followed, no pipe waited for, nothing inherited.
+const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+const KEY_FILE: &str = "key";
+/// How the names of unfinished files begin.
+pub(super) const TEMPORARY: &str = "tmp-";
+
+/// Where the cache belongs: `RINGFENCE_CACHE`, `$XDG_CACHE_HOME/ringfence` or `~/.cache/ringfence`.
+pub fn standard_path() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = set("RINGFENCE_CACHE") {
+        return std::path::absolute(path).ok();
+    }
+    let base = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    base.or_else(|| Some(set("HOME").filter(|path| path.is_absolute())?.join(".cache")))
+        .map(|base| base.join("ringfence"))
+}
+
+/// The open directory of a cache and its key.
+pub(super) struct CacheDir {
+    pub(super) fd: OwnedFd,
+    pub(super) key: Key,
+    /// Whether nobody else may even read it.
+    pub(super) private: bool,
+}
+
+/// Why a cache is not used.
+pub(super) enum Unusable {
+    /// Others could tamper with it: an error, for it says that something is wrong with the machine.
+    Unsafe(Error),
+    /// It cannot be had here: programs run without.
+    Missing(String),
+}
+
+impl CacheDir {
+    /// Opens the directory, making it and its key on first use.
+    pub(super) fn open(path: &Path) -> Result<Self, Unusable> {
+        let missing = |what: &str, error: std::io::Error| Unusable::Missing(format!("{what}: {error}"));
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let user = rustix::process::geteuid().as_raw();
+        if let Ok(link) = std::fs::symlink_metadata(path)
+            && link.is_symlink()
+            && link.uid() != user
+            && link.uid() != 0
+        {
+            return Err(refuse(path, format!("it is a link that belongs to user {}", link.uid())));
+        }
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|error| missing("it cannot be opened", made.err().unwrap_or(error.into())))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|error| missing("it cannot be looked at", error.into()))?;
+        if stat.st_uid != user {
+            return Err(refuse(path, format!("it belongs to user {}, and you are user {user}", stat.st_uid)));
+        }
+        if stat.st_mode & 0o022 != 0 {
+            return Err(refuse(path, format!("others may write to it (mode {:04o})", stat.st_mode & 0o7777)));
+        }
+        let mount = rustix::fs::fstatvfs(&fd).map_err(|error| missing("its file system is unknown", error.into()))?;
+        if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+            return Err(Unusable::Missing("its file system is mounted `noexec`".into()));
+        }
+        let key = key(&fd).map_err(|error| missing("its key cannot be made", error))?;
+        Ok(Self { fd, key, private: stat.st_mode & 0o077 == 0 })
+    }
+
+    /// Opens a private regular file of ours for reading; anything else is not there.
+    pub(super) fn open_private(&self, name: &str) -> Option<File> {
+        open_private(&self.fd, name).ok().flatten()
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub(super) fn remove(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
+    }
+}
+
+fn refuse(path: &Path, why: String) -> Unusable {
+    let path = quote(&path.to_string_lossy());
+    Unusable::Unsafe(Error::host(
+        format!("the cache `{path}` is not safe to use"),
+        format!("{why}, and the cache holds native code"),
+        format!("make it yours alone: `chown \"$USER\" '{path}' && chmod 700 '{path}'`, or set RINGFENCE_CACHE"),
+    ))
+}
+
+fn open_private(dir: &OwnedFd, name: &str) -> std::io::Result<Option<File>> {
+    let file = match rustix::fs::openat(dir, name, SAFELY | OFlags::RDONLY, Mode::empty()) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    let ours = metadata.is_file() && metadata.uid() == rustix::process::geteuid().as_raw();
+    Ok((ours && metadata.mode() & 0o077 == 0).then_some(file))
+}
+
+/// The key of this cache, made on first use.
+///
+/// One that is damaged, or that others could read, is replaced: every entry then counts as foreign.
+fn key(dir: &OwnedFd) -> std::io::Result<Key> {
+    if let Some(key) = read_key(dir)? {
+        return Ok(key);
+    }
+    // One process makes it while the others wait. The lock is on the directory itself: it leaves nothing behind.
+    rustix::io::retry_on_intr(|| rustix::fs::flock(dir, FlockOperation::LockExclusive))?;
+    let key = match read_key(dir) {
+        Ok(None) => make_key(dir),
+        known => known,
+    };
+    rustix::fs::flock(dir, FlockOperation::Unlock)?;
+    key?.ok_or_else(|| std::io::Error::other("it cannot be read back"))
+}
+
+fn read_key(dir: &OwnedFd) -> std::io::Result<Option<Key>> {
+    let Some(file) = open_private(dir, KEY_FILE)? else { return Ok(None) };
+    let mut secret = Vec::with_capacity(33);
+    file.take(33).read_to_end(&mut secret)?;
+    Ok(<[u8; 32]>::try_from(secret).ok().map(|secret| Key::from_secret(&secret)))
+}
+
+fn make_key(dir: &OwnedFd) -> std::io::Result<Option<Key>> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|_| std::io::Error::other("no random numbers"))?;
+    let mut temporary = Temporary::new(dir)?;
+    temporary.file.write_all(&secret)?;
+    temporary.rename(KEY_FILE)?;
+    read_key(dir)
+}
+
+/// An unfinished file in the cache; gone when dropped, unless it was given its name.
+pub(super) struct Temporary<'a> {
+    dir: &'a OwnedFd,
+    name: String,
+    pub(super) file: File,
+}
+
+impl<'a> Temporary<'a> {
+    pub(super) fn new(dir: &'a OwnedFd) -> std::io::Result<Self> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|_| std::io::Error::other("no random numbers"))?;
+        let name = format!("{TEMPORARY}{}", hex(&random));
+        let fd = rustix::fs::openat(dir, &name, SAFELY | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, PRIVATE)?;
+        Ok(Self { dir, name, file: File::from(fd) })
+    }
+
+    /// Gives it its name, in one step, in place of what had it.
+    pub(super) fn rename(mut self, name: &str) -> std::io::Result<()> {
+        rustix::fs::renameat(self.dir, &self.name, self.dir, name)?;
+        self.name.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            let _ = rustix::fs::unlinkat(self.dir, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// The only compiler of one entry at this time; the others wait for it.
+pub(super) struct EntryLock<'a> {
+    dir: &'a OwnedFd,
+    name: String,
+    _file: File,
+}
+
+impl<'a> EntryLock<'a> {
+    /// Takes the lock if it is free: `None` when another holds it.
+    pub(super) fn try_new(dir: &'a OwnedFd, name: String) -> std::io::Result<Option<Self>> {
+        let fd = rustix::fs::openat(dir, &name, SAFELY | OFlags::RDWR | OFlags::CREATE, PRIVATE)?;
+        match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        // Its last holder may have removed the file between our open and our lock: then it guards nothing.
+        let held = rustix::fs::fstat(&fd)?;
+        match rustix::fs::statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) if (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino) => {
+                Ok(Some(Self { dir, name, _file: File::from(fd) }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Drop for EntryLock<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlinkat(self.dir, &self.name, AtFlags::empty());
+    }
+}

@@ -1,0 +1,130 @@
+//! Loading: the way from a program to code that can be instantiated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::Engine;
+
+use crate::error::{Error, Result};
+use crate::load::cache::{Attempt, Cache, Proven};
+use crate::load::entry::{Build, entry_name};
+use crate::load::patience::{Patience, Watch};
+use crate::load::{Kind, Program, cache_unsafe, compile, memo};
+use crate::sandbox::engine::{Engines, Profile};
+use crate::text::cut;
+
+/// Compiled code.
+#[derive(Clone)]
+pub enum Code {
+    /// Of a core module.
+    Module(wasmtime::Module),
+    /// Of a component.
+    Component(wasmtime::component::Component),
+}
+
+/// A program's code, and the engine it belongs to.
+///
+/// As long as one `code` lives, loading the same program again in this process gives the same.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The code.
+    pub code: Arc<Code>,
+    /// The engine to link and run it with: the pool, or the roomy one for what does not fit there.
+    pub engine: Engine,
+    /// Whether nothing had to be compiled.
+    pub from_cache: bool,
+}
+
+/// Loads a program, from this user's cache or by compiling it in a child process within `compile_limit`.
+pub fn load(program: &Program, engines: &Engines, compile_limit: Duration, watch: Option<Watch<'_>>) -> Result<Loaded> {
+    engines.check_process()?;
+    match find(program, engines.profile()) {
+        Some(loaded) => Ok(loaded),
+        None => load_in(&Cache::standard()?, program, engines, compile_limit, watch),
+    }
+}
+
+/// The same with a cache of the caller's choice.
+pub fn load_in(
+    cache: &Cache,
+    program: &Program,
+    engines: &Engines,
+    compile_limit: Duration,
+    watch: Option<Watch<'_>>,
+) -> Result<Loaded> {
+    engines.check_process()?;
+    let profile = engines.profile();
+    let build = Build::of(profile, engines.usual()?);
+    let name = entry_name(program, profile, build);
+    let patience = Patience::new(program, compile_limit, watch);
+    let ready = || find(program, profile).or_else(|| from_cache(cache, &name, program, engines));
+
+    let _lock = loop {
+        if let Some(loaded) = ready() {
+            return Ok(loaded);
+        }
+        match cache.try_lock(&name) {
+            Attempt::Taken => std::thread::sleep(patience.next()?.min(Duration::from_millis(10))),
+            // Its last holder may just have finished the entry.
+            attempt => match ready() {
+                Some(loaded) => return Ok(loaded),
+                None => break attempt,
+            },
+        }
+    };
+    // Whatever has the name is damaged, foreign or from another build: we alone may replace it now.
+    cache.remove(&name);
+    let failed = |error: std::io::Error| {
+        let what = format!("cannot keep what was compiled from `{}`", program.name());
+        Error::host(what, error.to_string(), "make room on the disk and in memory, then run `ringfence doctor`")
+    };
+    let output = cache.output().map_err(failed)?;
+    compile::compile(program, profile, build, output.file(), &patience)?;
+    let proven = output.finish(&name).map_err(failed)?;
+    map(program.kind(), engines, &proven).map(|(code, engine)| keep(program, profile, code, engine, false)).map_err(
+        |error| {
+            let why = cut(&format!("{error:#}"), 500);
+            Error::host(format!("cannot map the code of `{}`", program.name()), why, "run `ringfence doctor`")
+        },
+    )
+}
+
+fn find(program: &Program, profile: Profile) -> Option<Loaded> {
+    memo::find(program, profile).map(|(code, engine)| Loaded { code, engine, from_cache: true })
+}
+
+fn from_cache(cache: &Cache, name: &str, program: &Program, engines: &Engines) -> Option<Loaded> {
+    let proven = cache.open(name)?;
+    // Code that is proven and yet cannot be mapped is compiled again: then the error is told.
+    let (code, engine) = map(program.kind(), engines, &proven).ok()?;
+    Some(keep(program, engines.profile(), code, engine, true))
+}
+
+fn keep(program: &Program, profile: Profile, code: Code, engine: Engine, from_cache: bool) -> Loaded {
+    let code = Arc::new(code);
+    memo::remember(program, profile, &code, &engine);
+    Loaded { code, engine, from_cache }
+}
+
+/// Maps code into the pool's engine, or where it does not fit into that, into the roomy one.
+fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
+    let usual = engines.usual().map_err(host)?;
+    let (code, engine) = match cache_unsafe::map(usual, kind, proven) {
+        Ok(code) => (code, usual),
+        Err(_) if engines.is_pooled() => {
+            let roomy = engines.roomy().map_err(host)?;
+            (cache_unsafe::map(roomy, kind, proven)?, roomy)
+        }
+        Err(error) => return Err(error),
+    };
+    // The first instance would wait for it otherwise.
+    match &code {
+        Code::Module(module) => module.initialize_copy_on_write_image()?,
+        Code::Component(component) => component.initialize_copy_on_write_image()?,
+    }
+    Ok((code, engine.clone()))
+}
+
+fn host(error: Error) -> wasmtime::Error {
+    wasmtime::Error::msg(error.to_string())
+}

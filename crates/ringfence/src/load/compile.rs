@@ -1,0 +1,159 @@
+//! Compiling a program nobody trusts: in a child process that can be killed, under a deadline.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::RwLock;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::error::{Error, Result};
+use crate::load::Program;
+use crate::load::cache::memory_file;
+use crate::load::child::{EXIT_HOST, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES};
+use crate::load::entry::Build;
+use crate::load::patience::Patience;
+use crate::sandbox::engine::Profile;
+use crate::text::cut;
+
+/// Most of the child's complaint that is read, in bytes.
+const MAX_COMPLAINT: u64 = 4096;
+
+/// Most of it that is shown, in characters.
+const SHOWN_COMPLAINT: usize = 500;
+
+static COMPILER: RwLock<Option<Vec<OsString>>> = RwLock::new(None);
+
+/// Sets the command that runs [`crate::load::compile_child`]; it inherits nothing but `LD_LIBRARY_PATH`.
+///
+/// Left unset, it is the program `ringfence-compiler` beside the running one.
+pub fn set_compiler(command: Vec<OsString>) {
+    *COMPILER.write().unwrap_or_else(|broken| broken.into_inner()) = Some(command);
+}
+
+fn compiler() -> Result<Vec<OsString>> {
+    if let Some(command) = COMPILER.read().unwrap_or_else(|broken| broken.into_inner()).clone() {
+        return Ok(command);
+    }
+    let here = std::env::current_exe().map_err(|error| no_compiler(&error.to_string()))?;
+    Ok(vec![here.with_file_name("ringfence-compiler").into_os_string()])
+}
+
+fn no_compiler(why: &str) -> Error {
+    Error::host("the compiler could not be started", why, "run `ringfence doctor`; a new installation mends it")
+}
+
+/// Compiles the program into the file, which holds compiled code only once this returns well.
+pub(super) fn compile(
+    program: &Program,
+    profile: Profile,
+    build: Build,
+    output: &File,
+    patience: &Patience<'_>,
+) -> Result<()> {
+    let failed = |error: std::io::Error| no_compiler(&error.to_string());
+    let mut input = memory_file("ringfence-program").map_err(failed)?;
+    input.write_all(program.bytes()).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
+    let complaint = memory_file("ringfence-complaint").map_err(failed)?;
+    let job = Job {
+        profile,
+        kind: program.kind(),
+        limit: patience.limit(),
+        build: build.to_hex(),
+        parent: std::process::id(),
+    };
+
+    let command = compiler()?;
+    let (executable, arguments) = command.split_first().ok_or_else(|| no_compiler("its command is empty"))?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).to_string();
+    let child = Command::new(executable)
+        .args(arguments)
+        .env_clear()
+        // Some Pythons do not start without it, and who could set it has set it for us too.
+        .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
+        .env("RAYON_NUM_THREADS", &threads)
+        // Each arena of the allocator reserves 64 MiB of the address space that the child may use.
+        .env("MALLOC_ARENA_MAX", &threads)
+        .env(JOB_VARIABLE, job.to_text())
+        .current_dir("/")
+        .stdin(input)
+        .stdout(output.try_clone().map_err(failed)?)
+        .stderr(complaint.try_clone().map_err(failed)?)
+        // A group of its own: Ctrl-C is for us, and we end the child.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| no_compiler(&format!("{}: {error}", executable.to_string_lossy())))?;
+    let status = Running(child).wait(patience)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(failure(program, patience, status, &read_complaint(complaint)))
+}
+
+/// A child that does not outlive this value, and leaves no zombie.
+struct Running(Child);
+
+impl Running {
+    fn wait(mut self, patience: &Patience<'_>) -> Result<ExitStatus> {
+        let pid = Pid::from_child(&self.0);
+        let exited = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
+        loop {
+            if let Some(status) = self.0.try_wait().map_err(|error| no_compiler(&error.to_string()))? {
+                return Ok(status);
+            }
+            let step = patience.next()?;
+            match &exited {
+                Some(exited) => {
+                    let time = Timespec { tv_sec: 0, tv_nsec: step.subsec_nanos().into() };
+                    let mut fds = [PollFd::new(exited, PollFlags::IN)];
+                    // A signal may cut it short: then the clock and the caller are asked sooner.
+                    let _ = rustix::event::poll(&mut fds, Some(&time));
+                }
+                None => std::thread::sleep(step.min(Duration::from_millis(5))),
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail when it has already ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn read_complaint(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read is not shown.
+    let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_COMPLAINT).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+const SMALLER: &str = "make it smaller: `wasm-opt -Oz` merges functions, and large data belongs into a file";
+
+fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, complaint: &str) -> Error {
+    let what = format!("cannot compile `{}`", program.name());
+    let shown = cut(&complaint.replace('\n', " "), SHOWN_COMPLAINT);
+    match (status.code(), status.signal()) {
+        (Some(EXIT_REFUSED), _) => Error::load(
+            what,
+            if shown.is_empty() { "it is not valid WebAssembly".to_owned() } else { shown },
+            "build it again with current tools; `wasm-tools validate --features all` says more",
+        ),
+        (_, Some(signal)) if signal == Signal::XCPU.as_raw() => patience.used_up(),
+        (Some(EXIT_TOO_MUCH), _) if !shown.is_empty() => Error::load(what, shown, SMALLER),
+        (Some(EXIT_TOO_MUCH), _) | (_, Some(_)) => Error::load(
+            what,
+            format!("compiling it takes more than the compiler may use: {} GiB of memory", MEMORY_BYTES >> 30),
+            SMALLER,
+        ),
+        (Some(EXIT_HOST), _) => Error::host(what, shown, "run `ringfence doctor`; a new installation mends it"),
+        (Some(code), None) => no_compiler(&format!("it ended with exit code {code}: {shown}")),
+        (None, None) => no_compiler("it ended in an unknown way"),
+    }
+}

@@ -1,0 +1,58 @@
+//! What an entry of the cache is called: everything that decides what compiled code looks like.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Mutex;
+
+use wasmtime::Engine;
+
+use crate::load::Program;
+use crate::load::program::hex;
+use crate::sandbox::engine::Profile;
+
+/// A fingerprint of the compiler with its settings: wasmtime's whole version, the processor, every tunable.
+///
+/// wasmtime itself only compares its major version, so that code from before a security fix would still load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Build([u8; 16]);
+
+impl Build {
+    /// The fingerprint of an engine of this profile, taken once per process.
+    pub(super) fn of(profile: Profile, engine: &Engine) -> Self {
+        static KNOWN: Mutex<Vec<(Profile, Build)>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(|broken| broken.into_inner());
+        if let Some((_, build)) = known.iter().find(|(of, _)| *of == profile) {
+            return *build;
+        }
+        let mut hasher = Blake3(blake3::Hasher::new());
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.0.update(env!("CARGO_PKG_VERSION").as_bytes());
+        let mut fingerprint = [0; 16];
+        hasher.0.finalize_xof().fill(&mut fingerprint);
+        known.push((profile, Self(fingerprint)));
+        Self(fingerprint)
+    }
+
+    pub(super) fn to_hex(self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// The name of the entry of a program, compiled by this build under this profile.
+pub(super) fn entry_name(program: &Program, profile: Profile, build: Build) -> String {
+    format!("{}-{}-{}", program.digest(), profile.name(), build.to_hex())
+}
+
+/// BLAKE3 as the standard library's hasher, for the 64 bits of an ordinary one are too few to tell builds apart.
+struct Blake3(blake3::Hasher);
+
+impl Hasher for Blake3 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.finalize_xof().fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}

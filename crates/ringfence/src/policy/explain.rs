@@ -1,0 +1,148 @@
+//! What does not fit into a policy, told in three parts.
+
+use serde_json::Value as Json;
+
+use super::nearest::nearest;
+use super::place::{Place, Step};
+use super::read::{Fault, Kind, Wanted, found};
+use super::tree::Node;
+use super::write::schema;
+use crate::error::Parts;
+use crate::text::cut;
+
+/// Which way of writing the fixes are worded for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Form {
+    Toml,
+    Json,
+}
+
+/// What, why and the fix of a fault in `tree`; `top` is where the tree stands in a policy.
+pub(super) fn explain(fault: &Fault, tree: &Node, top: &Place, form: Form) -> Parts {
+    let place = fault.place();
+    let whole = place.below(top);
+    let label = whole.label();
+    match &fault.kind {
+        Kind::UnknownKey(known) => unknown_key(&whole, known, top.is_top(), form),
+        Kind::NoChoice { found, word, choices } => {
+            let meant = word.as_deref().and_then(|word| nearest(word, choices.iter().copied()));
+            let fix = match meant {
+                Some(meant) => format!("write {}", assign(&whole, &format!("\"{meant}\""), form)),
+                None => format!("write one of them: {}", assign(&whole, &format!("\"{}\"", choices[0]), form)),
+            };
+            let choices: Vec<_> = choices.iter().map(|choice| format!("`\"{choice}\"`")).collect();
+            Parts::new(format!("`{label}` cannot be {found}"), format!("it is {}", choices.join(" or ")), fix)
+        }
+        Kind::Missing(key) => Parts::new(
+            format!("`{key}` is missing"),
+            format!("{} needs it", table(&whole, form)),
+            format!("add {}", assign(&Place::top().key(*key), "\"data\"", form)),
+        ),
+        Kind::Repeated => repeated(&label),
+        Kind::Wrong { found, wanted } => {
+            let (why, fix) = want(wanted, &whole, found, form);
+            Parts::new(format!("`{label}` cannot be {found}"), why, fix)
+        }
+        Kind::Said(said) => {
+            let (why, fix) = said.split_once('\n').unwrap_or((said, "write another value"));
+            let found = tree.at(&place).map_or_else(|| "this".into(), |node| found(node.unexpected()));
+            Parts::new(format!("`{label}` cannot be {found}"), cut(why, 400), cut(fix, 400))
+        }
+    }
+}
+
+/// A key that stands in its table twice.
+pub(super) fn repeated(key: &str) -> Parts {
+    Parts::new(format!("`{key}` is there twice"), "only one of the two could count", "take one out, or join the two")
+}
+
+fn unknown_key(place: &Place, known: &[&str], in_policy: bool, form: Form) -> Parts {
+    let table_place = place.above();
+    let word = match place.steps().last() {
+        Some(Step::Key(word)) => word.as_str(),
+        _ => "",
+    };
+    let elsewhere = if in_policy { keys_by_table() } else { Vec::new() };
+    let home = |word: &str| elsewhere.iter().find(|(_, keys)| keys.iter().any(|key| key == word));
+    let everywhere = elsewhere.iter().flat_map(|(_, keys)| keys.iter().map(String::as_str));
+    let fix = if let Some((home, _)) = home(word) {
+        format!("move it {}", into(home, form))
+    } else if let Some(meant) = nearest(word, known.iter().copied()) {
+        format!("write `{meant}`")
+    } else if let Some(meant) = nearest(word, everywhere) {
+        format!("write `{meant}`, {}", home(meant).map_or_else(String::new, |(home, _)| into(home, form)))
+    } else {
+        "take it out, or write one of these".into()
+    };
+    let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
+    Parts::new(
+        format!("unknown key `{}`", place.label()),
+        format!("{} takes {}", table(&table_place, form), known.join(", ")),
+        fix,
+    )
+}
+
+/// Every table that has keys of its own, with them; the top one has no name.
+fn keys_by_table() -> Vec<(&'static str, Vec<String>)> {
+    let schema = schema();
+    let keys = |node: &Json| node["properties"].as_object().map_or_else(Vec::new, |all| all.keys().cloned().collect());
+    let defs = &schema["$defs"];
+    vec![("", keys(&schema)), ("limits", keys(&defs["Limits"])), ("dirs", keys(&defs["Dir"]))]
+}
+
+fn into(table: &str, form: Form) -> String {
+    match (table, form) {
+        ("", Form::Toml) => "to the top, above the first `[table]`".into(),
+        ("", Form::Json) => "to the top".into(),
+        ("dirs", Form::Toml) => "into a `[[dirs]]` table".into(),
+        ("dirs", Form::Json) => "into an entry of `dirs`".into(),
+        (_, Form::Toml) => format!("under `[{table}]`"),
+        (_, Form::Json) => format!("into `{table}`"),
+    }
+}
+
+/// A table as its header is written.
+fn table(place: &Place, form: Form) -> String {
+    match (place.steps(), form) {
+        ([], _) => "a policy".into(),
+        ([Step::Key(key)], Form::Toml) => format!("`[{key}]`"),
+        ([Step::Key(key), Step::Index(_)], Form::Toml) => format!("`[[{key}]]`"),
+        _ => format!("`{place}`"),
+    }
+}
+
+/// A value at its key, as it is written.
+fn assign(place: &Place, value: &str, form: Form) -> String {
+    match (place.steps().last(), form) {
+        (Some(Step::Key(_)), Form::Toml) => format!("`{} = {value}`", place.label()),
+        (Some(Step::Key(_)), Form::Json) => format!("`\"{}\": {value}`", place.label()),
+        _ => format!("`{value}`"),
+    }
+}
+
+fn want(wanted: &Wanted, place: &Place, found: &str, form: Form) -> (String, String) {
+    let write = |value: &str| format!("write {}", assign(place, value, form));
+    let in_form = |toml: &str, json: &str| if form == Form::Toml { toml.to_owned() } else { json.to_owned() };
+    match wanted {
+        Wanted::Switch => ("it is `true` or `false`, without quotes".into(), write("true")),
+        Wanted::Text => {
+            ("it is text".into(), in_form("put it in double quotes", "make it a JSON string, in double quotes"))
+        }
+        Wanted::Whole(most) => (format!("it is a whole number from 0 to {most}, without quotes or unit"), write("64")),
+        Wanted::List if found == "a table" => (
+            "it is a list, with one table for each".into(),
+            in_form(&format!("write `[[{}]]`, with two brackets", place.label()), "put `[` and `]` around it"),
+        ),
+        Wanted::List => ("it is a list".into(), "put `[` and `]` around it".into()),
+        Wanted::Table => {
+            let inside = if place.label().starts_with("dirs") { "host = \"data\"" } else { "A = \"1\"" };
+            let inside = if place.label() == "limits" { "wall = \"5s\"" } else { inside };
+            let json = inside.replace("A =", "\"A\":").replace("host =", "\"host\":").replace("wall =", "\"wall\":");
+            (
+                "it is a table".into(),
+                in_form(&format!("write it like `{{ {inside} }}`"), &format!("write it like `{{{json}}}`")),
+            )
+        }
+        Wanted::Other(what) => (format!("it is {}", cut(what, 200)), "write it so".into()),
+    }
+}

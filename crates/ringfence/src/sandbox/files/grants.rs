@@ -1,0 +1,177 @@
+//! The granted directories and files, opened once when the policy is made.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::handle::{DirHandle, Place};
+use crate::error::{Error, Result};
+use crate::policy::{self, Mode, Policy};
+use crate::text;
+
+/// Everything a policy grants of the file system, held open: a link swapped later changes nothing.
+#[derive(Debug)]
+pub struct Grants {
+    mounts: Vec<Mount>,
+}
+
+/// One grant, hung into the guest's tree.
+#[derive(Debug)]
+pub(super) struct Mount {
+    /// Without slashes at the ends; the root is empty.
+    pub(super) at: String,
+    pub(super) mode: Mode,
+    pub(super) root: Root,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Root {
+    Dir(Arc<Dir>),
+    File(Arc<File>),
+}
+
+impl Mount {
+    pub(super) fn temporary(at: &str, host: &Path) -> std::io::Result<Self> {
+        let dir = Dir::open_ambient_dir(host, ambient_authority())?;
+        Ok(Self { at: at.into(), mode: Mode::Rw, root: Root::Dir(Arc::new(dir)) })
+    }
+
+    /// The directory itself; a granted file stands in no one's way as a root.
+    pub(super) fn root_handle(&self) -> DirHandle {
+        let place = match &self.root {
+            Root::Dir(dir) => Place::Host { dir: dir.clone(), mode: self.mode },
+            Root::File(_) => Place::Virtual,
+        };
+        DirHandle { guest: self.at.clone(), place }
+    }
+}
+
+impl Grants {
+    /// Opens what the policy names; refuses what is missing, what contradicts itself and what is ours.
+    pub fn open(policy: &Policy, private: &[PathBuf]) -> Result<Arc<Self>> {
+        policy.check()?;
+        let mut mounts: Vec<Mount> = Vec::with_capacity(policy.dirs.len());
+        let mut trees: Vec<Tree> = Vec::with_capacity(policy.dirs.len());
+        for dir in &policy.dirs {
+            let (mount, tree) = open(dir)?;
+            tree.refuse_private(private)?;
+            for (other, other_mount) in trees.iter().zip(&mounts) {
+                tree.refuse_two_modes(&mount, other, other_mount)?;
+            }
+            mounts.push(mount);
+            trees.push(tree);
+        }
+        Ok(Arc::new(Self { mounts }))
+    }
+
+    pub(super) fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+}
+
+fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
+    let shown = text::quote(&dir.host.to_string_lossy());
+    let failed = |error: std::io::Error| {
+        let fix = match error.kind() {
+            std::io::ErrorKind::NotFound => format!("create it (`mkdir -p {shown}`), or take the grant away"),
+            _ => format!("make `{shown}` readable for this user, or take the grant away"),
+        };
+        Error::policy(format!("cannot grant `{shown}`"), error.to_string(), fix)
+    };
+    // Resolved and opened once; from here on only the handle counts.
+    let path = dir.host.canonicalize().map_err(failed)?;
+    let metadata = path.metadata().map_err(failed)?;
+    let root = if metadata.is_dir() {
+        Root::Dir(Arc::new(Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?))
+    } else if metadata.is_file() {
+        let mut options = File::options();
+        options.read(true).write(dir.mode == Mode::Rw);
+        Root::File(Arc::new(options.open(&path).map_err(failed)?))
+    } else {
+        return Err(Error::policy(
+            format!("cannot grant `{shown}`"),
+            "it is neither a directory nor a regular file",
+            "grant a directory or a regular file",
+        ));
+    };
+    let held = match &root {
+        Root::Dir(handle) => handle.try_clone().and_then(|handle| handle.into_std_file().metadata()),
+        Root::File(file) => file.metadata(),
+    };
+    let held = held.map_err(failed)?;
+    let tree = Tree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
+    let at = dir.guest_path()?.trim_matches('/').to_owned();
+    Ok((Mount { at, mode: dir.mode, root }, tree))
+}
+
+type Inode = (u64, u64);
+
+/// Where a grant lies on the host, by inode: names can lie.
+struct Tree {
+    shown: String,
+    path: PathBuf,
+    mode: Mode,
+    /// The grant itself, then every directory above it.
+    ancestry: Vec<Inode>,
+}
+
+fn ancestry(path: &Path, own: Inode) -> Vec<Inode> {
+    let above = path.ancestors().skip(1).filter_map(|above| above.metadata().ok());
+    std::iter::once(own).chain(above.map(|metadata| (metadata.dev(), metadata.ino()))).collect()
+}
+
+impl Tree {
+    fn covers(&self, other: &Self) -> bool {
+        self.ancestry.first().is_some_and(|own| other.ancestry.contains(own))
+    }
+
+    /// One host tree must not be seen as `ro` under one name and `rw` under another.
+    ///
+    /// A `rw` grant inside a `ro` one, at the matching guest path, is no contradiction: it hides the `ro` view.
+    fn refuse_two_modes(&self, mount: &Mount, other: &Self, other_mount: &Mount) -> Result<()> {
+        if self.mode == other.mode || !(self.covers(other) || other.covers(self)) {
+            return Ok(());
+        }
+        let (rw, rw_mount, ro, ro_mount) = match self.mode {
+            Mode::Rw => (self, mount, other, other_mount),
+            Mode::Ro => (other, other_mount, self, mount),
+        };
+        let inside = rw.path.strip_prefix(&ro.path).ok().and_then(Path::to_str);
+        let guest = inside
+            .filter(|inside| !inside.is_empty())
+            .map(|inside| if ro_mount.at.is_empty() { inside.to_owned() } else { format!("{}/{inside}", ro_mount.at) });
+        if guest.is_some_and(|guest| guest == rw_mount.at) {
+            return Ok(());
+        }
+        Err(Error::policy(
+            format!("`{}` and `{}` are one host tree", ro.shown, rw.shown),
+            format!(
+                "granted `ro` at `/{}` and `rw` at `/{}`, so what is read-only could be written",
+                ro_mount.at, rw_mount.at
+            ),
+            "grant it once, or hang the `rw` directory at its own place inside the `ro` one",
+        ))
+    }
+
+    /// Our cache and keys are never a guest's, neither from above nor from within.
+    fn refuse_private(&self, private: &[PathBuf]) -> Result<()> {
+        for path in private {
+            let Ok(path) = path.canonicalize() else { continue };
+            let Ok(metadata) = path.metadata() else { continue };
+            let own = (metadata.dev(), metadata.ino());
+            let theirs = Self { shown: String::new(), mode: Mode::Ro, ancestry: ancestry(&path, own), path };
+            if self.covers(&theirs) || theirs.covers(self) {
+                return Err(Error::policy(
+                    format!("cannot grant `{}`", self.shown),
+                    "Ringfence's own cache and key lie in it: a guest that reads or writes them could forge native code",
+                    "grant a narrower directory, or move the cache with RINGFENCE_CACHE",
+                ));
+            }
+        }
+        Ok(())
+    }
+}

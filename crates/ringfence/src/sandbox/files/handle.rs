@@ -1,0 +1,149 @@
+//! What a guest holds once a path was opened, and what it is told about it.
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cap_std::fs::Dir;
+
+use crate::policy::Mode;
+
+/// An open file or directory.
+#[derive(Clone, Debug)]
+pub enum Handle {
+    /// A directory.
+    Dir(DirHandle),
+    /// A regular file.
+    File(FileHandle),
+}
+
+/// An open directory: its guest path, and what stands behind it.
+#[derive(Clone, Debug)]
+pub struct DirHandle {
+    /// Without slashes at the ends; the root is empty.
+    pub(super) guest: String,
+    pub(super) place: Place,
+}
+
+/// What stands behind a directory.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// A directory that exists only because a grant hangs below it.
+    Virtual,
+    /// A directory of the host.
+    Host { dir: Arc<Dir>, mode: Mode },
+}
+
+impl DirHandle {
+    pub(super) fn virtual_root() -> Self {
+        Self { guest: String::new(), place: Place::Virtual }
+    }
+
+    /// Whether acts that change something are granted here.
+    pub fn is_writable(&self) -> bool {
+        matches!(self.place, Place::Host { mode: Mode::Rw, .. })
+    }
+}
+
+/// An open regular file. Positions are the caller's: reads and writes name their offset.
+#[derive(Clone, Debug)]
+pub struct FileHandle {
+    pub(super) guest: String,
+    pub(super) file: Arc<File>,
+    /// Opened to be read.
+    pub read: bool,
+    /// Opened to be written, which only a `rw` grant allows.
+    pub write: bool,
+    /// The grant's mode: timestamps may be set without having opened for writing.
+    pub(super) mode: Mode,
+}
+
+/// The kinds of file that are told apart; devices, pipes and sockets are never opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Dir,
+    File,
+    Symlink,
+    Other,
+}
+
+impl Kind {
+    pub(super) fn of_cap(kind: cap_std::fs::FileType) -> Self {
+        if kind.is_dir() {
+            Self::Dir
+        } else if kind.is_file() {
+            Self::File
+        } else if kind.is_symlink() {
+            Self::Symlink
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// What a guest is told about a file; times are nanoseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Stat {
+    pub kind: Kind,
+    pub ino: u64,
+    pub links: u64,
+    pub size: u64,
+    pub accessed: u64,
+    pub modified: u64,
+    pub changed: u64,
+}
+
+impl Stat {
+    /// A directory that exists only in the guest's view.
+    pub(super) fn of_virtual() -> Self {
+        Self { kind: Kind::Dir, ino: 1, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 }
+    }
+
+    pub(super) fn of_std(metadata: &Metadata) -> Self {
+        let kind = metadata.file_type();
+        Self {
+            kind: if kind.is_dir() {
+                Kind::Dir
+            } else if kind.is_file() {
+                Kind::File
+            } else if kind.is_symlink() {
+                Kind::Symlink
+            } else {
+                Kind::Other
+            },
+            ino: metadata.ino(),
+            links: metadata.nlink(),
+            size: metadata.size(),
+            accessed: nanos(metadata.accessed()),
+            modified: nanos(metadata.modified()),
+            changed: unix_nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    pub(super) fn of_cap(metadata: &cap_std::fs::Metadata) -> Self {
+        use cap_std::fs::MetadataExt as _;
+        Self {
+            kind: Kind::of_cap(metadata.file_type()),
+            ino: metadata.ino(),
+            links: metadata.nlink(),
+            size: metadata.size(),
+            accessed: unix_nanos(metadata.atime(), metadata.atime_nsec()),
+            modified: unix_nanos(metadata.mtime(), metadata.mtime_nsec()),
+            changed: unix_nanos(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn nanos(time: std::io::Result<SystemTime>) -> u64 {
+    let since = time.ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Times before 1970 are told as 1970.
+fn unix_nanos(seconds: i64, nanos: i64) -> u64 {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(nanos).unwrap_or(0))
+}

@@ -1,0 +1,155 @@
+//! From a handle and a guest's path to the grant it lies in.
+
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+
+use super::grants::Root;
+use super::handle::{DirHandle, Place};
+use super::{Files, is_below};
+use crate::policy::Mode;
+use crate::sandbox::errno::Errno;
+
+/// Longest path a guest may name, in bytes, as on Linux.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// What an act wants; it is the kind of the denial when it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    Read,
+    Write,
+}
+
+impl Intent {
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Where a path leads.
+pub(super) enum Target {
+    /// Into a host directory; `path` is resolved beneath it and never empty.
+    Host { dir: Arc<Dir>, mode: Mode, path: String, guest: String },
+    /// To a granted directory itself, or to one that exists only in the guest's view.
+    Dir(DirHandle),
+    /// To a granted file itself.
+    File(FileMount),
+}
+
+/// A granted file.
+pub(super) struct FileMount {
+    pub(super) file: Arc<std::fs::File>,
+    pub(super) mode: Mode,
+    pub(super) guest: String,
+}
+
+impl Files {
+    /// Walks a path from a directory the guest holds.
+    pub(super) fn locate(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
+        if path.is_empty() {
+            return Err(Errno::Noent);
+        }
+        if path.len() > MAX_PATH_BYTES {
+            return Err(Errno::Nametoolong);
+        }
+        if path.contains('\0') {
+            return Err(Errno::Inval);
+        }
+        if path.starts_with('/') {
+            self.denials.note(intent.kind(), path);
+            return Err(Errno::Perm);
+        }
+        if let Place::Host { dir, mode } = &base.place
+            && !self.has_mount_below(&base.guest)
+            && !base.guest.is_empty()
+        {
+            let guest = joined(&base.guest, path);
+            return Ok(Target::Host { dir: dir.clone(), mode: *mode, path: path.to_owned(), guest });
+        }
+        self.walk(base, path, intent)
+    }
+
+    /// The same through the virtual tree, where names may cross from one grant into another.
+    fn walk(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
+        let mut guest = base.guest.clone();
+        // The grant we are in, and the names walked since its root.
+        let mut inside = match &base.place {
+            Place::Host { dir, mode } => Some((Root::Dir(dir.clone()), *mode, Vec::new())),
+            Place::Virtual => None,
+        };
+        for name in path.split('/') {
+            match name {
+                "" | "." => {
+                    if let Some((_, _, names)) = &mut inside
+                        && !names.is_empty()
+                    {
+                        names.push(name.to_owned());
+                    }
+                }
+                ".." => {
+                    if guest == base.guest {
+                        self.denials.note(intent.kind(), &format!("/{path}"));
+                        return Err(Errno::Perm);
+                    }
+                    guest.truncate(guest.rfind('/').unwrap_or(0));
+                    match &mut inside {
+                        // Still within the grant: the host resolves it, links and all.
+                        Some((_, _, names)) if names.iter().any(|name| !matches!(name.as_str(), "" | ".")) => {
+                            names.push(name.to_owned());
+                        }
+                        _ => inside = self.enclosing(&guest),
+                    }
+                }
+                name => {
+                    guest = joined(&guest, name);
+                    if let Some(mount) = self.mount_at(&guest) {
+                        inside = Some((mount.root.clone(), mount.mode, Vec::new()));
+                    } else if let Some((_, _, names)) = &mut inside {
+                        names.push(name.to_owned());
+                    }
+                }
+            }
+        }
+        let must_be_dir = path.ends_with('/');
+        match inside {
+            Some((Root::Dir(dir), mode, names)) if names.is_empty() => {
+                Ok(Target::Dir(DirHandle { guest, place: Place::Host { dir, mode } }))
+            }
+            Some((Root::Dir(dir), mode, names)) => Ok(Target::Host { dir, mode, path: names.join("/"), guest }),
+            Some((Root::File(_), ..)) if must_be_dir => Err(Errno::Notdir),
+            Some((Root::File(file), mode, names)) if names.is_empty() => {
+                Ok(Target::File(FileMount { file, mode, guest }))
+            }
+            Some((Root::File(_), ..)) => Err(Errno::Notdir),
+            None if guest.is_empty() || self.has_mount_below(&guest) => {
+                Ok(Target::Dir(DirHandle { guest, place: Place::Virtual }))
+            }
+            None => {
+                self.denials.note(intent.kind(), &format!("/{guest}"));
+                Err(match intent {
+                    Intent::Read => Errno::Noent,
+                    Intent::Write => Errno::Acces,
+                })
+            }
+        }
+    }
+
+    /// The grant that a guest path lies in, when `..` led out of a deeper one.
+    fn enclosing(&self, guest: &str) -> Option<(Root, Mode, Vec<String>)> {
+        let mount = self
+            .mounts()
+            .filter(|mount| mount.at == guest || is_below(guest, &mount.at))
+            .max_by_key(|mount| mount.at.len())?;
+        let names = guest[mount.at.len()..].split('/').filter(|name| !name.is_empty()).map(str::to_owned);
+        Some((mount.root.clone(), mount.mode, names.collect()))
+    }
+}
+
+/// A guest path and one more name or path, without slashes at the ends.
+pub(super) fn joined(guest: &str, path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    if guest.is_empty() { path.to_owned() } else { format!("{guest}/{path}") }
+}

@@ -1,0 +1,101 @@
+//! Files: one virtual root under every WASI level, with the granted directories and files hung into it.
+//!
+//! The guest's only preopen is `/`. A path is walked through the virtual tree to the grant it lies in and then
+//! resolved beneath that grant's own directory handle, which was opened when the policy was made. So a refusal
+//! is seen by us and not lost in the guest's C library, a single file can be granted, and `..` or a link never
+//! leads out: `cap-std` resolves beneath the handle (`openat2` where the kernel has it), and every act that
+//! writes is checked against the grant's mode before the host is asked.
+
+mod act;
+mod grants;
+mod handle;
+mod locate;
+
+pub use act::{Entry, NewTime, OpenOptions, Times};
+pub use grants::Grants;
+pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use self::grants::Mount;
+use super::denials::Denials;
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+
+/// The files of one run.
+pub struct Files {
+    grants: Arc<Grants>,
+    /// The private `/tmp`; its host directory goes with the run.
+    tmp: Option<(TempDir, Mount)>,
+    open: u32,
+    open_limit: u32,
+    /// What was refused.
+    pub denials: Denials,
+}
+
+impl Files {
+    /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
+    pub fn new(grants: Arc<Grants>, policy: &Policy, open_limit: u32, started: Instant) -> Result<Self> {
+        let tmp = if policy.tmp { Some(private_tmp()?) } else { None };
+        Ok(Self { grants, tmp, open: 0, open_limit, denials: Denials::new(started, policy.on_denied) })
+    }
+
+    /// The root of everything the guest sees.
+    pub fn root(&self) -> DirHandle {
+        self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
+    }
+
+    fn mounts(&self) -> impl Iterator<Item = &Mount> {
+        self.grants.mounts().iter().chain(self.tmp.as_ref().map(|(_, mount)| mount))
+    }
+
+    /// The grant that hangs exactly here.
+    fn mount_at(&self, guest: &str) -> Option<&Mount> {
+        self.mounts().find(|mount| mount.at == guest)
+    }
+
+    /// Whether a grant hangs somewhere below here.
+    fn has_mount_below(&self, guest: &str) -> bool {
+        self.mounts().any(|mount| is_below(&mount.at, guest))
+    }
+
+    /// Gives back the place that an open file or directory took.
+    pub fn closed(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+/// Whether `path` lies strictly below `above`; both without slashes at the ends, the root empty.
+fn is_below(path: &str, above: &str) -> bool {
+    if above.is_empty() {
+        return !path.is_empty();
+    }
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn private_tmp() -> Result<(TempDir, Mount)> {
+    let failed = |error: std::io::Error| {
+        Error::host(
+            "no private /tmp for the guest",
+            error.to_string(),
+            "free space in the temporary directory, or set TMPDIR to one that has some",
+        )
+    };
+    let directory = tempfile::Builder::new().prefix("ringfence-").tempdir().map_err(failed)?;
+    let mount = Mount::temporary("tmp", directory.path()).map_err(failed)?;
+    Ok((directory, mount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_below;
+
+    #[test]
+    fn below_means_a_whole_name_further_down() {
+        assert!(is_below("data/sub", "data") && is_below("data", ""));
+        assert!(!is_below("database", "data") && !is_below("data", "data") && !is_below("", ""));
+    }
+}

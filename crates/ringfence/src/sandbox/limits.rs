@@ -1,0 +1,98 @@
+//! Memory as one total over a run: every memory, table and garbage-collected heap of every instance.
+
+use wasmtime::ResourceLimiter;
+
+/// Instances, memories and tables one run may have, each.
+///
+/// A component of componentize-py has about a hundred core instances; a bomb has as many as it may.
+const MAX_ITEMS: usize = 400;
+
+/// Bytes the host keeps for one table element.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Sums what a run takes and says no at the limit.
+#[derive(Debug)]
+pub struct Limiter {
+    limit: u64,
+    taken: u64,
+    peak: u64,
+    refused: bool,
+}
+
+impl Limiter {
+    /// Lets a run take `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Self { limit, taken: 0, peak: 0, refused: false }
+    }
+
+    /// The most that was taken at one time, in bytes.
+    pub fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// Whether a growth was refused.
+    pub fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, bytes: usize) -> bool {
+        let wanted = self.taken.saturating_add(bytes as u64);
+        if wanted > self.limit {
+            self.refused = true;
+            return false;
+        }
+        self.taken = wanted;
+        self.peak = self.peak.max(wanted);
+        true
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_ITEMS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_ITEMS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_ITEMS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_share_one_total() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 60, None).is_ok_and(|granted| granted));
+        assert!(limiter.table_growing(0, 5, None).is_ok_and(|granted| granted));
+        assert!(!limiter.refused());
+        assert!(limiter.memory_growing(0, 1, None).is_ok_and(|granted| !granted));
+        assert_eq!((100, true), (limiter.peak(), limiter.refused()));
+    }
+
+    #[test]
+    fn a_maximum_of_its_own_is_not_our_refusal() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 20, Some(10)).is_ok_and(|granted| !granted));
+        assert!(!limiter.refused());
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a run ends other than by returning: raised through the guest, which cannot catch it.
+
+use std::fmt;
+
+/// A limit, by its one name in every place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Limit {
+    Wall,
+    Cpu,
+    Fuel,
+    Memory,
+    Output,
+    HostBytes,
+}
+
+impl Limit {
+    /// The word used in the policy, in the flag and in the result.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wall => "wall",
+            Self::Cpu => "cpu",
+            Self::Fuel => "fuel",
+            Self::Memory => "memory",
+            Self::Output => "output",
+            Self::HostBytes => "host_bytes",
+        }
+    }
+}
+
+/// The host ends the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest asked to exit with this code.
+    Exit(u32),
+    /// A limit was reached.
+    Limit(Limit),
+    /// The policy ends a run that is refused something.
+    Denied,
+    /// The caller gave up.
+    Cancelled,
+    /// A host function was called by a program that cannot call it: it exports no memory.
+    NoMemory,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(code) => write!(f, "the guest exited with code {code}"),
+            Self::Limit(limit) => write!(f, "the limit `{}` was reached", limit.name()),
+            Self::Denied => f.write_str("the policy ends a run that is refused something"),
+            Self::Cancelled => f.write_str("the run was cancelled"),
+            Self::NoMemory => f.write_str("missing memory export"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}

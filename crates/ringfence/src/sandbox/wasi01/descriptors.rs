@@ -1,0 +1,101 @@
+//! The descriptor table of a module.
+
+use wasmtime::Memory;
+
+use super::Errno;
+use crate::sandbox::files::{DirHandle, Entry, FileHandle, Files};
+use crate::sandbox::stdio::Stream;
+
+/// The preopened root.
+pub(super) const ROOT_FD: u32 = 3;
+
+/// What a number stands for.
+pub(super) enum Descriptor {
+    Stdin,
+    Output(Stream),
+    Dir {
+        handle: DirHandle,
+        /// The root counts as granted, not as opened by the guest.
+        preopen: bool,
+        /// What a `readdir` that is under way still tells.
+        listing: Option<Vec<Entry>>,
+    },
+    File {
+        handle: FileHandle,
+        position: u64,
+        append: bool,
+    },
+}
+
+/// The descriptor table of one run.
+#[derive(Default)]
+pub struct Descriptors {
+    table: Vec<Option<Descriptor>>,
+    /// The guest's memory, looked up at its first call.
+    pub(super) memory: Option<Memory>,
+}
+
+impl Descriptors {
+    /// Standard streams and the root.
+    pub fn new(files: &Files) -> Self {
+        let root = Descriptor::Dir { handle: files.root(), preopen: true, listing: None };
+        let table = vec![
+            Some(Descriptor::Stdin),
+            Some(Descriptor::Output(Stream::Stdout)),
+            Some(Descriptor::Output(Stream::Stderr)),
+            Some(root),
+        ];
+        Self { table, memory: None }
+    }
+
+    pub(super) fn get(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
+        self.table.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::Badf)
+    }
+
+    pub(super) fn dir(&mut self, fd: u32) -> Result<&DirHandle, Errno> {
+        match self.get(fd)? {
+            Descriptor::Dir { handle, .. } => Ok(handle),
+            Descriptor::File { .. } => Err(Errno::Notdir),
+            Descriptor::Stdin | Descriptor::Output(_) => Err(Errno::Notdir),
+        }
+    }
+
+    pub(super) fn file(&mut self, fd: u32) -> Result<&FileHandle, Errno> {
+        match self.get(fd)? {
+            Descriptor::File { handle, .. } => Ok(handle),
+            _ => Err(Errno::Badf),
+        }
+    }
+
+    /// The lowest free number above the standard ones: closing those never makes a file stand for them.
+    pub(super) fn insert(&mut self, descriptor: Descriptor) -> Result<u32, Errno> {
+        let first = ROOT_FD as usize;
+        let free = self.table.iter().skip(first).position(Option::is_none).map(|index| index + first);
+        let index = free.unwrap_or(self.table.len());
+        let fd = u32::try_from(index).map_err(|_| Errno::Mfile)?;
+        if index == self.table.len() {
+            self.table.push(Some(descriptor));
+        } else {
+            self.table[index] = Some(descriptor);
+        }
+        Ok(fd)
+    }
+
+    pub(super) fn take(&mut self, fd: u32) -> Result<Descriptor, Errno> {
+        self.table.get_mut(fd as usize).and_then(Option::take).ok_or(Errno::Badf)
+    }
+
+    /// Puts a descriptor where another one was.
+    pub(super) fn replace(&mut self, fd: u32, descriptor: Descriptor) {
+        if let Some(place) = self.table.get_mut(fd as usize) {
+            *place = Some(descriptor);
+        }
+    }
+}
+
+impl Descriptor {
+    /// Whether it takes a place among the open files.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Dir { preopen: false, .. })
+    }
+}

@@ -1,0 +1,97 @@
+//! WASI 0.1 (`wasi_snapshot_preview1`) and its elder (`wasi_unstable`) for core modules, on our own files and streams.
+
+mod args;
+mod descriptors;
+mod fd;
+mod linker;
+mod memory;
+mod path;
+mod poll;
+mod stat;
+
+pub use descriptors::Descriptors;
+pub use linker::{FUNCTIONS, add_to_linker};
+
+use wasmtime::{Caller, Extern};
+
+use self::memory::GuestMemory;
+use super::errno::Errno;
+use super::stop::Stop;
+use super::store::State;
+
+/// Which of the two layouts a module was built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// `wasi_unstable`.
+    Unstable,
+    /// `wasi_snapshot_preview1`.
+    Preview1,
+}
+
+impl Level {
+    /// The module name of the imports.
+    pub fn module(self) -> &'static str {
+        match self {
+            Self::Unstable => "wasi_unstable",
+            Self::Preview1 => "wasi_snapshot_preview1",
+        }
+    }
+}
+
+/// Why a call did not succeed: an error number for the guest, or the end of the run.
+enum Fail {
+    Errno(Errno),
+    Stop(Stop),
+}
+
+impl From<Errno> for Fail {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Stop> for Fail {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+type Done<T = ()> = Result<T, Fail>;
+
+/// What a call works on: the guest's memory and our state, borrowed apart.
+struct Call<'a> {
+    memory: GuestMemory<'a>,
+    state: &'a mut State,
+}
+
+/// Runs one call and tells the guest its error number.
+fn enter(caller: &mut Caller<'_, State>, act: impl FnOnce(&mut Call<'_>) -> Done) -> wasmtime::Result<i32> {
+    answer(caller, act).map(|answer| answer.map_or_else(|errno| errno as i32, |()| 0))
+}
+
+/// Runs one call whose answer the host still needs.
+fn answer<T>(
+    caller: &mut Caller<'_, State>,
+    act: impl FnOnce(&mut Call<'_>) -> Done<T>,
+) -> wasmtime::Result<Result<T, Errno>> {
+    let memory = match caller.data().descriptors.memory {
+        Some(memory) => memory,
+        None => {
+            let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+                return Err(Stop::NoMemory.into());
+            };
+            caller.data_mut().descriptors.memory = Some(memory);
+            memory
+        }
+    };
+    let (bytes, state) = memory.data_and_store_mut(caller);
+    let done = act(&mut Call { memory: GuestMemory(bytes), state });
+    if state.files.denials.stopped() {
+        return Err(Stop::Denied.into());
+    }
+    match done {
+        Ok(value) => Ok(Ok(value)),
+        Err(Fail::Errno(errno)) => Ok(Err(errno)),
+        Err(Fail::Stop(stop)) => Err(stop.into()),
+    }
+}

@@ -1,0 +1,97 @@
+"""
+Run any WASI program under one policy.
+
+>>> import ringfence
+>>> policy = ringfence.Policy(dirs=[ringfence.Dir("data")], limits=ringfence.Limits(wall="5s"))
+>>> result = ringfence.run("tool.wasm", ["/data/input.csv"], policy=policy)
+>>> result.check().text
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._policy import Dir, Limits, Policy
+    from ._process import Process
+    from ._program import Export, Import, Program
+    from ._result import Denial, Result, Usage
+    from ._run import arun, run
+    from ._sandbox import Sandbox
+    from .errors import (
+        Busy,
+        Cancelled,
+        Crashed,
+        Denied,
+        GuestError,
+        GuestExited,
+        HostError,
+        LimitReached,
+        LoadError,
+        PolicyError,
+        ProgramNotFound,
+        RingfenceError,
+        Trapped,
+        WallReached,
+    )
+
+__all__ = [
+    "Busy",
+    "Cancelled",
+    "Crashed",
+    "Denial",
+    "Denied",
+    "Dir",
+    "Export",
+    "GuestError",
+    "GuestExited",
+    "HostError",
+    "Import",
+    "LimitReached",
+    "Limits",
+    "LoadError",
+    "Policy",
+    "PolicyError",
+    "Process",
+    "Program",
+    "ProgramNotFound",
+    "Result",
+    "RingfenceError",
+    "Sandbox",
+    "Trapped",
+    "Usage",
+    "WallReached",
+    "arun",
+    "run",
+]
+
+_HOMES = {
+    "Denial": "_result",
+    "Dir": "_policy",
+    "Export": "_program",
+    "Import": "_program",
+    "Limits": "_policy",
+    "Policy": "_policy",
+    "Process": "_process",
+    "Program": "_program",
+    "Result": "_result",
+    "Sandbox": "_sandbox",
+    "Usage": "_result",
+    "arun": "_run",
+    "run": "_run",
+}
+
+
+if not TYPE_CHECKING:  # or every wrong name would be an object to a type checker
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

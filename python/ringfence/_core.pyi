@@ -1,0 +1,184 @@
+"""
+The native side: policy, loading, enforcement.
+
+Private: the Python modules around it are the interface. Bytes, numbers and frozen values cross; decisions do not.
+Errors are the classes of `ringfence.errors`, each in three parts.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+@final
+class Policy:
+    """A validated policy, frozen, with its directories already open."""
+
+    def __new__(cls, document: str, base: str) -> Policy:
+        """
+        Read a policy from JSON text with the same keys as the file.
+
+        Relative hosts are taken from `base`. Raises PolicyError for an unknown key (naming the nearest right one),
+        two grants at one guest path, one host tree granted both ways, a path that does not exist, and a grant that
+        covers our own cache.
+        """
+
+    @staticmethod
+    def from_toml(text: str, file: str) -> Policy:
+        """Read a policy from TOML text; `file` is named in messages, relative hosts are taken from its directory."""
+
+    def document(self) -> str:
+        """The policy as JSON text: hosts absolute, every default filled in; equal policies have equal text."""
+
+    def to_toml(self) -> str:
+        """The policy as a file's text, hosts absolute."""
+
+def policy_schema() -> str:
+    """The JSON schema of a policy, as text."""
+
+@final
+class Program:
+    """A program whose bytes were read and checked, not yet compiled."""
+
+    @property
+    def name(self) -> str:
+        """The file name without directories: the guest's argument 0."""
+
+    @property
+    def kind(self) -> str:
+        """A "module" or "component"."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes, in hexadecimal."""
+
+    @property
+    def size(self) -> int:
+        """Length of the bytes."""
+
+    @staticmethod
+    def from_file(path: str) -> Program:
+        """Read a program. Raises ProgramNotFound, and LoadError for what is not one."""
+
+    @staticmethod
+    def from_bytes(data: bytes, name: str) -> Program:
+        """Take a program that is already in memory."""
+
+    def inspect(self) -> str:
+        """What it imports and exports, as JSON text."""
+
+@final
+class Sandbox:
+    """A program compiled and linked under a policy, ready to run any number of times, from any thread."""
+
+    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> Sandbox:
+        """
+        Compile and link, or find it in the cache.
+
+        `progress` is called ten times a second after the first second, with the seconds so far.
+        """
+
+    def run(
+        self,
+        args: Sequence[str],
+        input: bytes | None,
+        stdin: int | None,
+        stdout: int | None,
+        stderr: int | None,
+        limits: str | None,
+        kill: Kill | None,
+    ) -> Result:
+        """
+        Run the program once, in a store of its own.
+
+        `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
+        `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
+        the policy's. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the guest and is raised.
+        """
+
+@final
+class Kill:
+    """Ends the run it was given to within 100 ms, from any thread."""
+
+    def __new__(cls) -> Kill: ...
+    def kill(self) -> None:
+        """End the run; harmless when it is over, and a run not yet begun will not begin."""
+
+@final
+class Result:
+    """How a run ended, frozen."""
+
+    def __new__(
+        cls,
+        outcome: str,
+        exit_code: int | None,
+        stdout: bytes,
+        stderr: bytes,
+        limit: str | None,
+        trap: str | None,
+        backtrace: str | None,
+        truncated: bool,
+        usage: tuple[float, float, int, int, int | None],
+        denials: Sequence[tuple[str, str, int, float]],
+        /,
+    ) -> Result:
+        """Make a result again from its `state`."""
+
+    @property
+    def outcome(self) -> str:
+        """One of "exited", "trapped", "limited", "denied", "cancelled" or "crashed"."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of a guest that exited, otherwise None."""
+
+    @property
+    def stdout(self) -> bytes:
+        """What was captured of standard output."""
+
+    @property
+    def stderr(self) -> bytes:
+        """What was captured of standard error."""
+
+    @property
+    def limit(self) -> str | None:
+        """The limit that ended the run, by its name in the policy."""
+
+    @property
+    def trap(self) -> str | None:
+        """What the guest could not go on from, escaped."""
+
+    @property
+    def backtrace(self) -> str | None:
+        """Where, escaped."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether output was cut at its limit."""
+
+    @property
+    def usage(self) -> tuple[float, float, int, int, int | None]:
+        """Seconds on the clock, of processor; bytes of memory at most, of output; fuel if it was counted."""
+
+    @property
+    def denials(self) -> list[tuple[str, str, int, float]]:
+        """Kind, what, how often, and the second of the first time."""
+
+    def state(self) -> tuple[Any, ...]:
+        """What `Result(*state)` makes this result from again."""
+
+def precompile(program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> bool:
+    """Compile into the cache without running; whether it was there already."""
+
+def compile_child() -> int:
+    """What the compiling child process runs; its exit code."""
+
+def set_compiler(command: list[str]) -> None:
+    """Say how to start the compiling child process."""
+
+def cache_info() -> str:
+    """Where the cache is, how much it holds and whether it is private, as JSON text."""
+
+def cache_prune(keep_bytes: int) -> str:
+    """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
+
+def doctor() -> str:
+    """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""

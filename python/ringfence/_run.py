@@ -1,0 +1,61 @@
+"""One call from a program to its result: `run`, `arun`."""
+
+from __future__ import annotations
+
+from ._sandbox import Sandbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    from ._policy import Limits, Policy
+    from ._program import Program
+    from ._result import Result
+    from ._sandbox import Arguments
+    from ._streams import Sink, Source
+
+
+def run(
+    program: str | os.PathLike[str] | bytes | Program,
+    args: Arguments = (),
+    *,
+    input: bytes | None = None,
+    stdin: Source = None,
+    stdout: Sink = "capture",
+    stderr: Sink = "capture",
+    policy: Policy | None = None,
+    limits: Limits | None = None,
+    check: bool = False,
+) -> Result:
+    """
+    Run a program once under a policy, and wait for the end.
+
+    The program is a path, the bytes themselves, or a `Program`; without a policy it is granted nothing. The rest is as
+    for `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
+
+    >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
+    >>> result.outcome, result.exit_code, result.text
+    """
+    return Sandbox(program, policy=policy).run(
+        args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
+    )
+
+
+async def arun(
+    program: str | os.PathLike[str] | bytes | Program,
+    args: Arguments = (),
+    *,
+    input: bytes | None = None,
+    stdin: Source = None,
+    stdout: Sink = "capture",
+    stderr: Sink = "capture",
+    policy: Policy | None = None,
+    limits: Limits | None = None,
+    check: bool = False,
+) -> Result:
+    """Run a program once under a policy while the event loop goes on; see `run` and `Sandbox.arun`."""
+    from ._running import on_thread
+
+    # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
+    sandbox = await on_thread(lambda _: Sandbox(program, policy=policy), leave=True)
+    return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)

@@ -1,0 +1,182 @@
+"""A program compiled and linked under a policy, ready to run: `Sandbox`."""
+
+from __future__ import annotations
+
+import os
+
+from ._engine import core
+from ._policy import Policy
+from ._program import Program, to_program
+from ._result import Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ._policy import Limits
+    from ._process import Process
+    from ._streams import Sink, Source, Streams
+
+    Arguments = Iterable[str | os.PathLike[str]]
+
+
+class Sandbox:
+    """
+    One program under one policy, compiled and linked, ready to run any number of times.
+
+    Every run gets memory of its own: nothing is left over from one to the next. Safe to use from many threads; the
+    interpreter is let go of while a guest runs.
+
+    Args:
+        program: a path, the bytes themselves, or a `Program`.
+        policy: what it may do; nothing unless given.
+        progress: called while the program compiles, from the first second on, with the seconds so far; an
+            exception in it ends that.
+
+    Raises:
+        ProgramNotFound: there is no such program.
+        LoadError: it is malformed, too much to compile, or it imports what nobody provides.
+    """
+
+    __slots__ = ("_native_run", "policy", "program")
+
+    def __init__(
+        self,
+        program: str | os.PathLike[str] | bytes | Program,
+        *,
+        policy: Policy | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.program = to_program(program)
+        self.policy = Policy() if policy is None else policy
+        self._native_run = core.Sandbox(self.program._native, self.policy._native, progress).run  # noqa: SLF001
+
+    def run(
+        self,
+        args: Arguments = (),
+        *,
+        input: bytes | None = None,
+        stdin: Source = None,
+        stdout: Sink = "capture",
+        stderr: Sink = "capture",
+        limits: Limits | None = None,
+        check: bool = False,
+    ) -> Result:
+        """
+        Run it once and wait for the end.
+
+        Args:
+            args: its arguments, from argument 1 on; argument 0 is the program's name.
+            input: what it finds on standard input.
+            stdin: where it reads instead: "inherit", an open binary file, or a descriptor. Nothing unless given.
+            stdout: where it writes: "capture" into the result, "inherit", "discard", an open binary file, a
+                descriptor, or a function called with each piece on this thread. A function that raises ends the run
+                and its exception comes out here.
+            stderr: the same for its errors.
+            limits: limits for this run; they may only narrow the policy's.
+            check: raise unless it exits with code 0, see `Result.check`.
+        """
+        if stdin is None and limits is None and stdout == "capture" == stderr and not args:
+            native = self._native_run((), input, None, None, None, None, None)
+        else:
+            native = self._run(args, input, stdin, stdout, stderr, limits, None)
+        result = Result(native)
+        return result.check() if check else result
+
+    async def arun(
+        self,
+        args: Arguments = (),
+        *,
+        input: bytes | None = None,
+        stdin: Source = None,
+        stdout: Sink = "capture",
+        stderr: Sink = "capture",
+        limits: Limits | None = None,
+        check: bool = False,
+    ) -> Result:
+        """
+        Run it once while the event loop goes on; as `run`, but a function for output is called on another thread.
+
+        Cancelling the task ends the guest first.
+        """
+        from ._running import on_thread
+
+        native = await on_thread(lambda kill: self._run(args, input, stdin, stdout, stderr, limits, kill))
+        return Result(native).check() if check else Result(native)
+
+    def start(
+        self,
+        args: Arguments = (),
+        *,
+        stdin: Source = "pipe",
+        stdout: Sink = "pipe",
+        stderr: Sink = "capture",
+        limits: Limits | None = None,
+    ) -> Process:
+        """
+        Start it and go on: a handle to be used like `subprocess.Popen`.
+
+        The streams are as for `run`, or "pipe", which leaves the other end with the handle. They cannot be functions
+        or files in memory: nobody would be there to move the bytes.
+        """
+        from ._process import Process
+        from ._streams import Streams
+
+        streams = Streams(stdin, stdout, stderr)
+        try:
+            if streams.piped:
+                raise ValueError(
+                    "a started guest cannot use functions or files in memory: nobody would be there to move the bytes\n"
+                    'hint: give "pipe" and move them, or call `run`'
+                )
+            return Process(self._work(args, None, streams, limits), streams)
+        except BaseException:
+            streams.close()
+            raise
+
+    def _run(
+        self,
+        args: Arguments,
+        input: bytes | None,
+        stdin: Source,
+        stdout: Sink,
+        stderr: Sink,
+        limits: Limits | None,
+        kill: core.Kill | None,
+    ) -> core.Result:
+        from ._streams import Streams
+
+        if input is not None and stdin is not None:
+            raise ValueError("input and stdin were both given: standard input has one source\nhint: leave one out")
+        with Streams(stdin, stdout, stderr) as streams:
+            if streams.files:
+                raise ValueError(
+                    '"pipe" needs somebody at the other end: this call waits for the guest\n'
+                    "hint: call `start`, or give a function of bytes"
+                )
+            work = self._work(args, input, streams, limits)
+            if not streams.piped:
+                return work(kill)
+            from ._running import Running
+
+            running = Running(work, done=streams.let_go, kill=kill)
+            try:
+                streams.pump()
+                return running.wait()
+            except BaseException:
+                running.end()
+                raise
+
+    def _work(
+        self, args: Arguments, input: bytes | None, streams: Streams, limits: Limits | None
+    ) -> Callable[[core.Kill | None], core.Result]:
+        if isinstance(args, str | bytes):
+            raise TypeError(f"args is a list of arguments, and {args!r} is one text\nhint: write `[{args!r}]`")
+        texts = [os.fspath(arg) for arg in args]
+        narrower = limits._json() if limits else None  # noqa: SLF001
+        return lambda kill: self._native_run(
+            texts, input, streams.stdin, streams.stdout, streams.stderr, narrower, kill
+        )
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.program.name!r}>"

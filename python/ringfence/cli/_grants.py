@@ -1,0 +1,92 @@
+"""From flags to a policy: they add directories and variables to the policy file's, and replace the rest."""
+
+from __future__ import annotations
+
+from ringfence._policy import Dir, Limits, Policy
+
+from ._parser import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, Literal
+
+_LIMITS = ("wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "compile")
+_CHOICES = ("clock", "wasi", "on_denied")
+
+
+def policy_of(arguments: argparse.Namespace) -> Policy:
+    """Make the policy of a command line."""
+    flags = vars(arguments)
+    base = Policy.from_file(arguments.policy) if arguments.policy else None
+    changes: dict[str, Any] = {name: flags[name] for name in _CHOICES if flags[name] is not None}
+    if arguments.dir:
+        changes["dirs"] = [*(base.dirs if base else ()), *map(to_dir, arguments.dir)]
+    if arguments.tmp:
+        changes["tmp"] = True
+    if arguments.env:
+        _add_variables(changes, arguments.env, base)
+    if arguments.random is not None:
+        changes["random"] = to_number(arguments.random)
+    limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}
+    if limits:
+        changes["limits"] = _merge(base, limits)
+    if base is None:
+        return Policy(**changes)
+    return base.replace(**changes) if changes else base
+
+
+def to_dir(text: str) -> Dir:
+    """
+    Read HOST[:GUEST][:MODE].
+
+    MODE is `ro` or `rw` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path with a
+    colon in it needs its guest path written out.
+    """
+    rest, colon, last = text.rpartition(":")
+    mode: Literal["ro", "rw"] | None = "rw" if last == "rw" else "ro" if last == "ro" else None
+    if not colon or mode is None:
+        rest, mode = text, None
+    host, absolute, guest = rest.rpartition(":/")
+    if not absolute:
+        host = rest
+    _, colon, wrong = (guest if absolute else host).rpartition(":")
+    if colon and mode is None:
+        raise UsageError(
+            f"cannot read `--dir {text}`",
+            f"`{wrong}` is neither a mode, which is `ro` or `rw`, nor an absolute guest path",
+            "write `--dir HOST:/GUEST:ro`, the whole of it where a path has a colon",
+        )
+    if not host:
+        raise UsageError(
+            f"cannot read `--dir {text}`", "the host path is empty", "write `--dir .:/` for this directory"
+        )
+    return Dir(host, at=f"/{guest}" if absolute else None, mode=mode or "ro")
+
+
+def to_number(text: str) -> int | float | str:
+    """Read a number where there is one; text keeps its unit, for the policy to read."""
+    for kind in (int, float) if text[:1].isdigit() else ():
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _add_variables(changes: dict[str, Any], entries: list[str], base: Policy | None) -> None:
+    env = base.env if base else {}
+    inherit = list(base.inherit_env) if base else []
+    for entry in entries:
+        name, equals, value = entry.partition("=")
+        if equals:
+            env[name] = value
+            inherit = [other for other in inherit if other != name]
+        elif name not in inherit:
+            env.pop(name, None)
+            inherit.append(name)
+    changes["env"], changes["inherit_env"] = env, inherit
+
+
+def _merge(base: Policy | None, limits: dict[str, Any]) -> Limits:
+    return base.limits.replace(**limits) if base else Limits(**limits)

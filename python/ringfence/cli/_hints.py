@@ -1,0 +1,72 @@
+"""After a run that was refused something and failed: the flag that would have granted it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+from ringfence._units import seconds, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ringfence._policy import Policy
+    from ringfence._result import Denial, Result
+
+_SECONDS = frozenset({"wall", "cpu", "compile"})
+_BYTES = frozenset({"memory", "output", "host_bytes"})
+
+
+def limit_hint(result: Result, policy: Policy) -> str | None:
+    """Name the flag for the limit that ended the run, with twice as much."""
+    return None if result.limit is None else f"{_raise(result.limit, policy)}, or leave it so"
+
+
+def refusal_hint(result: Result, policy: Policy) -> str | None:
+    """Name the flag for the last thing the guest was refused, which is most likely what it failed of."""
+    denials = result.denials
+    if not denials:
+        return None
+    last = max(denials, key=lambda denial: denial.first_seconds)
+    if last.kind in {"memory", "open_files"}:
+        return f"the guest was refused {_nouns(last)}: {_raise(last.kind, policy)}, or leave it so"
+    granted = [grant.at or "/" for grant in policy.dirs]
+    grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
+    flag = _grant(last, policy)
+    return f"the guest was refused a {last.kind} of `{last.what}`, the policy grants {grants}: {flag}, or leave it so"
+
+
+def _nouns(denial: Denial) -> str:
+    return "more memory" if denial.kind == "memory" else "more open files"
+
+
+def _raise(limit: str, policy: Policy) -> str:
+    flag = f"--{limit.replace('_', '-')}"
+    value = policy.limits._fields()[limit]
+    if not isinstance(value, int | float):
+        return f"raise `{flag}`"
+    show = seconds if limit in _SECONDS else size if limit in _BYTES else str
+    return f"the limit was {show(value)}, raise it with `{flag} {show(value * 2)}`"  # type: ignore[arg-type]
+
+
+def _grant(denial: Denial, policy: Policy) -> str:
+    """Write the flag for a path the guest chose: quoted for a shell, and never the whole of the host."""
+    mode = ":rw" if denial.kind == "write" else ""
+    for grant in policy.dirs:
+        if grant.at and _covers(grant.at, denial.what):
+            if denial.kind != "write" or grant.mode == "rw":
+                return f"it leads out of `{grant.at}`: grant what it leads to with `--dir HOST:GUEST`"
+            return f"grant it as `--dir {shlex.quote(f'{grant.host}:{grant.at}:rw')}`"
+    if not denial.what.startswith("/") or "\\" in denial.what or "…" in denial.what:
+        return "grant its directory with `--dir HOST:GUEST" + mode + "`"
+    parent = os.path.dirname(denial.what.rstrip("/"))  # noqa: PTH120
+    path = denial.what if parent in {"/", ""} else parent
+    if path == "/":
+        return f"grant a directory there with `--dir HOST:/{mode}`"
+    host = path
+    if not os.path.exists(host) and os.path.exists(host.lstrip("/")):  # noqa: PTH110
+        host = host.lstrip("/")
+    return f"add `--dir {shlex.quote(f'{host}:{path}{mode}')}`"
+
+
+def _covers(at: str, path: str) -> bool:
+    return at in {"/", path} or path.startswith(f"{at.rstrip('/')}/")

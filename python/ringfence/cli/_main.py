@@ -1,0 +1,71 @@
+"""From the command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ringfence.errors import RingfenceError
+
+from . import _output
+from ._exit import Exit
+from ._parser import VERBS, UsageError, load, nearest, parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_USAGE = """\
+usage: ringfence VERB …
+
+Run any WASI program under one policy: files, variables, clocks and limits, denied unless granted.
+
+verbs:
+{verbs}
+
+`ringfence VERB --help` tells more; `ringfence --version` tells the version.\
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    as_json = False
+    try:
+        name = words[0] if words else "--help"
+        if name in VERBS:
+            arguments = parser(name).parse_args(words[1:])
+            as_json = getattr(arguments, "json", False)
+            return load(name).execute(arguments)
+        return _without_verb(name)
+    except UsageError as problem:
+        _output.error(problem.what, problem.why, problem.fix)
+        return Exit.USAGE
+    except RingfenceError as problem:
+        _output.failure(problem, as_json=as_json)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        return Exit.CANCELLED
+    except Exception as problem:
+        if os.environ.get("RINGFENCE_TRACEBACK"):
+            raise
+        why = f"{type(problem).__name__}: {problem}".replace("\n", " ")
+        _output.error("ringfence failed", why, "set `RINGFENCE_TRACEBACK=1` to see where, and report it")
+        return Exit.OURS
+
+
+def _without_verb(word: str) -> int:
+    if word in {"--help", "-h"}:
+        verbs = "\n".join(f"  {name:<12} {summary}" for name, summary in VERBS.items())
+        _output.data(_USAGE.format(verbs=verbs))
+        return Exit.OK
+    if word == "--version":
+        from importlib.metadata import version
+
+        _output.data(f"ringfence {version('ringfence')}")
+        return Exit.OK
+    near = nearest(word, VERBS)
+    fix = f"did you mean `ringfence {near}`?" if near else "see `ringfence --help`"
+    if os.path.exists(word):  # noqa: PTH110 - pathlib costs 4 ms to import
+        fix = f"did you mean `ringfence run {word}`?"
+    raise UsageError(f"there is no verb `{word}`", f"the verbs are {', '.join(VERBS)}", fix)

@@ -1,0 +1,89 @@
+"""
+All we print. The guest owns stdout while it runs; we speak on stderr, lower case, no full stop.
+
+Data (`--json`, reports) goes to stdout. Colour is never the only signal, and `NO_COLOR` is obeyed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ringfence.errors import RingfenceError
+
+_RED, _CYAN, _BOLD = "31", "36", "1"
+
+
+def error(what: str, why: str, hint_text: str | None = None) -> None:
+    """Say what happened and why on one line, and the fix on the next."""
+    say(f"{_paint('error:', _RED)} {what}: {why}")
+    if hint_text:
+        hint(hint_text)
+
+
+def hint(text: str) -> None:
+    """Say what would mend it."""
+    say(f"{_paint('hint:', _CYAN)} {text}")
+
+
+def failure(problem: RingfenceError, *, as_json: bool = False) -> None:
+    """Report one of our errors, for people or for machines."""
+    if not as_json:
+        error(problem.what, problem.why, problem.fix)
+        return
+    import json
+
+    parts = {"code": problem.code, "what": problem.what, "why": problem.why, "fix": problem.fix}
+    data(json.dumps({"error": parts}, ensure_ascii=False, indent=2))
+
+
+def data(text: str) -> None:
+    """Write data to stdout; a reader that has had enough is no error."""
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must not be written again when the interpreter exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, if there is one."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
+def title(text: str) -> str:
+    """Make a heading of a report."""
+    return _paint(text, _BOLD, sys.stdout)
+
+
+class Progress:
+    """A line that grows old in place while a program compiles: on a terminal, and gone afterwards."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown = False
+
+    def __call__(self, elapsed_seconds: float) -> None:
+        """Show how long it has taken."""
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._shown = True
+            sys.stderr.write(f"\r\x1b[Kcompiling {self._name}: {elapsed_seconds:.0f} s, once; then it is in the cache")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _paint(text: str, colour: str, stream: object = None) -> str:
+    stream = sys.stderr if stream is None else stream
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    isatty = getattr(stream, "isatty", None)
+    return f"\x1b[{colour}m{text}\x1b[0m" if isatty is not None and isatty() else text

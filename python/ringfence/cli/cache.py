@@ -1,0 +1,53 @@
+"""`ringfence cache`: where compiled programs are kept, how much that is, and less of it."""
+
+from __future__ import annotations
+
+from ringfence._units import about, to_size
+
+from . import _output
+from ._exit import Exit
+from ._parser import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes."""
+    parser.description = f"{parser.description}; RINGFENCE_CACHE says where it is"
+    parser.add_argument(
+        "--keep", metavar="SIZE", help="with prune: how much to keep, such as 1GiB; nothing unless given"
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("what", choices=("show", "prune"), nargs="?", default="show", help="show unless given")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Show the cache, or prune it."""
+    from ringfence._engine import core
+
+    if arguments.what == "show" and arguments.keep is not None:
+        raise UsageError("`--keep` was given", "showing the cache removes nothing", "write `ringfence cache prune`")
+    keep = _size(arguments.keep or "0B")
+    document = core.cache_info() if arguments.what == "show" else core.cache_prune(keep)
+    if arguments.json:
+        _output.data(document)
+        return Exit.OK
+    import json
+
+    facts = json.loads(document)
+    if arguments.what == "prune":
+        _output.data(f"removed {facts['removed']} programs, {about(facts['freed_bytes'])}")
+        return Exit.OK
+    _output.data(f"{facts['path']}: {facts['entries']} programs, {about(facts['bytes'])}")
+    if facts["problem"]:
+        _output.hint(facts["problem"])
+    return Exit.OK
+
+
+def _size(text: str) -> int:
+    try:
+        return to_size(text)
+    except ValueError as error:
+        raise UsageError(f"cannot read `--keep {text}`", str(error), 'write "64KiB", "256MiB" or "1GiB"') from error

@@ -1,0 +1,71 @@
+"""`ringfence run`: one program, one policy, the streams and the exit code passed through."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import _exit, _output
+from ._grants import policy_of
+from ._hints import limit_hint, refusal_hint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ringfence._policy import Policy
+    from ringfence._result import Result
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes: one flag is one line, in the order of `Policy` and `Limits`."""
+    add = parser.add_argument
+    add("--policy", metavar="FILE", help="start from this policy file; the flags add to it")
+    add(
+        "--dir", metavar="HOST[:GUEST][:MODE]", action="append", help="let it see a directory or file; MODE is ro or rw"
+    )
+    add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
+    add("--env", metavar="NAME[=VALUE]", action="append", help="set a variable, or hand on our own by its name")
+    add("--clock", choices=("coarse", "precise"), help="how fine its clocks are")
+    add("--random", metavar="real|SEED", help="real random numbers, or the same ones in every run")
+    add("--wasi", choices=("0.2", "0.3"), help="the highest WASI level a component may use")
+    add("--on-denied", choices=("continue", "stop"), help="refuse and go on, or end the run")
+    add("--wall", metavar="TIME", help="time on the clock, waiting included")
+    add("--cpu", metavar="TIME", help="processor time")
+    add("--fuel", metavar="N", help="instructions, counted the same way in every run")
+    add("--memory", metavar="SIZE", help="memories, tables and heaps together")
+    add("--output", metavar="SIZE", help="stdout and stderr together")
+    add("--host-bytes", metavar="SIZE", help="memory the host holds for it")
+    add("--open-files", metavar="N", help="files open at one time")
+    add("--compile", metavar="TIME", help="time to compile it")
+    add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
+    add("program", metavar="PROGRAM", help="a WebAssembly module or component")
+    rest = add("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what follows PROGRAM belongs to it")
+    rest.required = False  # or a missing PROGRAM is reported as two things missing
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the program, then say on stderr what stopped it, if anything did."""
+    from ringfence._sandbox import Sandbox
+
+    policy = policy_of(arguments)
+    progress = _output.Progress(arguments.program)
+    try:
+        sandbox = Sandbox(arguments.program, policy=policy, progress=progress)
+    finally:
+        progress.clear()
+    if arguments.json:
+        result = sandbox.run(arguments.args, stdin="inherit")
+        _output.data(result.json())
+    else:
+        result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
+        _explain(result, policy)
+    return _exit.of(result)
+
+
+def _explain(result: Result, policy: Policy) -> None:
+    if result.ok:
+        return
+    error = result.error()
+    if result.outcome != "exited":
+        _output.error(error.what, error.why)
+    found = limit_hint(result, policy) or refusal_hint(result, policy)
+    if found:
+        _output.hint(found)

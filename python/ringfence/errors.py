@@ -1,0 +1,180 @@
+"""
+Everything Ringfence raises.
+
+RingfenceError
+├── PolicyError      (also ValueError)         the policy contradicts itself, or grants what cannot be granted
+├── LoadError        (also ValueError)         the program is malformed, or imports what nobody provides
+│   └── ProgramNotFound (also FileNotFoundError)
+├── GuestError       carries `.result`         how a run ended; raised only by `check`
+│   ├── GuestExited                            with a code other than 0
+│   ├── Trapped                                on an instruction that cannot go on
+│   ├── LimitReached                           at one of its limits, named by `.result.limit`
+│   │   └── WallReached (also TimeoutError)
+│   ├── Denied       (also PermissionError)    ended by its policy (`on_denied="stop"`)
+│   ├── Cancelled                              killed by its caller
+│   └── Crashed                                Ringfence failed while it ran
+├── Busy                                       every instance slot stayed taken for as long as a caller waits
+└── HostError                                  ours: the host system, or a defect of Ringfence
+
+`str(error)` says what happened, why, and the fix. `code` is stable and names the heading in the errors page.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._result import Result
+
+__all__ = [
+    "Busy",
+    "Cancelled",
+    "Crashed",
+    "Denied",
+    "GuestError",
+    "GuestExited",
+    "HostError",
+    "LimitReached",
+    "LoadError",
+    "PolicyError",
+    "ProgramNotFound",
+    "RingfenceError",
+    "Trapped",
+    "WallReached",
+]
+
+
+class RingfenceError(Exception):
+    """
+    Base of the tree.
+
+    Attributes:
+        what: what happened.
+        why: the reason.
+        fix: what mends it; where possible something to paste.
+        code: the stable name of this kind of error.
+        exit_code: what the command `ringfence` exits with.
+    """
+
+    code: str = "ringfence"
+    exit_code: int = 125
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        # One argument: OSError, a base of some of these, takes a first of two for its errno.
+        super().__init__(f"{what}: {why}\nhint: {fix}")
+        self.what, self.why, self.fix = what, why, fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the way home from a worker process."""
+        return type(self), (self.what, self.why, self.fix), self.__dict__
+
+
+class PolicyError(RingfenceError, ValueError):
+    """The policy is malformed, contradicts itself, or grants what must not be granted."""
+
+    code = "policy"
+    exit_code = 2
+
+
+class LoadError(RingfenceError, ValueError):
+    """The program cannot be loaded: malformed, too much to compile, or it imports what nobody provides."""
+
+    code = "load"
+    exit_code = 2
+
+
+class ProgramNotFound(LoadError, FileNotFoundError):
+    """There is no such program."""
+
+    code = "program-not-found"
+    exit_code = 127
+
+
+class Busy(RingfenceError):
+    """Every instance slot stayed taken for as long as a caller waits."""
+
+    code = "busy"
+
+
+class HostError(RingfenceError):
+    """Ours, never the guest's: the host system failed us, or Ringfence has a defect."""
+
+    code = "host"
+
+
+class GuestError(RingfenceError):
+    """
+    A run that did not end well, raised by `Result.check`.
+
+    Attributes:
+        result: the whole result, output included.
+    """
+
+    code = "guest"
+
+    def __init__(self, what: str, why: str, fix: str, result: Result) -> None:
+        super().__init__(what, why, fix)
+        self.result = result
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the way home from a worker process, result and all."""
+        return type(self), (self.what, self.why, self.fix, self.result), self.__dict__
+
+
+class GuestExited(GuestError):
+    """The guest exited with a code other than 0; `exit_code` is that code, 255 for any above it."""
+
+    code = "guest-exited"
+
+    def __init__(self, what: str, why: str, fix: str, result: Result) -> None:
+        super().__init__(what, why, fix, result)
+        self.exit_code = min(result.exit_code or 1, 255)
+
+
+class Trapped(GuestError):
+    """The guest ran into an instruction that cannot go on: `result.trap` says which, `result.backtrace` where."""
+
+    code = "trapped"
+    exit_code = 134
+
+
+class LimitReached(GuestError):
+    """The guest used up one of its limits: `result.limit` says which."""
+
+    code = "limit-reached"
+    exit_code = 124
+
+
+class WallReached(LimitReached, TimeoutError):
+    """The guest used up its time on the clock."""
+
+    code = "wall-reached"
+
+
+class Denied(GuestError, PermissionError):
+    """The guest asked for what its policy does not grant, and the policy ends such a run."""
+
+    code = "denied"
+    exit_code = 126
+
+
+class Cancelled(GuestError):
+    """The caller ended the run."""
+
+    code = "cancelled"
+    exit_code = 130
+
+
+class Crashed(GuestError):
+    """Ringfence failed while the guest ran: the guest is gone, the host lives."""
+
+    code = "crashed"
+
+
+_BY_CODE: dict[str, type[RingfenceError]] = {
+    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, HostError)
+}
+
+
+def from_code(code: str, what: str, why: str, fix: str) -> RingfenceError:
+    """Make the error of a code: what the native side calls to raise."""
+    return _BY_CODE.get(code, HostError)(what, why, fix)

@@ -1,0 +1,98 @@
+"""Hints that name the flag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ringfence import Dir, Limits, Policy, Result
+from ringfence._engine import core
+from ringfence.cli._hints import limit_hint, refusal_hint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def refused(*denials: tuple[str, str], limit: str | None = None) -> Result:
+    """Make the result of a run that was refused these, one after the other."""
+    usage: Any = (0.5, 0.25, 65536, 6, None)
+    entries = [(kind, what, 1, float(at)) for at, (kind, what) in enumerate(denials)]
+    outcome = "limited" if limit else "exited"
+    return Result(core.Result(outcome, 1, b"", b"", limit, None, None, False, usage, entries))
+
+
+def test_refused_read_names_the_directory() -> None:
+    """The flag grants the directory of what was wanted, where the guest looked for it."""
+    expected = (
+        "the guest was refused a read of `/etc/passwd`, the policy grants nothing: "
+        "add `--dir /etc:/etc`, or leave it so"
+    )
+    assert expected == refusal_hint(refused(("read", "/etc/passwd")), Policy())
+
+
+def test_refused_file_at_the_root_is_granted_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint never grants the whole host; a file that is here is named as it is here."""
+    (tmp_path / "input.csv").touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert "add `--dir input.csv:/input.csv`" in str(refusal_hint(refused(("read", "/input.csv")), Policy()))
+
+
+def test_refused_write_names_the_grant_with_its_mode(tmp_path: Path) -> None:
+    """A grant for reading is named again, with `:rw`."""
+    policy = Policy(dirs=[Dir(tmp_path, at="/data")])
+    expected = (
+        "the guest was refused a write of `/data/out`, the policy grants only `/data`: "
+        f"grant it as `--dir {tmp_path}:/data:rw`, or leave it so"
+    )
+    assert expected == refusal_hint(refused(("write", "/data/out")), policy)
+
+
+def test_last_refusal_is_the_one_that_counts() -> None:
+    """What a program looked for first and did without is not why it failed."""
+    assert "/b/x" in str(refusal_hint(refused(("read", "/a/x"), ("read", "/b/x")), Policy()))
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("memory", "--memory 2MiB"), ("open_files", "--open-files 16")])
+def test_refused_amount_names_its_flag_with_twice_as_much(kind: str, flag: str) -> None:
+    """An amount that was too small comes with one that may do."""
+    policy = Policy(limits=Limits(memory="1MiB", open_files=8))
+
+    assert flag in str(refusal_hint(refused((kind, "")), policy))
+
+
+@pytest.mark.parametrize(
+    ("limit", "flag"),
+    [("wall", "--wall 4s"), ("cpu", "--cpu 1s"), ("output", "--output 2KiB"), ("fuel", "--fuel 2000")],
+)
+def test_limit_names_its_flag_with_twice_as_much(limit: str, flag: str) -> None:
+    """A limit that ended a run comes with the flag that raises it."""
+    policy = Policy(limits=Limits(wall="2s", cpu="500ms", output="1KiB", fuel=1000))
+
+    assert flag in str(limit_hint(refused(limit=limit), policy))
+
+
+@pytest.mark.parametrize("path", ["/x; rm -rf ~/y", "/$(reboot)/y", "/`reboot`/y", "/a'b/y"])
+def test_pasted_hint_runs_nothing_the_guest_chose(path: str) -> None:
+    """A path is quoted for a shell: the guest wrote it, a person may paste it."""
+    import shlex
+
+    hint = str(refusal_hint(refused(("read", path)), Policy()))
+    pasted = hint.split("add `", 1)[1].rsplit("`, or", 1)[0]
+
+    assert ["--dir", f"{path[:-2]}:{path[:-2]}"] == shlex.split(pasted)
+
+
+def test_path_that_cannot_be_shown_is_not_suggested() -> None:
+    """A path with control characters is told escaped, and the flag has a place to fill in."""
+    hint = str(refusal_hint(refused(("read", "/a\x1b[2J/b")), Policy()))
+
+    assert "\x1b" not in hint
+    assert "--dir HOST:GUEST" in hint
+
+
+def test_nothing_refused_is_nothing_to_hint_at() -> None:
+    """A program that fails by itself is left to say why."""
+    assert refusal_hint(refused(), Policy()) is None
+    assert limit_hint(refused(), Policy()) is None

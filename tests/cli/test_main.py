@@ -1,0 +1,127 @@
+"""From the command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ringfence.cli import _main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Command
+
+USAGE = """\
+exit: 0
+--- stdout
+usage: ringfence VERB …
+
+Run any WASI program under one policy: files, variables, clocks and limits, denied unless granted.
+
+verbs:
+  run          run a program under a policy
+  inspect      show what a program wants and offers
+  compile      compile a program into the cache
+  cache        show or prune the cache of compiled programs
+  policy       check a policy file, or print its schema
+  doctor       show what this machine has, and what is missing
+  completions  print completions for a shell
+
+`ringfence VERB --help` tells more; `ringfence --version` tells the version.
+--- stderr
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help_lists_every_verb(ringfence: Command, words: tuple[str, ...]) -> None:
+    """Without a verb, the command says what it can do."""
+    assert USAGE == str(ringfence(*words))
+
+
+def test_version_is_told(ringfence: Command) -> None:
+    """One line, name and number."""
+    assert r"ringfence 0.1.0" == ringfence("--version").stdout.strip()
+
+
+def test_wrong_verb_leads_to_the_right_one(ringfence: Command) -> None:
+    """A typing error names what was probably meant."""
+    expected = """\
+exit: 2
+--- stdout
+--- stderr
+error: there is no verb `inspct`: the verbs are run, inspect, compile, cache, policy, doctor, completions
+hint: did you mean `ringfence inspect`?
+"""
+    assert expected == str(ringfence("inspct"))
+
+
+def test_program_without_a_verb_leads_to_run(ringfence: Command) -> None:
+    """Who names a file at once wants to run it."""
+    assert "hint: did you mean `ringfence run guests/hello.wat`?" in ringfence("guests/hello.wat").stderr
+
+
+def test_wrong_flag_leads_to_the_right_one(ringfence: Command) -> None:
+    """The same for flags; there are no abbreviations to guess wrong."""
+    expected = """\
+exit: 2
+--- stdout
+--- stderr
+error: unrecognized arguments: --memroy
+hint: did you mean `--memory`?
+"""
+    assert expected == str(ringfence("run", "--memroy", "1MiB", "guests/hello.wat"))
+
+
+def test_defect_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What we did not think of exits with 125, without a traceback unless it is asked for."""
+
+    def fail(_: str) -> None:
+        raise LookupError("first\nsecond")
+
+    monkeypatch.setattr(_main, "load", fail)
+    monkeypatch.delenv("RINGFENCE_TRACEBACK", raising=False)
+
+    assert 125 == _main.main(["doctor"])
+    assert "error: ringfence failed: LookupError: first second\n" in capsys.readouterr().err
+
+    monkeypatch.setenv("RINGFENCE_TRACEBACK", "1")
+    with pytest.raises(LookupError):
+        _main.main(["doctor"])
+
+
+def test_ctrl_c_exits_in_time_and_without_a_traceback(guests: Path) -> None:
+    """An interrupted run exits with 130 within 100 ms of the signal, saying nothing."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ringfence", "run", guests / "spin_forever.wat"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+
+    assert (130, b"", b"") == (process.returncode, out, err)
+    assert time.monotonic() - started < 0.2
+
+
+def test_reader_that_has_had_enough_is_no_error(guests: Path) -> None:
+    """A closed pipe behind us is silence, not a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "ringfence", "inspect", guests / "hello.wat"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (0, b"") == (ended.returncode, ended.stderr)

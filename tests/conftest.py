@@ -1,0 +1,96 @@
+"""What every kind of test needs: the guests, a cache of our own, and the command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ringfence import Limits, Result
+
+ROOT = Path(__file__).parent.parent
+GUESTS = ROOT / "crates" / "guests"
+
+
+class SandboxFactory(Protocol):
+    """Runs a guest by its file name under a policy."""
+
+    def __call__(
+        self, guest: str, *args: str, input: bytes | None = None, limits: Limits | None = None, **policy: Any
+    ) -> Result:
+        """Run it once."""
+
+
+class Command(Protocol):
+    """Runs the command `ringfence` in the test's own directory."""
+
+    def __call__(self, *args: object, input: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
+        """Run it to its end."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command came to."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def __str__(self) -> str:
+        """Show the three together, as snapshots have them."""
+        return f"exit: {self.exit_code}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep compiled programs apart from those of whoever runs the tests."""
+    directory = tmp_path_factory.mktemp("cache")
+    directory.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RINGFENCE_CACHE", str(directory))
+        patch.delenv("NO_COLOR", raising=False)
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def guests() -> Path:
+    """Give the directory of test programs."""
+    return GUESTS
+
+
+@pytest.fixture
+def sandbox() -> SandboxFactory:
+    """Run a guest under a policy made of the keywords."""
+    from ringfence import Policy, Sandbox
+
+    def run(guest: str, *args: str, input: bytes | None = None, limits: Limits | None = None, **policy: Any) -> Result:
+        return Sandbox(GUESTS / guest, policy=Policy(**policy)).run(args, input=input, limits=limits)
+
+    return run
+
+
+@pytest.fixture
+def ringfence(tmp_path: Path) -> Command:
+    """Run the command in the test's own directory, with the guests beside it under `guests`."""
+    (tmp_path / "guests").symlink_to(GUESTS)
+
+    def run(*args: object, input: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ringfence", *map(str, args)],
+            input=input,
+            env={**os.environ, **(env or {})},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    return run
