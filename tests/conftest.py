@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ringfence import Limits, Result
 
@@ -58,6 +59,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("RINGFENCE_CACHE", str(directory))
         patch.delenv("NO_COLOR", raising=False)
         yield directory
+
+
+@pytest.fixture(scope="session")
+def descriptors() -> Callable[[], int]:
+    """Count our open descriptors, but for the programs that the instance pool keeps warm: those have a bound."""
+
+    def count() -> int:
+        links = []
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the one this listing is read from
+                links.append(str(entry.readlink()))
+        return sum(not link.endswith(".cwasm") for link in links)
+
+    return count
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,21 @@ Errors are the classes of `ringfence.errors`, each in three parts.
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+__all__ = [
+    "Kill",
+    "Policy",
+    "Program",
+    "Result",
+    "Sandbox",
+    "cache_info",
+    "cache_prune",
+    "compile_child",
+    "doctor",
+    "policy_schema",
+    "precompile",
+    "set_compiler",
+]
+
 @final
 class Policy:
     """A validated policy, frozen, with its directories already open."""
@@ -40,7 +55,7 @@ class Program:
 
     @property
     def name(self) -> str:
-        """The file name without directories: the guest's argument 0."""
+        """The path or name it was given; its last part is the guest's argument 0."""
 
     @property
     def kind(self) -> str:

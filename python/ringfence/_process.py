@@ -87,6 +87,7 @@ class Process:
         running = getattr(self, "_running", None)
         if running is not None:
             running.kill.kill()
+            self.close()
 
     def __repr__(self) -> str:
         return f"<Process {self.result or 'running'}>"

@@ -88,7 +88,7 @@ class Program:
     @property
     def name(self) -> str:
         """The file name without directories: the guest's argument 0."""
-        return self._native.name
+        return os.path.basename(self._native.name)  # noqa: PTH119 - pathlib costs 4 ms to import
 
     @property
     def kind(self) -> Literal["module", "component"]:

@@ -95,5 +95,6 @@ async def on_thread(work: Callable[[core.Kill], T], *, leave: bool = False) -> T
         running.kill.kill()
         if not leave:
             await ended.wait()
+            running.end()
         raise
     return running.wait()

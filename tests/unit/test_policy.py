@@ -110,7 +110,7 @@ def test_changing_what_was_read_changes_no_policy() -> None:
         ({"dirs": ["data"]}, r"'data' is not a grant: .*\nhint: write `Dir\('data'\)`"),
         ({"inherit_env": "LANG"}, r"write `inherit_env=\['LANG'\]`"),
         ({"env": {"A": Path("x")}}, "a policy cannot hold PosixPath"),
-        ({"env": {"A": 1}}, "policy"),
+        ({"env": {"A": 1}}, "env.A"),
         ({"clock": "exact"}, "clock"),
         ({"random": -1}, "seed"),
         ({"dirs": [Dir("no such place")]}, "no such place"),

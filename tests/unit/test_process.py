@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from ringfence import Limits, Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -55,7 +55,7 @@ def test_killed_guest_is_gone_in_time(spin: Sandbox) -> None:
     result = process.wait(5)
 
     assert "cancelled" == result.outcome
-    assert time.monotonic() - started < 0.15
+    assert time.monotonic() - started < 0.3
     assert result == process.result
 
 
@@ -104,15 +104,15 @@ def test_captured_stream_is_in_the_result(guests: Path) -> None:
     assert b"\x1b[31mbad luck\n" == process.wait().stderr
 
 
-def test_dropped_process_leaves_nothing_behind(spin: Sandbox) -> None:
+def test_dropped_process_leaves_nothing_behind(spin: Sandbox, descriptors: Callable[[], int]) -> None:
     """A handle that is forgotten takes its guest, thread and descriptors with it."""
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    before = descriptors(), threading.active_count()
     process = spin.start()
     del process
     gc.collect()
 
     deadline = time.monotonic() + 5
-    while before != (len(os.listdir("/proc/self/fd")), threading.active_count()):
+    while before != (descriptors(), threading.active_count()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -15,6 +15,8 @@ import pytest
 from ringfence import Dir, GuestExited, Limits, LoadError, Policy, PolicyError, Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import SandboxFactory
 
 
@@ -137,21 +139,21 @@ def test_ctrl_c_ends_a_run(guests: Path) -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         sandbox.run()
-    assert time.monotonic() - sent[0] < 0.15
+    assert time.monotonic() - sent[0] < 0.3
     timer.join()
 
 
-def test_ctrl_c_ends_a_run_with_a_function_for_output(guests: Path) -> None:
+def test_ctrl_c_ends_a_run_with_a_function_for_output(guests: Path, descriptors: Callable[[], int]) -> None:
     """The same when the guest has a thread of its own; nothing is left behind."""
     sandbox = Sandbox(guests / "spin_forever.wat")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         sandbox.run(stdout=lambda _: None)
     timer.join()
 
-    assert (before, 1) == (len(os.listdir("/proc/self/fd")), threading.active_count())
+    assert (before, 1) == (descriptors(), threading.active_count())
 
 
 def test_cancelled_task_ends_its_guest(guests: Path) -> None:
@@ -167,7 +169,7 @@ def test_cancelled_task_ends_its_guest(guests: Path) -> None:
             await task
         return time.monotonic() - started
 
-    assert asyncio.run(give_up()) < 0.15
+    assert asyncio.run(give_up()) < 0.3
     assert 1 == threading.active_count()
 
 

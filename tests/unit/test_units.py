@@ -15,7 +15,7 @@ def test_written_seconds_are_read_back_by_a_policy(value: float) -> None:
 @pytest.mark.parametrize("value", [1, 1500, 1024, 65536, 1 << 20, 3 << 30])
 def test_written_sizes_are_read_back_by_a_policy(value: int) -> None:
     """What we print can be pasted into a policy and means the same, and our own reader agrees."""
-    assert (value, value) == (Limits(memory=size(value)).memory, to_size(size(value)))
+    assert (value, value) == (Limits(output=size(value)).output, to_size(size(value)))
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "1MB", "1.5MiB", "-1B", "1 KiB", "1KiBKiB"])

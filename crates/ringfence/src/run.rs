@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -19,6 +19,7 @@ use crate::load::{self, Code, Program};
 use crate::policy::{Limits, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
+use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
 use crate::sandbox::limits::Limiter;
@@ -157,28 +158,28 @@ impl Sandbox {
             host_bytes: limits.host_bytes.0,
         };
         // A panic in a host function is our defect: the guest is gone, the caller is told, the process lives.
-        let (ending, fuel, state) = match &self.entry {
+        let (ending, fuel, left) = match &self.entry {
             Entry::Module { linked, start } => {
                 let mut store = self.store(state, &limits)?;
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(module(&mut store, linked, *start), &control, tick))
                 }));
-                (ending(ended), burnt(&store, &limits), store.into_data())
+                (ending(ended), burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
                 let mut store = self.store(ComponentState::new(state, self.policy.random), &limits)?;
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
-                (ending(ended), burnt(&store, &limits), store.into_data().state)
+                (ending(ended), burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
-        let ending = if state.limiter.refused() { ending.after_refused_memory() } else { ending };
+        let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = output.take();
         let usage = Usage {
             wall: started.elapsed(),
             cpu: thread_cpu().saturating_sub(cpu_before),
-            memory: state.limiter.peak(),
+            memory: left.memory_peak,
             output: written.bytes,
             fuel,
         };
@@ -192,7 +193,7 @@ impl Sandbox {
             stderr: written.stderr,
             truncated: written.truncated,
             usage,
-            denials: state.files.denials.into_vec(),
+            denials: left.denials,
         })
     }
 
@@ -231,6 +232,23 @@ impl Sandbox {
             format!("{} guests run in this process already", POOL_SLOTS),
             "run fewer at one time, or spread them over several processes",
         )))
+    }
+}
+
+/// What the state of a run still tells when the guest is gone.
+struct Left {
+    memory_peak: u64,
+    memory_refused: bool,
+    denials: Vec<Denial>,
+}
+
+impl Left {
+    fn of(state: &mut State) -> Self {
+        Self {
+            memory_peak: state.limiter.peak(),
+            memory_refused: state.limiter.refused(),
+            denials: state.files.denials.take(),
+        }
     }
 }
 
@@ -275,7 +293,8 @@ async fn supervise(
 ) -> wasmtime::Result<Ending> {
     let mut guest = pin!(guest);
     let next_look = || tokio::time::Instant::from_std(control.deadline.min(Instant::now() + LOOK));
-    let mut alarm = pin!(tokio::time::sleep_until(next_look()));
+    // Made at the first wait: most guests never wait.
+    let mut alarm: Option<Pin<Box<tokio::time::Sleep>>> = None;
     poll_fn(|context| {
         loop {
             if let Poll::Ready(ended) = guest.as_mut().poll(context) {
@@ -284,6 +303,7 @@ async fn supervise(
             if let Err(stop) = control.check() {
                 return Poll::Ready(Err(stop.into()));
             }
+            let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
             if alarm.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }

@@ -66,7 +66,7 @@ impl Denials {
     }
 
     /// All of them, the first first.
-    pub fn into_vec(self) -> Vec<Denial> {
-        self.seen
+    pub fn take(&mut self) -> Vec<Denial> {
+        std::mem::take(&mut self.seen)
     }
 }
