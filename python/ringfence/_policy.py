@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from ._engine import core
@@ -118,6 +117,8 @@ class Limits(Value):
         )
         given = self._given()
         if given:
+            import json
+
             understood = json.loads(_native({"limits": given}).document())["limits"]
             self._fill(**{name: understood[name] for name in given})
 
@@ -130,6 +131,8 @@ class Limits(Value):
         return {name: value for name, value in self._fields().items() if value is not None}
 
     def _json(self) -> str:
+        import json
+
         return json.dumps(self._given())
 
 
@@ -189,7 +192,8 @@ class Policy:
             "on_denied": on_denied,
             "limits": limits._given() if limits else {},  # noqa: SLF001
         }
-        object.__setattr__(self, "_native", _native(document))
+        given = {name: value for name, value in document.items() if value != _DEFAULTS[name]}
+        object.__setattr__(self, "_native", _native(given))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -227,7 +231,7 @@ class Policy:
 
     def replace(self, **changes: Unpack[PolicyFields]) -> Policy:
         """Make the same policy but for these; it opens its directories anew."""
-        fields: dict[str, Any] = {**{name: getattr(self, name) for name in _FIELDS}, **changes}
+        fields: dict[str, Any] = {**{name: getattr(self, name) for name in _DEFAULTS}, **changes}
         return Policy(**fields)
 
     @property
@@ -283,6 +287,8 @@ class Policy:
         try:
             return self._document
         except AttributeError:
+            import json
+
             object.__setattr__(self, "_document", json.loads(self._native.document()))
             return self._document
 
@@ -299,13 +305,24 @@ class Policy:
         return hash(self._native.document())
 
     def __repr__(self) -> str:
-        return f"Policy({', '.join(f'{name}={getattr(self, name)!r}' for name in _FIELDS)})"
+        return f"Policy({', '.join(f'{name}={getattr(self, name)!r}' for name in _DEFAULTS)})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _revive, (self._native.document(),)
 
 
-_FIELDS = ("dirs", "tmp", "env", "inherit_env", "clock", "random", "wasi", "on_denied", "limits")
+# What says nothing in a document: the native side knows the same defaults.
+_DEFAULTS: dict[str, object] = {
+    "dirs": [],
+    "tmp": False,
+    "env": {},
+    "inherit_env": [],
+    "clock": "coarse",
+    "random": "real",
+    "wasi": "0.2",
+    "on_denied": "continue",
+    "limits": {},
+}
 
 
 def _revive(document: str) -> Policy:
@@ -313,7 +330,12 @@ def _revive(document: str) -> Policy:
 
 
 def _native(document: dict[str, object]) -> core.Policy:
-    return core.Policy(json.dumps(document, default=_refuse), os.getcwd())  # noqa: PTH109
+    base = os.getcwd()  # noqa: PTH109
+    if not document:  # the policy of a first run, which then does without the millisecond that json costs
+        return core.Policy("{}", base)
+    import json
+
+    return core.Policy(json.dumps(document, default=_refuse), base)
 
 
 def _refuse(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from ._engine import core
@@ -124,6 +123,8 @@ class Program:
 
     def _inspect(self) -> dict[str, Any]:
         if self._facts is None:
+            import json
+
             self._facts = json.loads(self._native.inspect())
         return self._facts
 

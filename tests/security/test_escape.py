@@ -24,6 +24,7 @@ from security.guest import (
     WRITE,
     Call,
     call,
+    guest,
     inventory,
     opened,
     read,
@@ -163,8 +164,6 @@ def test_directory_swapped_for_a_link_afterwards_changes_nothing(attack: Attack,
     (house / "granted").rename(house / "moved")
     (house / "granted").symlink_to(house / "outside")
 
-    from security.guest import guest
-
     result = run(guest(opened("data/file.txt"), read(), opened("data/secret.txt"), read()), policy=policy)
 
     assert [0, 0] == [int(line) for line in result.text.split()][:2]
@@ -269,11 +268,11 @@ def changes(name: str) -> Iterator[tuple[str, list[Call]]]:
     yield "link", [call("path_link", ROOT_FD, 0, file, ROOT_FD, new)]
     yield "link to a name", [call("path_symlink", "file.txt", ROOT_FD, new)]
     yield "rename within the open directory", [
-        opened(name, oflags=DIRECTORY, rights=ALL),
+        opened(name, oflags=DIRECTORY),
         call("path_rename", LAST, "file.txt", LAST, "new"),
     ]
     yield "create within the open directory", [
-        opened(name, oflags=DIRECTORY, rights=ALL),
+        opened(name, oflags=DIRECTORY),
         call("path_open", LAST, 0, "new", CREAT, ALL, ALL, 0, FD_AT),
     ]
 
@@ -480,8 +479,6 @@ def test_private_tmp_is_nobody_elses(attack: Attack) -> None:
 
 def test_escape_is_refused_while_other_runs_go_on(house: Path) -> None:
     """Eight threads that climb at the same time get nowhere either."""
-    from security.guest import guest
-
     sandbox = Sandbox(
         guest(opened("data/../../secret.txt"), read()), policy=Policy(dirs=[Dir(house / "granted", at="/data")])
     )

@@ -28,8 +28,13 @@ verbs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and give its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
+    """Run the command and give its exit code; without `argv` it is that of this process, which ends with it."""
+    if argv is None:
+        _output.leave(_execute(sys.argv[1:]))
+    return _execute(list(argv))
+
+
+def _execute(words: list[str]) -> int:
     as_json = False
     try:
         name = words[0] if words else "--help"

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from ringfence.errors import RingfenceError
 
 _RED, _CYAN, _BOLD = "31", "36", "1"
@@ -47,6 +50,19 @@ def data(text: str) -> None:
     except BrokenPipeError:
         # What is still buffered must not be written again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def leave(exit_code: int) -> NoReturn:
+    """
+    End the process at once, with everything printed.
+
+    What an interpreter tears down on its way out the kernel takes back by itself, 3 ms sooner.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(BrokenPipeError):
+                stream.flush()
+    os._exit(exit_code)
 
 
 def say(text: str) -> None:

@@ -6,7 +6,6 @@ import argparse
 
 from . import _exit, _output
 from ._grants import policy_of
-from ._hints import limit_hint, refusal_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def execute(arguments: argparse.Namespace) -> int:
 def _explain(result: Result, policy: Policy) -> None:
     if result.ok:
         return
+    from ._hints import limit_hint, refusal_hint
+
     error = result.error()
     if result.outcome != "exited":
         _output.error(error.what, error.why)

@@ -31,7 +31,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache of this user: `RINGFENCE_CACHE`, else `$XDG_CACHE_HOME/ringfence`, else `~/.cache/ringfence`.
+    /// The cache of this user: `RINGFENCE_CACHE`, else `$XDG_CACHE_HOME/ringfence/compiled`, else `~/.cache/ringfence/compiled`.
     ///
     /// Fails when others could tamper with it. Where there can be none, programs are compiled for each process:
     /// [`Cache::info`] says why.

@@ -24,7 +24,7 @@ const KEY_FILE: &str = "key";
 /// How the names of unfinished files begin.
 pub(super) const TEMPORARY: &str = "tmp-";
 
-/// Where the cache belongs: `RINGFENCE_CACHE`, `$XDG_CACHE_HOME/ringfence` or `~/.cache/ringfence`.
+/// Where the cache belongs: `RINGFENCE_CACHE`, `$XDG_CACHE_HOME/ringfence/compiled` or `~/.cache/ringfence/compiled`.
 pub fn standard_path() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = set("RINGFENCE_CACHE") {
@@ -32,7 +32,7 @@ pub fn standard_path() -> Option<PathBuf> {
     }
     let base = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
     base.or_else(|| Some(set("HOME").filter(|path| path.is_absolute())?.join(".cache")))
-        .map(|base| base.join("ringfence"))
+        .map(|base| base.join("ringfence").join("compiled"))
 }
 
 /// The open directory of a cache and its key.

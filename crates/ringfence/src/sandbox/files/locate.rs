@@ -66,7 +66,7 @@ impl Files {
             && !self.has_mount_below(&base.guest)
             && !base.guest.is_empty()
         {
-            let guest = joined(&base.guest, path);
+            let guest = resolved(&base.guest, path);
             return Ok(Target::Host { dir: dir.clone(), mode: *mode, path: path.to_owned(), guest });
         }
         self.walk(base, path, intent)
@@ -91,7 +91,7 @@ impl Files {
                 }
                 ".." => {
                     if guest == base.guest {
-                        self.denials.note(intent.kind(), &format!("/{path}"));
+                        self.denials.note(intent.kind(), &format!("/{}", resolved(&base.guest, path)));
                         return Err(Errno::Perm);
                     }
                     guest.truncate(guest.rfind('/').unwrap_or(0));
@@ -148,8 +148,32 @@ impl Files {
     }
 }
 
+/// Where a path leads by its names alone, for messages: `..` above the root stays there.
+pub(super) fn resolved(guest: &str, path: &str) -> String {
+    let mut names: Vec<&str> = guest.split('/').filter(|name| !name.is_empty()).collect();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join("/")
+}
+
 /// A guest path and one more name or path, without slashes at the ends.
 pub(super) fn joined(guest: &str, path: &str) -> String {
     let path = path.trim_end_matches('/');
     if guest.is_empty() { path.to_owned() } else { format!("{guest}/{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_where_a_path_leads() {
+        assert_eq!("etc/passwd", resolved("data", "../../../etc/./passwd"));
+        assert_eq!("data/a", resolved("data", "b/../a/"));
+    }
 }
