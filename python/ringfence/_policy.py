@@ -330,12 +330,20 @@ def _revive(document: str) -> Policy:
 
 
 def _native(document: dict[str, object]) -> core.Policy:
-    base = os.getcwd()  # noqa: PTH109
     if not document:  # the policy of a first run, which then does without the millisecond that json costs
-        return core.Policy("{}", base)
+        return core.Policy("{}", "/")
     import json
 
-    return core.Policy(json.dumps(document, default=_refuse), base)
+    try:
+        text = json.dumps(document, default=_refuse, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except PolicyError:
+        raise
+    except ValueError as error:
+        raise PolicyError(
+            "the policy cannot be written down", str(error), "give finite numbers, and text that is UTF-8"
+        ) from error
+    return core.Policy(text, os.getcwd())  # noqa: PTH109
 
 
 def _refuse(value: object) -> object:

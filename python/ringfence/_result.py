@@ -181,7 +181,7 @@ class Result:
                 what, why = "the guest was ended by its policy", self._denial_story()
                 return Denied(what, why, 'grant it, or let the guest go on with `on_denied="continue"`', self)
             case "cancelled":
-                why = f"its caller ended it after {seconds(self.usage.wall_seconds)}"
+                why = f"its caller ended it after {_rounded(self.usage.wall_seconds)}"
                 return Cancelled("the guest was cancelled", why, "run it again if that was not meant", self)
         why = quote(self.trap or "Ringfence failed while it ran")
         return Crashed("the guest crashed", why, "report it: the defect is ours", self)
@@ -228,8 +228,8 @@ class Result:
     def _limit_story(self) -> tuple[str, str, str]:
         usage = self.usage
         why = {
-            "wall": f"it was still running after {seconds(usage.wall_seconds)}",
-            "cpu": f"it had used {seconds(usage.cpu_seconds)} of processor time",
+            "wall": f"it was still running after {_rounded(usage.wall_seconds)}",
+            "cpu": f"it had used {_rounded(usage.cpu_seconds)} of processor time",
             "fuel": f"it had run {usage.fuel} instructions",
             "memory": f"it was refused more than the {size(usage.memory_bytes)} it had, and died of it",
             "output": f"it had written {size(usage.output_bytes)}",
@@ -263,6 +263,10 @@ def _revive(state: tuple[Any, ...]) -> Result:
     from ._engine import core
 
     return Result(core.Result(*state))
+
+
+def _rounded(value: float) -> str:
+    return seconds(float(f"{value:.3g}"))
 
 
 def _exact(data: bytes) -> str | None:

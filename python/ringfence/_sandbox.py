@@ -8,6 +8,7 @@ from ._engine import core
 from ._policy import Policy
 from ._program import Program, to_program
 from ._result import Result
+from .errors import PolicyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,9 +175,15 @@ class Sandbox:
             raise TypeError(f"args is a list of arguments, and {args!r} is one text\nhint: write `[{args!r}]`")
         texts = [os.fspath(arg) for arg in args]
         narrower = limits._json() if limits else None  # noqa: SLF001
-        return lambda kill: self._native_run(
-            texts, input, streams.stdin, streams.stdout, streams.stderr, narrower, kill
-        )
+
+        def work(kill: core.Kill | None) -> core.Result:
+            try:
+                return self._native_run(texts, input, streams.stdin, streams.stdout, streams.stderr, narrower, kill)
+            except UnicodeEncodeError as error:
+                what = "an argument cannot be handed to the guest"
+                raise PolicyError(what, "it is not UTF-8", "hand the data over as input") from error
+
+        return work
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.program.name!r}>"

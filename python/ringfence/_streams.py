@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Streams:
         self.stderr: int | None = None
         try:
             self.stdin = self._source(stdin)
-            self.stdout = self._sink("stdout", stdout, 1)
-            self.stderr = self._sink("stderr", stderr, 2)
+            self.stdout = self._sink("stdout", stdout)
+            self.stderr = self._sink("stderr", stderr)
         except BaseException:
             self.close()
             raise
@@ -98,7 +99,7 @@ class Streams:
         if source is None:
             return None
         if source == "inherit":
-            return 0
+            return None if sys.__stdin__ is None else 0
         if source == "pipe":
             guest, ours = os.pipe()
             self._guest_ends.append(guest)
@@ -118,12 +119,14 @@ class Streams:
         self._pumped.append(_Feed(ours, read))
         return guest
 
-    def _sink(self, name: str, sink: Sink, inherited: int) -> int | None:
+    def _sink(self, name: str, sink: Sink) -> int | None:
         if sink == "capture":
             return None
-        if sink == "inherit":
-            return inherited
-        if sink == "discard":
+        # A stream that was closed when we started has a number that by now means another file.
+        closed = getattr(sys, f"__{name}__") is None
+        if sink == "inherit" and not closed:
+            return 1 if name == "stdout" else 2
+        if sink in ("discard", "inherit"):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             self._guest_ends.append(nowhere)
             return nowhere

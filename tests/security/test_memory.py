@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from ringfence import Limits, LoadError, Policy, run
+from ringfence import Limits, LoadError, Policy, Sandbox, run
 
 if TYPE_CHECKING:
     from security.conftest import Measure
@@ -169,8 +169,8 @@ def test_handles_hoarded_on_the_hosts_side_are_bounded(measured: Measure) -> Non
     assert ended.peak_bytes < LIMIT_MIB * MIB + SLACK_BYTES
 
 
-def test_refused_growth_is_the_guests_to_handle(guests: object) -> None:
-    """A guest that is told no and goes on is not limited; the refusal is counted."""
+def test_refused_growth_is_the_guests_to_handle() -> None:
+    """A guest that is told no and goes on is not limited."""
     program = """
     (module
       (memory (export "memory") 1)
@@ -184,7 +184,7 @@ def test_refused_growth_is_the_guests_to_handle(guests: object) -> None:
     assert result.usage.memory_bytes == 65536
 
 
-def test_nothing_is_left_of_the_previous_run(guests: object) -> None:
+def test_nothing_is_left_of_the_previous_run() -> None:
     """Memory, globals and tables are new in every run, also where their pages are kept warm."""
     program = """
     (module
@@ -200,8 +200,6 @@ def test_nothing_is_left_of_the_previous_run(guests: object) -> None:
           (i64.store (local.get $at) (i64.const -1))
           (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 262144))))))
     """
-    from ringfence import Sandbox
-
     sandbox = Sandbox(program.encode())
 
     assert {0} == {sandbox.run().exit_code for _ in range(50)}

@@ -146,22 +146,23 @@ def test_writes_to_a_granted_file_do_not_count_as_output(tmp_path: Path) -> None
 
 
 ESCAPES = "\\1b]0;owned\\07\\1b[2J\\0d\\0aerror: forged\\0a\\c2\\9b31m\\e2\\80\\ae"
+LENGTH = 38
 SPEAKERS = {
     "a function's name": f"""
         (module
-          (func $inner unreachable)
-          (func (export "_start") (call $inner))
-          (@custom "name" "\\01\\{5 + 34:02x}\\01\\00\\{34:02x}\\1b]0;owned\\07\\1b[2J\\0d\\0aerror: forged log line\\0a"))
+          (func unreachable)
+          (func (export "_start") (call 0))
+          (@custom "name" "\\01\\{LENGTH + 3:02x}\\01\\00\\{LENGTH:02x}{ESCAPES}"))
     """,
-    "a path": """
+    "a path": f"""
         (module
           (import "wasi_snapshot_preview1" "path_open"
             (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
           (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
           (memory (export "memory") 1)
-          (data (i32.const 64) "/\\1b]0;owned\\07\\1b[2J\\0d\\0aerror: forged\\0a\\c2\\9b31m\\e2\\80\\ae")
+          (data (i32.const 64) "/{ESCAPES}")
           (func (export "_start")
-            (call $exit (call $open (i32.const 3) (i32.const 1) (i32.const 64) (i32.const 42)
+            (call $exit (call $open (i32.const 3) (i32.const 1) (i32.const 64) (i32.const {LENGTH + 1})
               (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 32)))))
     """,
     "an import": f'(module (import "{ESCAPES}" "{ESCAPES}" (func)) (func (export "_start")))',
@@ -189,10 +190,14 @@ def test_guests_text_is_escaped_wherever_we_print_it(
         assert not [line for line in shown.splitlines() if line.startswith("error: forged")]
 
 
-def test_text_of_a_result_is_escaped() -> None:
-    """Traps, backtraces and denials carry the guest's words safely; its own output is left as it was."""
-    for name in ("a function's name", "a path"):
-        assert spoken(run(SPEAKERS[name].encode())).isprintable() or "\\n" not in name
+@pytest.mark.parametrize("name", ["a function's name", "a path"])
+def test_text_of_a_result_is_escaped(name: str) -> None:
+    """Traps, backtraces and denials carry the guest's words safely, each on its own line."""
+    shown = spoken(run(SPEAKERS[name].encode()))
+
+    assert "forged" in shown
+    assert not [character for character in shown if not character.isprintable() and character != "\n"]
+    assert not [line for line in shown.splitlines() if line.startswith("error: forged")]
 
 
 def test_output_of_many_runs_at_once_is_not_mixed() -> None:

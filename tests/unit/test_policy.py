@@ -111,6 +111,8 @@ def test_changing_what_was_read_changes_no_policy() -> None:
         ({"inherit_env": "LANG"}, r"write `inherit_env=\['LANG'\]`"),
         ({"env": {"A": Path("x")}}, "a policy cannot hold PosixPath"),
         ({"env": {"A": 1}}, "env.A"),
+        ({"env": {"A": "\udcff"}}, "UTF-8"),
+        ({"limits": Limits(wall=1), "random": float("nan")}, "finite numbers"),
         ({"clock": "exact"}, "clock"),
         ({"random": -1}, "seed"),
         ({"dirs": [Dir("no such place")]}, "no such place"),
@@ -128,7 +130,12 @@ def test_wrong_policy_is_refused_with_its_reason(wrong: dict[str, Any], said: st
 
 @pytest.mark.parametrize(
     ("limit", "said"),
-    [({"wall": "5 parsecs"}, "length of time"), ({"memory": "64MB"}, '"64MiB"'), ({"fuel": -1}, "fuel")],
+    [
+        ({"wall": "5 parsecs"}, "length of time"),
+        ({"wall": float("inf")}, "finite numbers"),
+        ({"memory": "64MB"}, '"64MiB"'),
+        ({"fuel": -1}, "fuel"),
+    ],
 )
 def test_wrong_limit_is_refused_where_it_is_made(limit: dict[str, Any], said: str) -> None:
     """A limit that is not an amount of its unit is an error at once, not at the first run."""

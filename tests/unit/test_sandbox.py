@@ -36,10 +36,11 @@ def test_one_text_is_not_a_list_of_arguments(guests: Path) -> None:
         Sandbox(guests / "print_arguments.wat").run("a b")
 
 
-def test_argument_with_a_zero_byte_is_refused(guests: Path) -> None:
-    """An argument that would be cut short at the guest is an error at the host."""
-    with pytest.raises(ValueError, match="argument"):
-        Sandbox(guests / "print_arguments.wat").run(["a\0b"])
+@pytest.mark.parametrize("argument", ["a\0b", "a\udcff"])
+def test_argument_that_would_not_arrive_is_refused(guests: Path, argument: str) -> None:
+    """An argument that would be cut short or garbled at the guest is an error at the host."""
+    with pytest.raises(PolicyError, match="an argument cannot be handed to the guest"):
+        Sandbox(guests / "print_arguments.wat").run([argument])
 
 
 def test_guest_sees_only_granted_variables(sandbox: SandboxFactory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 //! From the error that ended a guest to the outcome of its run.
 
 use wasmtime::{Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::result::Outcome;
 use crate::sandbox::stop::{Limit, Stop};
@@ -55,6 +55,9 @@ impl Ending {
         }
         if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
             return Self::exited(code.cast_unsigned());
+        }
+        if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+            return Self::limited(Limit::HostBytes);
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),

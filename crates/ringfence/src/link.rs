@@ -126,8 +126,11 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
             "build it for a released WASI 0.2",
         )
     })?;
-    let run = types.exports(engine).map(|(export, _)| export).find(|export| export.starts_with("wasi:cli/run@"));
-    let command = match run {
+    let mut runs: Vec<&str> =
+        types.exports(engine).map(|(export, _)| export).filter(|export| export.starts_with("wasi:cli/run@")).collect();
+    // Where a component has an entry point for both, the policy says which is meant.
+    runs.sort_unstable_by_key(|run| run.contains("@0.2") == experimental);
+    let command = match runs.first().copied() {
         Some(run) if run.contains("@0.2") => p2::bindings::CommandPre::new(linked).map(Command::V0_2),
         Some(_) if experimental && !policy.dirs.is_empty() => {
             return Err(Error::load(

@@ -244,11 +244,15 @@ struct Left {
 
 impl Left {
     fn of(state: &mut State) -> Self {
-        Self {
-            memory_peak: state.limiter.peak(),
-            memory_refused: state.limiter.refused(),
-            denials: state.files.denials.take(),
+        let refused = state.limiter.refused();
+        let memory_peak = state.limiter.peak();
+        let mut denials = state.files.denials.take();
+        if let Some(refused) = refused {
+            let what = format!("{} bytes in all", refused.wanted);
+            let first = state.clock.since_start(refused.first);
+            denials.push(Denial { kind: "memory", what, count: refused.count, first });
         }
+        Self { memory_peak, memory_refused: refused.is_some(), denials }
     }
 }
 

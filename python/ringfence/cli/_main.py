@@ -7,7 +7,7 @@ import sys
 
 from ringfence.errors import RingfenceError
 
-from . import _output
+from . import _output, _stdio
 from ._exit import Exit
 from ._parser import VERBS, UsageError, load, nearest, parser
 
@@ -30,7 +30,8 @@ verbs:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and give its exit code; without `argv` it is that of this process, which ends with it."""
     if argv is None:
-        _output.leave(_execute(sys.argv[1:]))
+        _stdio.hold()
+        _stdio.leave(_execute(sys.argv[1:]))
     return _execute(list(argv))
 
 
@@ -47,7 +48,7 @@ def _execute(words: list[str]) -> int:
         _output.error(problem.what, problem.why, problem.fix)
         return Exit.USAGE
     except RingfenceError as problem:
-        _output.failure(problem, as_json=as_json)
+        _output.failure(problem, as_json=as_json and not isinstance(problem, _output.Unwritable))
         return problem.exit_code
     except KeyboardInterrupt:
         return Exit.CANCELLED

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+
+from ringfence.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from ringfence.errors import RingfenceError
 
 _RED, _CYAN, _BOLD = "31", "36", "1"
@@ -47,22 +46,12 @@ def data(text: str) -> None:
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered must not be written again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def leave(exit_code: int) -> NoReturn:
-    """
-    End the process at once, with everything printed.
-
-    What an interpreter tears down on its way out the kernel takes back by itself, 3 ms sooner.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with suppress(BrokenPipeError):
-                stream.flush()
-    os._exit(exit_code)
+        if not isinstance(error, BrokenPipeError):
+            why = error.strerror or str(error)
+            raise Unwritable("cannot write to standard output", why, "write it somewhere else") from error
 
 
 def say(text: str) -> None:
@@ -74,6 +63,10 @@ def say(text: str) -> None:
 def title(text: str) -> str:
     """Make a heading of a report."""
     return _paint(text, _BOLD, sys.stdout)
+
+
+class Unwritable(HostError):
+    """There is nowhere to write data to."""
 
 
 class Progress:

@@ -178,7 +178,7 @@ impl Limits {
         match self.fuel {
             Some(0) => return Err(nothing_runs("fuel", "0", "1000000")),
             Some(fuel) if i64::try_from(fuel).is_err() => {
-                return Err(too_much("fuel", fuel, "2^63 - 1", "every format can hold that much"));
+                return Err(too_much("fuel", fuel, "2^63 - 1", "no more fits into every format"));
             }
             _ => {}
         }
@@ -216,7 +216,7 @@ fn examine_time(name: &str, time: Seconds) -> Result<(), Problem> {
         return Err(nothing_runs(name, time, "5s"));
     }
     if time.0 > Duration::from_secs(MAX_SECONDS) {
-        return Err(too_much(name, time, "876000h", "a hundred years are more than any clock here is asked to add"));
+        return Err(too_much(name, time, "876000h", "that is a hundred years, which every clock can add to now"));
     }
     Ok(())
 }
@@ -234,8 +234,8 @@ fn too_much(name: &str, limit: impl Display, most: impl Display, why: &str) -> P
     Problem::new(
         Place::top().key("limits").key(name),
         format!("`{name}` of {limit} is beyond reason"),
-        why,
-        format!("write at most {most}"),
+        format!("the most is {most}: {why}"),
+        format!("write {most} or less"),
     )
 }
 

@@ -102,7 +102,7 @@ impl LimitsPatch {
 
 impl Source {
     fn from_toml(text: &str, file: &str) -> Result<Self> {
-        let file = quote(file);
+        let file = cut(file, 1024);
         bounded(text, &file)?;
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
         let naming = Naming::Lines { file, ends };
@@ -175,4 +175,95 @@ fn bounded(text: &str, name: &str) -> Result<()> {
     }
     let why = format!("it is {} bytes long, and a policy is at most {MAX_TEXT}", text.len());
     Err(Error::policy(format!("{name}: too long for a policy"), why, "give the policy file, not another one"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{Bytes, Dir, Limits, Mode, Random, Seconds};
+    use super::*;
+
+    fn toml_what(text: &str) -> String {
+        Policy::from_toml(text, "dir/policy.toml").unwrap_err().parts().what.clone()
+    }
+
+    fn json_error(text: &str) -> Parts {
+        Policy::from_json(text, Path::new("/")).unwrap_err().parts().clone()
+    }
+
+    #[test]
+    fn what_is_said_is_what_is_granted() {
+        let text = "random = 42\n[[dirs]]\nhost = \"data\"\n[limits]\nwall = 0.5\nmemory = \"64MiB\"\n";
+        let limits = Limits { wall: Seconds::from_number(0.5).unwrap(), memory: Bytes::mib(64), ..Limits::default() };
+        let dirs = vec![Dir { host: "/etc/app/data".into(), at: Some("/data".into()), mode: Mode::Ro }];
+        let expected = Policy { random: Random::Seed(42), dirs, limits, ..Policy::default() };
+        assert_eq!(Ok(expected), Policy::from_toml(text, "/etc/app/policy.toml"));
+    }
+
+    #[test]
+    fn a_host_path_is_taken_from_the_file_and_seen_as_it_was_written() {
+        let granted = |host: &str| {
+            let policy = Policy::from_toml(&format!("[[dirs]]\nhost = \"{host}\""), "/srv/policy.toml").unwrap();
+            let dir = policy.dirs.into_iter().next().unwrap();
+            (dir.host.to_str().unwrap().to_owned(), dir.at.unwrap())
+        };
+        for (host, absolute, at) in [
+            ("data", "/srv/data", "/data"),
+            ("./a/b", "/srv/a/b", "/a/b"),
+            (".", "/srv", "/"),
+            ("/usr/share", "/usr/share", "/usr/share"),
+        ] {
+            assert_eq!((absolute.to_owned(), at.to_owned()), granted(host), "{host}");
+        }
+        let json = Policy::from_json(r#"{"dirs": [{"host": "data"}]}"#, Path::new("/base")).unwrap();
+        assert_eq!(Path::new("/base/data"), json.dirs[0].host);
+    }
+
+    #[test]
+    fn a_relative_file_name_is_taken_from_the_current_directory() {
+        let policy = Policy::from_toml("[[dirs]]\nhost = \"data\"", "policy.toml").unwrap();
+        assert_eq!(std::env::current_dir().unwrap().join("data"), policy.dirs[0].host);
+    }
+
+    #[test]
+    fn a_toml_error_names_file_and_line_whatever_ends_the_lines() {
+        for text in ["tmp = true\nx = 1\n", "tmp = true\r\nx = 1\r\n", "\u{feff}tmp = true\nx = 1", "#é\nx=1"] {
+            assert_eq!("dir/policy.toml:2: unknown key `x`", toml_what(text), "{text:?}");
+        }
+        assert_eq!("dir/policy.toml:3: unknown key `x`", toml_what("dirs = [\n  { host = \"a\",\n    x = 1 },\n]"));
+    }
+
+    #[test]
+    fn a_json_error_names_the_way_to_the_key() {
+        for (text, what) in [
+            (r#"{"limits": {"wal": 1}}"#, "`limits.wal`: unknown key"),
+            (r#"{"dirs": [{"host": "a"}, {"host": "b", "mode": "x"}]}"#, "`dirs[1].mode`: cannot be `\"x\"`"),
+            (r#"{"limits": {"wall": 1, "wall": 2}}"#, "`limits.wall`: `wall` is there twice"),
+            (r#"{"env": {"A": "1", "A": "2"}}"#, "`env.A`: `A` is there twice"),
+            (r#"{"tmp": null}"#, "`tmp`: cannot be `null`"),
+            (r#"{"dirs": [{"host": "a", "at": "/"}, {"host": ".."}]}"#, "`dirs[1].host`: the host path `..` "),
+            (r#"{"limits": [1, 2]}"#, "`limits`: cannot be a list"),
+            ("[]", "policy: cannot be a list"),
+            ("{", "policy: this is not JSON"),
+        ] {
+            assert!(json_error(text).what.starts_with(what), "{:?}", json_error(text));
+        }
+        assert_eq!("move it into `limits`", json_error(r#"{"wall": 1}"#).fix);
+    }
+
+    #[test]
+    fn null_in_json_leaves_an_option_off() {
+        let policy = Policy::from_json(r#"{"limits": {"cpu": null, "fuel": null}}"#, Path::new("/"));
+        assert_eq!(Ok(Policy::default()), policy);
+    }
+
+    #[test]
+    fn what_only_the_host_can_tell_names_its_line_too() {
+        let text = "[[dirs]]\nhost = \"a\"\n\n[[dirs]]\nhost = \"b\"\n";
+        let place = Place::top().key("dirs").index(1).key("host");
+        let what = |document: Document| document.refuse(&place, "it is not there", "why", "fix").parts().what.clone();
+        assert_eq!("p.toml:5: it is not there", what(Document::from_toml(text, "p.toml").unwrap()));
+        let json = Document::from_json(r#"{"dirs": [{"host": "a"}, {"host": "b"}]}"#, Path::new("/")).unwrap();
+        assert_eq!("`dirs[1].host`: it is not there", what(json));
+    }
 }

@@ -21,7 +21,11 @@ pub(super) enum Form {
 pub(super) fn explain(fault: &Fault, tree: &Node, top: &Place, form: Form) -> Parts {
     let place = fault.place();
     let whole = place.below(top);
-    let label = whole.label();
+    // In JSON the way down already stands before every error.
+    let subject = match form {
+        Form::Toml if !whole.is_top() => format!("`{whole}` "),
+        _ => String::new(),
+    };
     match &fault.kind {
         Kind::UnknownKey(known) => unknown_key(&whole, known, top.is_top(), form),
         Kind::NoChoice { found, word, choices } => {
@@ -31,22 +35,22 @@ pub(super) fn explain(fault: &Fault, tree: &Node, top: &Place, form: Form) -> Pa
                 None => format!("write one of them: {}", assign(&whole, &format!("\"{}\"", choices[0]), form)),
             };
             let choices: Vec<_> = choices.iter().map(|choice| format!("`\"{choice}\"`")).collect();
-            Parts::new(format!("`{label}` cannot be {found}"), format!("it is {}", choices.join(" or ")), fix)
+            Parts::new(format!("{subject}cannot be {found}"), format!("it is {}", choices.join(" or ")), fix)
         }
         Kind::Missing(key) => Parts::new(
             format!("`{key}` is missing"),
             format!("{} needs it", table(&whole, form)),
             format!("add {}", assign(&Place::top().key(*key), "\"data\"", form)),
         ),
-        Kind::Repeated => repeated(&label),
+        Kind::Repeated => repeated(&whole.label()),
         Kind::Wrong { found, wanted } => {
             let (why, fix) = want(wanted, &whole, found, form);
-            Parts::new(format!("`{label}` cannot be {found}"), why, fix)
+            Parts::new(format!("{subject}cannot be {found}"), why, fix)
         }
         Kind::Said(said) => {
             let (why, fix) = said.split_once('\n').unwrap_or((said, "write another value"));
             let found = tree.at(&place).map_or_else(|| "this".into(), |node| found(node.unexpected()));
-            Parts::new(format!("`{label}` cannot be {found}"), cut(why, 400), cut(fix, 400))
+            Parts::new(format!("{subject}cannot be {found}"), cut(why, 400), cut(fix, 400))
         }
     }
 }
@@ -76,7 +80,7 @@ fn unknown_key(place: &Place, known: &[&str], in_policy: bool, form: Form) -> Pa
     };
     let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
     Parts::new(
-        format!("unknown key `{}`", place.label()),
+        if form == Form::Toml { format!("unknown key `{}`", place.label()) } else { "unknown key".into() },
         format!("{} takes {}", table(&table_place, form), known.join(", ")),
         fix,
     )
@@ -125,23 +129,28 @@ fn want(wanted: &Wanted, place: &Place, found: &str, form: Form) -> (String, Str
     let in_form = |toml: &str, json: &str| if form == Form::Toml { toml.to_owned() } else { json.to_owned() };
     match wanted {
         Wanted::Switch => ("it is `true` or `false`, without quotes".into(), write("true")),
-        Wanted::Text => {
-            ("it is text".into(), in_form("put it in double quotes", "make it a JSON string, in double quotes"))
-        }
-        Wanted::Whole(most) => (format!("it is a whole number from 0 to {most}, without quotes or unit"), write("64")),
+        Wanted::Text => match found.strip_prefix('`').and_then(|found| found.strip_suffix('`')) {
+            Some(found) if form == Form::Toml => ("it is text".into(), write(&format!("\"{found}\""))),
+            _ => ("it is text".into(), "put text there, in double quotes".into()),
+        },
+        Wanted::Whole(most) => (
+            format!("it is a whole number from 0 to {most}, without quotes or unit"),
+            write(if *most > u64::from(u32::MAX) { "1000000" } else { "64" }),
+        ),
         Wanted::List if found == "a table" => (
             "it is a list, with one table for each".into(),
             in_form(&format!("write `[[{}]]`, with two brackets", place.label()), "put `[` and `]` around it"),
         ),
         Wanted::List => ("it is a list".into(), "put `[` and `]` around it".into()),
         Wanted::Table => {
-            let inside = if place.label().starts_with("dirs") { "host = \"data\"" } else { "A = \"1\"" };
-            let inside = if place.label() == "limits" { "wall = \"5s\"" } else { inside };
-            let json = inside.replace("A =", "\"A\":").replace("host =", "\"host\":").replace("wall =", "\"wall\":");
-            (
-                "it is a table".into(),
-                in_form(&format!("write it like `{{ {inside} }}`"), &format!("write it like `{{{json}}}`")),
-            )
+            let (key, value) = match place.steps() {
+                [] => ("tmp", "true"),
+                [Step::Key(key)] if key == "limits" => ("wall", "\"5s\""),
+                [Step::Key(key), ..] if key == "dirs" => ("host", "\"data\""),
+                _ => ("A", "\"1\""),
+            };
+            let table = in_form(&format!("{{ {key} = {value} }}"), &format!("{{\"{key}\": {value}}}"));
+            ("it is a table".into(), format!("write it like `{table}`"))
         }
         Wanted::Other(what) => (format!("it is {}", cut(what, 200)), "write it so".into()),
     }

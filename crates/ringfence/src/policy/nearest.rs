@@ -6,7 +6,7 @@ use strsim::damerau_levenshtein;
 const MAX_WORD: usize = 40;
 
 /// Words of other tools, and ours for them.
-const SYNONYMS: [(&str, &str); 24] = [
+const SYNONYMS: [(&str, &str); 26] = [
     ("directories", "dirs"),
     ("dir", "dirs"),
     ("mounts", "dirs"),
@@ -21,6 +21,8 @@ const SYNONYMS: [(&str, &str); 24] = [
     ("target", "at"),
     ("dst", "at"),
     ("readonly", "ro"),
+    ("r", "ro"),
+    ("w", "rw"),
     ("read", "ro"),
     ("write", "rw"),
     ("timeout", "wall"),

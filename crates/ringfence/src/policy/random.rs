@@ -28,7 +28,7 @@ impl<'de> Deserialize<'de> for Random {
             Ok(SeedOrText::Seed(seed)) if i64::try_from(seed).is_ok() => Ok(Self::Seed(seed)),
             Ok(SeedOrText::Text(text)) if text == "real" => Ok(Self::Real),
             _ => Err(D::Error::custom(
-                "random is `\"real\"`, or a seed: a whole number from 0 to 2^63 - 1\nwrite `random = \"real\"`, or `random = 42`",
+                "it is `\"real\"`, or a seed: a whole number from 0 to 2^63 - 1\nwrite `random = \"real\"`, or `random = 42`",
             )),
         }
     }

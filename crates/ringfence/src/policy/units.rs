@@ -61,7 +61,9 @@ impl Seconds {
         if seconds > MAX_SECONDS as f64 {
             return Err(too_long());
         }
-        Ok(Self(Duration::from_secs_f64(seconds)))
+        // 28837113.016 means that, though the nearest double is some nanoseconds off.
+        let nanos = exact(&seconds.to_string(), 1_000_000_000).and_then(|nanos| u64::try_from(nanos).ok());
+        Ok(Self(nanos.map_or_else(|| Duration::from_secs_f64(seconds), Duration::from_nanos)))
     }
 
     /// Seconds from text such as `"500ms"`, exactly.
@@ -83,7 +85,7 @@ impl Seconds {
     }
 }
 
-/// A decimal number times a factor, cut to a whole; none if it is not a number or too large.
+/// A decimal number times a factor, rounded to a whole; none if it is not a number or too large.
 fn exact(number: &str, factor: u128) -> Option<u128> {
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -92,7 +94,7 @@ fn exact(number: &str, factor: u128) -> Option<u128> {
     }
     let scale = 10u128.checked_pow(u32::try_from(part.len()).ok()?)?;
     let (whole, part): (u128, u128) = (whole.parse().ok()?, part.parse().ok()?);
-    whole.checked_mul(factor)?.checked_add(part.checked_mul(factor)? / scale)
+    whole.checked_mul(factor)?.checked_add(part.checked_mul(factor)?.checked_add(scale / 2)? / scale)
 }
 
 impl Bytes {
@@ -194,7 +196,9 @@ impl<'de> Deserialize<'de> for Bytes {
 
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0.as_secs_f64())
+        // The double nearest to the decimal: `as_secs_f64` rounds twice, which makes 5.472 end in ...995.
+        let decimal = format!("{}.{:09}", self.0.as_secs(), self.0.subsec_nanos());
+        serializer.serialize_f64(decimal.parse().unwrap_or(self.0.as_secs_f64()))
     }
 }
 
@@ -250,6 +254,20 @@ mod tests {
         assert_eq!(Ok(3_153_599_999_123_456_789), read("3153599999.123456789s"));
         for wrong in ["5", "", "-1s", "9999999h", "1.s", ".5s", "1e3s", "1.5.5s", "5S", "99999999999999999999s"] {
             assert!(read(wrong).is_err_and(|why| why.lines().count() == 2), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn reads_a_number_as_the_decimal_it_was_written_as() {
+        let read = |number| Seconds::from_number(number).map(|s| s.0.as_nanos());
+        assert_eq!(Ok(28_837_113_016_000_000), read(28_837_113.016));
+        assert_eq!(Ok(100_000_000), read(0.1));
+        assert_eq!(Ok(5_472_000_000), read(5.471_999_999_999_999_5));
+        assert_eq!(Ok(0), read(1e-300));
+        assert_eq!(Ok(0), read(-0.0));
+        assert_eq!(Ok(3_153_600_000_000_000_000), read(3_153_600_000.0));
+        for wrong in [-1.0, f64::NAN, f64::INFINITY, 3_153_600_001.0, f64::MAX] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -36,6 +36,11 @@ impl Clock {
         self.coarsen(self.started.elapsed())
     }
 
+    /// How long after the start of the run something was.
+    pub fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
+    }
+
     /// Time since 1970, in nanoseconds.
     pub fn wall(&self) -> u64 {
         self.coarsen(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())

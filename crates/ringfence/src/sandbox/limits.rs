@@ -1,5 +1,7 @@
 //! Memory as one total over a run: every memory, table and garbage-collected heap of every instance.
 
+use std::time::Instant;
+
 use wasmtime::ResourceLimiter;
 
 /// Instances, memories and tables one run may have, each.
@@ -16,13 +18,24 @@ pub struct Limiter {
     limit: u64,
     taken: u64,
     peak: u64,
-    refused: bool,
+    refused: Option<Refused>,
+}
+
+/// What growths were refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// The total that the first of them would have made, in bytes.
+    pub wanted: u64,
+    /// How many.
+    pub count: u64,
+    /// When first.
+    pub first: Instant,
 }
 
 impl Limiter {
     /// Lets a run take `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Self { limit, taken: 0, peak: 0, refused: false }
+        Self { limit, taken: 0, peak: 0, refused: None }
     }
 
     /// The most that was taken at one time, in bytes.
@@ -30,15 +43,16 @@ impl Limiter {
         self.peak
     }
 
-    /// Whether a growth was refused.
-    pub fn refused(&self) -> bool {
+    /// The growths that were refused, if any was.
+    pub fn refused(&self) -> Option<Refused> {
         self.refused
     }
 
     fn grow(&mut self, bytes: usize) -> bool {
         let wanted = self.taken.saturating_add(bytes as u64);
         if wanted > self.limit {
-            self.refused = true;
+            let refused = self.refused.get_or_insert_with(|| Refused { wanted, count: 0, first: Instant::now() });
+            refused.count += 1;
             return false;
         }
         self.taken = wanted;
@@ -84,15 +98,18 @@ mod tests {
         let mut limiter = Limiter::new(100);
         assert!(limiter.memory_growing(0, 60, None).is_ok_and(|granted| granted));
         assert!(limiter.table_growing(0, 5, None).is_ok_and(|granted| granted));
-        assert!(!limiter.refused());
+        assert!(limiter.refused().is_none());
         assert!(limiter.memory_growing(0, 1, None).is_ok_and(|granted| !granted));
-        assert_eq!((100, true), (limiter.peak(), limiter.refused()));
+        assert_eq!(
+            (100, Some((101, 1))),
+            (limiter.peak(), limiter.refused().map(|refused| (refused.wanted, refused.count)))
+        );
     }
 
     #[test]
     fn a_maximum_of_its_own_is_not_our_refusal() {
         let mut limiter = Limiter::new(100);
         assert!(limiter.memory_growing(0, 20, Some(10)).is_ok_and(|granted| !granted));
-        assert!(!limiter.refused());
+        assert!(limiter.refused().is_none());
     }
 }

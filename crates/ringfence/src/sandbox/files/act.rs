@@ -24,13 +24,12 @@ pub struct OpenOptions {
     pub truncate: bool,
     pub directory: bool,
     pub follow: bool,
-    pub append: bool,
     pub sync: bool,
 }
 
 impl OpenOptions {
     fn intent(&self) -> Intent {
-        if self.write || self.create || self.truncate || self.append { Intent::Write } else { Intent::Read }
+        if self.write || self.create || self.truncate { Intent::Write } else { Intent::Read }
     }
 }
 
@@ -95,7 +94,6 @@ impl Files {
         let mut host = cap_std::fs::OpenOptions::new();
         host.read(options.read || !options.write)
             .write(options.write)
-            .append(options.append && options.write)
             .truncate(options.truncate)
             .maybe_dir(true)
             .nonblock(true)

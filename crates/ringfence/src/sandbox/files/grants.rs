@@ -103,9 +103,37 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
         Root::File(file) => file.metadata(),
     };
     let held = held.map_err(failed)?;
+    refuse_kernel_tree(&root, &shown)?;
     let tree = Tree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
     let at = dir.guest_path()?.trim_matches('/').to_owned();
     Ok((Mount { at, mode: dir.mode, root }, tree))
+}
+
+/// File systems that are doors into the kernel and not files: `/proc/self/mem` of this very process is one.
+const KERNEL_TREES: [(i64, &str); 9] = [
+    (0x9fa0, "proc"),
+    (0x6265_6572, "sysfs"),
+    (0x6462_6720, "debugfs"),
+    (0x7472_6163, "tracefs"),
+    (0x6367_7270, "cgroup2"),
+    (0x0027_e0eb, "cgroup"),
+    (0xcafe_4a11, "bpf"),
+    (0x7363_6673, "securityfs"),
+    (0x6265_6570, "configfs"),
+];
+
+fn refuse_kernel_tree(root: &Root, shown: &str) -> Result<()> {
+    let found = match root {
+        Root::Dir(dir) => rustix::fs::fstatfs(dir),
+        Root::File(file) => rustix::fs::fstatfs(file),
+    };
+    let refused =
+        |why: String| Error::policy(format!("cannot grant `{shown}`"), why, "grant a directory of real files");
+    let found = found.map_err(|error| refused(error.to_string()))?;
+    match KERNEL_TREES.iter().find(|(magic, _)| *magic == found.f_type) {
+        Some((_, name)) => Err(refused(format!("it is on `{name}`, which is a door into the kernel and not files"))),
+        None => Ok(()),
+    }
 }
 
 type Inode = (u64, u64);

@@ -23,7 +23,8 @@ pub(super) enum Descriptor {
     File {
         handle: FileHandle,
         position: u64,
-        append: bool,
+        /// As it was opened: append and not to block may be changed, the sync flags stay.
+        flags: u16,
     },
 }
 

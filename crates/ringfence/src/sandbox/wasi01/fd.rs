@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::descriptors::{Descriptor, ROOT_FD};
 use super::memory::Piece;
-use super::stat::{FDFLAG_APPEND, file_type};
+use super::stat::{FDFLAG_APPEND, FDFLAG_NONBLOCK, FDFLAGS_SYNC, file_type};
 use super::{Call, Done, Errno, Fail, Level};
 use crate::sandbox::files::{Entry, Kind};
 use crate::sandbox::stdio::{self, Stream, Wrote};
@@ -52,8 +52,9 @@ impl Call<'_> {
 
     pub(super) fn fd_fdstat_set_flags(&mut self, fd: u32, flags: u32) -> Done {
         match self.state.descriptors.get(fd)? {
-            Descriptor::File { append, .. } => {
-                *append = flags & u32::from(FDFLAG_APPEND) != 0;
+            Descriptor::File { flags: kept, .. } => {
+                let changed = flags as u16 & (FDFLAG_APPEND | FDFLAG_NONBLOCK);
+                *kept = (*kept & FDFLAGS_SYNC) | changed;
                 Ok(())
             }
             _ => Err(Errno::Badf.into()),
@@ -223,8 +224,8 @@ impl Call<'_> {
                 let stream = *stream;
                 self.write_stream(stream, vector, count, result)
             }
-            Descriptor::File { handle, position, append } => {
-                let (handle, start, append) = (handle.clone(), *position, *append);
+            Descriptor::File { handle, position, flags } => {
+                let (handle, start, append) = (handle.clone(), *position, *flags & FDFLAG_APPEND != 0);
                 let mut end = start;
                 let write = |bytes: &[u8], done: u64| {
                     if append {
@@ -349,8 +350,10 @@ impl Call<'_> {
 
     /// There are no sockets yet.
     pub(super) fn sock(&mut self, fd: u32) -> Done {
-        self.state.descriptors.get(fd)?;
-        Err(Errno::Notsock.into())
+        match self.state.descriptors.get(fd)? {
+            Descriptor::Dir { .. } => Err(Errno::Badf.into()),
+            _ => Err(Errno::Notsock.into()),
+        }
     }
 
     /// Whether a descriptor can be read or written without waiting.

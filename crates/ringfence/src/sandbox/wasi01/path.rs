@@ -1,7 +1,7 @@
 //! Acts on paths below a directory.
 
 use super::descriptors::Descriptor;
-use super::stat::{FDFLAG_APPEND, Rights};
+use super::stat::{FDFLAG_APPEND, FDFLAG_NONBLOCK, FDFLAGS_SYNC, Rights};
 use super::{Call, Done, Errno};
 use crate::sandbox::files::{Handle, OpenOptions};
 
@@ -19,7 +19,7 @@ pub(super) struct Open {
 impl Call<'_> {
     pub(super) fn path_open(&mut self, fd: u32, path: Path, open: &Open, result: u32) -> Done {
         let rights = Rights::from_bits_truncate(open.rights);
-        let append = open.fdflags & u32::from(FDFLAG_APPEND) != 0;
+        let flags = open.fdflags as u16 & (FDFLAG_APPEND | FDFLAG_NONBLOCK | FDFLAGS_SYNC);
         let options = OpenOptions {
             read: rights.contains(Rights::FD_READ),
             write: rights.contains(Rights::FD_WRITE),
@@ -28,15 +28,13 @@ impl Call<'_> {
             exclusive: open.oflags & 4 != 0,
             truncate: open.oflags & 8 != 0,
             follow: open.lookup & 1 != 0,
-            append,
-            // DSYNC, RSYNC and SYNC: the strongest is kept.
-            sync: open.fdflags & 0b11010 != 0,
+            sync: flags & FDFLAGS_SYNC != 0,
         };
         let path = self.memory.text(path.0, path.1)?;
         let dir = self.state.descriptors.dir(fd)?;
         let descriptor = match self.state.files.open_at(dir, path, options)? {
             Handle::Dir(handle) => Descriptor::Dir { handle, preopen: false, listing: None },
-            Handle::File(handle) => Descriptor::File { handle, position: 0, append },
+            Handle::File(handle) => Descriptor::File { handle, position: 0, flags },
         };
         let opened = self.state.descriptors.insert(descriptor)?;
         self.memory.write_u32(result, opened)?;

@@ -49,7 +49,7 @@ bitflags! {
             | Self::FD_DATASYNC.bits() | Self::FD_FDSTAT_SET_FLAGS.bits();
         const DIR_WRITE = Self::PATH_CREATE_DIRECTORY.bits() | Self::PATH_CREATE_FILE.bits()
             | Self::PATH_LINK_SOURCE.bits() | Self::PATH_LINK_TARGET.bits() | Self::PATH_RENAME_SOURCE.bits()
-            | Self::PATH_RENAME_TARGET.bits() | Self::PATH_FILESTAT_SET_SIZE.bits()
+            | Self::PATH_RENAME_TARGET.bits()
             | Self::PATH_FILESTAT_SET_TIMES.bits() | Self::FD_FILESTAT_SET_TIMES.bits() | Self::PATH_SYMLINK.bits()
             | Self::PATH_REMOVE_DIRECTORY.bits() | Self::PATH_UNLINK_FILE.bits();
     }
@@ -57,6 +57,12 @@ bitflags! {
 
 /// The flag of a descriptor whose writes all go to the end.
 pub(super) const FDFLAG_APPEND: u16 = 1;
+
+/// The flag of a descriptor that is not to block; files and our streams never do for long.
+pub(super) const FDFLAG_NONBLOCK: u16 = 4;
+
+/// DSYNC, RSYNC and SYNC: the strongest is kept for all of them.
+pub(super) const FDFLAGS_SYNC: u16 = 2 | 8 | 16;
 
 const CHARACTER_DEVICE: u8 = 2;
 const UNKNOWN: u8 = 0;
@@ -84,17 +90,18 @@ impl Call<'_> {
                 let kind = terminal(self.state.output.is_terminal(*stream));
                 (kind, FDFLAG_APPEND, Rights::STREAM | Rights::FD_WRITE, Rights::empty())
             }
-            Descriptor::File { handle, append, .. } => {
+            Descriptor::File { handle, flags, .. } => {
                 let mut rights = Rights::FILE;
                 rights.set(Rights::FD_READ, handle.read);
                 rights.set(Rights::FILE_WRITE, handle.write);
-                (file_type(Kind::File), if *append { FDFLAG_APPEND } else { 0 }, rights, Rights::empty())
+                (file_type(Kind::File), *flags, rights, Rights::empty())
             }
             Descriptor::Dir { handle, preopen, .. } => {
                 let mut rights = Rights::DIR;
                 // Something below the root may be writable even where the root itself is not.
                 rights.set(Rights::DIR_WRITE, handle.is_writable() || *preopen);
-                (file_type(Kind::Dir), 0, rights, rights | Rights::FILE | Rights::FD_READ | Rights::FILE_WRITE)
+                let inheriting = rights | Rights::FILE | Rights::FD_READ | Rights::FILE_WRITE;
+                (file_type(Kind::Dir), 0, rights, inheriting)
             }
         };
         let mut bytes = [0; 24];

@@ -241,7 +241,6 @@ impl types::HostDescriptor for FilesView<'_> {
             truncate: open_flags.contains(types::OpenFlags::TRUNCATE),
             directory: open_flags.contains(types::OpenFlags::DIRECTORY),
             follow: follows(path_flags),
-            append: false,
             sync: flags.contains(types::DescriptorFlags::FILE_INTEGRITY_SYNC)
                 || flags.contains(types::DescriptorFlags::DATA_INTEGRITY_SYNC),
         };
