@@ -143,7 +143,7 @@ impl Sandbox {
             cpu_deadline: limits.cpu.map(|cpu| cpu_before + cpu.0),
             output: output.clone(),
         };
-        let files = Files::new(self.grants.clone(), &self.policy, limits.open_files, started)?;
+        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
@@ -338,6 +338,8 @@ fn runtime() -> Result<&'static Runtime> {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("ringfence")
+            // A thread that waited for a descriptor is not kept long: an idle process has few.
+            .thread_keep_alive(Duration::from_secs(1))
             .enable_time()
             .build()
             .map_err(|error| error.to_string())

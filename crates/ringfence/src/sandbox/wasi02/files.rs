@@ -11,7 +11,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 use super::streams::{FileReader, FileWriter};
 use crate::sandbox::errno::Errno;
 use crate::sandbox::files::{DirHandle, Entry, FileHandle, Handle, Kind, NewTime, OpenOptions, Stat, Times};
-use crate::sandbox::stop::{Limit, Stop};
+use crate::sandbox::limits::Share;
+use crate::sandbox::stop::{Fail, Stop};
 use crate::sandbox::store::State;
 
 /// Most bytes one read may return.
@@ -37,7 +38,10 @@ struct Open {
 }
 
 /// A listing under way.
-struct Listing(std::vec::IntoIter<Entry>);
+struct Listing {
+    names: std::vec::IntoIter<Entry>,
+    _held: Share,
+}
 
 type Descriptor = Resource<types::Descriptor>;
 
@@ -178,12 +182,12 @@ impl types::HostDescriptor for FilesView<'_> {
 
     fn read_directory(&mut self, fd: Descriptor) -> FsResult<Resource<types::DirectoryEntryStream>> {
         let dir = self.dir(&fd)?;
-        let entries = self.state.files.list(&dir).map_err(refused)?;
-        let held: u64 = entries.iter().map(|entry| (size_of::<Entry>() + entry.name.len()) as u64).sum();
-        if held > self.state.host_bytes {
-            return Err(FsError::trap(Stop::Limit(Limit::HostBytes)));
-        }
-        let own = self.table.push(Listing(entries.into_iter())).map_err(FsError::trap)?;
+        let listing = self.state.files.list(&dir, &self.state.control).map_err(|fail| match fail {
+            Fail::Errno(errno) => refused(errno),
+            Fail::Stop(stop) => FsError::trap(stop),
+        })?;
+        let listing = Listing { names: listing.entries.into_iter(), _held: listing.held };
+        let own = self.table.push(listing).map_err(FsError::trap)?;
         Ok(Resource::new_own(own.rep()))
     }
 
@@ -250,10 +254,7 @@ impl types::HostDescriptor for FilesView<'_> {
     }
 
     fn drop(&mut self, fd: Descriptor) -> wasmtime::Result<()> {
-        let open = self.table.delete(Resource::<Open>::new_own(fd.rep()))?;
-        if !open.preopen {
-            self.state.files.closed();
-        }
+        self.table.delete(Resource::<Open>::new_own(fd.rep()))?;
         Ok(())
     }
 
@@ -354,7 +355,7 @@ impl types::HostDirectoryEntryStream for FilesView<'_> {
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
         let listing = self.table.get_mut(&Resource::<Listing>::new_borrow(stream.rep())).map_err(FsError::trap)?;
-        Ok(listing.0.next().map(|entry| types::DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
+        Ok(listing.names.next().map(|entry| types::DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
