@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "every test takes what it needs")]
 
 mod guest;
+pub mod pty_unsafe;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -188,7 +189,7 @@ impl Script {
     /// Runs it.
     pub fn run(&self, sandbox: &Sandbox) -> Answer {
         let result = sandbox.run(run(Source::Bytes(self.image().into()), sandbox)).unwrap();
-        let errnos = result.stdout.chunks(4).map(|errno| u32::from_le_bytes(errno.try_into().unwrap())).collect();
+        let errnos = result.stdout.chunks_exact(4).map(|errno| u32::from_le_bytes(errno.try_into().unwrap())).collect();
         Answer { errnos, result }
     }
 }

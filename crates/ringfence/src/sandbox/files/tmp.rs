@@ -2,10 +2,9 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
-use tempfile::TempDir;
 
 use super::grants::Mount;
 use crate::error::{Error, Result};
@@ -17,7 +16,7 @@ const FILES: &CStr = c"files";
 pub(super) struct PrivateTmp {
     pub(super) mount: Mount,
     /// Removed last, when it is empty.
-    directory: TempDir,
+    directory: PathBuf,
 }
 
 impl PrivateTmp {
@@ -36,14 +35,15 @@ impl PrivateTmp {
         let files = directory.path().join("files");
         mkdirat(CWD, &files, Mode::RWXU)?;
         let mount = Mount::temporary("tmp", &files)?;
-        Ok(Self { mount, directory })
+        // From here on it is ours to remove: what `TempDir` does is recursive.
+        Ok(Self { mount, directory: directory.keep() })
     }
 }
 
 impl Drop for PrivateTmp {
     fn drop(&mut self) {
         // What cannot be removed is left: the run's result is worth more than its rubbish.
-        let _ = empty(self.directory.path());
+        let _ = empty(&self.directory).and_then(|()| unlinkat(CWD, &self.directory, AtFlags::REMOVEDIR));
     }
 }
 
@@ -113,8 +113,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut deep = openat(CWD, tmp.directory.path().join("files"), flags, Mode::empty()).unwrap();
-        for _ in 0..20_000 {
+        let mut deep = openat(CWD, tmp.directory.join("files"), flags, Mode::empty()).unwrap();
+        for _ in 0..6_000 {
             mkdirat(&deep, "d", Mode::RWXU).unwrap();
             deep = openat(&deep, "d", flags, Mode::empty()).unwrap();
         }
@@ -129,7 +129,7 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("kept"), "x").unwrap();
         let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
-        let files = tmp.directory.path().join("files");
+        let files = tmp.directory.join("files");
         std::fs::create_dir_all(files.join("a/b/c")).unwrap();
         std::fs::create_dir(files.join("empty")).unwrap();
         std::fs::write(files.join("a/0"), "named like a moved directory").unwrap();
