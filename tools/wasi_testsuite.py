@@ -79,7 +79,9 @@ def judge(wasm: Path, level: str) -> str | None:
         except ringfence.RingfenceError as error:
             return str(error).replace("\n", " | ")
     got = {"exit_code": result.exit_code, "stdout": result.text, "stderr": result.stderr.decode(errors="replace")}
-    wrong = [f"{key} is {got[key]!r:.300}" for key, value in expected.items() if value is not None and got[key] != value]
+    wrong = [
+        f"{key} is {got[key]!r:.300}" for key, value in expected.items() if value is not None and got[key] != value
+    ]
     if result.outcome != "exited":
         wrong.append(f"{result.outcome}: {result.limit or result.trap}")
     return "; ".join([*wrong, got["stderr"][-300:].replace("\n", " | ")]) if wrong else None

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # `security.guest` is what the test files share.
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from security.guest import Call, guest  # noqa: E402
+from security.guest import Call, guest
+
 
 class Attack(Protocol):
     """Runs calls one after the other in a guest."""
@@ -52,9 +53,7 @@ def attack() -> Attack:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """
-    Give a host directory `granted` with things in it, beside `secret.txt`, which no guest may reach.
-    """
+    """Give a host directory `granted` with things in it, beside `secret.txt`, which no guest may reach."""
     granted = tmp_path / "house" / "granted"
     (granted / "sub").mkdir(parents=True)
     (granted / "file.txt").write_text("granted\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ringfence import Limits, LoadError, Policy, Sandbox, run
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ def test_hog_ends_at_its_limit(measured: Measure, hog: str) -> None:
 
 
 BORN_BIG = {
-    "one memory": "(module (memory 1024) (func (export \"_start\")))",
-    "many memories": f"(module {'(memory 64) ' * 16} (func (export \"_start\")))",
-    "a table": "(module (table 100000000 funcref) (func (export \"_start\")))",
+    "one memory": '(module (memory 1024) (func (export "_start")))',
+    "many memories": f'(module {"(memory 64) " * 16} (func (export "_start")))',
+    "a table": '(module (table 100000000 funcref) (func (export "_start")))',
 }
 
 

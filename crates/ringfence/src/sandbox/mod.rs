@@ -5,6 +5,7 @@ pub mod denials;
 pub mod engine;
 pub mod errno;
 pub mod files;
+pub mod fork_unsafe;
 pub mod limits;
 pub mod random;
 pub mod stdio;

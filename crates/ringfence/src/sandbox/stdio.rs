@@ -71,7 +71,15 @@ struct OutputState {
     written: u64,
     limit: u64,
     truncated: bool,
+    broken: u32,
 }
+
+/// Writes to a pipe nobody reads that a guest may make. A native program dies of its first; one that handles the
+/// error has these to say goodbye, and one that does not look would otherwise write until its deadline.
+const MAX_BROKEN_WRITES: u32 = 16;
+
+/// The exit code of a native program that such a pipe ends, as a shell tells it.
+const BROKEN_PIPE_EXIT: u32 = 128 + 13;
 
 /// What a run wrote.
 #[derive(Debug, Default)]
@@ -86,7 +94,13 @@ pub struct Written {
 impl Output {
     /// Two sinks under one total.
     pub fn new(stdout: Sink, stderr: Sink, limit: u64) -> Self {
-        Self(Arc::new(Mutex::new(OutputState { sinks: [stdout, stderr], written: 0, limit, truncated: false })))
+        Self(Arc::new(Mutex::new(OutputState {
+            sinks: [stdout, stderr],
+            written: 0,
+            limit,
+            truncated: false,
+            broken: 0,
+        })))
     }
 
     fn state(&self) -> MutexGuard<'_, OutputState> {
@@ -111,7 +125,13 @@ impl Output {
             Sink::Fd { fd, regular } => match write_ready(fd, *regular, wanted) {
                 Ok(Some(wrote)) => wrote,
                 Ok(None) => return Ok(Ok(Wrote::Wait(fd.clone()))),
-                Err(errno) => return Ok(Err(errno)),
+                Err(errno) => {
+                    state.broken += u32::from(errno == Errno::Pipe);
+                    if state.broken > MAX_BROKEN_WRITES {
+                        return Err(Stop::Exit(BROKEN_PIPE_EXIT));
+                    }
+                    return Ok(Err(errno));
+                }
             },
         };
         state.written += wrote as u64;
