@@ -1,3 +1,5 @@
+#!/usr/bin/env python3
+# ruff: noqa: T201
 """
 Run the public WebAssembly/wasi-testsuite, the outside judge, and print which tests pass.
 

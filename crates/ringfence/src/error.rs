@@ -53,6 +53,17 @@ impl Error {
         Self::Host(Parts::new(what, why, fix))
     }
 
+    /// A host error that the system gave; where it is out of something that can be raised, the fix says how.
+    pub fn system(what: impl Into<String>, error: &std::io::Error, fix: impl Into<String>) -> Self {
+        let fix = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+                "raise the limit of open files (`ulimit -n 65536`): every loaded program holds one".into()
+            }
+            _ => fix.into(),
+        };
+        Self::host(what, error.to_string(), fix)
+    }
+
     /// Every code there is; the Python tree and the errors page carry the same ones.
     pub const CODES: [&str; 5] = ["policy", "load", "program-not-found", "busy", "host"];
 

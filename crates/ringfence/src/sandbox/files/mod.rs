@@ -78,9 +78,9 @@ fn is_below(path: &str, above: &str) -> bool {
 
 fn private_tmp() -> Result<(TempDir, Mount)> {
     let failed = |error: std::io::Error| {
-        Error::host(
+        Error::system(
             "no private /tmp for the guest",
-            error.to_string(),
+            &error,
             "free space in the temporary directory, or set TMPDIR to one that has some",
         )
     };
