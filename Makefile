@@ -49,12 +49,12 @@ test: setup lint ## all checks: lint, cargo tests, pytest, the snippets in the d
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
-	$(call step,lint: ruff, mypy, import-linter)
-	@ruff check --quiet $(CODE)
+	$(call step,lint: python)
+	@ruff check --quiet --output-format concise $(CODE)
 	@ruff format --quiet --check $(CODE)
-	@mypy --no-error-summary python tests tools benches
+	@mypy --no-error-summary python tests tools
 	@lint-imports --cache-dir '$(VENV)/cache/imports' > '$(VENV)/imports.txt' || { cat '$(VENV)/imports.txt'; exit 1; }
-	$(call step,lint: rustfmt, clippy)
+	$(call step,lint: rust)
 	@cargo fmt --all --check
 	@cargo clippy --release --locked --quiet --workspace --all-targets -- --deny warnings
 
@@ -65,7 +65,7 @@ bench: setup ## measure speed and growth against wasmtime-py and the wasmtime co
 
 .PHONY: docs
 docs: setup ## write the generated pages: command line, policy, third-party notices
-	@python tools/reference.py
+	@python tools/docs.py
 	@python tools/notices.py
 
 .PHONY: lock

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import ringfence
 
@@ -49,7 +50,11 @@ def judge(wasm: Path, level: str) -> str | None:
     """Run one test as its description says; None if it passes, else why not."""
     described = wasm.with_suffix(".json")
     test = json.loads(described.read_text()) if described.exists() else {}
-    expected = {"exit_code": test.get("exit_code", 0), "stdout": test.get("stdout"), "stderr": test.get("stderr")}
+    expected: dict[str, Any] = {
+        "exit_code": test.get("exit_code", 0),
+        "stdout": test.get("stdout"),
+        "stderr": test.get("stderr"),
+    }
     args = list(test.get("args", []))
     for operation in test.get("operations", []):
         match operation.get("type"):
@@ -80,7 +85,11 @@ def judge(wasm: Path, level: str) -> str | None:
             result = ringfence.run(wasm, args, policy=policy)
         except ringfence.RingfenceError as error:
             return str(error).replace("\n", " | ")
-    got = {"exit_code": result.exit_code, "stdout": result.text, "stderr": result.stderr.decode(errors="replace")}
+    got: dict[str, Any] = {
+        "exit_code": result.exit_code,
+        "stdout": result.text,
+        "stderr": result.stderr.decode(errors="replace"),
+    }
     wrong = [
         f"{key} is {got[key]!r:.300}" for key, value in expected.items() if value is not None and got[key] != value
     ]

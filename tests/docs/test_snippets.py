@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
-    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 class Shell:
@@ -69,9 +65,9 @@ def commands(text: str) -> Iterator[tuple[str, str]]:
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         first, *rest = part.splitlines()
         more = 0
-        while more < len(rest) and rest[more].startswith("> "):
+        while more < len(rest) and rest[more].startswith(">"):
             more += 1
-        command = "\n".join([first, *(line.removeprefix("> ") for line in rest[:more])])
+        command = "\n".join([first, *(line[1:].removeprefix(" ") for line in rest[:more])])
         yield command, "".join(f"{line}\n" for line in rest[more:])
 
 

@@ -16,9 +16,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Three parts from anything that is text.
+    /// Three parts from anything that is text; the system's error numbers are left out, its words stay.
     pub fn new(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), fix: fix.into() }
+        let mut why = why.into();
+        if let Some(number) = why.rfind(" (os error ")
+            && why.ends_with(')')
+        {
+            why.truncate(number);
+        }
+        Self { what: what.into(), why, fix: fix.into() }
     }
 }
 
