@@ -21,6 +21,7 @@ __all__ = [
     "policy_schema",
     "precompile",
     "set_compiler",
+    "without_pool",
 ]
 
 @final

@@ -50,7 +50,8 @@ class Shell:
         )
         self._code = ended.returncode
         self._directory = Path(self._scratch.read_text(encoding="utf-8").strip())
-        return ended.stdout.decode()
+        printed = ended.stdout.decode()
+        return f"{printed}\n" if printed and not printed.endswith("\n") else printed
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
