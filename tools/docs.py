@@ -47,7 +47,7 @@ def main() -> int:
             (PAGES / name).write_text(made[name], encoding="utf-8")
         print(f"{'stale' if check else 'written'}: docs/reference/{name}", file=sys.stderr)
     if check and stale:
-        print("hint: run `python tools/docs.py`", file=sys.stderr)
+        print("hint: run `make docs`", file=sys.stderr)
         return 1
     return 0
 
