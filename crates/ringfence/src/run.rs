@@ -19,6 +19,7 @@ use crate::load::{self, Code, Program};
 use crate::policy::{Limits, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
+use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
@@ -29,7 +30,6 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, State, thread_cpu};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
-use crate::sandbox::wasi02::ComponentState;
 
 /// Time between two looks at a waiting guest.
 const LOOK: Duration = Duration::from_millis(50);
@@ -143,7 +143,7 @@ impl Sandbox {
             cpu_deadline: limits.cpu.map(|cpu| cpu_before + cpu.0),
             output: output.clone(),
         };
-        let files = Files::new(self.grants.clone(), &self.policy, limits.open_files, started)?;
+        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
@@ -168,6 +168,7 @@ impl Sandbox {
             }
             Entry::Component(command) => {
                 let mut store = self.store(ComponentState::new(state, self.policy.random), &limits)?;
+                components::bound_tasks(&mut store);
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
