@@ -177,6 +177,7 @@ impl Sandbox {
         };
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = output.take();
+        let ending = if written.truncated { ending.after_cut_output() } else { ending };
         let usage = Usage {
             wall: started.elapsed(),
             cpu: thread_cpu().saturating_sub(cpu_before),
