@@ -19,6 +19,7 @@ use crate::load::{self, Code, Program};
 use crate::policy::{Limits, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
+use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
@@ -29,7 +30,6 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
-use crate::sandbox::wasi02::ComponentState;
 
 /// Time between two looks at a waiting guest.
 const LOOK: Duration = Duration::from_millis(50);
@@ -143,7 +143,7 @@ impl Sandbox {
             cpu: cpu.clone(),
             output: output.clone(),
         };
-        let files = Files::new(self.grants.clone(), &self.policy, limits.open_files, started)?;
+        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
@@ -168,6 +168,7 @@ impl Sandbox {
             }
             Entry::Component(command) => {
                 let mut store = self.store(ComponentState::new(state, self.policy.random), &limits)?;
+                components::bound_tasks(&mut store);
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
@@ -176,6 +177,7 @@ impl Sandbox {
         };
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = output.take();
+        let ending = if written.truncated { ending.after_cut_output() } else { ending };
         let usage =
             Usage { wall: started.elapsed(), cpu: cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
         Ok(RunResult {

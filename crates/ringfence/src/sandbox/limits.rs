@@ -1,5 +1,7 @@
-//! Memory as one total over a run: every memory, table and garbage-collected heap of every instance.
+//! Totals over a run: memory of every instance, and what the host keeps for the guest.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
@@ -89,9 +91,64 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+/// A total that a guest may take from; what is taken is given back when it is dropped.
+#[derive(Debug)]
+pub struct Allowance {
+    limit: u64,
+    taken: Arc<AtomicU64>,
+}
+
+/// A part of an allowance, for as long as it lives.
+#[derive(Debug)]
+pub struct Share {
+    limit: u64,
+    all: Arc<AtomicU64>,
+    own: u64,
+}
+
+impl Allowance {
+    /// Lets a run take `limit` at one time.
+    pub fn new(limit: u64) -> Self {
+        Self { limit, taken: Arc::default() }
+    }
+
+    /// Takes a part, if there is so much left.
+    pub fn take(&self, amount: u64) -> Option<Share> {
+        let mut share = Share { limit: self.limit, all: self.taken.clone(), own: 0 };
+        share.grow(amount).then_some(share)
+    }
+}
+
+impl Share {
+    /// Takes more, if there is so much left.
+    pub fn grow(&mut self, amount: u64) -> bool {
+        let fits = |taken: u64| taken.checked_add(amount).filter(|taken| *taken <= self.limit);
+        let granted = self.all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if granted {
+            self.own += amount;
+        }
+        granted
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_given_back_when_it_is_dropped() {
+        let allowance = Allowance::new(10);
+        let first = allowance.take(6);
+        assert!(first.is_some() && allowance.take(5).is_none());
+        drop(first);
+        assert!(allowance.take(10).is_some_and(|mut all| !all.grow(1)));
+    }
 
     #[test]
     fn memories_and_tables_share_one_total() {

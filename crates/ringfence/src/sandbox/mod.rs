@@ -1,6 +1,7 @@
 //! Enforcement: each file wires the grant of the same name in `policy/`.
 
 pub mod clock;
+pub mod components;
 pub mod denials;
 pub mod engine;
 pub mod errno;
@@ -14,3 +15,4 @@ pub mod store;
 pub mod ticker;
 pub mod wasi01;
 pub mod wasi02;
+pub mod wasi03;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::errno::Errno;
+
 /// A limit, by its one name in every place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -56,3 +58,24 @@ impl fmt::Display for Stop {
 }
 
 impl std::error::Error for Stop {}
+
+/// Why a call of the guest did not succeed: an error number for it, or the end of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fail {
+    /// Told to the guest.
+    Errno(Errno),
+    /// Raised through it.
+    Stop(Stop),
+}
+
+impl From<Errno> for Fail {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Stop> for Fail {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}

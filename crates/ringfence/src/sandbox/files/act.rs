@@ -12,6 +12,8 @@ use super::handle::{DirHandle, FileHandle, Handle, Kind, Place, Stat};
 use super::locate::{FileMount, Intent, Target, joined};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
+use crate::sandbox::limits::Share;
+use crate::sandbox::stop::{Fail, Limit, Stop};
 
 /// How a path is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,14 +61,29 @@ pub struct Entry {
     pub ino: u64,
 }
 
+/// The answer where a path leads to a grant's own root, which stays where the policy hung it: Linux's at a mount.
+#[derive(Clone, Copy)]
+struct AtRoot {
+    dir: Errno,
+    file: Errno,
+}
+
+/// The names in a directory, and the memory they take.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Listing {
+    pub entries: Vec<Entry>,
+    pub held: Share,
+}
+
 impl Files {
     /// Opens a path. What is neither a directory nor a regular file is refused: a pipe may block for ever,
     /// a device may do anything.
     pub fn open_at(&mut self, base: &DirHandle, path: &str, options: OpenOptions) -> Result<Handle, Errno> {
-        if self.open >= self.open_limit {
+        let Some(seat) = self.open.take(1) else {
             self.denials.note_limit("open_files", &format!("/{}", joined(&base.guest, path)));
             return Err(Errno::Mfile);
-        }
+        };
         let handle = match self.locate(base, path, options.intent())? {
             Target::Host { dir, mode, path, guest } => self.open_host(&dir, mode, &path, guest, options)?,
             Target::Dir(_) if options.exclusive && options.create => return Err(Errno::Exist),
@@ -76,8 +93,7 @@ impl Files {
             Target::Dir(dir) => Handle::Dir(dir),
             Target::File(mount) => Handle::File(self.open_granted_file(mount, options)?),
         };
-        self.open += 1;
-        Ok(handle)
+        Ok(handle.seated(seat))
     }
 
     fn open_host(
@@ -123,7 +139,7 @@ impl Files {
         let metadata = file.metadata()?;
         if metadata.is_dir() {
             let dir = Arc::new(Dir::from_std_file(file));
-            return Ok(Handle::Dir(DirHandle { guest, place: Place::Host { dir, mode } }));
+            return Ok(Handle::Dir(DirHandle { guest, place: Place::Host { dir, mode }, seat: None }));
         }
         if options.directory {
             return Err(Errno::Notdir);
@@ -132,7 +148,8 @@ impl Files {
             self.denials.note(options.intent().kind(), &format!("/{guest}"));
             return Err(Errno::Acces);
         }
-        Ok(Handle::File(FileHandle { guest, file: Arc::new(file), read: options.read, write: options.write, mode }))
+        let OpenOptions { read, write, .. } = options;
+        Ok(Handle::File(FileHandle { guest, file: Arc::new(file), read, write, mode, seat: None }))
     }
 
     fn open_granted_file(&mut self, mount: FileMount, options: OpenOptions) -> Result<FileHandle, Errno> {
@@ -149,7 +166,7 @@ impl Files {
             mount.file.set_len(0)?;
         }
         let FileMount { file, mode, guest } = mount;
-        Ok(FileHandle { guest, file, read: options.read, write: options.write, mode })
+        Ok(FileHandle { guest, file, read: options.read, write: options.write, mode, seat: None })
     }
 
     /// What a path leads to.
@@ -175,14 +192,25 @@ impl Files {
     }
 
     /// The names in a directory, sorted, without `.` and `..`; a name that is not UTF-8 is left out.
-    pub fn list(&self, dir: &DirHandle) -> Result<Vec<Entry>, Errno> {
-        let mut entries = Vec::new();
+    ///
+    /// The host holds them until the guest has read them, all listings of a run under one total.
+    pub fn list(&self, dir: &DirHandle) -> Result<Listing, Fail> {
+        let full = || Fail::Stop(Stop::Limit(Limit::HostBytes));
+        let mut held = self.host_bytes.take(0).ok_or_else(full)?;
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut keep = |entries: &mut Vec<Entry>, entry: Entry| {
+            if !held.grow((size_of::<Entry>() + entry.name.len()) as u64) {
+                return Err(full());
+            }
+            entries.push(entry);
+            Ok(())
+        };
         if let Place::Host { dir, .. } = &dir.place {
-            for entry in dir.entries()? {
-                let entry = entry?;
+            for entry in dir.entries().map_err(Errno::from)? {
+                let entry = entry.map_err(Errno::from)?;
                 let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
                 let ino = entry.metadata().map_or(0, |metadata| Stat::of_cap(&metadata).ino);
-                entries.push(Entry { name, kind: Kind::of_cap(kind), ino });
+                keep(&mut entries, Entry { name, kind: Kind::of_cap(kind), ino })?;
             }
         }
         for mount in self.mounts() {
@@ -199,28 +227,30 @@ impl Files {
             }
             let is_file = deeper.is_empty() && matches!(mount.root, super::grants::Root::File(_));
             let kind = if is_file { Kind::File } else { Kind::Dir };
-            entries.push(Entry { name: name.to_owned(), kind, ino: 1 });
+            keep(&mut entries, Entry { name: name.to_owned(), kind, ino: 1 })?;
         }
         entries.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(entries)
+        Ok(Listing { entries, held })
     }
 
     /// Makes a directory.
     pub fn make_dir_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path)?;
+        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
         dir.create_dir(path.trim_end_matches('/')).map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
     /// Removes an empty directory.
     pub fn remove_dir_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path)?;
+        let itself = matches!(path.rsplit('/').next(), Some("."));
+        let busy = if itself { Errno::Inval } else { Errno::Busy };
+        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: busy, file: Errno::Notdir })?;
         self.refuse_mount_point(&guest)?;
         dir.remove_dir(&path).map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
     /// Removes a file or link.
     pub fn unlink_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path)?;
+        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Isdir, file: Errno::Busy })?;
         if path.ends_with('/') {
             let metadata = dir.symlink_metadata(path.trim_end_matches('/'))?;
             return Err(if metadata.is_dir() { Errno::Isdir } else { Errno::Notdir });
@@ -230,8 +260,9 @@ impl Files {
 
     /// Moves within one grant.
     pub fn rename_at(&mut self, from: &DirHandle, old: &str, to: &DirHandle, new: &str) -> Result<(), Errno> {
-        let (old_dir, old_path, old_guest) = self.writable_place(from, old)?;
-        let (new_dir, new_path, new_guest) = self.writable_place(to, new)?;
+        let busy = AtRoot { dir: Errno::Busy, file: Errno::Busy };
+        let (old_dir, old_path, old_guest) = self.writable_place(from, old, busy)?;
+        let (new_dir, new_path, new_guest) = self.writable_place(to, new, busy)?;
         self.refuse_mount_point(&old_guest)?;
         self.refuse_mount_point(&new_guest)?;
         old_dir.rename(&old_path, &new_dir, &new_path).map_err(|error| self.failed(error, Intent::Write, &new_guest))
@@ -239,8 +270,9 @@ impl Files {
 
     /// Makes a second name for a file; both names must lie where writing is granted.
     pub fn link_at(&mut self, from: &DirHandle, old: &str, to: &DirHandle, new: &str) -> Result<(), Errno> {
-        let (old_dir, old_path, _) = self.writable_place(from, old)?;
-        let (new_dir, new_path, new_guest) = self.writable_place(to, new)?;
+        let (old_dir, old_path, _) = self.writable_place(from, old, AtRoot { dir: Errno::Perm, file: Errno::Xdev })?;
+        let taken = AtRoot { dir: Errno::Exist, file: Errno::Exist };
+        let (new_dir, new_path, new_guest) = self.writable_place(to, new, taken)?;
         if old_path.ends_with('/') || new_path.ends_with('/') {
             return Err(Errno::Noent);
         }
@@ -249,7 +281,7 @@ impl Files {
 
     /// Makes a symbolic link; one that names an absolute path is refused, it would mean the host's root.
     pub fn symlink_at(&mut self, target: &str, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path)?;
+        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
         if target.starts_with('/') {
             self.denials.note("write", target);
             return Err(Errno::Perm);
@@ -321,14 +353,19 @@ impl Files {
     }
 
     /// A path where writing is granted, in the host directory it lies in.
-    fn writable_place(&mut self, base: &DirHandle, path: &str) -> Result<(Arc<Dir>, String, String), Errno> {
+    fn writable_place(
+        &mut self,
+        base: &DirHandle,
+        path: &str,
+        at_root: AtRoot,
+    ) -> Result<(Arc<Dir>, String, String), Errno> {
         match self.locate(base, path, Intent::Write)? {
             Target::Host { dir, mode, path, guest } => {
                 self.check_mode(mode, &guest)?;
                 Ok((dir, path, guest))
             }
-            // A grant's own root stays where the policy hung it.
-            Target::Dir(_) | Target::File(_) => Err(Errno::Busy),
+            Target::Dir(_) => Err(at_root.dir),
+            Target::File(_) => Err(at_root.file),
         }
     }
 
@@ -412,6 +449,12 @@ fn retry(mut act: impl FnMut() -> std::io::Result<usize>) -> Result<usize, Errno
 const EISDIR: i32 = rustix::io::Errno::ISDIR.raw_os_error();
 
 impl NewTime {
+    /// A time as guests write it.
+    pub fn at(seconds: u64, nanoseconds: u32) -> Result<Self, Errno> {
+        let nanos = seconds.checked_mul(1_000_000_000).and_then(|nanos| nanos.checked_add(u64::from(nanoseconds)));
+        nanos.map(Self::At).ok_or(Errno::Overflow)
+    }
+
     fn to_std(self) -> SystemTime {
         match self {
             Self::Now => SystemTime::now(),

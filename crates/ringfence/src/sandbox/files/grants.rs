@@ -46,7 +46,7 @@ impl Mount {
             Root::Dir(dir) => Place::Host { dir: dir.clone(), mode: self.mode },
             Root::File(_) => Place::Virtual,
         };
-        DirHandle { guest: self.at.clone(), place }
+        DirHandle { guest: self.at.clone(), place, seat: None }
     }
 }
 

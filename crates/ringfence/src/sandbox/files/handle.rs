@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use cap_std::fs::Dir;
 
 use crate::policy::Mode;
+use crate::sandbox::limits::Share;
 
 /// An open file or directory.
 #[derive(Clone, Debug)]
@@ -18,12 +19,26 @@ pub enum Handle {
     File(FileHandle),
 }
 
+impl Handle {
+    /// Gives it a place among the open files.
+    pub(super) fn seated(mut self, seat: Share) -> Self {
+        let place = match &mut self {
+            Self::Dir(dir) => &mut dir.seat,
+            Self::File(file) => &mut file.seat,
+        };
+        *place = Some(Arc::new(seat));
+        self
+    }
+}
+
 /// An open directory: its guest path, and what stands behind it.
 #[derive(Clone, Debug)]
 pub struct DirHandle {
     /// Without slashes at the ends; the root is empty.
     pub(super) guest: String,
     pub(super) place: Place,
+    /// Its place among the open files; what the policy granted needs none.
+    pub(super) seat: Option<Arc<Share>>,
 }
 
 /// What stands behind a directory.
@@ -37,7 +52,7 @@ pub(super) enum Place {
 
 impl DirHandle {
     pub(super) fn virtual_root() -> Self {
-        Self { guest: String::new(), place: Place::Virtual }
+        Self { guest: String::new(), place: Place::Virtual, seat: None }
     }
 
     /// Whether acts that change something are granted here.
@@ -57,6 +72,8 @@ pub struct FileHandle {
     pub write: bool,
     /// The grant's mode: timestamps may be set without having opened for writing.
     pub(super) mode: Mode,
+    /// Its place among the open files, which a stream that outlives the descriptor keeps.
+    pub(super) seat: Option<Arc<Share>>,
 }
 
 /// The kinds of file that are told apart; devices, pipes and sockets are never opened.
@@ -88,6 +105,7 @@ impl Kind {
 #[allow(missing_docs)]
 pub struct Stat {
     pub kind: Kind,
+    pub dev: u64,
     pub ino: u64,
     pub links: u64,
     pub size: u64,
@@ -99,7 +117,7 @@ pub struct Stat {
 impl Stat {
     /// A directory that exists only in the guest's view.
     pub(super) fn of_virtual() -> Self {
-        Self { kind: Kind::Dir, ino: 1, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 }
+        Self { kind: Kind::Dir, dev: 0, ino: 1, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 }
     }
 
     pub(super) fn of_std(metadata: &Metadata) -> Self {
@@ -114,6 +132,7 @@ impl Stat {
             } else {
                 Kind::Other
             },
+            dev: metadata.dev(),
             ino: metadata.ino(),
             links: metadata.nlink(),
             size: metadata.size(),
@@ -127,6 +146,7 @@ impl Stat {
         use cap_std::fs::MetadataExt as _;
         Self {
             kind: Kind::of_cap(metadata.file_type()),
+            dev: metadata.dev(),
             ino: metadata.ino(),
             links: metadata.nlink(),
             size: metadata.size(),

@@ -116,7 +116,7 @@ impl Files {
         let must_be_dir = path.ends_with('/');
         match inside {
             Some((Root::Dir(dir), mode, names)) if names.is_empty() => {
-                Ok(Target::Dir(DirHandle { guest, place: Place::Host { dir, mode } }))
+                Ok(Target::Dir(DirHandle { guest, place: Place::Host { dir, mode }, seat: None }))
             }
             Some((Root::Dir(dir), mode, names)) => Ok(Target::Host { dir, mode, path: names.join("/"), guest }),
             Some((Root::File(_), ..)) if must_be_dir => Err(Errno::Notdir),
@@ -125,7 +125,7 @@ impl Files {
             }
             Some((Root::File(_), ..)) => Err(Errno::Notdir),
             None if guest.is_empty() || self.has_mount_below(&guest) => {
-                Ok(Target::Dir(DirHandle { guest, place: Place::Virtual }))
+                Ok(Target::Dir(DirHandle { guest, place: Place::Virtual, seat: None }))
             }
             None => {
                 self.denials.note(intent.kind(), &format!("/{guest}"));

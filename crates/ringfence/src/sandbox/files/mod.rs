@@ -11,7 +11,7 @@ mod grants;
 mod handle;
 mod locate;
 
-pub use act::{Entry, NewTime, OpenOptions, Times};
+pub use act::{Entry, Listing, NewTime, OpenOptions, Times};
 pub use grants::Grants;
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
 
@@ -22,25 +22,33 @@ use tempfile::TempDir;
 
 use self::grants::Mount;
 use super::denials::Denials;
+use super::limits::Allowance;
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{Limits, Policy};
 
 /// The files of one run.
 pub struct Files {
     grants: Arc<Grants>,
     /// The private `/tmp`; its host directory goes with the run.
     tmp: Option<(TempDir, Mount)>,
-    open: u32,
-    open_limit: u32,
+    /// Places for open files.
+    open: Allowance,
+    /// Memory for listings.
+    host_bytes: Allowance,
     /// What was refused.
     pub denials: Denials,
 }
 
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
-    pub fn new(grants: Arc<Grants>, policy: &Policy, open_limit: u32, started: Instant) -> Result<Self> {
-        let tmp = if policy.tmp { Some(private_tmp()?) } else { None };
-        Ok(Self { grants, tmp, open: 0, open_limit, denials: Denials::new(started, policy.on_denied) })
+    pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+        Ok(Self {
+            grants,
+            tmp: if policy.tmp { Some(private_tmp()?) } else { None },
+            open: Allowance::new(u64::from(limits.open_files)),
+            host_bytes: Allowance::new(limits.host_bytes.0),
+            denials: Denials::new(started, policy.on_denied),
+        })
     }
 
     /// The root of everything the guest sees.
@@ -60,11 +68,6 @@ impl Files {
     /// Whether a grant hangs somewhere below here.
     fn has_mount_below(&self, guest: &str) -> bool {
         self.mounts().any(|mount| is_below(&mount.at, guest))
-    }
-
-    /// Gives back the place that an open file or directory took.
-    pub fn closed(&mut self) {
-        self.open = self.open.saturating_sub(1);
     }
 }
 

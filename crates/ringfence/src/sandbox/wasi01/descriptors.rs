@@ -3,7 +3,7 @@
 use wasmtime::Memory;
 
 use super::Errno;
-use crate::sandbox::files::{DirHandle, Entry, FileHandle, Files};
+use crate::sandbox::files::{DirHandle, FileHandle, Files, Listing};
 use crate::sandbox::stdio::Stream;
 
 /// The preopened root.
@@ -18,7 +18,7 @@ pub(super) enum Descriptor {
         /// The root counts as granted, not as opened by the guest.
         preopen: bool,
         /// What a `readdir` that is under way still tells.
-        listing: Option<Vec<Entry>>,
+        listing: Option<Listing>,
     },
     File {
         handle: FileHandle,
@@ -91,12 +91,5 @@ impl Descriptors {
         if let Some(place) = self.table.get_mut(fd as usize) {
             *place = Some(descriptor);
         }
-    }
-}
-
-impl Descriptor {
-    /// Whether it takes a place among the open files.
-    pub(super) fn is_counted(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::Dir { preopen: false, .. })
     }
 }

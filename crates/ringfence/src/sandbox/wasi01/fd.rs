@@ -8,7 +8,6 @@ use super::stat::{FDFLAG_APPEND, FDFLAG_NONBLOCK, FDFLAGS_SYNC, file_type};
 use super::{Call, Done, Errno, Fail, Level};
 use crate::sandbox::files::{Entry, Kind};
 use crate::sandbox::stdio::{self, Stream, Wrote};
-use crate::sandbox::stop::{Limit, Stop};
 
 /// Bytes of one entry of a directory, without its name.
 const DIRENT_BYTES: u32 = 24;
@@ -36,9 +35,7 @@ impl Call<'_> {
     }
 
     pub(super) fn fd_close(&mut self, fd: u32) -> Done {
-        if self.state.descriptors.take(fd)?.is_counted() {
-            self.state.files.closed();
-        }
+        self.state.descriptors.take(fd)?;
         Ok(())
     }
 
@@ -98,9 +95,6 @@ impl Call<'_> {
             return Ok(());
         }
         let moved = self.state.descriptors.take(from)?;
-        if self.state.descriptors.take(to).is_ok_and(|closed| closed.is_counted()) {
-            self.state.files.closed();
-        }
         self.state.descriptors.replace(to, moved);
         Ok(())
     }
@@ -312,15 +306,12 @@ impl Call<'_> {
         };
         if cookie == 0 || listing.is_none() {
             let own = self.state.files.stat_dir(handle)?.ino;
-            let mut entries = vec![dots(".", own), dots("..", own)];
-            entries.extend(self.state.files.list(handle)?);
-            let held: u64 = entries.iter().map(|entry| (size_of::<Entry>() + entry.name.len()) as u64).sum();
-            if held > self.state.host_bytes {
-                return Err(Stop::Limit(Limit::HostBytes).into());
-            }
-            *listing = Some(entries);
+            *listing = None;
+            let mut names = self.state.files.list(handle)?;
+            names.entries.splice(..0, [dots(".", own), dots("..", own)]);
+            *listing = Some(names);
         }
-        let entries = listing.as_deref().unwrap_or_default();
+        let entries = listing.as_ref().map_or(&[][..], |listing| &listing.entries);
         let out = self.memory.bytes_mut(buffer, len)?;
         let mut used = 0;
         let first = usize::try_from(cookie).map_err(|_| Errno::Inval)?;

@@ -16,7 +16,7 @@ use wasmtime::{Caller, Extern};
 
 use self::memory::GuestMemory;
 use super::errno::Errno;
-use super::stop::Stop;
+use super::stop::{Fail, Stop};
 use super::store::State;
 
 /// Which of the two layouts a module was built for.
@@ -35,24 +35,6 @@ impl Level {
             Self::Unstable => "wasi_unstable",
             Self::Preview1 => "wasi_snapshot_preview1",
         }
-    }
-}
-
-/// Why a call did not succeed: an error number for the guest, or the end of the run.
-enum Fail {
-    Errno(Errno),
-    Stop(Stop),
-}
-
-impl From<Errno> for Fail {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-impl From<Stop> for Fail {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
     }
 }
 

@@ -189,7 +189,8 @@ impl Call<'_> {
 }
 
 /// A stream has no size and no times.
-const STREAM: Stat = Stat { kind: Kind::Other, ino: 0, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 };
+const STREAM: Stat =
+    Stat { kind: Kind::Other, dev: 0, ino: 0, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 };
 
 fn times(accessed: u64, modified: u64, flags: u32) -> Result<Times, Errno> {
     let one = |set: bool, now: bool, at: u64| match (set, now) {
