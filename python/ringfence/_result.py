@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import GuestError
 
     Outcome = Literal["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
-    Limit = Literal["wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "compile"]
+    Limit = Literal["wall", "cpu", "fuel", "memory", "output", "host_bytes"]
 
 
 class Usage(Value):
@@ -55,7 +55,7 @@ class Denial(Value):
 
     Attributes:
         kind: "read", "write", "open_files" or "memory".
-        what: of what; a guest path, escaped.
+        what: of what, escaped: a guest path, or for "memory" the total it would have had.
         count: how often.
         first_seconds: when first, in seconds from the start of the run.
     """
