@@ -54,6 +54,7 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 	@lint-imports --cache-dir '$(VENV)/cache/imports' > '$(VENV)/imports.txt' || { cat '$(VENV)/imports.txt'; exit 1; }
 	$(call step,lint: rust)
 	@cargo fmt --all --check
+	@python tools/notices.py --check
 	@# What maturin told PyO3 about Python: told again, or each of the two builds PyO3 anew.
 	@config=$$(find '$(CARGO_TARGET_DIR)/maturin' -name 'pyo3-config-*.txt' 2>/dev/null | head -n 1); \
 		env $${config:+PYO3_CONFIG_FILE="$$config" PYO3_BUILD_EXTENSION_MODULE=1} \

@@ -42,8 +42,9 @@ def test_least_policy_is_a_policy_that_grants_nothing(imports: tuple[str, ...], 
 
 def test_component_is_read_by_its_interfaces() -> None:
     """Interfaces stand in no module, and are told in the same words as functions."""
-    source = '(component (import "wasi:cli/environment@0.2.0" (instance)) (import "acme:tools/launch@1.0.0" (instance)))'
-    program = Program.from_bytes(source.encode())
+    names = ("wasi:cli/environment@0.2.0", "acme:tools/launch@1.0.0")
+    imports = "".join(f'(import "{name}" (instance))' for name in names)
+    program = Program.from_bytes(f"(component {imports})".encode())
 
     assert {
         "read its arguments and variables": ["wasi:cli/environment@0.2.0"],

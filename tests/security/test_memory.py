@@ -170,6 +170,13 @@ def test_handles_hoarded_on_the_hosts_side_are_bounded(measured: Measure) -> Non
     assert ended.peak_bytes < LIMIT_MIB * MIB + SLACK_BYTES
 
 
+def test_measurement_sees_what_a_guest_takes(measured: Measure) -> None:
+    """The bounds above are of something: a hog with four times the memory is seen to take it."""
+    ended = measured(TOUCH, memory="256MiB", wall="10s")
+
+    assert ended.peak_bytes > 200 * MIB
+
+
 def test_refused_growth_is_the_guests_to_handle() -> None:
     """A guest that is told no and goes on is not limited."""
     program = """
