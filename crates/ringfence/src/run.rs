@@ -335,6 +335,8 @@ fn runtime() -> Result<&'static Runtime> {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("ringfence")
+            // A thread that waited for a descriptor is not kept long: an idle process has few.
+            .thread_keep_alive(Duration::from_secs(1))
             .enable_time()
             .build()
             .map_err(|error| error.to_string())

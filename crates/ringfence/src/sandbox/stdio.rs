@@ -1,12 +1,16 @@
 //! Standard streams: captured, or handed to a file descriptor of the host, under one output total.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::{Errno as Host, ReadWriteFlags, preadv2, pwritev2};
+use tokio::sync::Notify;
 
 use super::errno::Errno;
 use super::stop::{Limit, Stop};
@@ -19,6 +23,9 @@ const PIPE_BYTES: usize = 4096;
 
 /// Longest stay in one wait for a descriptor, so that its thread is soon free after the run is gone.
 const WAIT_SLICE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// Longest stay of a guest in one wait, should that thread never come.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a guest's output goes.
 #[derive(Debug)]
@@ -39,8 +46,8 @@ pub enum Sink {
 impl Sink {
     /// A sink that writes to a descriptor.
     pub fn fd(fd: OwnedFd) -> Self {
-        let regular =
-            rustix::fs::fstat(&fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file());
+        let regular = is_regular(&fd);
+        let fd = if rustix::termios::isatty(&fd) { unblocked(&fd).unwrap_or(fd) } else { fd };
         Self::Fd { fd: Arc::new(fd), regular }
     }
 }
@@ -58,7 +65,7 @@ pub enum Wrote {
     /// So many bytes are written.
     Done(usize),
     /// Nothing yet: wait for this descriptor.
-    Wait(Arc<OwnedFd>),
+    Wait(Waiter),
 }
 
 /// Both output streams of a run and their total. Clones share it.
@@ -68,6 +75,7 @@ pub struct Output(Arc<Mutex<OutputState>>);
 #[derive(Debug)]
 struct OutputState {
     sinks: [Sink; 2],
+    waiters: [Option<Waiter>; 2],
     written: u64,
     limit: u64,
     truncated: bool,
@@ -94,13 +102,12 @@ pub struct Written {
 impl Output {
     /// Two sinks under one total.
     pub fn new(stdout: Sink, stderr: Sink, limit: u64) -> Self {
-        Self(Arc::new(Mutex::new(OutputState {
-            sinks: [stdout, stderr],
-            written: 0,
-            limit,
-            truncated: false,
-            broken: 0,
-        })))
+        let sinks = [stdout, stderr];
+        let waiters = [&sinks[0], &sinks[1]].map(|sink| match sink {
+            Sink::Fd { fd, .. } => Some(Waiter::new(fd.clone(), PollFlags::OUT)),
+            Sink::Capture(_) | Sink::Discard => None,
+        });
+        Self(Arc::new(Mutex::new(OutputState { sinks, waiters, written: 0, limit, truncated: false, broken: 0 })))
     }
 
     fn state(&self) -> MutexGuard<'_, OutputState> {
@@ -116,7 +123,8 @@ impl Output {
             return Err(Stop::Limit(Limit::Output));
         }
         let wanted = &bytes[..bytes.len().min(left)];
-        let wrote = match &mut state.sinks[stream as usize] {
+        let OutputState { sinks, waiters, .. } = &mut *state;
+        let wrote = match &mut sinks[stream as usize] {
             Sink::Discard => wanted.len(),
             Sink::Capture(kept) => {
                 kept.extend_from_slice(wanted);
@@ -124,7 +132,11 @@ impl Output {
             }
             Sink::Fd { fd, regular } => match write_ready(fd, *regular, wanted) {
                 Ok(Some(wrote)) => wrote,
-                Ok(None) => return Ok(Ok(Wrote::Wait(fd.clone()))),
+                Ok(None) => {
+                    let waiter =
+                        waiters[stream as usize].get_or_insert_with(|| Waiter::new(fd.clone(), PollFlags::OUT));
+                    return Ok(Ok(Wrote::Wait(waiter.clone())));
+                }
                 Err(errno) => {
                     state.broken += u32::from(errno == Errno::Pipe);
                     if state.broken > MAX_BROKEN_WRITES {
@@ -148,6 +160,15 @@ impl Output {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Most bytes to take for one write that may have to wait: what waits is held by the host, once for each handle
+    /// that a guest makes of a stream.
+    pub fn permit(&self, stream: Stream) -> usize {
+        match &self.state().sinks[stream as usize] {
+            Sink::Fd { regular: false, .. } => PIPE_BYTES,
+            _ => PIECE_BYTES,
+        }
     }
 
     /// Whether something was dropped because the total was reached.
@@ -177,18 +198,61 @@ impl Output {
 
 /// Writes to a descriptor if that does not block; `None` when it would.
 fn write_ready(fd: &OwnedFd, regular: bool, bytes: &[u8]) -> Result<Option<usize>, Errno> {
-    if !regular && !is_ready(fd, PollFlags::OUT) {
-        return Ok(None);
-    }
-    let piece = &bytes[..bytes.len().min(if regular { PIECE_BYTES } else { PIPE_BYTES })];
-    loop {
-        match rustix::io::write(fd, piece) {
-            Ok(count) => return Ok(Some(count)),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => return Ok(None),
-            Err(errno) => return Err(Errno::from(errno)),
+    let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
+    let write = || {
+        if regular {
+            return rustix::io::write(fd, piece);
         }
+        // A pipe that had room when it was asked may be full by now: another run may write to it.
+        match pwritev2(fd, &[IoSlice::new(piece)], AT_POSITION, ReadWriteFlags::NOWAIT) {
+            Err(Host::NOTSUP | Host::INVAL | Host::NOSYS | Host::PERM) if is_ready(fd, PollFlags::OUT) => {
+                rustix::io::write(fd, &piece[..piece.len().min(PIPE_BYTES)])
+            }
+            Err(Host::NOTSUP | Host::INVAL | Host::NOSYS | Host::PERM) => Err(Host::AGAIN),
+            wrote => wrote,
+        }
+    };
+    match rustix::io::retry_on_intr(write) {
+        Ok(count) => Ok(Some(count)),
+        Err(Host::AGAIN) => Ok(None),
+        Err(errno) => Err(Errno::from(errno)),
     }
+}
+
+/// Reads from a descriptor if that does not block; `None` when it would.
+fn read_ready(fd: &OwnedFd, regular: bool, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
+    let read = if regular {
+        rustix::io::read(fd, buffer)
+    } else {
+        match preadv2(fd, &mut [IoSliceMut::new(buffer)], AT_POSITION, ReadWriteFlags::NOWAIT) {
+            Err(Host::NOTSUP | Host::INVAL | Host::NOSYS | Host::PERM) => {
+                if !is_ready(fd, PollFlags::IN) {
+                    return Ok(None);
+                }
+                rustix::io::read(fd, buffer)
+            }
+            read => read,
+        }
+    };
+    match read {
+        Ok(count) => Ok(Some(count)),
+        Err(Host::INTR | Host::AGAIN) => Ok(None),
+        Err(errno) => Err(Errno::from(errno)),
+    }
+}
+
+/// The same terminal through a description of our own, which does not block: one that is stopped (Ctrl-S) says that
+/// it has room and then holds the writer. The caller's own description stays as it is.
+fn unblocked(terminal: &OwnedFd) -> Option<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/self/fd/{}", terminal.as_raw_fd()), flags, rustix::fs::Mode::empty()).ok()
+}
+
+/// The offset that means the descriptor's own position.
+const AT_POSITION: u64 = u64::MAX;
+
+fn is_regular(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
 fn is_ready(fd: &OwnedFd, flags: PollFlags) -> bool {
@@ -197,19 +261,42 @@ fn is_ready(fd: &OwnedFd, flags: PollFlags) -> bool {
 }
 
 /// Waits until a descriptor takes more.
-pub async fn wait_writable(fd: Arc<OwnedFd>) {
-    wait_for(fd, PollFlags::OUT).await;
+pub async fn wait_writable(waiter: Waiter) {
+    waiter.wait().await;
 }
 
-/// Waits, off this thread and for one slice, until a descriptor is ready.
-async fn wait_for(fd: Arc<OwnedFd>, flags: PollFlags) {
-    let wait = move || {
-        // Whatever it answers, the caller looks again.
-        let _ = poll(&mut [PollFd::new(&*fd, flags)], Some(&WAIT_SLICE));
-    };
-    // A pool without threads to spare must not turn into a busy loop.
-    if tokio::task::spawn_blocking(wait).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// Waits for one descriptor, on one thread however many wait: a guest may make ten thousand handles of a stream.
+#[derive(Clone, Debug)]
+pub struct Waiter(Arc<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    fd: Arc<OwnedFd>,
+    flags: PollFlags,
+    under_way: AtomicBool,
+    over: Notify,
+}
+
+impl Waiter {
+    fn new(fd: Arc<OwnedFd>, flags: PollFlags) -> Self {
+        Self(Arc::new(Waiting { fd, flags, under_way: AtomicBool::new(false), over: Notify::new() }))
+    }
+
+    /// Waits, off this thread and for a slice or two, until the descriptor may be ready; the caller looks again.
+    async fn wait(&self) {
+        let mut over = std::pin::pin!(self.0.over.notified());
+        over.as_mut().enable();
+        if !self.0.under_way.swap(true, Ordering::SeqCst) {
+            let waiting = self.0.clone();
+            // Not awaited: whoever waits hears of it, and it ends by itself when nobody does.
+            drop(tokio::task::spawn_blocking(move || {
+                let _ = poll(&mut [PollFd::new(&*waiting.fd, waiting.flags)], Some(&WAIT_SLICE));
+                waiting.under_way.store(false, Ordering::SeqCst);
+                waiting.over.notify_waiters();
+            }));
+        }
+        // Where no thread is free for it, this is slower and not a busy loop.
+        let _ = tokio::time::timeout(LONGEST_WAIT, over).await;
     }
 }
 
@@ -239,13 +326,19 @@ pub struct Input(Arc<Mutex<InputState>>);
 #[derive(Debug)]
 struct InputState {
     source: Source,
+    waiter: Option<Waiter>,
+    regular: bool,
     ended: bool,
 }
 
 impl Input {
     /// Input from a source.
     pub fn new(source: Source) -> Self {
-        Self(Arc::new(Mutex::new(InputState { source, ended: false })))
+        let (waiter, regular) = match &source {
+            Source::Fd(fd) => (Some(Waiter::new(fd.clone(), PollFlags::IN)), is_regular(fd)),
+            Source::Empty | Source::Bytes(_) => (None, true),
+        };
+        Self(Arc::new(Mutex::new(InputState { source, waiter, regular, ended: false })))
     }
 
     fn state(&self) -> MutexGuard<'_, InputState> {
@@ -258,6 +351,7 @@ impl Input {
         if state.ended || max == 0 {
             return Ok(Read::Bytes(Bytes::new()));
         }
+        let regular = state.regular;
         match &mut state.source {
             Source::Empty => Ok(Read::Bytes(Bytes::new())),
             Source::Bytes(bytes) => {
@@ -265,22 +359,11 @@ impl Input {
                 Ok(Read::Bytes(bytes.split_to(count)))
             }
             Source::Fd(fd) => {
-                if !is_ready(fd, PollFlags::IN) {
-                    return Ok(Read::Wait);
-                }
                 let mut buffer = vec![0; max.min(PIECE_BYTES)];
-                match rustix::io::read(&**fd, &mut buffer) {
-                    Ok(0) => {
-                        state.ended = true;
-                        Ok(Read::Bytes(Bytes::new()))
-                    }
-                    Ok(count) => {
-                        buffer.truncate(count);
-                        Ok(Read::Bytes(buffer.into()))
-                    }
-                    Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(Read::Wait),
-                    Err(errno) => Err(Errno::from(errno)),
-                }
+                let Some(count) = read_ready(fd, regular, &mut buffer)? else { return Ok(Read::Wait) };
+                state.ended = count == 0;
+                buffer.truncate(count);
+                Ok(Read::Bytes(buffer.into()))
             }
         }
     }
@@ -297,11 +380,10 @@ impl Input {
 
     /// Waits, for one slice at most, until there may be something to read.
     pub async fn wait(&self) {
-        let fd = match &self.state().source {
-            Source::Fd(fd) => fd.clone(),
-            _ => return,
-        };
-        wait_for(fd, PollFlags::IN).await;
+        let waiter = self.state().waiter.clone();
+        if let Some(waiter) = waiter {
+            waiter.wait().await;
+        }
     }
 
     /// Whether a read would not wait.

@@ -168,7 +168,7 @@ impl FilesView<'_> {
     }
 
     pub(crate) fn list(&self, fd: &Descriptor) -> Result<Listing, Fail> {
-        self.state.files.list(&self.dir(fd)?)
+        self.state.files.list(&self.dir(fd)?, &self.state.control)
     }
 
     pub(crate) fn stat(&self, fd: &Descriptor) -> Result<Stat, Fail> {

@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 
 use super::{PIECE_BYTES, turn};
 use crate::sandbox::errno::Errno;
-use crate::sandbox::stdio::{Input, Output, Read, Stream, Wrote, io_error, wait_writable};
+use crate::sandbox::stdio::{Input, Output, Read, Stream, Waiter, Wrote, io_error, wait_writable};
 
 /// A stream's error as WASI 0.2 tells it.
 pub(crate) fn failed(errno: Errno) -> StreamError {
@@ -89,11 +89,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn push(&mut self) -> StreamResult<Option<std::sync::Arc<std::os::fd::OwnedFd>>> {
+    fn push(&mut self) -> StreamResult<Option<Waiter>> {
         while !self.pending.is_empty() {
             match self.output.write(self.stream, &self.pending).map_err(|stop| StreamError::Trap(stop.into()))? {
                 Ok(Wrote::Done(count)) => drop(self.pending.split_to(count)),
-                Ok(Wrote::Wait(fd)) => return Ok(Some(fd)),
+                Ok(Wrote::Wait(waiter)) => return Ok(Some(waiter)),
                 Err(errno) => {
                     self.pending = Bytes::new();
                     return Err(failed(errno));
@@ -108,15 +108,15 @@ impl Writer {
 impl Pollable for Writer {
     async fn ready(&mut self) {
         // A failure is told by the next `check_write`.
-        while let Ok(Some(fd)) = self.push() {
-            wait_writable(fd).await;
+        while let Ok(Some(waiter)) = self.push() {
+            wait_writable(waiter).await;
         }
     }
 }
 
 impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || bytes.len() > self.output.permit(self.stream) {
             return Err(StreamError::trap("a write without a permit"));
         }
         self.pending = bytes;
@@ -128,7 +128,7 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(if self.push()?.is_some() { 0 } else { PIECE_BYTES })
+        Ok(if self.push()?.is_some() { 0 } else { self.output.permit(self.stream) })
     }
 }
 
@@ -191,7 +191,7 @@ impl AsyncWrite for AsyncOutput {
             let wrote = self.output.write(self.stream, bytes).map_err(io::Error::other)?;
             match wrote.map_err(io_error)? {
                 Wrote::Done(count) => return Poll::Ready(Ok(count)),
-                Wrote::Wait(fd) => start_waiting(&mut self.waiting, wait_writable(fd)),
+                Wrote::Wait(waiter) => start_waiting(&mut self.waiting, wait_writable(waiter)),
             }
         }
     }

@@ -1,19 +1,32 @@
 //! The acts: open, look, list, change. Every act that changes something asks the grant's mode first.
 
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
-use cap_std::fs::Dir;
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
+use cap_std::fs::{Dir, OpenOptionsExt};
+use rustix::fs::OFlags;
 
 use super::Files;
 use super::handle::{DirHandle, FileHandle, Handle, Kind, Place, Stat};
-use super::locate::{FileMount, Intent, Target, joined};
+use super::locate::{FileMount, Intent, MAX_PATH_BYTES, Target, check_path, joined};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
 use crate::sandbox::limits::Share;
 use crate::sandbox::stop::{Fail, Limit, Stop};
+use crate::sandbox::store::Control;
+
+/// Opening a terminal does not make it this process's own.
+pub(super) const NO_TERMINAL: i32 = OFlags::NOCTTY.bits().cast_signed();
+
+/// Longest guest path that a handle carries, in bytes: each open file keeps one, and a guest may go down for ever.
+const MAX_GUEST_BYTES: usize = 4 * MAX_PATH_BYTES;
+
+/// What the host keeps for one name in a listing, in bytes, without the name itself: an entry and its allocation.
+const ENTRY_BYTES: usize = size_of::<Entry>() + 16;
+
+/// Names read between two looks at the deadline.
+const NAMES_PER_LOOK: usize = 256;
 
 /// How a path is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,23 +46,6 @@ impl OpenOptions {
     fn intent(&self) -> Intent {
         if self.write || self.create || self.truncate { Intent::Write } else { Intent::Read }
     }
-}
-
-/// New timestamps; one left out stays.
-#[derive(Clone, Copy, Debug, Default)]
-#[allow(missing_docs)]
-pub struct Times {
-    pub accessed: Option<NewTime>,
-    pub modified: Option<NewTime>,
-}
-
-/// A timestamp to set.
-#[derive(Clone, Copy, Debug)]
-pub enum NewTime {
-    /// The host's time at the act.
-    Now,
-    /// Nanoseconds since 1970.
-    At(u64),
 }
 
 /// One name in a directory.
@@ -80,6 +76,11 @@ impl Files {
     /// Opens a path. What is neither a directory nor a regular file is refused: a pipe may block for ever,
     /// a device may do anything.
     pub fn open_at(&mut self, base: &DirHandle, path: &str, options: OpenOptions) -> Result<Handle, Errno> {
+        check_path(path)?;
+        if options.directory && (options.create || options.exclusive || options.truncate) {
+            // Linux refuses it too: it would leave a file where a directory was asked for.
+            return Err(Errno::Inval);
+        }
         let Some(seat) = self.open.take(1) else {
             self.denials.note_limit("open_files", &format!("/{}", joined(&base.guest, path)));
             return Err(Errno::Mfile);
@@ -87,9 +88,7 @@ impl Files {
         let handle = match self.locate(base, path, options.intent())? {
             Target::Host { dir, mode, path, guest } => self.open_host(&dir, mode, &path, guest, options)?,
             Target::Dir(_) if options.exclusive && options.create => return Err(Errno::Exist),
-            Target::Dir(_) if options.write || options.truncate || (options.create && !options.directory) => {
-                return Err(Errno::Isdir);
-            }
+            Target::Dir(_) if options.write || options.truncate || options.create => return Err(Errno::Isdir),
             Target::Dir(dir) => Handle::Dir(dir),
             Target::File(mount) => Handle::File(self.open_granted_file(mount, options)?),
         };
@@ -107,13 +106,18 @@ impl Files {
         if options.intent() == Intent::Write {
             self.check_mode(mode, &guest)?;
         }
+        if guest.len() > MAX_GUEST_BYTES {
+            return Err(Errno::Nametoolong);
+        }
+        let follow = if options.follow { FollowSymlinks::Yes } else { FollowSymlinks::No };
         let mut host = cap_std::fs::OpenOptions::new();
         host.read(options.read || !options.write)
             .write(options.write)
             .truncate(options.truncate)
             .maybe_dir(true)
             .nonblock(true)
-            .follow(if options.follow { FollowSymlinks::Yes } else { FollowSymlinks::No });
+            .custom_flags(NO_TERMINAL)
+            .follow(follow);
         if options.create && options.exclusive {
             host.create_new(true);
         } else if options.create {
@@ -127,16 +131,17 @@ impl Files {
             host.write(true);
         }
         let opened = match dir.open_with(path, &host) {
-            Err(error) if options.directory && !options.create && error.raw_os_error() == Some(EISDIR) => {
+            Err(error) if options.directory && error.raw_os_error() == Some(EISDIR) => {
                 // A directory opened with the rights of a file: what it may do is decided at each act.
                 host = cap_std::fs::OpenOptions::new();
-                host.read(true).maybe_dir(true).nonblock(true);
+                host.read(true).maybe_dir(true).nonblock(true).custom_flags(NO_TERMINAL).follow(follow);
                 dir.open_with(path, &host)
             }
             opened => opened,
         };
         let file = opened.map_err(|error| self.failed(error, options.intent(), &guest))?.into_std();
         let metadata = file.metadata()?;
+        self.refuse_strange(&file, &metadata, options.intent(), &guest)?;
         if metadata.is_dir() {
             let dir = Arc::new(Dir::from_std_file(file));
             return Ok(Handle::Dir(DirHandle { guest, place: Place::Host { dir, mode }, seat: None }));
@@ -144,12 +149,24 @@ impl Files {
         if options.directory {
             return Err(Errno::Notdir);
         }
-        if !metadata.is_file() {
-            self.denials.note(options.intent().kind(), &format!("/{guest}"));
-            return Err(Errno::Acces);
-        }
         let OpenOptions { read, write, .. } = options;
         Ok(Handle::File(FileHandle { guest, file: Arc::new(file), read, write, mode, seat: None }))
+    }
+
+    /// Refuses an opened file that is neither a directory nor a regular file, or only looks like one.
+    pub(super) fn refuse_strange(
+        &mut self,
+        file: &std::fs::File,
+        metadata: &std::fs::Metadata,
+        intent: Intent,
+        guest: &str,
+    ) -> Result<(), Errno> {
+        let usual = metadata.is_dir() || metadata.is_file();
+        if usual && !self.devices.is_kernel_tree(metadata.dev(), file) {
+            return Ok(());
+        }
+        self.denials.note(intent.kind(), &format!("/{guest}"));
+        Err(Errno::Acces)
     }
 
     fn open_granted_file(&mut self, mount: FileMount, options: OpenOptions) -> Result<FileHandle, Errno> {
@@ -194,23 +211,26 @@ impl Files {
     /// The names in a directory, sorted, without `.` and `..`; a name that is not UTF-8 is left out.
     ///
     /// The host holds them until the guest has read them, all listings of a run under one total.
-    pub fn list(&self, dir: &DirHandle) -> Result<Listing, Fail> {
+    /// The deadline is looked at: a directory may have millions of names.
+    pub fn list(&self, dir: &DirHandle, control: &Control) -> Result<Listing, Fail> {
         let full = || Fail::Stop(Stop::Limit(Limit::HostBytes));
         let mut held = self.host_bytes.take(0).ok_or_else(full)?;
         let mut entries: Vec<Entry> = Vec::new();
         let mut keep = |entries: &mut Vec<Entry>, entry: Entry| {
-            if !held.grow((size_of::<Entry>() + entry.name.len()) as u64) {
+            if !held.grow((ENTRY_BYTES + entry.name.len()) as u64) {
                 return Err(full());
             }
             entries.push(entry);
             Ok(())
         };
         if let Place::Host { dir, .. } = &dir.place {
-            for entry in dir.entries().map_err(Errno::from)? {
+            for (number, entry) in dir.entries().map_err(Errno::from)?.enumerate() {
+                if number % NAMES_PER_LOOK == 0 {
+                    control.check()?;
+                }
                 let entry = entry.map_err(Errno::from)?;
                 let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
-                let ino = entry.metadata().map_or(0, |metadata| Stat::of_cap(&metadata).ino);
-                keep(&mut entries, Entry { name, kind: Kind::of_cap(kind), ino })?;
+                keep(&mut entries, Entry { name, kind: Kind::of_cap(kind), ino: entry.ino() })?;
             }
         }
         for mount in self.mounts() {
@@ -222,11 +242,16 @@ impl Files {
             let Some((name, deeper)) = below.map(|below| below.split_once('/').unwrap_or((below, ""))) else {
                 continue;
             };
-            if name.is_empty() || entries.iter().any(|entry| entry.name == name) {
+            if name.is_empty() {
                 continue;
             }
             let is_file = deeper.is_empty() && matches!(mount.root, super::grants::Root::File(_));
             let kind = if is_file { Kind::File } else { Kind::Dir };
+            if let Some(hidden) = entries.iter_mut().find(|entry| entry.name == name) {
+                // Whatever the host has under that name, the guest finds the grant.
+                hidden.kind = kind;
+                continue;
+            }
             keep(&mut entries, Entry { name: name.to_owned(), kind, ino: 1 })?;
         }
         entries.sort_by(|one, other| one.name.cmp(&other.name));
@@ -282,6 +307,9 @@ impl Files {
     /// Makes a symbolic link; one that names an absolute path is refused, it would mean the host's root.
     pub fn symlink_at(&mut self, target: &str, base: &DirHandle, path: &str) -> Result<(), Errno> {
         let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
+        if target.len() > MAX_PATH_BYTES {
+            return Err(Errno::Nametoolong);
+        }
         if target.starts_with('/') {
             self.denials.note("write", target);
             return Err(Errno::Perm);
@@ -311,47 +339,6 @@ impl Files {
         }
     }
 
-    /// Sets timestamps by path.
-    pub fn set_times_at(&mut self, base: &DirHandle, path: &str, follow: bool, times: Times) -> Result<(), Errno> {
-        match self.locate(base, path, Intent::Write)? {
-            Target::Dir(dir) => self.set_dir_times(&dir, times),
-            Target::File(mount) => {
-                self.check_mode(mount.mode, &mount.guest)?;
-                Ok(mount.file.set_times(times.to_std())?)
-            }
-            Target::Host { dir, mode, path, guest } => {
-                self.check_mode(mode, &guest)?;
-                let (accessed, modified) = times.to_cap();
-                let set = if follow {
-                    dir.set_times(&path, accessed, modified)
-                } else {
-                    dir.set_symlink_times(&path, accessed, modified)
-                };
-                set.map_err(|error| self.failed(error, Intent::Write, &guest))
-            }
-        }
-    }
-
-    /// Sets a directory's own timestamps.
-    pub fn set_dir_times(&mut self, dir: &DirHandle, times: Times) -> Result<(), Errno> {
-        match &dir.place {
-            Place::Virtual => {
-                self.denials.note("write", &format!("/{}", dir.guest));
-                Err(Errno::Acces)
-            }
-            Place::Host { dir: host, mode } => {
-                self.check_mode(*mode, &dir.guest)?;
-                Ok(host.try_clone()?.into_std_file().set_times(times.to_std())?)
-            }
-        }
-    }
-
-    /// Sets an open file's timestamps.
-    pub fn set_file_times(&mut self, file: &FileHandle, times: Times) -> Result<(), Errno> {
-        self.check_mode(file.mode, &file.guest)?;
-        Ok(file.file.set_times(times.to_std())?)
-    }
-
     /// A path where writing is granted, in the host directory it lies in.
     fn writable_place(
         &mut self,
@@ -373,7 +360,7 @@ impl Files {
         if self.has_mount_below(guest) { Err(Errno::Busy) } else { Ok(()) }
     }
 
-    fn check_mode(&mut self, mode: Mode, guest: &str) -> Result<(), Errno> {
+    pub(super) fn check_mode(&mut self, mode: Mode, guest: &str) -> Result<(), Errno> {
         match mode {
             Mode::Rw => Ok(()),
             Mode::Ro => {
@@ -384,7 +371,7 @@ impl Files {
     }
 
     /// The error number of a failed act; a path that would have led out of its grant is a denial.
-    fn failed(&mut self, error: std::io::Error, intent: Intent, guest: &str) -> Errno {
+    pub(super) fn failed(&mut self, error: std::io::Error, intent: Intent, guest: &str) -> Errno {
         let escaped = error.raw_os_error().is_none() && error.kind() == std::io::ErrorKind::PermissionDenied;
         if escaped {
             self.denials.note(intent.kind(), &format!("/{guest}"));
@@ -447,42 +434,3 @@ fn retry(mut act: impl FnMut() -> std::io::Result<usize>) -> Result<usize, Errno
 
 /// What the host answers to an open for writing of a directory.
 const EISDIR: i32 = rustix::io::Errno::ISDIR.raw_os_error();
-
-impl NewTime {
-    /// A time as guests write it.
-    pub fn at(seconds: u64, nanoseconds: u32) -> Result<Self, Errno> {
-        let nanos = seconds.checked_mul(1_000_000_000).and_then(|nanos| nanos.checked_add(u64::from(nanoseconds)));
-        nanos.map(Self::At).ok_or(Errno::Overflow)
-    }
-
-    fn to_std(self) -> SystemTime {
-        match self {
-            Self::Now => SystemTime::now(),
-            Self::At(nanos) => SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos),
-        }
-    }
-
-    fn to_cap(self) -> cap_fs_ext::SystemTimeSpec {
-        match self {
-            Self::Now => cap_fs_ext::SystemTimeSpec::SymbolicNow,
-            at => cap_fs_ext::SystemTimeSpec::Absolute(cap_std::time::SystemTime::from_std(at.to_std())),
-        }
-    }
-}
-
-impl Times {
-    fn to_std(self) -> std::fs::FileTimes {
-        let mut times = std::fs::FileTimes::new();
-        if let Some(accessed) = self.accessed {
-            times = times.set_accessed(accessed.to_std());
-        }
-        if let Some(modified) = self.modified {
-            times = times.set_modified(modified.to_std());
-        }
-        times
-    }
-
-    fn to_cap(self) -> (Option<cap_fs_ext::SystemTimeSpec>, Option<cap_fs_ext::SystemTimeSpec>) {
-        (self.accessed.map(NewTime::to_cap), self.modified.map(NewTime::to_cap))
-    }
-}

@@ -1,14 +1,18 @@
 //! The granted directories and files, opened once when the policy is made.
 
+use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use rustix::fs::{CWD, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 
 use super::handle::{DirHandle, Place};
+use super::kernel::{is_mounted_below, kernel_tree};
 use crate::error::{Error, Parts, Result};
 use crate::policy::{self, Document, Mode, Policy};
 use crate::text;
@@ -17,6 +21,7 @@ use crate::text;
 #[derive(Debug)]
 pub struct Grants {
     mounts: Vec<Mount>,
+    has_kernel_tree_below: bool,
 }
 
 /// One grant, hung into the guest's tree.
@@ -36,8 +41,12 @@ pub(super) enum Root {
 
 impl Mount {
     pub(super) fn temporary(at: &str, host: &Path) -> std::io::Result<Self> {
-        let dir = Dir::open_ambient_dir(host, ambient_authority())?;
+        let dir = Dir::from_std_file(open_resolved(host, OFlags::RDONLY | OFlags::DIRECTORY)?);
         Ok(Self { at: at.into(), mode: Mode::Rw, root: Root::Dir(Arc::new(dir)) })
+    }
+
+    fn is_writable_dir(&self) -> bool {
+        self.mode == Mode::Rw && matches!(self.root, Root::Dir(_))
     }
 
     /// The directory itself; a granted file stands in no one's way as a root.
@@ -82,7 +91,17 @@ impl Grants {
             mounts.push(mount);
             trees.push(tree);
         }
-        Ok(Arc::new(Self { mounts }))
+        let writable = || trees.iter().zip(&mounts).filter(|(_, mount)| mount.is_writable_dir()).map(|(tree, _)| tree);
+        for (dir, tree) in policy.dirs.iter().zip(&trees) {
+            tree.refuse_planted_link(&dir.host, writable)?;
+        }
+        let has_kernel_tree_below = trees.iter().any(|tree| is_mounted_below(&tree.path));
+        Ok(Arc::new(Self { mounts, has_kernel_tree_below }))
+    }
+
+    /// Whether `/proc` or its like is mounted below a grant.
+    pub(super) fn has_kernel_tree_below(&self) -> bool {
+        self.has_kernel_tree_below
     }
 
     pub(super) fn mounts(&self) -> &[Mount] {
@@ -103,55 +122,100 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
     let path = dir.host.canonicalize().map_err(failed)?;
     let metadata = path.metadata().map_err(failed)?;
     let root = if metadata.is_dir() {
-        Root::Dir(Arc::new(Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?))
+        Root::Dir(Arc::new(Dir::from_std_file(open_dir(&path).map_err(failed)?)))
     } else if metadata.is_file() {
-        let mut options = File::options();
-        options.read(true).write(dir.mode == Mode::Rw);
-        Root::File(Arc::new(options.open(&path).map_err(failed)?))
+        let flags = if dir.mode == Mode::Rw { OFlags::RDWR } else { OFlags::RDONLY };
+        Root::File(Arc::new(open_resolved(&path, flags).map_err(failed)?))
     } else {
-        return Err(Error::policy(
-            format!("cannot grant `{shown}`"),
-            "it is neither a directory nor a regular file",
-            "grant a directory or a regular file",
-        ));
+        return Err(not_files(&shown));
     };
     let held = match &root {
         Root::Dir(handle) => handle.try_clone().and_then(|handle| handle.into_std_file().metadata()),
         Root::File(file) => file.metadata(),
     };
     let held = held.map_err(failed)?;
+    if held.is_dir() != metadata.is_dir() || held.is_file() != metadata.is_file() {
+        // Swapped since it was looked at.
+        return Err(not_files(&shown));
+    }
     refuse_kernel_tree(&root, &shown)?;
     let tree = Tree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
     let at = dir.guest_path()?.trim_matches('/').to_owned();
     Ok((Mount { at, mode: dir.mode, root }, tree))
 }
 
-/// File systems that are doors into the kernel and not files: `/proc/self/mem` of this very process is one.
-const KERNEL_TREES: [(i64, &str); 9] = [
-    (0x9fa0, "proc"),
-    (0x6265_6572, "sysfs"),
-    (0x6462_6720, "debugfs"),
-    (0x7472_6163, "tracefs"),
-    (0x6367_7270, "cgroup2"),
-    (0x0027_e0eb, "cgroup"),
-    (0xcafe_4a11, "bpf"),
-    (0x7363_6673, "securityfs"),
-    (0x6265_6570, "configfs"),
-];
+fn not_files(shown: &str) -> Error {
+    Error::policy(
+        format!("cannot grant `{shown}`"),
+        "it is neither a directory nor a regular file",
+        "grant a directory or a regular file",
+    )
+}
+
+fn open_dir(path: &Path) -> std::io::Result<File> {
+    match open_resolved(path, OFlags::RDONLY | OFlags::DIRECTORY) {
+        // It cannot be listed, and what lies in it may still be opened by name.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            open_resolved(path, OFlags::PATH | OFlags::DIRECTORY)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens a path that has no links in it; one that was put there since it was resolved is not followed.
+fn open_resolved(path: &Path, flags: OFlags) -> std::io::Result<File> {
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // Not for a pipe nor a terminal that took the file's place either.
+    let flags = if flags.contains(OFlags::PATH) { flags } else { flags | OFlags::NONBLOCK | OFlags::NOCTTY };
+    let mode = rustix::fs::Mode::empty();
+    let opened = match openat2(CWD, path, flags, mode, ResolveFlags::NO_SYMLINKS) {
+        // Without `openat2`, by the kernel or by the container's filter, only the last name is guarded.
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, path, flags, mode),
+        opened => opened,
+    };
+    Ok(File::from(opened?))
+}
 
 fn refuse_kernel_tree(root: &Root, shown: &str) -> Result<()> {
     let found = match root {
-        Root::Dir(dir) => rustix::fs::fstatfs(dir),
-        Root::File(file) => rustix::fs::fstatfs(file),
+        Root::Dir(dir) => kernel_tree(dir),
+        Root::File(file) => kernel_tree(file),
     };
     let refused =
         |why: String| Error::policy(format!("cannot grant `{shown}`"), why, "grant a directory of real files");
-    let found = found.map_err(|error| refused(error.to_string()))?;
-    match KERNEL_TREES.iter().find(|(magic, _)| *magic == found.f_type) {
-        Some((_, name)) => Err(refused(format!("it is on `{name}`, which is a door into the kernel and not files"))),
+    match found.map_err(|error| refused(error.to_string()))? {
+        Some(name) => Err(refused(format!("it is on `{name}`, which is a door into the kernel and not files"))),
         None => Ok(()),
     }
 }
+
+/// The links that a path is resolved through, each with the directory it is in.
+fn links_on_the_way(path: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let names = |path: &Path| -> Vec<OsString> { path.components().map(|name| name.as_os_str().to_owned()).collect() };
+    let Ok(path) = std::path::absolute(path) else { return Vec::new() };
+    let mut ahead: VecDeque<OsString> = names(&path).into();
+    let (mut place, mut links) = (PathBuf::new(), Vec::new());
+    while let Some(name) = ahead.pop_front() {
+        if Path::new(&name).components().next() == Some(Component::ParentDir) {
+            place.pop();
+            continue;
+        }
+        let next = place.join(&name);
+        match next.read_link() {
+            Ok(target) if links.len() < MAX_LINKS => {
+                for name in names(&target).into_iter().rev() {
+                    ahead.push_front(name);
+                }
+                links.push((place.clone(), next));
+            }
+            _ => place = next,
+        }
+    }
+    links
+}
+
+/// Links that a path leads through on Linux.
+const MAX_LINKS: usize = 40;
 
 type Inode = (u64, u64);
 
@@ -200,6 +264,33 @@ impl Tree {
             ),
             "grant it once, or hang the `rw` directory at its own place inside the `ro` one",
         ))
+    }
+
+    /// A grant must not be found through a link that a guest could have put there in an earlier run.
+    fn refuse_planted_link<'a, I: Iterator<Item = &'a Self>>(
+        &self,
+        host: &Path,
+        writable: impl Fn() -> I,
+    ) -> Result<()> {
+        let above = |place: &Path| {
+            let own = place.metadata().ok()?;
+            let ancestry = ancestry(place, (own.dev(), own.ino()));
+            writable().find(|tree| tree.ancestry.first().is_some_and(|root| ancestry.contains(root)))
+        };
+        for (place, link) in links_on_the_way(host) {
+            if let Some(tree) = above(&place) {
+                return Err(Error::policy(
+                    format!("cannot grant `{}`", self.shown),
+                    format!(
+                        "`{}` is a link inside `{}`, where a guest may write: it could have planted it",
+                        text::quote(&link.to_string_lossy()),
+                        tree.shown
+                    ),
+                    "grant the real path that the link should lead to, or grant the directory around it read-only",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Our cache and keys are never a guest's, neither from above nor from within.

@@ -11,7 +11,7 @@ use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
 
 /// Longest path a guest may name, in bytes, as on Linux.
-const MAX_PATH_BYTES: usize = 4096;
+pub const MAX_PATH_BYTES: usize = 4096;
 
 /// What an act wants; it is the kind of the denial when it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,19 +49,21 @@ pub(super) struct FileMount {
 impl Files {
     /// Walks a path from a directory the guest holds.
     pub(super) fn locate(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
-        if path.is_empty() {
-            return Err(Errno::Noent);
-        }
-        if path.len() > MAX_PATH_BYTES {
-            return Err(Errno::Nametoolong);
-        }
-        if path.contains('\0') {
-            return Err(Errno::Inval);
-        }
+        check_path(path)?;
         if path.starts_with('/') {
             self.denials.note(intent.kind(), path);
             return Err(Errno::Perm);
         }
+        let target = self.lead(base, path, intent)?;
+        if self.grants.has_kernel_tree_below()
+            && let Target::Host { dir, path, guest, .. } = &target
+        {
+            self.refuse_kernel_tree(dir, path, guest, intent)?;
+        }
+        Ok(target)
+    }
+
+    fn lead(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
         if let Place::Host { dir, mode } = &base.place
             && !self.has_mount_below(&base.guest)
             && !base.guest.is_empty()
@@ -82,6 +84,7 @@ impl Files {
         };
         for name in path.split('/') {
             match name {
+                "." | ".." if matches!(inside, Some((Root::File(_), ..))) => return Err(Errno::Notdir),
                 "" | "." => {
                     if let Some((_, _, names)) = &mut inside
                         && !names.is_empty()
@@ -97,9 +100,7 @@ impl Files {
                     guest.truncate(guest.rfind('/').unwrap_or(0));
                     match &mut inside {
                         // Still within the grant: the host resolves it, links and all.
-                        Some((_, _, names)) if names.iter().any(|name| !matches!(name.as_str(), "" | ".")) => {
-                            names.push(name.to_owned());
-                        }
+                        Some((_, _, names)) if depth(names) > 0 => names.push(name.to_owned()),
                         _ => inside = self.enclosing(&guest),
                     }
                 }
@@ -146,6 +147,26 @@ impl Files {
         let names = guest[mount.at.len()..].split('/').filter(|name| !name.is_empty()).map(str::to_owned);
         Some((mount.root.clone(), mount.mode, names.collect()))
     }
+}
+
+/// How far below a grant's root its names lead, if none of them is a link.
+fn depth(names: &[String]) -> usize {
+    names.iter().fold(0, |depth, name| match name.as_str() {
+        "" | "." => depth,
+        ".." => depth.saturating_sub(1),
+        _ => depth + 1,
+    })
+}
+
+/// Refuses what is no path on any host, before anything is held for it: a guest names the length.
+pub(super) fn check_path(path: &str) -> Result<(), Errno> {
+    if path.is_empty() {
+        return Err(Errno::Noent);
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err(Errno::Nametoolong);
+    }
+    if path.contains('\0') { Err(Errno::Inval) } else { Ok(()) }
 }
 
 /// Where a path leads by its names alone, for messages: `..` above the root stays there.

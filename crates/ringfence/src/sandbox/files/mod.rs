@@ -9,32 +9,39 @@
 mod act;
 mod grants;
 mod handle;
+mod kernel;
 mod locate;
+mod times;
+mod tmp;
 
-pub use act::{Entry, Listing, NewTime, OpenOptions, Times};
+pub use act::{Entry, Listing, OpenOptions};
 pub use grants::Grants;
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
+pub use locate::MAX_PATH_BYTES;
+pub use times::{NewTime, Times};
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use tempfile::TempDir;
-
 use self::grants::Mount;
+use self::kernel::KnownDevices;
+use self::tmp::PrivateTmp;
 use super::denials::Denials;
 use super::limits::Allowance;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::policy::{Limits, Policy};
 
 /// The files of one run.
 pub struct Files {
     grants: Arc<Grants>,
     /// The private `/tmp`; its host directory goes with the run.
-    tmp: Option<(TempDir, Mount)>,
+    tmp: Option<PrivateTmp>,
     /// Places for open files.
     open: Allowance,
     /// Memory for listings.
     host_bytes: Allowance,
+    /// Where files are really files.
+    devices: KnownDevices,
     /// What was refused.
     pub denials: Denials,
 }
@@ -44,9 +51,10 @@ impl Files {
     pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
         Ok(Self {
             grants,
-            tmp: if policy.tmp { Some(private_tmp()?) } else { None },
+            tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
+            devices: KnownDevices::default(),
             denials: Denials::new(started, policy.on_denied),
         })
     }
@@ -57,7 +65,7 @@ impl Files {
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
-        self.grants.mounts().iter().chain(self.tmp.as_ref().map(|(_, mount)| mount))
+        self.grants.mounts().iter().chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
     }
 
     /// The grant that hangs exactly here.
@@ -77,19 +85,6 @@ fn is_below(path: &str, above: &str) -> bool {
         return !path.is_empty();
     }
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/'))
-}
-
-fn private_tmp() -> Result<(TempDir, Mount)> {
-    let failed = |error: std::io::Error| {
-        Error::system(
-            "no private /tmp for the guest",
-            &error,
-            "free space in the temporary directory, or set TMPDIR to one that has some",
-        )
-    };
-    let directory = tempfile::Builder::new().prefix("ringfence-").tempdir().map_err(failed)?;
-    let mount = Mount::temporary("tmp", directory.path()).map_err(failed)?;
-    Ok((directory, mount))
 }
 
 #[cfg(test)]

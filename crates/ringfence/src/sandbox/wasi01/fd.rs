@@ -1,16 +1,43 @@
 //! Acts on descriptors.
 
-use std::sync::Arc;
-
 use super::descriptors::{Descriptor, ROOT_FD};
 use super::memory::Piece;
 use super::stat::{FDFLAG_APPEND, FDFLAG_NONBLOCK, FDFLAGS_SYNC, file_type};
 use super::{Call, Done, Errno, Fail, Level};
 use crate::sandbox::files::{Entry, Kind};
 use crate::sandbox::stdio::{self, Stream, Wrote};
+use crate::sandbox::store::Control;
 
 /// Bytes of one entry of a directory, without its name.
 const DIRENT_BYTES: u32 = 24;
+
+/// Most bytes one read or write moves, as on Linux; the rest is the next call's.
+const MAX_MOVED: u64 = 0x7fff_f000;
+
+/// Most bytes moved between two looks at the deadline.
+const STEP_BYTES: u32 = 1 << 20;
+
+/// Most buffers looked at between two looks at the deadline: a guest may name hundreds of millions.
+const STEP_PIECES: u32 = 1024;
+
+/// Counts what one call has done since it last looked at the deadline.
+#[derive(Default)]
+struct Pace {
+    pieces: u32,
+    bytes: u64,
+}
+
+impl Pace {
+    fn moved(&mut self, bytes: u64, control: &Control) -> Result<(), Fail> {
+        self.pieces += 1;
+        self.bytes += bytes;
+        if self.pieces >= STEP_PIECES || self.bytes >= u64::from(STEP_BYTES) {
+            control.check()?;
+            *self = Self::default();
+        }
+        Ok(())
+    }
+}
 
 /// How a read or write ended.
 pub(super) enum Moved {
@@ -19,7 +46,7 @@ pub(super) enum Moved {
     /// Wait for standard input.
     WaitInput,
     /// Wait for a slow descriptor of the host.
-    WaitOutput(Arc<std::os::fd::OwnedFd>),
+    WaitOutput(stdio::Waiter),
 }
 
 impl Call<'_> {
@@ -134,25 +161,28 @@ impl Call<'_> {
         }
     }
 
-    /// The buffers of a vector; the guest names their number, so they are looked at one by one.
-    fn pieces(&self, vector: u32, count: u32) -> impl Iterator<Item = Result<Piece, Errno>> + use<'_> {
-        (0..count).map(move |index| self.memory.piece(vector, index))
-    }
-
     pub(super) fn fd_read(&mut self, fd: u32, vector: u32, count: u32, result: u32) -> Done<Moved> {
         match self.state.descriptors.get(fd)? {
             Descriptor::File { handle, position, .. } => {
                 let (handle, start) = (handle.clone(), *position);
-                let total = self.read_file(|buffer, done| handle.read_at(buffer, start + done), vector, count)?;
-                self.set_position(fd, start + total);
+                if !handle.read {
+                    return Err(Errno::Badf.into());
+                }
+                let total =
+                    self.read_file(|buffer, done| handle.read_at(buffer, start.saturating_add(done)), vector, count)?;
+                self.set_position(fd, start.saturating_add(total));
                 self.done(total, result)
             }
             Descriptor::Stdin => {
-                let mut wanted = 0usize;
-                for piece in self.pieces(vector, count) {
-                    wanted = wanted.saturating_add(piece?.len as usize);
+                let (mut wanted, mut pace) = (0u32, Pace::default());
+                for index in 0..count {
+                    wanted = wanted.saturating_add(self.memory.piece(vector, index)?.len);
+                    if wanted >= STEP_BYTES {
+                        break;
+                    }
+                    pace.moved(0, &self.state.control)?;
                 }
-                let bytes = match self.state.input.read(wanted)? {
+                let bytes = match self.state.input.read(wanted.min(STEP_BYTES) as usize)? {
                     stdio::Read::Wait => return Ok(Moved::WaitInput),
                     stdio::Read::Bytes(bytes) => bytes,
                 };
@@ -179,6 +209,9 @@ impl Call<'_> {
             Descriptor::Dir { .. } => return Err(Errno::Isdir.into()),
             _ => return Err(Errno::Spipe.into()),
         };
+        if !handle.read {
+            return Err(Errno::Badf.into());
+        }
         let read = |buffer: &mut [u8], done| handle.read_at(buffer, offset.saturating_add(done));
         let total = self.read_file(read, vector, count)?;
         self.done(total, result).map(|_| ())
@@ -191,23 +224,30 @@ impl Call<'_> {
         vector: u32,
         count: u32,
     ) -> Result<u64, Fail> {
-        let mut total = 0;
+        let (mut total, mut pace) = (0, Pace::default());
         for index in 0..count {
-            let piece = self.memory.piece(vector, index)?;
-            if piece.len == 0 {
-                continue;
+            let Piece { mut start, len } = self.memory.piece(vector, index)?;
+            let mut left = len.min(u32::try_from(MAX_MOVED - total).unwrap_or(u32::MAX));
+            pace.moved(0, &self.state.control)?;
+            while left > 0 {
+                let step = left.min(STEP_BYTES);
+                let got = match read(self.memory.bytes_mut(start, step)?, total) {
+                    Ok(got) => got,
+                    // What was read before the failure counts; the next read tells the failure.
+                    Err(_) if total > 0 => return Ok(total),
+                    Err(errno) => return Err(errno.into()),
+                };
+                total += got as u64;
+                if got < step as usize {
+                    return Ok(total);
+                }
+                pace.moved(got as u64, &self.state.control)?;
+                left -= step;
+                start = start.saturating_add(step);
             }
-            let got = match read(self.memory.bytes_mut(piece.start, piece.len)?, total) {
-                Ok(got) => got,
-                // What was read before the failure counts; the next read tells the failure.
-                Err(_) if total > 0 => break,
-                Err(errno) => return Err(errno.into()),
-            };
-            total += got as u64;
-            if got < piece.len as usize {
+            if total >= MAX_MOVED {
                 break;
             }
-            self.state.control.check()?;
         }
         Ok(total)
     }
@@ -220,6 +260,9 @@ impl Call<'_> {
             }
             Descriptor::File { handle, position, flags } => {
                 let (handle, start, append) = (handle.clone(), *position, *flags & FDFLAG_APPEND != 0);
+                if !handle.write {
+                    return Err(Errno::Badf.into());
+                }
                 let mut end = start;
                 let write = |bytes: &[u8], done: u64| {
                     if append {
@@ -227,8 +270,9 @@ impl Call<'_> {
                         end = at;
                         return Ok(wrote);
                     }
-                    let wrote = handle.write_at(bytes, start.checked_add(done).ok_or(Errno::Fbig)?)?;
-                    end = start + done + wrote as u64;
+                    let at = start.checked_add(done).ok_or(Errno::Fbig)?;
+                    let wrote = handle.write_at(bytes, at)?;
+                    end = at.saturating_add(wrote as u64);
                     Ok(wrote)
                 };
                 let total = self.write_file(write, vector, count)?;
@@ -246,6 +290,9 @@ impl Call<'_> {
             Descriptor::Dir { .. } => return Err(Errno::Isdir.into()),
             _ => return Err(Errno::Spipe.into()),
         };
+        if !handle.write {
+            return Err(Errno::Badf.into());
+        }
         let write = |bytes: &[u8], done: u64| handle.write_at(bytes, offset.checked_add(done).ok_or(Errno::Fbig)?);
         let total = self.write_file(write, vector, count)?;
         self.done(total, result).map(|_| ())
@@ -257,39 +304,55 @@ impl Call<'_> {
         vector: u32,
         count: u32,
     ) -> Result<u64, Fail> {
-        let mut total = 0;
+        let (mut total, mut pace) = (0, Pace::default());
         for index in 0..count {
-            let piece = self.memory.piece(vector, index)?;
-            let wrote = match write(self.memory.bytes(piece.start, piece.len)?, total) {
-                Ok(wrote) => wrote,
-                Err(_) if total > 0 => break,
-                Err(errno) => return Err(errno.into()),
-            };
-            total += wrote as u64;
-            if wrote < piece.len as usize {
+            let Piece { mut start, len } = self.memory.piece(vector, index)?;
+            let mut left = len.min(u32::try_from(MAX_MOVED - total).unwrap_or(u32::MAX));
+            pace.moved(0, &self.state.control)?;
+            while left > 0 {
+                let step = left.min(STEP_BYTES);
+                let wrote = match write(self.memory.bytes(start, step)?, total) {
+                    Ok(wrote) => wrote,
+                    Err(_) if total > 0 => return Ok(total),
+                    Err(errno) => return Err(errno.into()),
+                };
+                total += wrote as u64;
+                if wrote < step as usize {
+                    return Ok(total);
+                }
+                pace.moved(wrote as u64, &self.state.control)?;
+                left -= step;
+                start = start.saturating_add(step);
+            }
+            if total >= MAX_MOVED {
                 break;
             }
-            self.state.control.check()?;
         }
         Ok(total)
     }
 
     /// Writes what goes without waiting; less than all of it is a short write, as POSIX allows.
     fn write_stream(&mut self, stream: Stream, vector: u32, count: u32, result: u32) -> Done<Moved> {
-        let mut total = 0;
+        let (mut total, mut pace) = (0, Pace::default());
         for index in 0..count {
             let piece = self.memory.piece(vector, index)?;
-            let mut bytes = self.memory.bytes(piece.start, piece.len)?;
+            let left = u32::try_from(MAX_MOVED - total).unwrap_or(u32::MAX);
+            let mut bytes = self.memory.bytes(piece.start, piece.len.min(left))?;
+            pace.moved(0, &self.state.control)?;
             while !bytes.is_empty() {
                 match self.state.output.write(stream, bytes)? {
                     Ok(Wrote::Done(wrote)) => {
                         bytes = &bytes[wrote..];
                         total += wrote as u64;
+                        pace.moved(wrote as u64, &self.state.control)?;
                     }
-                    Ok(Wrote::Wait(fd)) if total == 0 => return Ok(Moved::WaitOutput(fd)),
+                    Ok(Wrote::Wait(waiter)) if total == 0 => return Ok(Moved::WaitOutput(waiter)),
                     Err(errno) if total == 0 => return Err(errno.into()),
                     Ok(Wrote::Wait(_)) | Err(_) => return self.done(total, result),
                 }
+            }
+            if total >= MAX_MOVED {
+                break;
             }
         }
         self.done(total, result)
@@ -307,7 +370,7 @@ impl Call<'_> {
         if cookie == 0 || listing.is_none() {
             let own = self.state.files.stat_dir(handle)?.ino;
             *listing = None;
-            let mut names = self.state.files.list(handle)?;
+            let mut names = self.state.files.list(handle, &self.state.control)?;
             names.entries.splice(..0, [dots(".", own), dots("..", own)]);
             *listing = Some(names);
         }
@@ -348,9 +411,9 @@ impl Call<'_> {
     }
 
     /// Whether a descriptor can be read or written without waiting.
-    pub(super) fn is_ready(&mut self, fd: u32) -> Result<bool, Errno> {
+    pub(super) fn is_ready(&mut self, fd: u32, stdin: &mut Option<bool>) -> Result<bool, Errno> {
         Ok(match self.state.descriptors.get(fd)? {
-            Descriptor::Stdin => self.state.input.is_ready(),
+            Descriptor::Stdin => *stdin.get_or_insert_with(|| self.state.input.is_ready()),
             Descriptor::Output(_) | Descriptor::File { .. } => true,
             Descriptor::Dir { .. } => return Err(Errno::Badf),
         })

@@ -173,7 +173,7 @@ async fn finish(caller: &mut Caller<'_, State>, act: impl Fn(&mut Call<'_>) -> D
         match answer(caller, &act)? {
             Ok(Moved::Done) => return Ok(0),
             Ok(Moved::WaitInput) => caller.data().input.clone().wait().await,
-            Ok(Moved::WaitOutput(fd)) => stdio::wait_writable(fd).await,
+            Ok(Moved::WaitOutput(waiter)) => stdio::wait_writable(waiter).await,
             Err(errno) => return Ok(errno as i32),
         }
     }

@@ -1,6 +1,7 @@
 //! The guest's memory: every pointer and length is checked before it is used.
 
 use super::Errno;
+use crate::sandbox::files::MAX_PATH_BYTES;
 
 /// The first linear memory of the guest.
 pub(super) struct GuestMemory<'a>(pub(super) &'a mut [u8]);
@@ -25,8 +26,11 @@ impl GuestMemory<'_> {
         self.0.get_mut(start..end).ok_or(Errno::Fault)
     }
 
-    /// Text the guest names; it must be UTF-8.
+    /// Text the guest names; it must be UTF-8, and no longer than what is ever used.
     pub(super) fn text(&self, start: u32, len: u32) -> Result<&str, Errno> {
+        if len as usize > MAX_PATH_BYTES {
+            return Err(Errno::Nametoolong);
+        }
         std::str::from_utf8(self.bytes(start, len)?).map_err(|_| Errno::Ilseq)
     }
 

@@ -12,6 +12,9 @@ use crate::sandbox::store::State;
 /// Bytes of one event.
 const EVENT_BYTES: u32 = 32;
 
+/// Subscriptions looked at between two looks at the deadline.
+const STEP_SUBSCRIPTIONS: usize = 4096;
+
 /// What one subscription waits for.
 enum Wait {
     Until { monotonic: u64 },
@@ -74,7 +77,10 @@ impl Call<'_> {
             Level::Unstable => (56, 24, 32, 48),
         };
         // The whole array must be there before anything is held for it.
-        self.memory.bytes(start, count.checked_mul(size).ok_or(Errno::Fault)?)?;
+        let len = count.checked_mul(size).ok_or(Errno::Fault)?;
+        self.memory.bytes(start, len)?;
+        // In a memory of 64 bits it may be there and still end where no pointer of WASI leads.
+        start.checked_add(len).ok_or(Errno::Fault)?;
         if u64::from(count) * size_of::<Subscription>() as u64 > self.state.host_bytes {
             return Err(Stop::Limit(Limit::HostBytes).into());
         }
@@ -113,7 +119,12 @@ impl Call<'_> {
     fn look(&mut self, subscriptions: &[Subscription], events: u32, result: u32) -> Done<Look> {
         let now = self.state.clock.monotonic();
         let (mut happened, mut next, mut input) = (0u32, None::<u64>, false);
-        for subscription in subscriptions {
+        // Asked once: it costs a system call, and a guest may subscribe to it a million times.
+        let mut stdin_is_ready = None;
+        for (number, subscription) in subscriptions.iter().enumerate() {
+            if number % STEP_SUBSCRIPTIONS == STEP_SUBSCRIPTIONS - 1 {
+                self.state.control.check()?;
+            }
             let errno = match subscription.wait {
                 Wait::Failed(errno) => errno as u16,
                 Wait::Until { monotonic } if monotonic <= now => 0,
@@ -122,7 +133,7 @@ impl Call<'_> {
                     next = Some(next.map_or(left, |next| next.min(left)));
                     continue;
                 }
-                Wait::Ready { fd } => match self.is_ready(fd) {
+                Wait::Ready { fd } => match self.is_ready(fd, &mut stdin_is_ready) {
                     Ok(true) => 0,
                     Ok(false) => {
                         input = true;

@@ -1,0 +1,143 @@
+//! The private `/tmp` of one run: a directory of the host that goes when the run does.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use tempfile::TempDir;
+
+use super::grants::Mount;
+use crate::error::{Error, Result};
+
+/// Where the guest's files are, below the directory that is ours.
+const FILES: &CStr = c"files";
+
+/// A private `/tmp`, and the grant of it.
+pub(super) struct PrivateTmp {
+    pub(super) mount: Mount,
+    /// Removed last, when it is empty.
+    directory: TempDir,
+}
+
+impl PrivateTmp {
+    pub(super) fn new() -> Result<Self> {
+        Self::in_directory(&std::env::temp_dir()).map_err(|error| {
+            Error::system(
+                "no private /tmp for the guest",
+                &error,
+                "free space in the temporary directory, or set TMPDIR to one that has some",
+            )
+        })
+    }
+
+    fn in_directory(parent: &Path) -> std::io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("ringfence-").tempdir_in(parent)?;
+        let files = directory.path().join("files");
+        mkdirat(CWD, &files, Mode::RWXU)?;
+        let mount = Mount::temporary("tmp", &files)?;
+        Ok(Self { mount, directory })
+    }
+}
+
+impl Drop for PrivateTmp {
+    fn drop(&mut self) {
+        // What cannot be removed is left: the run's result is worth more than its rubbish.
+        let _ = empty(self.directory.path());
+    }
+}
+
+/// Removes everything below a directory that only its owner can reach, however deep a guest made it.
+///
+/// A recursive removal holds a descriptor and a stack frame for each level: ten thousand nested directories end
+/// this process. So each directory inside another is first moved up to the top, and nothing is ever deep.
+fn empty(top: &Path) -> rustix::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = openat(CWD, top, flags, Mode::empty())?;
+    if unlinkat(&top, FILES, AtFlags::REMOVEDIR).is_ok() {
+        return Ok(());
+    }
+    let mut moved = 0u64;
+    loop {
+        let mut removed_one = false;
+        for entry in Dir::read_from(&top)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if is_dots(name) {
+                continue;
+            }
+            let inner = openat(&top, name, flags, Mode::empty())?;
+            flatten(&inner, &top, &mut moved)?;
+            unlinkat(&top, name, AtFlags::REMOVEDIR)?;
+            removed_one = true;
+        }
+        if !removed_one {
+            return Ok(());
+        }
+    }
+}
+
+/// Empties a directory: its files are removed, its directories are moved to the top under new names.
+fn flatten(inner: &OwnedFd, top: &OwnedFd, moved: &mut u64) -> rustix::io::Result<()> {
+    for entry in Dir::read_from(inner.as_fd())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if is_dots(name) {
+            continue;
+        }
+        if entry.file_type() != FileType::Directory && unlinkat(inner, name, AtFlags::empty()).is_ok() {
+            continue;
+        }
+        if unlinkat(inner, name, AtFlags::REMOVEDIR).is_err() {
+            renameat(inner, name, top, format!("{moved}"))?;
+            *moved += 1;
+        }
+    }
+    Ok(())
+}
+
+fn is_dots(name: &CStr) -> bool {
+    matches!(name.to_bytes(), b"." | b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_tree_deeper_than_any_stack_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut deep = openat(CWD, tmp.directory.path().join("files"), flags, Mode::empty()).unwrap();
+        for _ in 0..20_000 {
+            mkdirat(&deep, "d", Mode::RWXU).unwrap();
+            deep = openat(&deep, "d", flags, Mode::empty()).unwrap();
+        }
+        drop(deep);
+        drop(tmp);
+        assert_eq!(0, std::fs::read_dir(parent.path()).unwrap().count());
+    }
+
+    #[test]
+    fn links_are_removed_and_what_they_name_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("kept"), "x").unwrap();
+        let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
+        let files = tmp.directory.path().join("files");
+        std::fs::create_dir_all(files.join("a/b/c")).unwrap();
+        std::fs::create_dir(files.join("empty")).unwrap();
+        std::fs::write(files.join("a/0"), "named like a moved directory").unwrap();
+        std::fs::create_dir_all(files.join("a/b/0/1")).unwrap();
+        symlink(outside.path(), files.join("a/link")).unwrap();
+        symlink(outside.path(), files.join("link")).unwrap();
+        drop(tmp);
+        assert_eq!(0, std::fs::read_dir(parent.path()).unwrap().count());
+        assert!(outside.path().join("kept").exists());
+    }
+}
