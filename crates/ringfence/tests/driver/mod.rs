@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "every test takes what it needs")]
 
 mod guest;
+pub mod table;
 
 use std::path::Path;
 use std::sync::Arc;
