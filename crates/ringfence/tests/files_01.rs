@@ -7,7 +7,6 @@ use std::path::Path;
 
 use driver::table::Table;
 use driver::*;
-use ringfence::Policy;
 use tempfile::TempDir;
 
 /// `file`, `link` to it, `dir/inner`, `empty/`.
