@@ -10,8 +10,6 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringfence
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 VENV := $(CACHE)/venv-$(shell printf %s '$(CURDIR)' | sha256sum | cut -c1-12)
 export PATH := $(VENV)/bin:$(PATH):$(HOME)/.cargo/bin
-# The interpreter that maturin tells PyO3 about: naming it for every cargo command keeps them from rebuilding PyO3.
-export PYO3_PYTHON := $(VENV)/bin/python
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 export MYPY_CACHE_DIR := $(VENV)/cache/mypy
 export RUFF_CACHE_DIR := $(VENV)/cache/ruff
@@ -49,14 +47,18 @@ test: setup lint ## all checks: lint, cargo tests, pytest, the snippets in the d
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
-	$(call step,lint: ruff, mypy, import-linter)
-	@ruff check --quiet $(CODE)
+	$(call step,lint: python)
+	@ruff check --quiet --output-format concise $(CODE)
 	@ruff format --quiet --check $(CODE)
-	@mypy --no-error-summary python tests tools benches
+	@mypy --no-error-summary python tests tools
 	@lint-imports --cache-dir '$(VENV)/cache/imports' > '$(VENV)/imports.txt' || { cat '$(VENV)/imports.txt'; exit 1; }
-	$(call step,lint: rustfmt, clippy)
+	$(call step,lint: rust)
 	@cargo fmt --all --check
-	@cargo clippy --release --locked --quiet --workspace --all-targets -- --deny warnings
+	@python tools/notices.py --check
+	@# What maturin told PyO3 about Python: told again, or each of the two builds PyO3 anew.
+	@config=$$(find '$(CARGO_TARGET_DIR)/maturin' -name 'pyo3-config-*.txt' 2>/dev/null | head -n 1); \
+		env $${config:+PYO3_CONFIG_FILE="$$config" PYO3_BUILD_EXTENSION_MODULE=1} \
+		cargo clippy --release --locked --quiet --workspace --all-targets -- --deny warnings
 
 .PHONY: bench
 bench: setup ## measure speed and growth against wasmtime-py and the wasmtime command
@@ -65,7 +67,7 @@ bench: setup ## measure speed and growth against wasmtime-py and the wasmtime co
 
 .PHONY: docs
 docs: setup ## write the generated pages: command line, policy, third-party notices
-	@python tools/reference.py
+	@python tools/docs.py
 	@python tools/notices.py
 
 .PHONY: lock

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ruff: noqa: INP001, S603
+# ruff: noqa: S603
 """Turn requirements/*.in into locks: exact versions for every Python we support, with hashes, and no index named."""
 
 from __future__ import annotations

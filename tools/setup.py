@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# ruff: noqa: INP001, S603, T201
+# ruff: noqa: S603, T201
 """
 Make a machine ready: check what it has, make the venv from the lock, build the package into it.
 
@@ -54,7 +54,9 @@ def check_machine() -> None:
         found = ".".join(map(str, sys.version_info[:3]))
         raise Missing(f"Python 3.11 or newer is needed, {sys.executable} is {found}\nhint: make PYTHON=python3.12 …")
     if importlib.util.find_spec("ensurepip") is None:
-        apt(f"python{sys.version_info.major}.{sys.version_info.minor}-venv", "Python's own `venv` needs its `ensurepip`")
+        apt(
+            f"python{sys.version_info.major}.{sys.version_info.minor}-venv", "Python's own `venv` needs its `ensurepip`"
+        )
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
         apt("build-essential", "linking needs a C compiler")
     wanted = re.search(r'^rust-version = "(.*)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
@@ -84,7 +86,10 @@ def make_venv(venv: Path) -> None:
     """Make the venv, again if its interpreter is gone; private, for the caches beside it are."""
     venv.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     python = venv / "bin" / "python"
-    if python.exists() and not subprocess.run([python, "-c", "import pip"], capture_output=True, check=False).returncode:
+    if (
+        python.exists()
+        and not subprocess.run([python, "-c", "import pip"], capture_output=True, check=False).returncode
+    ):
         return
     step(f"setup: venv in {venv}")
     subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
@@ -97,10 +102,11 @@ def install(venv: Path, lock: Path) -> None:
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
     step(f"setup: packages of {lock.name}")
-    command = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "--retries", str(RETRIES), "--requirement", lock]
+    command = [*pip(venv), "--no-deps", "--require-hashes", "--retries", str(RETRIES), "--requirement", str(lock)]
     if subprocess.run(command, check=False).returncode:
-        raise Missing(f"pip could not install {lock.name}\nhint: pip's own words are above; is a package index in reach?")
+        raise Missing(
+            f"pip could not install {lock.name}\nhint: pip's own words are above; is a package index in reach?"
+        )
     stamp.write_text(digest, encoding="utf-8")
 
 
@@ -108,11 +114,15 @@ def build(venv: Path) -> None:
     """Build the native module and link the package into the venv; cargo knows what has changed."""
     known = any((ROOT / "python" / "ringfence").glob("_core*.so"))
     step("setup: native module" if known else "setup: native module (the first time takes minutes)")
-    command = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-build-isolation", "--no-deps", "--no-index", "--editable", ROOT]
+    command = [*pip(venv), "--no-build-isolation", "--no-deps", "--no-index", "--editable", str(ROOT)]
     environment = {**os.environ, "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     if subprocess.run(command, env=environment, check=False).returncode:
         raise Missing("the native module does not build\nhint: the compiler's own words are above")
+
+
+def pip(venv: Path) -> list[str]:
+    """Begin a command line that installs into the venv."""
+    return [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-# ruff: noqa: INP001, S603, T201
+# ruff: noqa: S603, T201
 """
 A stranger's program, your file, and everything it is kept from: what `make demo` shows.
 
-Each step prints the command, what came out of it, and whether that is what was promised; any broken promise is exit code 1.
+Each step prints the command, what came out of it, and whether that is what was promised.
+Any broken promise makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
 FETCH = HERE.parents[1] / "tests" / "programs" / "fetch.py"

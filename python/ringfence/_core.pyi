@@ -21,6 +21,7 @@ __all__ = [
     "policy_schema",
     "precompile",
     "set_compiler",
+    "without_pool",
 ]
 
 @final
@@ -197,3 +198,6 @@ def cache_prune(keep_bytes: int) -> str:
 
 def doctor() -> str:
     """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""
+
+def without_pool() -> None:
+    """Leave the pool out of engines made from now on: making it costs 3 ms, too much for one program run once."""

@@ -63,7 +63,11 @@ class Dir(Value):
 
 class Limits(Value):
     """
-    What a guest may use up, each a total over the run. Reaching one ends it as "limited".
+    What a guest may use up, each a total over the run.
+
+    Reaching wall, cpu, fuel, output or host_bytes ends the run as "limited". Growth past memory is refused, and a run
+    that dies of that is "limited"; one file more than open_files is an error number for the guest; a program that
+    takes longer than compile is not loaded.
 
     Numbers are seconds or bytes, text carries its unit. What is left out stays as it is: the default in a policy, the
     policy's own in a call, where a limit may only narrow.
@@ -73,7 +77,7 @@ class Limits(Value):
         cpu: processor time. Off unless given.
         fuel: instructions, counted the same way in every run. Off unless given.
         memory: linear memories, tables and garbage-collected heaps together, checked at every growth; bytes, or
-            "256MiB". 256 MiB unless given. Growth past it is refused, and a run that dies of that is limited.
+            "256MiB". 256 MiB unless given.
         output: stdout and stderr together; what was written up to there is kept. 16 MiB unless given.
         host_bytes: memory the host may hold for the guest. 64 MiB unless given.
         open_files: files and directories open at one time. 64 unless given.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._text import quote
-from ._units import seconds, size
+from ._units import about, seconds
 from ._value import Value
 from .errors import Cancelled, Crashed, Denied, GuestExited, LimitReached, Trapped, WallReached
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import GuestError
 
     Outcome = Literal["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
-    Limit = Literal["wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "compile"]
+    Limit = Literal["wall", "cpu", "fuel", "memory", "output", "host_bytes"]
 
 
 class Usage(Value):
@@ -55,7 +55,7 @@ class Denial(Value):
 
     Attributes:
         kind: "read", "write", "open_files" or "memory".
-        what: of what; a guest path, escaped.
+        what: of what, escaped: a guest path, or for "memory" the total it would have had.
         count: how often.
         first_seconds: when first, in seconds from the start of the run.
     """
@@ -231,8 +231,8 @@ class Result:
             "wall": f"it was still running after {_rounded(usage.wall_seconds)}",
             "cpu": f"it had used {_rounded(usage.cpu_seconds)} of processor time",
             "fuel": f"it had run {usage.fuel} instructions",
-            "memory": f"it was refused more than the {size(usage.memory_bytes)} it had, and died of it",
-            "output": f"it had written {size(usage.output_bytes)}",
+            "memory": f"it had {about(usage.memory_bytes)} and was refused more",
+            "output": f"it had written {about(usage.output_bytes)}",
         }.get(self.limit or "", "it asked for more")
         what = f"the guest was stopped at its {self.limit} limit"
         return what, why, f"raise `Limits({self.limit}=…)` if it should go on"

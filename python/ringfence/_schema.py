@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 _OUTCOMES = ["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
-_LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "compile"]
+_LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes"]
 _KINDS = ["read", "write", "open_files", "memory"]
 
 

@@ -24,7 +24,7 @@ sha256 {program.digest}
 
 it may ask to
   read and write its open files and streams
-    wasi_snapshot_preview1.fd_write
+    fd_write
 
 it offers
   memory, _start
@@ -41,7 +41,7 @@ def test_json_says_the_same(ringfence: Command) -> None:
     document = json.loads(ringfence("inspect", "--json", "guests/print_file.wat").stdout)
 
     assert ("module", "0.1") == (document["kind"], document["wasi"])
-    assert ["wasi_snapshot_preview1.path_open"] == document["permissions"]["open and change files"]
+    assert ["path_open"] == document["permissions"]["open and change files"]
     assert "[[dirs]]" in document["least_policy"]
 
 

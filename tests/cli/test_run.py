@@ -65,7 +65,7 @@ def test_output_limit_is_124(ringfence: Command) -> None:
 
     assert (124, 1024) == (ended.exit_code, len(ended.stdout))
     assert (
-        "error: the guest was stopped at its output limit: it had written 1KiB\n"
+        "error: the guest was stopped at its output limit: it had written 1 KiB\n"
         "hint: the limit was 1KiB, raise it with `--output 2KiB`, or leave it so\n"
     ) == ended.stderr
 

@@ -204,10 +204,10 @@ def component() -> Path:
         text = subprocess.run([tools, "print", core], capture_output=True, text=True, check=True).stdout.rstrip()
         run = '(func (export "wasi:cli/run@0.2.3#run") (result i32) call $_start i32.const 0)'
         (scratch / "run.wat").write_text(f"{text.removesuffix(')')}{run})", encoding="utf-8")
-        embed = [tools, "component", "embed", WORLD, "--world", "command", "run.wat", "-o", "run.wasm"]
-        adapt = [tools, "component", "new", "run.wasm", "-o", "made.wasm"]
-        for command in (embed, [*adapt, "--adapt", f"wasi_snapshot_preview1={adapter}"]):
-            subprocess.run(command, cwd=scratch, check=True)
+        embed = ["embed", str(WORLD), "--world", "command", "run.wat", "-o", "run.wasm"]
+        adapt = ["new", "run.wasm", "-o", "made.wasm", "--adapt", f"wasi_snapshot_preview1={adapter}"]
+        for words in (embed, adapt):
+            subprocess.run([str(tools), "component", *words], cwd=scratch, check=True)
         keep((scratch / "made.wasm").read_bytes(), made)
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ def read() -> Call:
 
 
 def guest(*calls: Call) -> bytes:
-    """
-    Write a program that makes the calls and prints an error number a line; what it read goes to stderr.
-    """
+    """Write a program that makes the calls and prints an error number a line; what it read goes to stderr."""
     texts = b"".join(arg if isinstance(arg, bytes) else arg.encode() for one in calls for arg in texts_of(one))
     lines = ["(module"]
     lines += [
@@ -95,7 +92,7 @@ def guest(*calls: Call) -> bytes:
                 words.append(f"(i32.const {at}) (i32.const {length})")
                 at += length
             else:
-                words.append(str(arg) if arg == LAST else f"({WIDTHS[kind]}.const {arg})")
+                words.append(LAST if arg == LAST else f"({WIDTHS[kind]}.const {arg!r})")
         lines.append(f"(call $say (call ${one.name} {' '.join(words)}))")
     lines.append("(i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 64))")
     lines.append("(drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))))")
@@ -134,6 +131,6 @@ def inventory(directory: Path) -> dict[str, tuple[int, int, bytes | str | None]]
     found: dict[str, tuple[int, int, bytes | str | None]] = {}
     for path in sorted(directory.rglob("*")):
         stat = path.lstat()
-        holds = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        holds = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(directory))] = (stat.st_mode, stat.st_mtime_ns, holds)
     return found

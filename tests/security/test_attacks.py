@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ringfence import Dir, Limits, LoadError, Policy, run
 
 ATTACKS = Path(__file__).parents[2] / "crates" / "guests" / "attacks"

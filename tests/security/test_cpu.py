@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ringfence import Limits, Policy, Sandbox, run
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ SLEEP = """
   (instance $it (export "run" (func $run)))
   (export "wasi:cli/run@0.2.0" (instance $it)))
 """
-RECURSE = '(module (func $again (param i32) (call $again (i32.const 1))) (func (export "_start") (call $again (i32.const 0))))'
+RECURSE = """
+(module
+  (func $again (param i32) (call $again (i32.const 1)))
+  (func (export "_start") (call $again (i32.const 0))))
+"""
 WAITS = {
     "a loop": SPIN,
     "a sleep of centuries": poll(clock=1, nanoseconds=2**62, stdin=False),
@@ -89,7 +94,7 @@ def test_wait_ends_at_the_deadline(program: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["read", "poll"])
-def test_input_that_never_comes_is_waited_for_only_until_the_deadline(how: str, guests: object) -> None:
+def test_input_that_never_comes_is_waited_for_only_until_the_deadline(how: str) -> None:
     """A pipe that nobody writes to holds a guest, not its caller."""
     read_end, write_end = os.pipe()
     source = poll(clock=0, nanoseconds=0, stdin=True) if how == "poll" else READ_STDIN
@@ -145,7 +150,7 @@ def test_bottomless_recursion_is_a_trap() -> None:
     assert "stack" in (result.trap or "")
 
 
-def test_signal_ends_the_command(ringfence: Command) -> None:
+def test_deadline_ends_the_command(ringfence: Command) -> None:
     """`--wall` holds on the command line, and is told apart from the guest's own exit codes."""
     ended = ringfence("run", "--wall", "300ms", "guests/spin_forever.wat")
 
@@ -153,7 +158,7 @@ def test_signal_ends_the_command(ringfence: Command) -> None:
     assert "wall limit" in ended.stderr
 
 
-def test_loops_side_by_side_all_end(measured: Measure) -> None:
+def test_process_lives_on_after_a_loop(measured: Measure) -> None:
     """A loop in a process of its own ends in time, and leaves that process working."""
     ended = measured(SPIN, wall="300ms")
 

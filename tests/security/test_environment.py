@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ringfence import Dir, Policy, Sandbox, run
-from security.guest import FD_AT, LAST, READ, ROOT_FD, call, opened
+from security.guest import FD_AT, LAST, READ, ROOT_FD, call, guest, opened
 
 if TYPE_CHECKING:
     from security.conftest import Attack
@@ -38,13 +39,10 @@ def test_guest_sees_exactly_the_variables_it_was_given(guests: Path, monkeypatch
 def test_argument_0_tells_no_host_path(guests: Path, tmp_path: Path, how: str) -> None:
     """The guest learns its program's name, never where that lies."""
     (tmp_path / "tool.wat").symlink_to(guests / "print_arguments.wat")
-    program: Path | bytes = guests / "print_arguments.wat"
-    if how == "bytes":
-        program = program.read_bytes()
-    elif how == "link":
-        program = tmp_path / "tool.wat"
+    path = guests / "print_arguments.wat"
+    programs: dict[str, Path | bytes] = {"path": path, "bytes": path.read_bytes(), "link": tmp_path / "tool.wat"}
 
-    [name, first, end] = run(program, ["a"]).stdout.split(b"\0")
+    [name, first, end] = run(programs[how], ["a"]).stdout.split(b"\0")
 
     assert b"/" not in name
     assert (b"a", b"") == (first, end)
@@ -64,10 +62,11 @@ def test_listing_the_root_shows_the_grants_and_nothing_else(tmp_path: Path) -> N
     """What lies beside a grant on the host has no name in the guest."""
     (tmp_path / "granted").mkdir()
     (tmp_path / "beside.txt").touch()
-    from security.guest import guest
-
     program = guest(
-        opened("."), call("fd_readdir", LAST, 1024, 64, 0, 2048), opened("deep"), call("fd_readdir", LAST, 1024, 64, 0, 2048)
+        opened("."),
+        call("fd_readdir", LAST, 1024, 64, 0, 2048),
+        opened("deep"),
+        call("fd_readdir", LAST, 1024, 64, 0, 2048),
     )
     result = run(program, policy=Policy(dirs=[Dir(tmp_path / "granted", at="/deep/granted")]))
 
@@ -156,7 +155,7 @@ def test_no_descriptor_of_ours_is_the_guests(attack: Attack, tmp_path: Path) -> 
     """A file that we have open is not reachable by its number."""
     (tmp_path / "ours.txt").write_text("SECRET")
     with (tmp_path / "ours.txt").open("rb") as ours:
-        os.set_inheritable(ours.fileno(), True)  # noqa: FBT003 - positional only
+        os.set_inheritable(ours.fileno(), True)
         attacked = attack(call("fd_read", ours.fileno(), 520, 1, 528), call("fd_seek", ours.fileno(), 0, 0, 2048))
 
     assert [BADF, BADF] == attacked.errnos

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ringfence import Limits, LoadError, Policy, Sandbox, run
 
 if TYPE_CHECKING:
@@ -98,9 +99,9 @@ def test_hog_ends_at_its_limit(measured: Measure, hog: str) -> None:
 
 
 BORN_BIG = {
-    "one memory": "(module (memory 1024) (func (export \"_start\")))",
-    "many memories": f"(module {'(memory 64) ' * 16} (func (export \"_start\")))",
-    "a table": "(module (table 100000000 funcref) (func (export \"_start\")))",
+    "one memory": '(module (memory 1024) (func (export "_start")))',
+    "many memories": f'(module {"(memory 64) " * 16} (func (export "_start")))',
+    "a table": '(module (table 100000000 funcref) (func (export "_start")))',
 }
 
 
@@ -167,6 +168,13 @@ def test_handles_hoarded_on_the_hosts_side_are_bounded(measured: Measure) -> Non
 
     assert ended.outcome in {"limited", "trapped"}
     assert ended.peak_bytes < LIMIT_MIB * MIB + SLACK_BYTES
+
+
+def test_measurement_sees_what_a_guest_takes(measured: Measure) -> None:
+    """The bounds above are of something: a hog with four times the memory is seen to take it."""
+    ended = measured(TOUCH, memory="256MiB", wall="10s")
+
+    assert ended.peak_bytes > 200 * MIB
 
 
 def test_refused_growth_is_the_guests_to_handle() -> None:

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ringfence import Dir, Limits, Policy, Result, run
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ KIB = 1024
 def flood(fd: int, length: int, *, offsets: int = 1) -> str:
     """Write to a descriptor for ever: so many bytes a call, in so many pieces."""
     pieces = "".join(
-        f"(i32.store (i32.const {8192 + 8 * n}) (i32.const 65536)) (i32.store (i32.const {8196 + 8 * n}) (i32.const {length}))"
+        f"(i32.store (i32.const {8192 + 8 * n}) (i32.const 65536))"
+        f"(i32.store (i32.const {8196 + 8 * n}) (i32.const {length}))"
         for n in range(offsets)
     )
     return f"""

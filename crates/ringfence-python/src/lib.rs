@@ -25,5 +25,5 @@ mod _core {
     #[pymodule_export]
     use crate::result::Result;
     #[pymodule_export]
-    use crate::sandbox::{Kill, Sandbox, precompile};
+    use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
 }

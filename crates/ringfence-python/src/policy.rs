@@ -1,10 +1,11 @@
 //! Policies: text in, a validated and opened policy out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use ringfence::load::cache_path;
+use ringfence::policy::Document;
 use ringfence::sandbox::files::Grants;
 
 use crate::enter::enter;
@@ -16,24 +17,29 @@ pub struct Policy {
     pub grants: Arc<Grants>,
 }
 
-impl Policy {
-    fn open(policy: ringfence::Policy) -> ringfence::Result<Self> {
-        let private: Vec<_> = cache_path().into_iter().collect();
-        let grants = Grants::open(&policy, &private)?;
-        Ok(Self { policy, grants })
-    }
+/// What no guest may see.
+fn private() -> Vec<PathBuf> {
+    cache_path().into_iter().collect()
 }
 
 #[pymethods]
 impl Policy {
     #[new]
     fn new(py: Python<'_>, document: &str, base: &str) -> PyResult<Self> {
-        enter(py, || Self::open(ringfence::Policy::from_json(document, Path::new(base))?))
+        enter(py, || {
+            let policy = ringfence::Policy::from_json(document, Path::new(base))?;
+            let grants = Grants::open(&policy, &private())?;
+            Ok(Self { policy, grants })
+        })
     }
 
     #[staticmethod]
     fn from_toml(py: Python<'_>, text: &str, file: &str) -> PyResult<Self> {
-        enter(py, || Self::open(ringfence::Policy::from_toml(text, file)?))
+        enter(py, || {
+            let document = Document::from_toml(text, file)?;
+            let grants = Grants::open_document(&document, &private())?;
+            Ok(Self { policy: document.policy, grants })
+        })
     }
 
     fn document(&self, py: Python<'_>) -> PyResult<String> {

@@ -160,3 +160,9 @@ fn compile(
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
     compile(py, program, policy, progress).map(|sandbox| sandbox.from_cache())
 }
+
+/// Leaves the pool out of engines made from now on, for a process that runs one program once.
+#[pyfunction]
+pub fn without_pool() {
+    ringfence::sandbox::engine::without_pool();
+}

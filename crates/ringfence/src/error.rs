@@ -16,9 +16,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Three parts from anything that is text.
+    /// Three parts from anything that is text; the system's error numbers are left out, its words stay.
     pub fn new(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), why: why.into(), fix: fix.into() }
+        let mut why = why.into();
+        if let Some(number) = why.rfind(" (os error ")
+            && why.ends_with(')')
+        {
+            why.truncate(number);
+        }
+        Self { what: what.into(), why, fix: fix.into() }
     }
 }
 
@@ -51,6 +57,17 @@ impl Error {
     /// A host error in three parts.
     pub fn host(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Host(Parts::new(what, why, fix))
+    }
+
+    /// A host error that the system gave; where it is out of something that can be raised, the fix says how.
+    pub fn system(what: impl Into<String>, error: &std::io::Error, fix: impl Into<String>) -> Self {
+        let fix = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+                "raise the limit of open files (`ulimit -n 65536`): every loaded program holds one".into()
+            }
+            _ => fix.into(),
+        };
+        Self::host(what, error.to_string(), fix)
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.

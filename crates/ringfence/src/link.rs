@@ -6,9 +6,10 @@ use wasmtime_wasi::{p2, p3};
 
 use crate::error::{Error, Result};
 use crate::policy::{Policy, WasiLevel};
+use crate::sandbox::components::ComponentState;
 use crate::sandbox::store::State;
 use crate::sandbox::wasi01::{self, Level};
-use crate::sandbox::wasi02::{self, ComponentState};
+use crate::sandbox::{wasi02, wasi03};
 use crate::text;
 
 /// Missing imports that are named before the rest is only counted.
@@ -117,7 +118,7 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
     let mut linker = ComponentLinker::new(engine);
     wasi02::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
     if experimental {
-        wasi02::add_experimental_to_linker(&mut linker).map_err(|error| broken(&error))?;
+        wasi03::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
     }
     let linked = linker.instantiate_pre(component).map_err(|error| {
         Error::load(
@@ -132,13 +133,6 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
     runs.sort_unstable_by_key(|run| run.contains("@0.2") == experimental);
     let command = match runs.first().copied() {
         Some(run) if run.contains("@0.2") => p2::bindings::CommandPre::new(linked).map(Command::V0_2),
-        Some(_) if experimental && !policy.dirs.is_empty() => {
-            return Err(Error::load(
-                format!("cannot run `{name}`"),
-                "a WASI 0.3 component gets no files yet, and the policy grants some",
-                "take the grants away, or build it for WASI 0.2",
-            ));
-        }
         Some(_) if experimental => p3::bindings::CommandPre::new(linked).map(Command::V0_3),
         Some(run) => return refuse(&[text::cut(run, 120)], &name).and(Err(not_a_command(&name))),
         None => return Err(not_a_command(&name)),

@@ -19,6 +19,7 @@ use crate::load::{self, Code, Program};
 use crate::policy::{Limits, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
+use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
@@ -26,10 +27,9 @@ use crate::sandbox::limits::Limiter;
 use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, State, thread_cpu};
+use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
-use crate::sandbox::wasi02::ComponentState;
 
 /// Time between two looks at a waiting guest.
 const LOOK: Duration = Duration::from_millis(50);
@@ -134,13 +134,13 @@ impl Sandbox {
         let _slot = self.slot(runtime, &cancelled, tick)?;
 
         let started = Instant::now();
-        let cpu_before = thread_cpu();
+        let cpu = Cpu::new(started, limits.cpu.map(|cpu| cpu.0));
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
             // A hundred years at most, which every clock can add.
             deadline: started + limits.wall.0,
             cancelled,
-            cpu_deadline: limits.cpu.map(|cpu| cpu_before + cpu.0),
+            cpu: cpu.clone(),
             output: output.clone(),
         };
         let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
@@ -168,6 +168,7 @@ impl Sandbox {
             }
             Entry::Component(command) => {
                 let mut store = self.store(ComponentState::new(state, self.policy.random), &limits)?;
+                components::bound_tasks(&mut store);
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
@@ -176,13 +177,9 @@ impl Sandbox {
         };
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = output.take();
-        let usage = Usage {
-            wall: started.elapsed(),
-            cpu: thread_cpu().saturating_sub(cpu_before),
-            memory: left.memory_peak,
-            output: written.bytes,
-            fuel,
-        };
+        let ending = if written.truncated { ending.after_cut_output() } else { ending };
+        let usage =
+            Usage { wall: started.elapsed(), cpu: cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
         Ok(RunResult {
             outcome: ending.outcome,
             exit_code: ending.exit_code,

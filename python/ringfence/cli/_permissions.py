@@ -52,12 +52,11 @@ def permissions(program: Program) -> dict[str, list[str]]:
     """Group what it imports by what that lets it do."""
     grouped: dict[str, list[str]] = {}
     for wanted in program.imports:
-        if wanted.module in _WASI_01:
-            key, shown = wanted.name, f"{wanted.module}.{wanted.name}"
-        else:
-            key = shown = wanted.module + (f".{wanted.name}" if wanted.name else "")
-        words = next((words for start, words in _WORDS.items() if key.startswith(start)), _UNKNOWN)
-        grouped.setdefault(words if wanted.known else _UNKNOWN, []).append(shown)
+        # A component's imports are interfaces, which stand in no module; a module's are told by their level already.
+        in_module = wanted.module and wanted.module not in _WASI_01
+        name = f"{wanted.module}.{wanted.name}" if in_module else wanted.name
+        words = next((words for start, words in _WORDS.items() if name.startswith(start)), _UNKNOWN)
+        grouped.setdefault(words if wanted.known else _UNKNOWN, []).append(name)
     return dict(sorted(grouped.items()))
 
 

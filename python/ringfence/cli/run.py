@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes: one flag is one line, in the order of `Policy` and `Limits`."""
+    parser.epilog = (
+        "TIME is seconds, or 500ms, 5s, 2m, 1h; SIZE is bytes, or 64KiB, 256MiB, 1GiB. GUEST is absolute, / and the "
+        "host path as it is written unless given; a host path with a colon needs GUEST and MODE written out."
+    )
     add = parser.add_argument
     add("--policy", metavar="FILE", help="start from this policy file; the flags add to it")
     add(
@@ -42,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the program, then say on stderr what stopped it, if anything did."""
+    from ringfence._engine import core
     from ringfence._sandbox import Sandbox
 
+    core.without_pool()
     policy = policy_of(arguments)
     progress = _output.Progress(arguments.program)
     try:

@@ -76,7 +76,7 @@ pub fn load_in(
     cache.remove(&name);
     let failed = |error: std::io::Error| {
         let what = format!("cannot keep what was compiled from `{}`", program.name());
-        Error::host(what, error.to_string(), "make room on the disk and in memory, then run `ringfence doctor`")
+        Error::system(what, &error, "make room on the disk and in memory, then run `ringfence doctor`")
     };
     let output = cache.output().map_err(failed)?;
     compile::compile(program, profile, build, output.file(), &patience)?;

@@ -39,12 +39,12 @@ fn compiler() -> Result<Vec<OsString>> {
     if let Some(command) = COMPILER.read().unwrap_or_else(|broken| broken.into_inner()).clone() {
         return Ok(command);
     }
-    let here = std::env::current_exe().map_err(|error| no_compiler(&error.to_string()))?;
+    let here = std::env::current_exe().map_err(|error| no_compiler(&error))?;
     Ok(vec![here.with_file_name("ringfence-compiler").into_os_string()])
 }
 
-fn no_compiler(why: &str) -> Error {
-    Error::host("the compiler could not be started", why, "run `ringfence doctor`; a new installation mends it")
+fn no_compiler(error: &std::io::Error) -> Error {
+    Error::system("the compiler could not be started", error, "run `ringfence doctor`; a new installation mends it")
 }
 
 /// Compiles the program into the file, which holds compiled code only once this returns well.
@@ -55,7 +55,7 @@ pub(super) fn compile(
     output: &File,
     patience: &Patience<'_>,
 ) -> Result<()> {
-    let failed = |error: std::io::Error| no_compiler(&error.to_string());
+    let failed = |error: std::io::Error| no_compiler(&error);
     let mut input = memory_file("ringfence-program").map_err(failed)?;
     input.write_all(program.bytes()).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
     let complaint = memory_file("ringfence-complaint").map_err(failed)?;
@@ -68,7 +68,8 @@ pub(super) fn compile(
     };
 
     let command = compiler()?;
-    let (executable, arguments) = command.split_first().ok_or_else(|| no_compiler("its command is empty"))?;
+    let (executable, arguments) =
+        command.split_first().ok_or_else(|| no_compiler(&std::io::Error::other("its command is empty")))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).to_string();
     let child = Command::new(executable)
         .args(arguments)
@@ -86,7 +87,7 @@ pub(super) fn compile(
         // A group of its own: Ctrl-C is for us, and we end the child.
         .process_group(0)
         .spawn()
-        .map_err(|error| no_compiler(&format!("{}: {error}", executable.to_string_lossy())))?;
+        .map_err(|error| no_compiler(&error))?;
     let status = Running(child).wait(patience)?;
     if status.success() {
         return Ok(());
@@ -102,7 +103,7 @@ impl Running {
         let pid = Pid::from_child(&self.0);
         let exited = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
         loop {
-            if let Some(status) = self.0.try_wait().map_err(|error| no_compiler(&error.to_string()))? {
+            if let Some(status) = self.0.try_wait().map_err(|error| no_compiler(&error))? {
                 return Ok(status);
             }
             let step = patience.next()?;
@@ -153,7 +154,7 @@ fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, compl
             SMALLER,
         ),
         (Some(EXIT_HOST), _) => Error::host(what, shown, "run `ringfence doctor`; a new installation mends it"),
-        (Some(code), None) => no_compiler(&format!("it ended with exit code {code}: {shown}")),
-        (None, None) => no_compiler("it ended in an unknown way"),
+        (Some(code), None) => no_compiler(&std::io::Error::other(format!("it ended with exit code {code}: {shown}"))),
+        (None, None) => no_compiler(&std::io::Error::other("it ended in an unknown way")),
     }
 }

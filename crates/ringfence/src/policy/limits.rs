@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::units::{Bytes, Seconds};
 use crate::error::{Error, Result};
 
-/// What a guest may use up, each a total over the run. Reaching one ends it as `limited`.
+/// What a guest may use up, each a total over the run.
+///
+/// Reaching `wall`, `cpu`, `fuel`, `output` or `host_bytes` ends the run as `limited`. Growth past `memory` is refused,
+/// and a run that dies of that is `limited`; one file more than `open_files` is an error number for the guest; a
+/// program that takes longer than `compile` is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {

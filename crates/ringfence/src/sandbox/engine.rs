@@ -3,13 +3,14 @@
 //! What is decided here is part of a compiled program's identity, so it is a small table and never a
 //! number of one run.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::{Error, Result};
-use crate::sandbox::ticker;
+use crate::sandbox::{fork_unsafe, ticker};
 
 /// Stack of a guest, in bytes. Deep recursion past it is the trap `stack overflow`.
 pub const GUEST_STACK_BYTES: usize = 1 << 20;
@@ -29,6 +30,14 @@ const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// Table elements of a pooled module, address space only; CPython with its libraries takes 47,000 at once.
 const POOL_TABLE_ELEMENTS: usize = 4 << 20;
+
+static POOLED: AtomicBool = AtomicBool::new(true);
+
+/// Leaves the pool out of every engine made from now on: making it costs 3 ms, which a process that runs
+/// one program once does not earn back.
+pub fn without_pool() {
+    POOLED.store(false, Ordering::Relaxed);
+}
 
 /// A row of the table of engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -84,13 +93,13 @@ pub struct Engines {
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
     slots: Semaphore,
-    process: u32,
 }
 
 impl Engines {
     /// The engines of a profile, made at first use and kept for the life of the process.
     pub fn of(profile: Profile) -> Result<Arc<Self>> {
         static MADE: Mutex<Vec<(Profile, Arc<Engines>)>> = Mutex::new(Vec::new());
+        fork_unsafe::watch();
         let mut made = MADE.lock().unwrap_or_else(|broken| broken.into_inner());
         if let Some((_, engines)) = made.iter().find(|(of, _)| *of == profile) {
             engines.check_process()?;
@@ -98,10 +107,9 @@ impl Engines {
         }
         let engines = Arc::new(Self {
             profile,
-            pool: pool_engine(profile),
+            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile) } else { None },
             roomy: OnceLock::new(),
             slots: Semaphore::new(POOL_SLOTS as usize),
-            process: std::process::id(),
         });
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
@@ -146,7 +154,7 @@ impl Engines {
 
     /// Refuses to go on in a child made by `fork`: the engine's threads stayed behind in the parent.
     pub fn check_process(&self) -> Result<()> {
-        if self.process == std::process::id() {
+        if !fork_unsafe::is_forked() {
             return Ok(());
         }
         Err(Error::host(

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
+use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode as P2;
+use wasmtime_wasi::p3::bindings::filesystem::types::ErrorCode as P3;
 
 /// Why an act of the guest failed; the numbers are those of WASI 0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,40 +46,52 @@ pub enum Errno {
     Notcapable = 76,
 }
 
+/// The name of an error number, for the levels that have names; only their words for "not now" differ.
+macro_rules! named {
+    ($errno:expr, $Code:ident, again: $again:expr) => {
+        match $errno {
+            Errno::Acces => $Code::Access,
+            Errno::Again => $again,
+            Errno::Badf => $Code::BadDescriptor,
+            Errno::Busy => $Code::Busy,
+            Errno::Dquot => $Code::Quota,
+            Errno::Exist => $Code::Exist,
+            Errno::Fbig => $Code::FileTooLarge,
+            Errno::Ilseq => $Code::IllegalByteSequence,
+            Errno::Inval | Errno::Fault => $Code::Invalid,
+            Errno::Io => $Code::Io,
+            Errno::Isdir => $Code::IsDirectory,
+            Errno::Loop => $Code::Loop,
+            Errno::Mfile | Errno::Nomem => $Code::InsufficientMemory,
+            Errno::Mlink => $Code::TooManyLinks,
+            Errno::Nametoolong => $Code::NameTooLong,
+            Errno::Nodev => $Code::NoDevice,
+            Errno::Noent => $Code::NoEntry,
+            Errno::Nospc => $Code::InsufficientSpace,
+            Errno::Notdir => $Code::NotDirectory,
+            Errno::Notempty => $Code::NotEmpty,
+            Errno::Notsup | Errno::Nosys | Errno::Notsock => $Code::Unsupported,
+            Errno::Nxio => $Code::NoSuchDevice,
+            Errno::Overflow => $Code::Overflow,
+            Errno::Perm | Errno::Notcapable => $Code::NotPermitted,
+            Errno::Pipe => $Code::Pipe,
+            Errno::Rofs => $Code::ReadOnly,
+            Errno::Spipe => $Code::InvalidSeek,
+            Errno::Txtbsy => $Code::TextFileBusy,
+            Errno::Xdev => $Code::CrossDevice,
+        }
+    };
+}
+
 impl Errno {
     /// The name a WASI 0.2 program sees.
-    pub fn to_p2(self) -> ErrorCode {
-        match self {
-            Self::Acces => ErrorCode::Access,
-            Self::Again => ErrorCode::WouldBlock,
-            Self::Badf => ErrorCode::BadDescriptor,
-            Self::Busy => ErrorCode::Busy,
-            Self::Dquot => ErrorCode::Quota,
-            Self::Exist => ErrorCode::Exist,
-            Self::Fbig => ErrorCode::FileTooLarge,
-            Self::Ilseq => ErrorCode::IllegalByteSequence,
-            Self::Inval | Self::Fault => ErrorCode::Invalid,
-            Self::Io => ErrorCode::Io,
-            Self::Isdir => ErrorCode::IsDirectory,
-            Self::Loop => ErrorCode::Loop,
-            Self::Mfile | Self::Nomem => ErrorCode::InsufficientMemory,
-            Self::Mlink => ErrorCode::TooManyLinks,
-            Self::Nametoolong => ErrorCode::NameTooLong,
-            Self::Nodev => ErrorCode::NoDevice,
-            Self::Noent => ErrorCode::NoEntry,
-            Self::Nospc => ErrorCode::InsufficientSpace,
-            Self::Notdir => ErrorCode::NotDirectory,
-            Self::Notempty => ErrorCode::NotEmpty,
-            Self::Notsup | Self::Nosys | Self::Notsock => ErrorCode::Unsupported,
-            Self::Nxio => ErrorCode::NoSuchDevice,
-            Self::Overflow => ErrorCode::Overflow,
-            Self::Perm | Self::Notcapable => ErrorCode::NotPermitted,
-            Self::Pipe => ErrorCode::Pipe,
-            Self::Rofs => ErrorCode::ReadOnly,
-            Self::Spipe => ErrorCode::InvalidSeek,
-            Self::Txtbsy => ErrorCode::TextFileBusy,
-            Self::Xdev => ErrorCode::CrossDevice,
-        }
+    pub fn to_p2(self) -> P2 {
+        named!(self, P2, again: P2::WouldBlock)
+    }
+
+    /// The name a WASI 0.3 program sees.
+    pub fn to_p3(self) -> P3 {
+        named!(self, P3, again: P3::Other(None))
     }
 }
 

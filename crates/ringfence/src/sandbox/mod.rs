@@ -1,10 +1,12 @@
 //! Enforcement: each file wires the grant of the same name in `policy/`.
 
 pub mod clock;
+pub mod components;
 pub mod denials;
 pub mod engine;
 pub mod errno;
 pub mod files;
+pub mod fork_unsafe;
 pub mod limits;
 pub mod random;
 pub mod stdio;
@@ -13,3 +15,4 @@ pub mod store;
 pub mod ticker;
 pub mod wasi01;
 pub mod wasi02;
+pub mod wasi03;

@@ -79,7 +79,15 @@ struct OutputState {
     written: u64,
     limit: u64,
     truncated: bool,
+    broken: u32,
 }
+
+/// Writes to a pipe nobody reads that a guest may make. A native program dies of its first; one that handles the
+/// error has these to say goodbye, and one that does not look would otherwise write until its deadline.
+const MAX_BROKEN_WRITES: u32 = 16;
+
+/// The exit code of a native program that such a pipe ends, as a shell tells it.
+const BROKEN_PIPE_EXIT: u32 = 128 + 13;
 
 /// What a run wrote.
 #[derive(Debug, Default)]
@@ -99,7 +107,7 @@ impl Output {
             Sink::Fd { fd, .. } => Some(Waiter::new(fd.clone(), PollFlags::OUT)),
             Sink::Capture(_) | Sink::Discard => None,
         });
-        Self(Arc::new(Mutex::new(OutputState { sinks, waiters, written: 0, limit, truncated: false })))
+        Self(Arc::new(Mutex::new(OutputState { sinks, waiters, written: 0, limit, truncated: false, broken: 0 })))
     }
 
     fn state(&self) -> MutexGuard<'_, OutputState> {
@@ -129,7 +137,13 @@ impl Output {
                         waiters[stream as usize].get_or_insert_with(|| Waiter::new(fd.clone(), PollFlags::OUT));
                     return Ok(Ok(Wrote::Wait(waiter.clone())));
                 }
-                Err(errno) => return Ok(Err(errno)),
+                Err(errno) => {
+                    state.broken += u32::from(errno == Errno::Pipe);
+                    if state.broken > MAX_BROKEN_WRITES {
+                        return Err(Stop::Exit(BROKEN_PIPE_EXIT));
+                    }
+                    return Ok(Err(errno));
+                }
             },
         };
         state.written += wrote as u64;

@@ -1,7 +1,7 @@
 //! What the host keeps beside one guest.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -48,8 +48,8 @@ pub struct Control {
     pub deadline: Instant,
     /// Set by whoever gives up on the run.
     pub cancelled: Arc<AtomicBool>,
-    /// The processor time of this thread at which the run is over.
-    pub cpu_deadline: Option<Duration>,
+    /// Processor time of the guest, and what is allowed of it.
+    pub cpu: Cpu,
     /// Looked at for output past its limit, which some streams cannot end the run for by themselves.
     pub output: Output,
 }
@@ -66,10 +66,10 @@ impl Control {
         if self.output.is_truncated() {
             return Err(Stop::Limit(Limit::Output));
         }
-        match self.cpu_deadline {
-            Some(deadline) if thread_cpu() >= deadline => Err(Stop::Limit(Limit::Cpu)),
-            _ => Ok(()),
+        if self.cpu.is_over() {
+            return Err(Stop::Limit(Limit::Cpu));
         }
+        Ok(())
     }
 
     /// What a tick does to a computing guest: ends it, or lets the host look around and goes on.
@@ -79,8 +79,52 @@ impl Control {
     }
 }
 
+/// Processor time of the guest's thread.
+///
+/// Asking for it costs a system call, so it is first asked at the first look at the guest, which is at its first
+/// wait or after 10 ms; until then the guest had the thread and its time is the time on the clock.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    started: Instant,
+    limit: Option<Duration>,
+    first_look: Arc<OnceLock<FirstLook>>,
+}
+
+#[derive(Debug)]
+struct FirstLook {
+    /// Time on the clock before.
+    before: Duration,
+    /// The thread's time then.
+    thread: Duration,
+}
+
+impl Cpu {
+    /// Counts from `started`, on this thread.
+    pub fn new(started: Instant, limit: Option<Duration>) -> Self {
+        Self { started, limit, first_look: Arc::default() }
+    }
+
+    /// The guest is about to wait, or has computed for a while.
+    pub fn look(&self) {
+        self.first_look.get_or_init(|| FirstLook { before: self.started.elapsed(), thread: thread_cpu() });
+    }
+
+    /// What the guest has used.
+    pub fn used(&self) -> Duration {
+        match self.first_look.get() {
+            Some(look) => look.before + thread_cpu().saturating_sub(look.thread),
+            None => self.started.elapsed(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.look();
+        self.limit.is_some_and(|limit| self.used() >= limit)
+    }
+}
+
 /// Processor time of this thread since it started.
-pub fn thread_cpu() -> Duration {
+fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

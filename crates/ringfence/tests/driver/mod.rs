@@ -8,13 +8,14 @@
 
 mod guest;
 pub mod pty_unsafe;
+pub mod table;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use ringfence::load::set_compiler;
-use ringfence::policy::{Limits, Policy};
+use ringfence::policy::{Limits, Policy, Seconds};
 use ringfence::sandbox::files::Grants;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::{Program, Run, RunResult, Sandbox};
@@ -271,4 +272,46 @@ pub fn limits(change: impl FnOnce(&mut Limits)) -> Policy {
     let mut policy = policy("{}", Path::new("/"));
     change(&mut policy.limits);
     policy
+}
+
+pub fn seconds(seconds: f64) -> Seconds {
+    Seconds::from_number(seconds).unwrap()
+}
+
+pub fn wall(wall: f64) -> Policy {
+    limits(|limits| limits.wall = seconds(wall))
+}
+
+/// Runs a program without input.
+pub fn once(sandbox: &Sandbox) -> RunResult {
+    sandbox.run(run(Source::Empty, sandbox)).unwrap()
+}
+
+/// A module around the body of `_start`, with `exit`.
+pub fn module(fields: &str, body: &str) -> String {
+    format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+          (memory (export "memory") 1)
+          {fields}
+          (func (export "_start") {body}))"#
+    )
+}
+
+/// A wait of so many nanoseconds.
+pub fn wait(script: &mut Script, nanos: u64) {
+    let mut subscription = [0u8; 48];
+    subscription[16..20].copy_from_slice(&1u32.to_le_bytes());
+    subscription[24..32].copy_from_slice(&nanos.to_le_bytes());
+    let subscription = script.bytes(&subscription);
+    crate::act!(script, "poll_oneoff", subscription, OUT, 1, OUT + 32);
+}
+
+/// A wait for a descriptor to become readable.
+pub fn wait_for(script: &mut Script, fd: u32) {
+    let mut subscription = [0u8; 48];
+    subscription[8] = 1;
+    subscription[16..20].copy_from_slice(&fd.to_le_bytes());
+    let subscription = script.bytes(&subscription);
+    crate::act!(script, "poll_oneoff", subscription, OUT, 1, OUT + 32);
 }

@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::handle::{DirHandle, Place};
 use super::kernel::{is_mounted_below, kernel_tree};
-use crate::error::{Error, Result};
-use crate::policy::{self, Mode, Policy};
+use crate::error::{Error, Parts, Result};
+use crate::policy::{self, Document, Mode, Policy};
 use crate::text;
 
 /// Everything a policy grants of the file system, held open: a link swapped later changes nothing.
@@ -61,16 +61,33 @@ impl Mount {
 
 impl Grants {
     /// Opens what the policy names; refuses what is missing, what contradicts itself and what is ours.
+    ///
+    /// `private` are the places that no guest may see: the cache and its key.
     pub fn open(policy: &Policy, private: &[PathBuf]) -> Result<Arc<Self>> {
+        Self::open_naming(policy, private, |_, error| error)
+    }
+
+    /// The same for a policy that was read from a file: errors name the file and the line.
+    pub fn open_document(document: &Document, private: &[PathBuf]) -> Result<Arc<Self>> {
+        Self::open_naming(&document.policy, private, |index, error| {
+            let Parts { what, why, fix } = error.parts();
+            document.refuse(&policy::Place::top().key("dirs").index(index).key("host"), what, why, fix)
+        })
+    }
+
+    fn open_naming(policy: &Policy, private: &[PathBuf], name: impl Fn(usize, Error) -> Error) -> Result<Arc<Self>> {
         policy.check()?;
         let mut mounts: Vec<Mount> = Vec::with_capacity(policy.dirs.len());
         let mut trees: Vec<Tree> = Vec::with_capacity(policy.dirs.len());
-        for dir in &policy.dirs {
-            let (mount, tree) = open(dir)?;
-            tree.refuse_private(private)?;
-            for (other, other_mount) in trees.iter().zip(&mounts) {
-                tree.refuse_two_modes(&mount, other, other_mount)?;
-            }
+        for (index, dir) in policy.dirs.iter().enumerate() {
+            let opened = open(dir).and_then(|(mount, tree)| {
+                tree.refuse_private(private)?;
+                for (other, other_mount) in trees.iter().zip(&mounts) {
+                    tree.refuse_two_modes(&mount, other, other_mount)?;
+                }
+                Ok((mount, tree))
+            });
+            let (mount, tree) = opened.map_err(|error| name(index, error))?;
             mounts.push(mount);
             trees.push(tree);
         }

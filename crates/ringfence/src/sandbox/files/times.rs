@@ -91,6 +91,12 @@ impl Files {
     }
 }
 impl NewTime {
+    /// A time as guests write it.
+    pub fn at(seconds: u64, nanoseconds: u32) -> Result<Self, Errno> {
+        let nanos = seconds.checked_mul(1_000_000_000).and_then(|nanos| nanos.checked_add(u64::from(nanoseconds)));
+        nanos.map(Self::At).ok_or(Errno::Overflow)
+    }
+
     fn to_std(self) -> SystemTime {
         match self {
             Self::Now => SystemTime::now(),

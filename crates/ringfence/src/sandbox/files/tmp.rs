@@ -22,9 +22,9 @@ pub(super) struct PrivateTmp {
 impl PrivateTmp {
     pub(super) fn new() -> Result<Self> {
         Self::in_directory(&std::env::temp_dir()).map_err(|error| {
-            Error::host(
+            Error::system(
                 "no private /tmp for the guest",
-                error.to_string(),
+                &error,
                 "free space in the temporary directory, or set TMPDIR to one that has some",
             )
         })

@@ -1,92 +1,34 @@
 //! `wasi:filesystem` 0.2 on the same files as WASI 0.1: the same act gets the same answer.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::filesystem::types as named;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, Filesize, PathFlags};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use super::streams::{FileReader, FileWriter};
-use crate::sandbox::errno::Errno;
-use crate::sandbox::files::{DirHandle, Entry, FileHandle, Handle, Kind, NewTime, OpenOptions, Stat, Times};
+use crate::sandbox::components::{Descriptor, FilesView, Opening, PIECE_BYTES, Rights, hashed};
+use crate::sandbox::files::{Entry, Kind, NewTime, Stat, Times};
 use crate::sandbox::limits::Share;
-use crate::sandbox::stop::{Fail, Stop};
-use crate::sandbox::store::State;
-
-/// Most bytes one read may return.
-const PIECE_BYTES: u64 = 64 * 1024;
-
-pub(super) struct HasFiles;
-
-impl HasData for HasFiles {
-    type Data<'a> = FilesView<'a>;
-}
-
-/// The files of a run and the table its handles live in.
-pub(super) struct FilesView<'a> {
-    pub(super) state: &'a mut State,
-    pub(super) table: &'a mut ResourceTable,
-}
-
-/// What a descriptor of ours is; the bindings name the engine's own type, the table holds this one.
-struct Open {
-    handle: Handle,
-    preopen: bool,
-    mutate: bool,
-}
+use crate::sandbox::stop::Fail;
 
 /// A listing under way.
 struct Listing {
-    names: std::vec::IntoIter<Entry>,
+    entries: std::vec::IntoIter<Entry>,
     _held: Share,
 }
 
-type Descriptor = Resource<types::Descriptor>;
-
-impl FilesView<'_> {
-    fn open(&self, fd: &Descriptor) -> FsResult<&Open> {
-        self.table.get(&Resource::<Open>::new_borrow(fd.rep())).map_err(FsError::trap)
-    }
-
-    fn dir(&self, fd: &Descriptor) -> FsResult<DirHandle> {
-        match &self.open(fd)?.handle {
-            Handle::Dir(dir) => Ok(dir.clone()),
-            Handle::File(_) => Err(refused(Errno::Notdir)),
+impl From<Fail> for FsError {
+    fn from(fail: Fail) -> Self {
+        match fail {
+            Fail::Errno(errno) => errno.to_p2().into(),
+            Fail::Stop(stop) => Self::trap(stop),
         }
     }
-
-    fn file(&self, fd: &Descriptor) -> FsResult<FileHandle> {
-        match &self.open(fd)?.handle {
-            Handle::File(file) => Ok(file.clone()),
-            Handle::Dir(_) => Err(refused(Errno::Isdir)),
-        }
-    }
-
-    fn push(&mut self, open: Open) -> FsResult<Descriptor> {
-        let own = self.table.push(open).map_err(FsError::trap)?;
-        Ok(Resource::new_own(own.rep()))
-    }
-
-    /// The answer to an act; where the policy ends a run that is refused something, this is the end.
-    fn done<T>(&self, done: Result<T, Errno>) -> FsResult<T> {
-        if self.state.files.denials.stopped() {
-            return Err(FsError::trap(Stop::Denied));
-        }
-        done.map_err(refused)
-    }
-}
-
-fn refused(errno: Errno) -> FsError {
-    errno.to_p2().into()
 }
 
 impl preopens::Host for FilesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<named::Descriptor>, String)>> {
-        let handle = Handle::Dir(self.state.files.root());
-        let own = self.table.push(Open { handle, preopen: true, mutate: true })?;
-        Ok(vec![(Resource::new_own(own.rep()), "/".into())])
+        self.preopens()
     }
 }
 
@@ -106,51 +48,31 @@ impl types::Host for FilesView<'_> {
 
 impl types::HostDescriptor for FilesView<'_> {
     fn advise(&mut self, fd: Descriptor, _: Filesize, _: Filesize, _: types::Advice) -> FsResult<()> {
-        self.file(&fd).map(|_| ())
+        Ok(FilesView::advise(self, &fd)?)
     }
 
     fn sync_data(&mut self, fd: Descriptor) -> FsResult<()> {
-        self.sync(fd)
+        Ok(FilesView::sync(self, &fd)?)
     }
 
     fn sync(&mut self, fd: Descriptor) -> FsResult<()> {
-        match &self.open(&fd)?.handle {
-            Handle::File(file) => file.sync().map_err(refused),
-            Handle::Dir(_) => Ok(()),
-        }
+        Ok(FilesView::sync(self, &fd)?)
     }
 
     fn get_flags(&mut self, fd: Descriptor) -> FsResult<types::DescriptorFlags> {
-        let open = self.open(&fd)?;
-        let mut flags = types::DescriptorFlags::empty();
-        match &open.handle {
-            Handle::File(file) => {
-                if file.read {
-                    flags |= types::DescriptorFlags::READ;
-                }
-                if file.write {
-                    flags |= types::DescriptorFlags::WRITE;
-                }
-            }
-            Handle::Dir(dir) => {
-                flags |= types::DescriptorFlags::READ;
-                if open.mutate && (open.preopen || dir.is_writable()) {
-                    flags |= types::DescriptorFlags::MUTATE_DIRECTORY;
-                }
-            }
-        }
-        Ok(flags)
+        let Rights { read, write, mutate } = self.rights(&fd)?;
+        let flag = |granted, flag| if granted { flag } else { types::DescriptorFlags::empty() };
+        Ok(flag(read, types::DescriptorFlags::READ)
+            | flag(write, types::DescriptorFlags::WRITE)
+            | flag(mutate, types::DescriptorFlags::MUTATE_DIRECTORY))
     }
 
     fn get_type(&mut self, fd: Descriptor) -> FsResult<types::DescriptorType> {
-        Ok(match &self.open(&fd)?.handle {
-            Handle::Dir(_) => types::DescriptorType::Directory,
-            Handle::File(_) => types::DescriptorType::RegularFile,
-        })
+        Ok(kind(FilesView::kind(self, &fd)?))
     }
 
     fn set_size(&mut self, fd: Descriptor, size: Filesize) -> FsResult<()> {
-        self.file(&fd)?.set_size(size).map_err(refused)
+        Ok(FilesView::set_size(self, &fd, size)?)
     }
 
     fn set_times(
@@ -159,50 +81,38 @@ impl types::HostDescriptor for FilesView<'_> {
         accessed: types::NewTimestamp,
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
-        let times = times(accessed, modified)?;
-        let done = match &self.open(&fd)?.handle {
-            Handle::File(file) => self.state.files.set_file_times(&file.clone(), times),
-            Handle::Dir(dir) => self.state.files.set_dir_times(&dir.clone(), times),
-        };
-        self.done(done)
+        Ok(FilesView::set_times(self, &fd, times(accessed, modified)?)?)
     }
 
     fn read(&mut self, fd: Descriptor, len: Filesize, offset: Filesize) -> FsResult<(Vec<u8>, bool)> {
-        let file = self.file(&fd)?;
-        let mut buffer = vec![0; len.min(PIECE_BYTES) as usize];
-        let count = file.read_at(&mut buffer, offset).map_err(refused)?;
+        let mut buffer = vec![0; len.min(PIECE_BYTES as u64) as usize];
+        let count = self.file(&fd)?.read_at(&mut buffer, offset).map_err(Fail::from)?;
         buffer.truncate(count);
         Ok((buffer, count == 0))
     }
 
     fn write(&mut self, fd: Descriptor, bytes: Vec<u8>, offset: Filesize) -> FsResult<Filesize> {
-        let written = self.file(&fd)?.write_at(&bytes, offset).map_err(refused)?;
+        let written = self.file(&fd)?.write_at(&bytes, offset).map_err(Fail::from)?;
         Ok(written as Filesize)
     }
 
     fn read_directory(&mut self, fd: Descriptor) -> FsResult<Resource<types::DirectoryEntryStream>> {
-        let dir = self.dir(&fd)?;
-        let listing = self.state.files.list(&dir, &self.state.control).map_err(|fail| match fail {
-            Fail::Errno(errno) => refused(errno),
-            Fail::Stop(stop) => FsError::trap(stop),
-        })?;
-        let listing = Listing { names: listing.entries.into_iter(), _held: listing.held };
-        let own = self.table.push(listing).map_err(FsError::trap)?;
+        let names = self.list(&fd)?;
+        let listing = Listing { entries: names.entries.into_iter(), _held: names.held };
+        let own = self.table.push(listing).map_err(Fail::from)?;
         Ok(Resource::new_own(own.rep()))
     }
 
     fn create_directory_at(&mut self, fd: Descriptor, path: String) -> FsResult<()> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.make_dir_at(&dir, &path);
-        self.done(done)
+        Ok(self.make_dir_at(&fd, &path)?)
     }
 
     fn stat(&mut self, fd: Descriptor) -> FsResult<types::DescriptorStat> {
-        self.stat_of(&fd).map(|stat| described(&stat))
+        Ok(described(&FilesView::stat(self, &fd)?))
     }
 
     fn stat_at(&mut self, fd: Descriptor, flags: PathFlags, path: String) -> FsResult<types::DescriptorStat> {
-        self.stat_of_path(&fd, flags, &path).map(|stat| described(&stat))
+        Ok(described(&FilesView::stat_at(self, &fd, &path, follows(flags))?))
     }
 
     fn set_times_at(
@@ -213,18 +123,11 @@ impl types::HostDescriptor for FilesView<'_> {
         accessed: types::NewTimestamp,
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.set_times_at(&dir, &path, follows(flags), times(accessed, modified)?);
-        self.done(done)
+        Ok(FilesView::set_times_at(self, &fd, &path, follows(flags), times(accessed, modified)?)?)
     }
 
     fn link_at(&mut self, fd: Descriptor, flags: PathFlags, old: String, to: Descriptor, new: String) -> FsResult<()> {
-        if follows(flags) {
-            return Err(refused(Errno::Inval));
-        }
-        let (from, to) = (self.dir(&fd)?, self.dir(&to)?);
-        let done = self.state.files.link_at(&from, &old, &to, &new);
-        self.done(done)
+        Ok(FilesView::link_at(self, &fd, &old, follows(flags), &to, &new)?)
     }
 
     fn open_at(
@@ -235,83 +138,66 @@ impl types::HostDescriptor for FilesView<'_> {
         open_flags: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Descriptor> {
-        let dir = self.dir(&fd)?;
-        let mutate = flags.contains(types::DescriptorFlags::MUTATE_DIRECTORY);
-        let options = OpenOptions {
+        let opening = Opening {
             read: flags.contains(types::DescriptorFlags::READ),
             write: flags.contains(types::DescriptorFlags::WRITE),
+            mutate: flags.contains(types::DescriptorFlags::MUTATE_DIRECTORY),
+            sync: flags.contains(types::DescriptorFlags::FILE_INTEGRITY_SYNC)
+                || flags.contains(types::DescriptorFlags::DATA_INTEGRITY_SYNC),
             create: open_flags.contains(types::OpenFlags::CREATE),
             exclusive: open_flags.contains(types::OpenFlags::EXCLUSIVE),
             truncate: open_flags.contains(types::OpenFlags::TRUNCATE),
             directory: open_flags.contains(types::OpenFlags::DIRECTORY),
             follow: follows(path_flags),
-            sync: flags.contains(types::DescriptorFlags::FILE_INTEGRITY_SYNC)
-                || flags.contains(types::DescriptorFlags::DATA_INTEGRITY_SYNC),
         };
-        let opened = self.state.files.open_at(&dir, &path, options);
-        let handle = self.done(opened)?;
-        self.push(Open { handle, preopen: false, mutate })
+        Ok(FilesView::open_at(self, &fd, &path, opening)?)
     }
 
     fn drop(&mut self, fd: Descriptor) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Open>::new_own(fd.rep()))?;
-        Ok(())
+        self.close(&fd)
     }
 
     fn readlink_at(&mut self, fd: Descriptor, path: String) -> FsResult<String> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.read_link_at(&dir, &path);
-        self.done(done)
+        Ok(self.read_link_at(&fd, &path)?)
     }
 
     fn remove_directory_at(&mut self, fd: Descriptor, path: String) -> FsResult<()> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.remove_dir_at(&dir, &path);
-        self.done(done)
+        Ok(self.remove_dir_at(&fd, &path)?)
     }
 
     fn rename_at(&mut self, fd: Descriptor, old: String, to: Descriptor, new: String) -> FsResult<()> {
-        let (from, to) = (self.dir(&fd)?, self.dir(&to)?);
-        let done = self.state.files.rename_at(&from, &old, &to, &new);
-        self.done(done)
+        Ok(FilesView::rename_at(self, &fd, &old, &to, &new)?)
     }
 
     fn symlink_at(&mut self, fd: Descriptor, target: String, path: String) -> FsResult<()> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.symlink_at(&target, &dir, &path);
-        self.done(done)
+        Ok(FilesView::symlink_at(self, &target, &fd, &path)?)
     }
 
     fn unlink_file_at(&mut self, fd: Descriptor, path: String) -> FsResult<()> {
-        let dir = self.dir(&fd)?;
-        let done = self.state.files.unlink_at(&dir, &path);
-        self.done(done)
+        Ok(self.unlink_at(&fd, &path)?)
     }
 
     fn read_via_stream(&mut self, fd: Descriptor, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        let file = self.file(&fd)?;
-        if !file.read {
-            return Err(refused(Errno::Badf));
-        }
-        let reader: DynInputStream = Box::new(FileReader { file, position: offset });
-        self.table.push(reader).map_err(FsError::trap)
+        let reader: DynInputStream = Box::new(self.reader(&fd, offset)?);
+        Ok(self.table.push(reader).map_err(Fail::from)?)
     }
 
     fn write_via_stream(&mut self, fd: Descriptor, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
-        self.writer(&fd, Some(offset))
+        let writer: DynOutputStream = Box::new(self.writer(&fd, Some(offset))?);
+        Ok(self.table.push(writer).map_err(Fail::from)?)
     }
 
     fn append_via_stream(&mut self, fd: Descriptor) -> FsResult<Resource<DynOutputStream>> {
-        self.writer(&fd, None)
+        let writer: DynOutputStream = Box::new(self.writer(&fd, None)?);
+        Ok(self.table.push(writer).map_err(Fail::from)?)
     }
 
     fn is_same_object(&mut self, one: Descriptor, other: Descriptor) -> wasmtime::Result<bool> {
-        let (Ok(one), Ok(other)) = (self.stat_of(&one), self.stat_of(&other)) else { return Ok(false) };
-        Ok(one.kind == other.kind && one.ino == other.ino)
+        Ok(self.is_same(&one, &other))
     }
 
     fn metadata_hash(&mut self, fd: Descriptor) -> FsResult<types::MetadataHashValue> {
-        self.stat_of(&fd).map(|stat| hashed(&stat))
+        Ok(hash(&FilesView::stat(self, &fd)?))
     }
 
     fn metadata_hash_at(
@@ -320,32 +206,7 @@ impl types::HostDescriptor for FilesView<'_> {
         flags: PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        self.stat_of_path(&fd, flags, &path).map(|stat| hashed(&stat))
-    }
-}
-
-impl FilesView<'_> {
-    fn stat_of(&self, fd: &Descriptor) -> FsResult<Stat> {
-        let stat = match &self.open(fd)?.handle {
-            Handle::File(file) => file.stat(),
-            Handle::Dir(dir) => self.state.files.stat_dir(dir),
-        };
-        stat.map_err(refused)
-    }
-
-    fn stat_of_path(&mut self, fd: &Descriptor, flags: PathFlags, path: &str) -> FsResult<Stat> {
-        let dir = self.dir(fd)?;
-        let stat = self.state.files.stat_at(&dir, path, follows(flags));
-        self.done(stat)
-    }
-
-    fn writer(&mut self, fd: &Descriptor, position: Option<u64>) -> FsResult<Resource<DynOutputStream>> {
-        let file = self.file(fd)?;
-        if !file.write {
-            return Err(refused(Errno::Badf));
-        }
-        let writer: DynOutputStream = Box::new(FileWriter { file, position });
-        self.table.push(writer).map_err(FsError::trap)
+        Ok(hash(&FilesView::stat_at(self, &fd, &path, follows(flags))?))
     }
 }
 
@@ -354,8 +215,8 @@ impl types::HostDirectoryEntryStream for FilesView<'_> {
         &mut self,
         stream: Resource<types::DirectoryEntryStream>,
     ) -> FsResult<Option<types::DirectoryEntry>> {
-        let listing = self.table.get_mut(&Resource::<Listing>::new_borrow(stream.rep())).map_err(FsError::trap)?;
-        Ok(listing.names.next().map(|entry| types::DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
+        let listing = self.table.get_mut(&Resource::<Listing>::new_borrow(stream.rep())).map_err(Fail::from)?;
+        Ok(listing.entries.next().map(|entry| types::DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
     }
 
     fn drop(&mut self, stream: Resource<types::DirectoryEntryStream>) -> wasmtime::Result<()> {
@@ -391,24 +252,15 @@ fn described(stat: &Stat) -> types::DescriptorStat {
     }
 }
 
-/// A number that changes when the file does; it tells nothing about the host.
-fn hashed(stat: &Stat) -> types::MetadataHashValue {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, stat.ino, stat.size, stat.modified, stat.changed).hash(&mut hasher);
-        hasher.finish()
-    };
-    types::MetadataHashValue { lower: half(0), upper: half(1) }
+fn hash(stat: &Stat) -> types::MetadataHashValue {
+    types::MetadataHashValue { lower: hashed(stat, 0), upper: hashed(stat, 1) }
 }
 
-fn times(accessed: types::NewTimestamp, modified: types::NewTimestamp) -> FsResult<Times> {
+fn times(accessed: types::NewTimestamp, modified: types::NewTimestamp) -> Result<Times, Fail> {
     let one = |time: types::NewTimestamp| match time {
         types::NewTimestamp::NoChange => Ok(None),
         types::NewTimestamp::Now => Ok(Some(NewTime::Now)),
-        types::NewTimestamp::Timestamp(at) => {
-            let nanos = at.seconds.checked_mul(1_000_000_000).and_then(|n| n.checked_add(u64::from(at.nanoseconds)));
-            nanos.map(|nanos| Some(NewTime::At(nanos))).ok_or_else(|| refused(Errno::Overflow))
-        }
+        types::NewTimestamp::Timestamp(at) => NewTime::at(at.seconds, at.nanoseconds).map(Some),
     };
     Ok(Times { accessed: one(accessed)?, modified: one(modified)? })
 }

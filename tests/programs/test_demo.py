@@ -1,0 +1,44 @@
+"""The first example keeps its promises, and says so plainly or in colour."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = Path(__file__).parents[2] / "examples" / "01-run" / "demo.py"
+
+
+def test_demo_keeps_every_promise() -> None:
+    """Useful work, refusals, limits and grants, each as promised; in a pipe there is no colour."""
+    ended = subprocess.run([sys.executable, str(DEMO)], capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert "every promise held" in ended.stdout
+    assert 10 <= ended.stdout.count("as promised (exit code ")
+    assert "\x1b" not in ended.stdout
+
+
+def test_demo_is_coloured_on_a_terminal() -> None:
+    """On a terminal the verdicts are green, unless `NO_COLOR` says otherwise."""
+    seen = {}
+    for label, more in {"colour": {}, "plain": {"NO_COLOR": "1"}}.items():
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", **more}
+        if label == "colour":
+            environment.pop("NO_COLOR", None)
+        with subprocess.Popen([sys.executable, str(DEMO)], stdout=theirs, env=environment) as running:
+            os.close(theirs)
+            text = b""
+            while True:
+                try:
+                    text += os.read(ours, 65536)
+                except OSError:  # what a terminal says at its end
+                    break
+            assert 0 == running.wait()
+        os.close(ours)
+        seen[label] = b"\x1b[32m" in text
+
+    assert {"colour": True, "plain": False} == seen
