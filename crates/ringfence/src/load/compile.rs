@@ -135,6 +135,9 @@ fn read_complaint(mut file: File) -> String {
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
+/// How a compiler that finds no more memory ends: by its own hand, or by the system's.
+const OUT_OF_MEMORY: [Signal; 3] = [Signal::ABORT, Signal::KILL, Signal::SEGV];
+
 const SMALLER: &str = "make it smaller: `wasm-opt -Oz` merges functions, and large data belongs into a file";
 
 fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, complaint: &str) -> Error {
@@ -148,6 +151,11 @@ fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, compl
         ),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => patience.used_up(),
         (Some(EXIT_TOO_MUCH), _) if !shown.is_empty() => Error::load(what, shown, SMALLER),
+        (_, Some(signal)) if !OUT_OF_MEMORY.map(Signal::as_raw).contains(&signal) => Error::host(
+            what,
+            format!("the compiler died of signal {signal}, which is neither the program's fault nor a limit"),
+            "run it again; if it happens twice, run `ringfence doctor` and report it with the program",
+        ),
         (Some(EXIT_TOO_MUCH), _) | (_, Some(_)) => Error::load(
             what,
             format!("compiling it takes more than the compiler may use: {} GiB of memory", MEMORY_BYTES >> 30),
