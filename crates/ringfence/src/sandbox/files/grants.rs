@@ -92,8 +92,8 @@ impl Grants {
             trees.push(tree);
         }
         let writable = || trees.iter().zip(&mounts).filter(|(_, mount)| mount.is_writable_dir()).map(|(tree, _)| tree);
-        for (dir, tree) in policy.dirs.iter().zip(&trees) {
-            tree.refuse_planted_link(&dir.host, writable)?;
+        for (index, (dir, tree)) in policy.dirs.iter().zip(&trees).enumerate() {
+            tree.refuse_planted_link(&dir.host, writable).map_err(|error| name(index, error))?;
         }
         let has_kernel_tree_below = trees.iter().any(|tree| is_mounted_below(&tree.path));
         Ok(Arc::new(Self { mounts, has_kernel_tree_below }))

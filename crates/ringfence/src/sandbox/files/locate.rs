@@ -197,4 +197,18 @@ mod tests {
         assert_eq!("etc/passwd", resolved("data", "../../../etc/./passwd"));
         assert_eq!("data/a", resolved("data", "b/../a/"));
     }
+
+    #[test]
+    fn names_lead_as_deep_as_they_say_and_never_above() {
+        let depth_of = |path: &str| depth(&path.split('/').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!([0, 1, 0, 2, 0, 1], ["", "a/.", "a/..", "a//b", "a/../..", "../a"].map(depth_of));
+    }
+
+    #[test]
+    fn a_path_is_refused_before_anything_is_held_for_it() {
+        assert_eq!(Err(Errno::Noent), check_path(""));
+        assert_eq!(Err(Errno::Inval), check_path("a\0b"));
+        assert_eq!(Err(Errno::Nametoolong), check_path(&"x".repeat(MAX_PATH_BYTES + 1)));
+        assert_eq!(Ok(()), check_path(&"x".repeat(MAX_PATH_BYTES)));
+    }
 }
