@@ -5,21 +5,8 @@ mod driver;
 
 use std::path::Path;
 
-use driver::table::Table;
+use driver::table::{Table, tree};
 use driver::*;
-use tempfile::TempDir;
-
-/// `file`, `link` to it, `dir/inner`, `empty/`.
-fn tree() -> TempDir {
-    let tree = tempfile::tempdir().unwrap();
-    let path = tree.path();
-    std::fs::write(path.join("file"), "content").unwrap();
-    std::os::unix::fs::symlink("file", path.join("link")).unwrap();
-    std::fs::create_dir(path.join("dir")).unwrap();
-    std::fs::write(path.join("dir/inner"), "inner").unwrap();
-    std::fs::create_dir(path.join("empty")).unwrap();
-    tree
-}
 
 /// Every name below a directory, with what is in it and when it was changed.
 fn snapshot(path: &Path) -> Vec<String> {

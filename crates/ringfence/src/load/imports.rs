@@ -1,54 +1,6 @@
 //! The imports that Ringfence provides, by name.
 
-/// The functions of WASI 0.1, which `wasi_unstable` has too.
-const PREVIEW1: [&str; 46] = [
-    "args_get",
-    "args_sizes_get",
-    "clock_res_get",
-    "clock_time_get",
-    "environ_get",
-    "environ_sizes_get",
-    "fd_advise",
-    "fd_allocate",
-    "fd_close",
-    "fd_datasync",
-    "fd_fdstat_get",
-    "fd_fdstat_set_flags",
-    "fd_fdstat_set_rights",
-    "fd_filestat_get",
-    "fd_filestat_set_size",
-    "fd_filestat_set_times",
-    "fd_pread",
-    "fd_prestat_dir_name",
-    "fd_prestat_get",
-    "fd_pwrite",
-    "fd_read",
-    "fd_readdir",
-    "fd_renumber",
-    "fd_seek",
-    "fd_sync",
-    "fd_tell",
-    "fd_write",
-    "path_create_directory",
-    "path_filestat_get",
-    "path_filestat_set_times",
-    "path_link",
-    "path_open",
-    "path_readlink",
-    "path_remove_directory",
-    "path_rename",
-    "path_symlink",
-    "path_unlink_file",
-    "poll_oneoff",
-    "proc_exit",
-    "proc_raise",
-    "random_get",
-    "sched_yield",
-    "sock_accept",
-    "sock_recv",
-    "sock_send",
-    "sock_shutdown",
-];
+use crate::sandbox::wasi01::FUNCTIONS;
 
 /// The packages of WASI 0.2 and 0.3 that are provided, each with its interfaces.
 const INTERFACES: [(&str, &[&str]); 6] = [
@@ -89,7 +41,7 @@ const INTERFACES: [(&str, &[&str]); 6] = [
 
 /// Whether a module's import of that name is provided.
 pub(super) fn is_known_function(module: &str, name: &str) -> bool {
-    level_of_module(module).is_some() && PREVIEW1.contains(&name)
+    level_of_module(module).is_some() && FUNCTIONS.contains(&name)
 }
 
 /// Whether a component's import of that name is provided.

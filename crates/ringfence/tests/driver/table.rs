@@ -1,5 +1,8 @@
 //! Acts in a table, each with the errors it may answer.
 
+use ringfence::Policy;
+use tempfile::TempDir;
+
 use super::*;
 
 /// Acts by name, with the errors they answer to.
@@ -35,4 +38,16 @@ impl Table {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         answer
     }
+}
+
+/// `file`, `link` to it, `dir/inner`, `empty/`.
+pub fn tree() -> TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    let path = tree.path();
+    std::fs::write(path.join("file"), "content").unwrap();
+    std::os::unix::fs::symlink("file", path.join("link")).unwrap();
+    std::fs::create_dir(path.join("dir")).unwrap();
+    std::fs::write(path.join("dir/inner"), "inner").unwrap();
+    std::fs::create_dir(path.join("empty")).unwrap();
+    tree
 }
