@@ -220,3 +220,20 @@ def test_output_of_many_runs_at_once_is_not_mixed() -> None:
         thread.join()
 
     assert {letter: {ord(letter)} for letter in programs} == {letter: set(got) for letter, got in results.items()}
+
+
+def test_flood_into_a_pipe_nobody_reads_ends_as_a_native_program_would() -> None:
+    """
+    A guest that does not look at its errors does not write on until its deadline.
+
+    A few failed writes are its to handle; then it ends with the code that a shell tells of SIGPIPE.
+    """
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = run(flood(1, KIB).encode(), stdout=writer, policy=Policy(limits=Limits(wall="20s")))
+    finally:
+        os.close(writer)
+
+    assert ("exited", 141) == (result.outcome, result.exit_code)
+    assert result.usage.wall_seconds < 10
