@@ -150,18 +150,6 @@ impl Output {
         Ok(Ok(Wrote::Done(wrote)))
     }
 
-    /// Writes all of it, waiting where a descriptor is slow.
-    pub async fn write_all(&self, stream: Stream, mut bytes: &[u8]) -> Result<Result<(), Errno>, Stop> {
-        while !bytes.is_empty() {
-            match self.write(stream, bytes)? {
-                Ok(Wrote::Done(count)) => bytes = &bytes[count..],
-                Ok(Wrote::Wait(fd)) => wait_writable(fd).await,
-                Err(errno) => return Ok(Err(errno)),
-            }
-        }
-        Ok(Ok(()))
-    }
-
     /// Most bytes to take for one write that may have to wait: what waits is held by the host, once for each handle
     /// that a guest makes of a stream.
     pub fn permit(&self, stream: Stream) -> usize {
@@ -364,16 +352,6 @@ impl Input {
                 state.ended = count == 0;
                 buffer.truncate(count);
                 Ok(Read::Bytes(buffer.into()))
-            }
-        }
-    }
-
-    /// Up to `max` bytes, waiting for the first of them.
-    pub async fn read_some(&self, max: usize) -> Result<Bytes, Errno> {
-        loop {
-            match self.read(max)? {
-                Read::Bytes(bytes) => return Ok(bytes),
-                Read::Wait => self.wait().await,
             }
         }
     }

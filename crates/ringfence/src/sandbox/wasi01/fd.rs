@@ -169,7 +169,7 @@ impl Call<'_> {
                     return Err(Errno::Badf.into());
                 }
                 let total =
-                    self.read_file(|buffer, done| handle.read_at(buffer, start.saturating_add(done)), vector, count)?;
+                    self.move_file(|buffer, done| handle.read_at(buffer, start.saturating_add(done)), vector, count)?;
                 self.set_position(fd, start.saturating_add(total));
                 self.done(total, result)
             }
@@ -213,14 +213,14 @@ impl Call<'_> {
             return Err(Errno::Badf.into());
         }
         let read = |buffer: &mut [u8], done| handle.read_at(buffer, offset.saturating_add(done));
-        let total = self.read_file(read, vector, count)?;
+        let total = self.move_file(read, vector, count)?;
         self.done(total, result).map(|_| ())
     }
 
-    /// Fills buffer after buffer until one is not filled; the deadline is looked at between them.
-    fn read_file(
+    /// Reads into or writes from buffer after buffer until one is not used up; the deadline is looked at between them.
+    fn move_file(
         &mut self,
-        read: impl Fn(&mut [u8], u64) -> Result<usize, Errno>,
+        mut act: impl FnMut(&mut [u8], u64) -> Result<usize, Errno>,
         vector: u32,
         count: u32,
     ) -> Result<u64, Fail> {
@@ -231,17 +231,17 @@ impl Call<'_> {
             pace.moved(0, &self.state.control)?;
             while left > 0 {
                 let step = left.min(STEP_BYTES);
-                let got = match read(self.memory.bytes_mut(start, step)?, total) {
-                    Ok(got) => got,
-                    // What was read before the failure counts; the next read tells the failure.
+                let moved = match act(self.memory.bytes_mut(start, step)?, total) {
+                    Ok(moved) => moved,
+                    // What was moved before the failure counts; the next call tells the failure.
                     Err(_) if total > 0 => return Ok(total),
                     Err(errno) => return Err(errno.into()),
                 };
-                total += got as u64;
-                if got < step as usize {
+                total += moved as u64;
+                if moved < step as usize {
                     return Ok(total);
                 }
-                pace.moved(got as u64, &self.state.control)?;
+                pace.moved(moved as u64, &self.state.control)?;
                 left -= step;
                 start = start.saturating_add(step);
             }
@@ -264,7 +264,7 @@ impl Call<'_> {
                     return Err(Errno::Badf.into());
                 }
                 let mut end = start;
-                let write = |bytes: &[u8], done: u64| {
+                let write = |bytes: &mut [u8], done: u64| {
                     if append {
                         let (wrote, at) = handle.append(bytes)?;
                         end = at;
@@ -275,7 +275,7 @@ impl Call<'_> {
                     end = at.saturating_add(wrote as u64);
                     Ok(wrote)
                 };
-                let total = self.write_file(write, vector, count)?;
+                let total = self.move_file(write, vector, count)?;
                 self.set_position(fd, end);
                 self.done(total, result)
             }
@@ -293,42 +293,9 @@ impl Call<'_> {
         if !handle.write {
             return Err(Errno::Badf.into());
         }
-        let write = |bytes: &[u8], done: u64| handle.write_at(bytes, offset.checked_add(done).ok_or(Errno::Fbig)?);
-        let total = self.write_file(write, vector, count)?;
+        let write = |bytes: &mut [u8], done: u64| handle.write_at(bytes, offset.checked_add(done).ok_or(Errno::Fbig)?);
+        let total = self.move_file(write, vector, count)?;
         self.done(total, result).map(|_| ())
-    }
-
-    fn write_file(
-        &mut self,
-        mut write: impl FnMut(&[u8], u64) -> Result<usize, Errno>,
-        vector: u32,
-        count: u32,
-    ) -> Result<u64, Fail> {
-        let (mut total, mut pace) = (0, Pace::default());
-        for index in 0..count {
-            let Piece { mut start, len } = self.memory.piece(vector, index)?;
-            let mut left = len.min(u32::try_from(MAX_MOVED - total).unwrap_or(u32::MAX));
-            pace.moved(0, &self.state.control)?;
-            while left > 0 {
-                let step = left.min(STEP_BYTES);
-                let wrote = match write(self.memory.bytes(start, step)?, total) {
-                    Ok(wrote) => wrote,
-                    Err(_) if total > 0 => return Ok(total),
-                    Err(errno) => return Err(errno.into()),
-                };
-                total += wrote as u64;
-                if wrote < step as usize {
-                    return Ok(total);
-                }
-                pace.moved(wrote as u64, &self.state.control)?;
-                left -= step;
-                start = start.saturating_add(step);
-            }
-            if total >= MAX_MOVED {
-                break;
-            }
-        }
-        Ok(total)
     }
 
     /// Writes what goes without waiting; less than all of it is a short write, as POSIX allows.
