@@ -21,7 +21,7 @@ use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::{Files, Grants};
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::random::Random;
@@ -84,11 +84,11 @@ impl Sandbox {
         let (entry, slots) = match &*loaded.code {
             Code::Module(module) => {
                 let (linked, start) = link::module(&loaded.engine, module, program.name())?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required())))
+                (Entry::Module { linked, start }, slots(Some(module.resources_required()), engines.size()))
             }
             Code::Component(component) => {
                 let command = link::component(&loaded.engine, component, program.name(), &policy)?;
-                (Entry::Component(command), slots(component.resources_required()))
+                (Entry::Component(command), slots(component.resources_required(), engines.size()))
             }
         };
         let env = Arc::new(environment(&policy));
@@ -226,7 +226,7 @@ impl Sandbox {
         }
         Err(Error::Busy(Parts::new(
             "no free slot for this run",
-            format!("{} guests run in this process already", POOL_SLOTS),
+            format!("{} guests run in this process already", self.engines.size()),
             "run fewer at one time, or spread them over several processes",
         )))
     }
@@ -255,8 +255,8 @@ impl Left {
 
 /// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
 /// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, POOL_SLOTS))
+fn slots(resources: Option<wasmtime::ResourcesRequired>, size: u32) -> u32 {
+    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, size))
 }
 
 /// The fuel that was burnt, where it was counted.
