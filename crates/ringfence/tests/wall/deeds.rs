@@ -9,6 +9,7 @@ use ringfence::policy::{Dir, Mode, Policy};
 use ringfence::sandbox::files::Grants;
 use ringfence::worker::wall::{Needs, Wall, close_all_but};
 use rustix::io::Errno;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::attacks_unsafe::*;
 use crate::honest;
@@ -68,6 +69,8 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
     let tmp = std::fs::File::open(house.join("tmp")).unwrap().into();
     let mut needs = Needs { tmp: Some(tmp), one_at_a_time: true, ..Needs::default() };
     let mut other = None;
+    let (wall, missing) = wall.split_once(" without ").unwrap_or((wall, ""));
+    take_away(missing);
     match wall {
         "none" => {}
         "compiler" => Wall::compiler().raise().unwrap(),
@@ -79,8 +82,14 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
                 _ => assert_eq!("worker", wall),
             }
             if let Err(error) = Wall::of(&policy, &grants, needs).unwrap().raise() {
-                assert!(error.parts().why.contains("2 threads") && other.is_some(), "{error}");
-                return Err(Errno::BUSY);
+                let (why, fix) = (&error.parts().why, &error.parts().fix);
+                if missing.is_empty() {
+                    assert!(why.contains("2 threads") && other.is_some(), "{error}");
+                    return Err(Errno::BUSY);
+                }
+                assert!(why.to_lowercase().contains(missing) && fix.contains("isolation=\"process\""), "{error}");
+                assert_eq!(Err(&error), Wall::supported().as_ref());
+                return Err(Errno::OPNOTSUPP);
             }
         }
     }
@@ -96,6 +105,22 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
         return std::thread::spawn(move || attack(&deed, &house, victim, port)).join().unwrap();
     }
     attack(deed, house, victim, port)
+}
+
+/// Makes this kernel one that lacks something, as an older one or a container's filter would.
+fn take_away(missing: &str) {
+    let numbers: &[c_long] = match missing {
+        "" => return,
+        "landlock" => &[libc::SYS_landlock_create_ruleset],
+        "seccomp" => &[libc::SYS_seccomp],
+        "landlock and seccomp" => &[libc::SYS_landlock_create_ruleset, libc::SYS_seccomp],
+        _ => panic!("no such thing: {missing}"),
+    };
+    let rules = numbers.iter().map(|number| (*number, vec![])).collect();
+    let answer = SeccompAction::Errno(libc::ENOSYS as u32);
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, arch).unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
 }
 
 fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {

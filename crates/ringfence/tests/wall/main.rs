@@ -195,6 +195,26 @@ fn wall_is_not_raised_beside_another_thread() {
 }
 
 #[test]
+fn worker_has_no_wall_where_the_kernel_lacks_a_part() {
+    for missing in ["landlock", "seccomp"] {
+        assert_eq!(
+            Ended::Refused(Errno::OPNOTSUPP),
+            ended(&format!("worker without {missing}"), "read ro"),
+            "{missing}"
+        );
+    }
+}
+
+#[test]
+fn compiler_raises_what_the_kernel_has() {
+    assert_eq!(NO, ended("compiler without landlock", "open passwd"));
+    assert_eq!(Ended::Killed, ended("compiler without landlock", "fork"));
+    assert_eq!(NO, ended("compiler without seccomp", "open passwd"));
+    assert_eq!(Ended::Done, ended("compiler without seccomp", "fork"));
+    assert_eq!(Ended::Done, ended("compiler without landlock and seccomp", "open passwd"));
+}
+
+#[test]
 fn no_inherited_descriptor_is_left() {
     assert_eq!(Ended::Done, ended(OPEN, "read inherited"));
     assert_eq!(Ended::Refused(Errno::BADF), ended(OPEN, "read inherited after closing"));
