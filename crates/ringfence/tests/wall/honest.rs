@@ -8,7 +8,8 @@ use crate::act;
 use crate::deeds::Prepared;
 use crate::driver::{self, *};
 
-pub const DEEDS: [&str; 4] = ["act on files", "wait and ask", "grow to the limit", "panic with a trace"];
+pub const DEEDS: [&str; 5] =
+    ["act on files", "be refused files", "wait and ask", "grow to the limit", "panic with a trace"];
 
 /// Grows to 240 of 256 MiB, and touches every page of it.
 const GROW: &str = "(module (memory (export \"memory\") 1)
@@ -24,6 +25,14 @@ pub fn prepare(deed: &str, policy: Policy) -> Prepared {
     assert!(Engines::of(Profile::default()).unwrap().is_pooled());
     match deed {
         "act on files" => repeat(driver::driver(policy), files()),
+        "be refused files" => {
+            let (sandbox, script) = (driver::driver(Policy { dirs: policy.dirs, ..Policy::default() }), refused());
+            Box::new(move || {
+                let answer = script.run(&sandbox);
+                assert_eq!("exited", answer.ended());
+                assert!(answer.errnos.iter().all(|errno| *errno != OK), "{:?}", answer.errnos);
+            })
+        }
         "wait and ask" => repeat(driver::driver(policy), waits()),
         "grow to the limit" => {
             let sandboxes = [driver::text(GROW, policy.clone()), driver::text(&format!("{GROW};;"), policy)];
@@ -86,6 +95,22 @@ fn files() -> Script {
     script.open("ro/file").print(FIRST, 4);
     act!(script, "fd_close", FIRST);
     script.open("single").print(FIRST, 4);
+    script
+}
+
+/// Acts that a policy without anything to write refuses: none of them reaches the kernel as one that it forbids.
+fn refused() -> Script {
+    let mut script = Script::new();
+    script.create("ro/made").create("made").open("secret").open("ro/../../secret");
+    act!(script, "path_create_directory", ROOT, "ro/dir");
+    act!(script, "path_rename", ROOT, "ro/file", ROOT, "ro/moved");
+    act!(script, "path_link", ROOT, 0, "ro/file", ROOT, "ro/linked");
+    act!(script, "path_symlink", "file", ROOT, "ro/way");
+    act!(script, "path_filestat_set_times", ROOT, 0, "ro/file", 0, 0, 2 | 8);
+    act!(script, "path_filestat_set_times", ROOT, FOLLOW, "ro", 0, 0, 2 | 8);
+    act!(script, "path_unlink_file", ROOT, "ro/file");
+    act!(script, "path_remove_directory", ROOT, "ro");
+    act!(script, "path_open", ROOT, FOLLOW, "ro/file", TRUNCATE, READ | WRITE, 0, 0, OUT);
     script
 }
 

@@ -88,12 +88,21 @@ fn what_is_granted_works_behind_the_wall() {
 #[test]
 fn files_outside_the_grants_are_not_opened() {
     stopped(&["open passwd", "open secret", "open secret by dots", "open secret by link", "open root by proc"], NO);
-    stopped(&["open null device", "list root", "open status of another process", "create outside"], NO);
+    stopped(&["create outside"], NO);
+    stopped(&["open null device", "list root", "open status of another process", "open own memory"], NO);
 }
 
 #[test]
 fn a_read_only_grant_is_not_written() {
     stopped(&["write ro", "truncate ro", "create in ro", "remove in ro", "write single", "truncate single"], NO);
+}
+
+#[test]
+fn no_directory_is_changed_where_none_is_granted_to_write() {
+    for attack in ["rename across rw", "remove in rw", "set times"] {
+        assert_eq!(Ended::Done, ended(OPEN, attack), "{attack}, without the wall");
+        assert_eq!(Ended::Killed, ended("reader", attack), "{attack}");
+    }
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn granted_ports_are_the_only_ones() {
     for socket in ["unix socket", "netlink socket"] {
         assert_eq!(NO, on_ports(socket), "{socket}");
     }
-    for attack in ["mptcp socket", "icmp socket", "connect by sending", "listen"] {
+    for attack in ["mptcp socket", "icmp socket", "connect by sending", "listen", "filter a socket"] {
         assert_eq!(Ended::Killed, on_ports(attack), "{attack}");
     }
 }
@@ -152,6 +161,7 @@ fn no_other_process_is_touched() {
 #[test]
 fn the_kernel_is_not_asked_for_more() {
     killed(&deeds::UNNEEDED.map(|(name, ..)| name));
+    killed(&["take a page from the machine", "lend a priority", "type into a terminal"]);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Wall {
         if self.kind == Kind::Worker {
             Self::supported()?;
         }
-        process::refuse_threads()?;
+        process::refuse_threads(self.kind)?;
         if self.kind == Kind::Worker {
             process::leave_session()?;
             process::limit(self.data_bytes, self.writes_files())?;
