@@ -213,6 +213,11 @@ pub(super) fn files() -> Vec<Call> {
         libc::SYS_preadv,
         libc::SYS_pwritev,
         libc::SYS_ppoll,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+        // The standard library, in the trace of a panic.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
     ])
     .collect();
     calls.push(Call::one_of(
@@ -228,15 +233,12 @@ pub(super) fn files() -> Vec<Call> {
             FIOCLEX,
         ],
     ));
-    // The same under names that newer processors never had: links that the standard library looks behind, waits.
-    #[cfg(target_arch = "x86_64")]
-    calls.extend(any(&[libc::SYS_readlink, libc::SYS_poll]));
     calls
 }
 
 /// Acts of guests that change a directory, where the policy grants one to write: by the name of each.
 pub(super) fn changes() -> Vec<Call> {
-    let mut calls: Vec<Call> = any(&[
+    any(&[
         libc::SYS_mkdirat,
         libc::SYS_unlinkat,
         libc::SYS_renameat,
@@ -244,12 +246,13 @@ pub(super) fn changes() -> Vec<Call> {
         libc::SYS_linkat,
         libc::SYS_symlinkat,
         libc::SYS_utimensat,
+        // The directory around a private `/tmp`, and its removal.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_mkdir,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_rmdir,
     ])
-    .collect();
-    // The directory around a private `/tmp`, and its removal.
-    #[cfg(target_arch = "x86_64")]
-    calls.extend(any(&[libc::SYS_mkdir, libc::SYS_rmdir]));
-    calls
+    .collect()
 }
 
 const ADVICE: [u32; 8] = [
@@ -295,14 +298,14 @@ pub(super) fn messages() -> Vec<Call> {
         libc::SYS_epoll_create1,
         libc::SYS_epoll_ctl,
         libc::SYS_epoll_pwait,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_epoll_wait,
     ])
     .collect();
     // A connection must not be opened by sending: Landlock is not asked then.
     let fast_open = constant(libc::MSG_FASTOPEN);
     calls.push(Call::when(libc::SYS_sendto, [vec![bits(3, fast_open, 0)]]));
     calls.push(Call::when(libc::SYS_sendmsg, [vec![bits(2, fast_open, 0)]]));
-    #[cfg(target_arch = "x86_64")]
-    calls.push(Call::any(libc::SYS_epoll_wait));
     calls
 }
 
@@ -344,10 +347,16 @@ pub(super) fn other_sockets() -> Vec<Call> {
 ///
 /// The standard library looks for the number of processors, and for symbols when it panics.
 pub(super) fn opening() -> Vec<Call> {
-    let mut calls: Vec<Call> = any(&[libc::SYS_openat, libc::SYS_openat2, libc::SYS_readlinkat]).collect();
-    #[cfg(target_arch = "x86_64")]
-    calls.extend(any(&[libc::SYS_open, libc::SYS_readlink]));
-    calls
+    any(&[
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_readlinkat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
+    ])
+    .collect()
 }
 
 /// Calls that are answered as by a kernel that does not have them, so that an older one is used instead.
