@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 _OUTCOMES = ["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
-_LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes"]
-_KINDS = ["read", "write", "open_files", "memory"]
+_LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes", "net_bytes"]
+_KINDS = ["read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "memory"]
 
 
 def result_schema() -> str:

@@ -11,7 +11,7 @@ pub const MAX_DENIALS: usize = 100;
 /// Something the guest asked for and was not granted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denial {
-    /// `read`, `write`, `open_files` or `memory`.
+    /// `read`, `write`, `resolve`, `connect`, `listen`, `http`, `open_files`, `connections` or `memory`.
     pub kind: &'static str,
     /// What it asked for, escaped and cut.
     pub what: String,
