@@ -119,6 +119,8 @@ impl Numbers {
             output: Bytes(self.sized(46)),
             host_bytes: Bytes(self.below(1 << 20) << 10),
             open_files: self.below(1 << 20) as u32,
+            disk: Bytes(self.sized(46)),
+            files: self.sized(32) as u32,
             connections: self.below(1 << 20) as u32,
             net_bytes: Bytes(self.sized(46)),
             compile: self.time(),
@@ -178,8 +180,13 @@ fn json_has_every_default_filled_in() {
 #[test]
 fn the_schema_lets_no_unknown_key_through() {
     let schema: serde_json::Value = serde_json::from_str(&Policy::schema()).unwrap();
-    for table in [&schema, &schema["$defs"]["Limits"], &schema["$defs"]["Dir"], &schema["$defs"]["Net"], &schema["$defs"]["Secret"]]
-    {
+    for table in [
+        &schema,
+        &schema["$defs"]["Limits"],
+        &schema["$defs"]["Dir"],
+        &schema["$defs"]["Net"],
+        &schema["$defs"]["Secret"],
+    ] {
         assert_eq!(serde_json::Value::Bool(false), table["additionalProperties"]);
     }
 }
