@@ -178,8 +178,13 @@ fn json_has_every_default_filled_in() {
 #[test]
 fn the_schema_lets_no_unknown_key_through() {
     let schema: serde_json::Value = serde_json::from_str(&Policy::schema()).unwrap();
-    for table in [&schema, &schema["$defs"]["Limits"], &schema["$defs"]["Dir"], &schema["$defs"]["Net"], &schema["$defs"]["Secret"]]
-    {
+    for table in [
+        &schema,
+        &schema["$defs"]["Limits"],
+        &schema["$defs"]["Dir"],
+        &schema["$defs"]["Net"],
+        &schema["$defs"]["Secret"],
+    ] {
         assert_eq!(serde_json::Value::Bool(false), table["additionalProperties"]);
     }
 }
