@@ -86,12 +86,13 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
                 "ports" => needs.ports = Some(vec![port..=port]),
                 "loading" => needs.loads_code = true,
                 "beside a thread" => other = Some(std::thread::spawn(std::thread::park)),
-                _ => assert!(["worker", "reader"].contains(&wall)),
+                _ => assert!(["worker", "reader", "leading a group"].contains(&wall)),
             }
             if let Err(error) = Wall::of(&policy, &grants, needs).unwrap().raise() {
                 let (why, fix) = (&error.parts().why, &error.parts().fix);
                 if missing.is_empty() {
-                    assert!(why.contains("2 threads") && other.is_some(), "{error}");
+                    let expected = if other.is_some() { "2 threads" } else { "leader of a process group" };
+                    assert!(why.contains(expected), "{error}");
                     return Err(Errno::BUSY);
                 }
                 assert!(why.to_lowercase().contains(missing) && fix.contains("isolation=\"process\""), "{error}");
