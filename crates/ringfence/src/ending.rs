@@ -10,6 +10,10 @@ use crate::text;
 /// Frames of a backtrace that are told.
 const MAX_FRAMES: usize = 20;
 
+/// How wasmtime begins to say that a run has more instances, memories or tables than our limiter lets it have.
+/// It has no type for this error; a test in `limits.rs` holds the words.
+const TOO_MANY: &str = "resource limit exceeded: ";
+
 /// How a guest ended, before what it used is known.
 #[derive(Debug)]
 pub(crate) struct Ending {
@@ -58,6 +62,9 @@ impl Ending {
         }
         if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
             return Self::limited(Limit::HostBytes);
+        }
+        if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().starts_with(TOO_MANY) {
+            return Self::limited(Limit::Memory);
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),
