@@ -115,7 +115,10 @@ STORMS = {
         "(local.set $in (call $subscribe-duration (i64.const -1))) (call $block (local.get $in))",
         "wall",
     ),
-    "input poured away": (f"{IN} {again('(call $blocking-skip (local.get $in) (i64.const -1) (i32.const 64))')}", "wall"),
+    "input poured away": (
+        f"{IN} {again('(call $blocking-skip (local.get $in) (i64.const -1) (i32.const 64))')}",
+        "wall",
+    ),
     "input read as a whole": (
         f"{IN} {again('(call $blocking-read (local.get $in) (i64.const -1) (i32.const 64))')}",
         "wall",

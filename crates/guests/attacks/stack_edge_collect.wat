@@ -1,4 +1,4 @@
-;; Allocates at every depth of a recursion that ends at the stack's end: the collector runs where the stack is gone.
+;; Allocates at every depth of a recursion down to the end of the stack, which every collection walks as a whole.
 (module
   (type $bytes (array (mut i8)))
   (func $down (drop (array.new_default $bytes (i32.const 4096))) (call $down))

@@ -1,6 +1,6 @@
 //! From the error that ended a guest to the outcome of its run.
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{GcHeapOutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::result::Outcome;
@@ -62,6 +62,9 @@ impl Ending {
         }
         if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
             return Self::limited(Limit::HostBytes);
+        }
+        if error.is::<GcHeapOutOfMemory<()>>() {
+            return Self::limited(Limit::Memory);
         }
         if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().starts_with(TOO_MANY) {
             return Self::limited(Limit::Memory);
