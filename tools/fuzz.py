@@ -43,9 +43,8 @@ def main() -> int:
         command += [f"-rss_limit_mb={MOST_MIB}", f"-timeout={MOST_SECONDS_EACH}", f"-max_len={MOST_BYTES}"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         executed = re.search(r"number_of_executed_units: (\d+)", ended.stderr)
-        print(
-            f"{target:<12} {executed[1] if executed else 'no'} inputs, {'FOUND' if ended.returncode else 'nothing found'}"
-        )
+        verdict = "FOUND" if ended.returncode else "nothing found"
+        print(f"{target:<12} {executed[1] if executed else 'no'} inputs, {verdict}", flush=True)
         if ended.returncode:
             found.append(target)
             print(ended.stderr[-3000:], file=sys.stderr)

@@ -53,7 +53,7 @@ def locked(crate: str) -> str:
 
 def published(crate: str, ours: str) -> str | None:
     """Ask cargo for the newest patch of the line; outside of the workspace, where it would answer with the lock's."""
-    command = ["cargo", "info", "--quiet", "--color", "never", f"{crate}@~{line(ours)}"]
+    command = ["cargo", "info", "--quiet", "--color", "never", f"{crate}@{line(ours)}"]
     with tempfile.TemporaryDirectory() as elsewhere:
         try:
             told = subprocess.run(

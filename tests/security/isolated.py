@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ringfence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     Program = str | bytes | Path | ringfence.Program
@@ -40,9 +40,9 @@ def flags() -> list[str]:
     return [f"--{name}={value}" for name, value in _options.items()]
 
 
-def run(program: Program, *args: Any, **keywords: Any) -> ringfence.Result:
+def run(program: Program, args: Iterable[str] = (), **keywords: Any) -> ringfence.Result:
     """Run a program as `ringfence.run` does."""
-    return ringfence.run(program, *args, **_options, **keywords)
+    return ringfence.run(program, args, **_options, **keywords)
 
 
 def Sandbox(program: Program, **keywords: Any) -> ringfence.Sandbox:  # noqa: N802 - stands where the class would

@@ -11,7 +11,7 @@ SOAK = Path(__file__).parents[2] / "benches" / "soak.py"
 
 def test_storm_of_good_and_hostile_programs_leaves_the_host_as_it_was(isolation: str) -> None:
     """No death, no wrong verdict; memory, descriptors and threads return to what they were."""
-    command = [sys.executable, SOAK, "--runs", "400", "--threads", "8", "--isolation", isolation]
+    command = [sys.executable, str(SOAK), "--runs", "400", "--threads", "8", "--isolation", isolation]
 
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
 
