@@ -1,6 +1,6 @@
 //! From the error that ended a guest to the outcome of its run.
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{GcHeapOutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
 use crate::result::Outcome;
@@ -9,6 +9,10 @@ use crate::text;
 
 /// Frames of a backtrace that are told.
 const MAX_FRAMES: usize = 20;
+
+/// How wasmtime begins to say that a run has more instances, memories or tables than our limiter lets it have.
+/// It has no type for this error; a test in `limits.rs` holds the words.
+const TOO_MANY: &str = "resource limit exceeded: ";
 
 /// How a guest ended, before what it used is known.
 #[derive(Debug)]
@@ -58,6 +62,12 @@ impl Ending {
         }
         if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
             return Self::limited(Limit::HostBytes);
+        }
+        if error.is::<GcHeapOutOfMemory<()>>() {
+            return Self::limited(Limit::Memory);
+        }
+        if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().starts_with(TOO_MANY) {
+            return Self::limited(Limit::Memory);
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),
