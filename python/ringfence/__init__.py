@@ -11,6 +11,7 @@ Names are loaded when they are first used, so that importing the package costs n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._imports import CallbackAbandoned
     from ._policy import Dir, Limits, Policy
     from ._process import Process
     from ._program import Export, Import, Program
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy",
+    "CallbackAbandoned",
     "Cancelled",
     "Crashed",
     "Denial",
@@ -65,6 +67,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CallbackAbandoned": "_imports",
     "Denial": "_result",
     "Dir": "_policy",
     "Export": "_program",

@@ -7,7 +7,7 @@ mod explain;
 mod files;
 mod guest_path;
 mod limits;
-mod nearest;
+pub(crate) mod nearest;
 mod place;
 mod random;
 mod read;

@@ -92,7 +92,7 @@ pub struct Engines {
     profile: Profile,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
 }
 
 impl Engines {
@@ -109,7 +109,7 @@ impl Engines {
             profile,
             pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile) } else { None },
             roomy: OnceLock::new(),
-            slots: Semaphore::new(POOL_SLOTS as usize),
+            slots: Arc::new(Semaphore::new(POOL_SLOTS as usize)),
         });
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
@@ -129,7 +129,7 @@ impl Engines {
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
-    pub fn slots(&self) -> &Semaphore {
+    pub fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
     }
 
