@@ -339,10 +339,11 @@ GROUPS = {
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
     "Results": ["Result", "Usage", "Denial"],
+    "Warnings": ["CallbackAbandoned"],
 }
 # Their constructors are ours to call.
-MADE_BY_US = {"Denial", "Export", "Import", "Process", "Program", "Result", "Usage"}
-ALIASES = ["Arguments", "Source", "Sink", "Outcome", "Limit"]
+MADE_BY_US = {"CallbackAbandoned", "Denial", "Export", "Import", "Process", "Program", "Result", "Usage"}
+ALIASES = ["Arguments", "Imports", "Source", "Sink", "Outcome", "Limit"]
 ALIASES_HEAD = """\
 ## Types in signatures
 

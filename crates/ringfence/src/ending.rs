@@ -3,6 +3,7 @@
 use wasmtime::{GcHeapOutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
+use crate::host::Raised;
 use crate::result::Outcome;
 use crate::sandbox::stop::{Limit, Stop};
 use crate::text;
@@ -22,11 +23,12 @@ pub(crate) struct Ending {
     pub(crate) limit: Option<Limit>,
     pub(crate) trap: Option<String>,
     pub(crate) backtrace: Option<String>,
+    pub(crate) raised: Option<Raised>,
 }
 
 impl Ending {
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None }
+        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None, raised: None }
     }
 
     pub(crate) fn exited(code: u32) -> Self {
@@ -56,6 +58,9 @@ impl Ending {
     pub(crate) fn of_error(error: &wasmtime::Error) -> Self {
         if let Some(stop) = error.downcast_ref::<Stop>() {
             return Self::stopped(*stop);
+        }
+        if let Some(raised) = error.downcast_ref::<Raised>() {
+            return Self { raised: Some(raised.clone()), ..Self::crashed(&raised.why) };
         }
         if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
             return Self::exited(code.cast_unsigned());

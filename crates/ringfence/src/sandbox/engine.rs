@@ -112,7 +112,7 @@ pub struct Engines {
     profile: Profile,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     size: u32,
 }
 
@@ -134,7 +134,7 @@ impl Engines {
             profile,
             pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile, size, warm) } else { None },
             roomy: OnceLock::new(),
-            slots: Semaphore::new(size as usize),
+            slots: Arc::new(Semaphore::new(size as usize)),
             size,
         });
         if let Some(pool) = &engines.pool {
@@ -155,7 +155,7 @@ impl Engines {
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
-    pub fn slots(&self) -> &Semaphore {
+    pub fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
     }
 
