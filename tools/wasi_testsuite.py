@@ -23,10 +23,7 @@ import ringfence
 WALL = "20s"
 
 # What a test needs that no policy grants.
-NOT_OFFERED = {
-    "http": "no policy grants HTTP yet",
-    "listening": "a guest reaches others, and is reached by nobody",
-}
+NOT_OFFERED = {"http": "no policy grants HTTP yet", "listening": "a guest reaches others, and is reached by nobody"}
 
 # Tests of sockets that listen, or bind a port of their own choice.
 LISTENING = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ringfence._network import Net
 from ringfence._policy import Dir, Limits, Policy
 
+from ._network import net_of
 from ._parser import UsageError
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
     if arguments.env:
         _add_variables(changes, arguments.env, base)
     if arguments.net:
-        changes["net"] = _add_net(base.net if base else Net(), arguments.net)
+        changes["net"] = net_of(arguments, base)
     if arguments.random is not None:
         changes["random"] = to_number(arguments.random)
     limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}
@@ -102,23 +102,6 @@ def _add_variables(changes: dict[str, Any], entries: list[str], base: Policy | N
             env.pop(name, None)
             inherit.append(name)
     changes["env"], changes["inherit_env"] = env, inherit
-
-
-def _add_net(net: Net, entries: list[str]) -> Net:
-    """Read [tcp://|udp://]HOST:PORT, where TCP is what is meant unless said."""
-    added: dict[str, list[str]] = {"tcp": list(net.tcp), "udp": list(net.udp)}
-    for entry in entries:
-        scheme, separator, endpoint = entry.partition("://")
-        if not separator:
-            scheme, endpoint = "tcp", entry
-        if scheme not in added:
-            raise UsageError(
-                f"cannot read `--net {entry}`",
-                f"`{scheme}` is neither `tcp` nor `udp`",
-                "write `--net HOST:PORT`, or `--net udp://HOST:PORT`",
-            )
-        added[scheme].append(endpoint)
-    return net.replace(**added)
 
 
 def _merge(base: Policy | None, limits: dict[str, Any]) -> Limits:
