@@ -28,7 +28,7 @@ use self::disk::Disk;
 use self::grants::Mount;
 use self::kernel::KnownDevices;
 use self::tmp::PrivateTmp;
-use super::denials::{Denial, Denials};
+use super::denials::Denials;
 use super::limits::Allowance;
 use crate::error::Result;
 use crate::policy::{Limits, Policy};
@@ -53,26 +53,21 @@ pub struct Files {
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
     pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+        let denials = Denials::new(started, policy.on_denied);
         Ok(Self {
             grants,
             tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
-            disk: Disk::new(limits),
+            disk: Disk::new(limits, denials.clone()),
             devices: KnownDevices::default(),
-            denials: Denials::new(started, policy.on_denied),
+            denials,
         })
     }
 
     /// The root of everything the guest sees.
     pub fn root(&self) -> DirHandle {
         self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
-    }
-
-    /// Everything that was refused, the first first.
-    pub fn refused(&mut self) -> Vec<Denial> {
-        self.disk.note(&mut self.denials);
-        self.denials.take()
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
