@@ -171,8 +171,8 @@ pub(crate) fn refuse(missing: &[String], name: &str) -> Result<()> {
 fn provider(import: &str) -> &'static str {
     if import.starts_with("env.") {
         "give it host functions (`imports=`), or build it for `wasm32-wasip1` if it was built for a browser (emscripten)"
-    } else if import.starts_with("wasi:http") || import.starts_with("wasi:sockets") {
-        "network grants are not there yet: build the program without them"
+    } else if import.starts_with("wasi:http") {
+        "HTTP is not there yet: build the program without it"
     } else if import.starts_with("wasi:") && import.contains("@0.3") {
         "let it use WASI 0.3: `--wasi 0.3`, or `wasi = \"0.3\"` in the policy"
     } else if import.starts_with("wasi_") || import.starts_with("wasi:") {
