@@ -82,6 +82,13 @@ def test_refused_network_tells_what_is_granted() -> None:
     assert "the policy grants only `db.example.com:5432`, `udp://1.1.1.1:53`: add" in hint
 
 
+def test_hint_of_very_many_refusals_is_one_of_them() -> None:
+    """What stands for the rest can be granted with no flag."""
+    denials = ("resolve", "a.example.com"), ("resolve", "(more than are kept apart)")
+
+    assert "add `--net a.example.com:PORT`" in str(refusal_hint(refused(*denials), Policy()))
+
+
 def test_last_refusal_is_the_one_that_counts() -> None:
     """What a program looked for first and did without is not why it failed."""
     assert "/b/x" in str(refusal_hint(refused(("read", "/a/x"), ("read", "/b/x")), Policy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -49,9 +50,11 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
-def deaf(_: socket.socket) -> None:
-    """Take nothing, until a second after the guest should be gone."""
-    time.sleep(1.5)
+def deaf(connection: socket.socket) -> None:
+    """Take nothing until the guest is gone."""
+    gone = select.poll()
+    gone.register(connection, select.POLLRDHUP)
+    gone.poll(5000)
 
 
 def drip(connection: socket.socket) -> None:
@@ -72,6 +75,7 @@ def serving(talk: Talk) -> Iterator[Peer]:
     """Serve TCP on a free port of loopback."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     peer = Peer(listener)
+    talks: list[threading.Thread] = []
 
     class Counted(socket.socket):
         def recv(self, *args: int) -> bytes:
@@ -90,7 +94,8 @@ def serving(talk: Talk) -> Iterator[Peer]:
             while True:
                 connection, _ = listener.accept()
                 peer.connections += 1
-                threading.Thread(target=one, args=(connection,), daemon=True).start()
+                talks.append(threading.Thread(target=one, args=(connection,), daemon=True))
+                talks[-1].start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -100,7 +105,8 @@ def serving(talk: Talk) -> Iterator[Peer]:
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join()
+        for running in (thread, *talks):
+            running.join()
 
 
 @contextlib.contextmanager

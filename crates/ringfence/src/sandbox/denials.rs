@@ -77,7 +77,6 @@ impl List {
         } else if self.seen.len() < MAX_DENIALS {
             self.seen.push(Denial { kind, what, count: 1, first: self.started.elapsed() });
         } else if let Some(last) = self.seen.last_mut() {
-            last.kind = "read";
             last.what = "(more than are kept apart)".into();
             last.count = last.count.saturating_add(1);
         }
