@@ -16,12 +16,15 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
+    "close_workers",
     "compile_child",
     "doctor",
     "policy_schema",
     "precompile",
     "set_compiler",
+    "set_worker",
     "without_pool",
+    "worker_child",
 ]
 
 @final
@@ -85,11 +88,20 @@ class Program:
 class Sandbox:
     """A program compiled and linked under a policy, ready to run any number of times, from any thread."""
 
-    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> Sandbox:
+    def __new__(
+        cls,
+        program: Program,
+        policy: Policy,
+        progress: Callable[[float], None] | None = None,
+        isolation: str = "wasm",
+        tenant: str | None = None,
+    ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
 
-        `progress` is called ten times a second after the first second, with the seconds so far.
+        `progress` is called ten times a second after the first second, with the seconds so far. `isolation` is where
+        it runs: "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are
+        shared by runs of one policy and tenant.
         """
 
     def run(
@@ -201,3 +213,12 @@ def doctor() -> str:
 
 def without_pool() -> None:
     """Leave the pool out of engines made from now on: making it costs 3 ms, too much for one program run once."""
+
+def worker_child() -> int:
+    """What a worker process runs; its exit code."""
+
+def set_worker(command: list[str]) -> None:
+    """Say how to start a worker process."""
+
+def close_workers() -> None:
+    """End the workers that run nothing, and wait until they are gone."""

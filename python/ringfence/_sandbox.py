@@ -13,12 +13,14 @@ from .errors import PolicyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal
 
     from ._policy import Limits
     from ._process import Process
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
+    Isolation = Literal["wasm", "process", "worker"]
 
 
 class Sandbox:
@@ -33,8 +35,14 @@ class Sandbox:
         policy: what it may do; nothing unless given.
         progress: called while the program compiles, from the first second on, with the seconds so far; an
             exception in it ends that.
+        isolation: what keeps its guests from this process, each adding to the one before. "wasm": WebAssembly alone,
+            in this process. "process": a child process too, which may fall alone. "worker": a child process behind a
+            second wall, Landlock and seccomp, where what escapes from WebAssembly finds nothing. Child processes are
+            reused for runs of the same policy and tenant only.
+        tenant: whose runs these are, as text of your choice; guests of two tenants never meet in one process.
 
     Raises:
+        HostError: the machine has no second wall, or no worker can be started.
         ProgramNotFound: there is no such program.
         LoadError: it is malformed, too much to compile, or it imports what nobody provides.
     """
@@ -47,10 +55,15 @@ class Sandbox:
         *,
         policy: Policy | None = None,
         progress: Callable[[float], None] | None = None,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        self._native_run = core.Sandbox(self.program._native, self.policy._native, progress).run  # noqa: SLF001
+        native = core.Sandbox(self.program._native, self.policy._native, progress, isolation, tenant)  # noqa: SLF001
+        self._native_run = native.run
+        if isolation != "wasm":
+            _close_workers_at_exit()
 
     def run(
         self,
@@ -187,3 +200,16 @@ class Sandbox:
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.program.name!r}>"
+
+
+def _close_workers_at_exit() -> None:
+    """See to it that no worker, and nothing that is a worker's, is left when the interpreter is."""
+    global _closing  # noqa: PLW0603
+    if not _closing:
+        import atexit
+
+        _closing = True
+        atexit.register(core.close_workers)
+
+
+_closing = False

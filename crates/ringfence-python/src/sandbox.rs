@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use ringfence::Run;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
+use ringfence::worker::Isolation;
 
 use crate::descriptor_unsafe::duplicate;
 use crate::enter::enter;
@@ -50,9 +51,17 @@ impl Kill {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None))]
-    fn new(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<Self> {
-        compile(py, program, policy, progress).map(|sandbox| Self { sandbox })
+    #[pyo3(signature = (program, policy, progress = None, isolation = "wasm", tenant = None))]
+    fn new(
+        py: Python<'_>,
+        program: &Program,
+        policy: &Policy,
+        progress: Option<Py<PyAny>>,
+        isolation: &str,
+        tenant: Option<String>,
+    ) -> PyResult<Self> {
+        let isolation = enter(py, || Isolation::read(isolation))?;
+        compile(py, program, policy, progress, isolation, tenant).map(|sandbox| Self { sandbox })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -120,6 +129,8 @@ fn compile(
     program: &Program,
     policy: &Policy,
     progress: Option<Py<PyAny>>,
+    isolation: Isolation,
+    tenant: Option<String>,
 ) -> PyResult<ringfence::Sandbox> {
     let raised = Mutex::new(None);
     let last = Mutex::new(Duration::ZERO);
@@ -146,7 +157,8 @@ fn compile(
                 }
             }
         };
-        ringfence::Sandbox::new(&program.program, policy.policy.clone(), policy.grants.clone(), Some(&watch))
+        let (granted, grants) = (policy.policy.clone(), policy.grants.clone());
+        ringfence::Sandbox::isolated(&program.program, granted, grants, Some(&watch), isolation, tenant)
     });
     match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
         Some(error) => Err(error),
@@ -158,7 +170,7 @@ fn compile(
 #[pyfunction]
 #[pyo3(signature = (program, policy, progress = None))]
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
-    compile(py, program, policy, progress).map(|sandbox| sandbox.from_cache())
+    compile(py, program, policy, progress, Isolation::Wasm, None).map(|sandbox| sandbox.from_cache())
 }
 
 /// Leaves the pool out of engines made from now on, for a process that runs one program once.

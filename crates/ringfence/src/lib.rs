@@ -12,6 +12,7 @@ pub mod result;
 pub mod run;
 pub mod sandbox;
 pub mod text;
+pub mod worker;
 
 pub use error::{Error, Parts, Result};
 pub use load::Program;

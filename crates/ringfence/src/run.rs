@@ -22,7 +22,7 @@ use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
-use crate::sandbox::files::{Files, Grants};
+use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
@@ -30,6 +30,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
+use crate::worker::{Client, Isolation};
 
 /// Time between two looks at a waiting guest.
 const LOOK: Duration = Duration::from_millis(50);
@@ -50,6 +51,8 @@ pub struct Sandbox {
     /// Keeps the code in this process's memory of loaded programs.
     _code: Arc<Code>,
     from_cache: bool,
+    /// Where it runs instead of here.
+    worker: Option<Client>,
 }
 
 enum Entry {
@@ -78,32 +81,79 @@ pub struct Run<'a> {
 impl Sandbox {
     /// Compiles (or takes from the cache) and links a program under a policy whose grants are open.
     pub fn new(program: &Program, policy: Policy, grants: Arc<Grants>, watch: Option<load::Watch<'_>>) -> Result<Self> {
-        let profile = Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 };
-        let engines = Engines::of(profile)?;
+        let engines = Engines::of(profile(&policy))?;
         let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
+        Self::linked(loaded, engines, policy, grants, program.name())
+    }
+
+    /// The same, to run in workers of that isolation, which serve runs of one policy and tenant only.
+    ///
+    /// Everything that can be refused is refused here: compiled and linked in this process, run in another.
+    pub fn isolated(
+        program: &Program,
+        policy: Policy,
+        grants: Arc<Grants>,
+        watch: Option<load::Watch<'_>>,
+        isolation: Isolation,
+        tenant: Option<String>,
+    ) -> Result<Self> {
+        let Some(place) = Client::place(&policy, &grants, isolation, tenant)? else {
+            return Self::new(program, policy, grants, watch);
+        };
+        let engines = Engines::of(profile(&policy))?;
+        let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
+        let mut sandbox = Self::linked(loaded, engines, policy, grants, program.name())?;
+        sandbox.worker = Some(Client::new(place, program, image, &sandbox.argv0, &sandbox.env));
+        Ok(sandbox)
+    }
+
+    /// In a worker: a program from code that the parent process proved.
+    pub(crate) fn from_image(
+        kind: load::Kind,
+        file: std::fs::File,
+        policy: Policy,
+        grants: Arc<Grants>,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Result<Self> {
+        let engines = Engines::of(profile(&policy))?;
+        let (code, engine) = load::map_image(kind, &engines, file)?;
+        let loaded = load::Loaded { code: Arc::new(code), engine, from_cache: true };
+        let mut sandbox = Self::linked(loaded, engines, policy, grants, name)?;
+        sandbox.env = Arc::new(env);
+        Ok(sandbox)
+    }
+
+    fn linked(
+        loaded: load::Loaded,
+        engines: Arc<Engines>,
+        policy: Policy,
+        grants: Arc<Grants>,
+        name: &str,
+    ) -> Result<Self> {
         let (entry, slots) = match &*loaded.code {
             Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, program.name())?;
+                let (linked, start) = link::module(&loaded.engine, module, name)?;
                 (Entry::Module { linked, start }, slots(Some(module.resources_required())))
             }
             Code::Component(component) => {
-                let command = link::component(&loaded.engine, component, program.name(), &policy)?;
+                let command = link::component(&loaded.engine, component, name, &policy)?;
                 (Entry::Component(command), slots(component.resources_required()))
             }
         };
         let env = Arc::new(environment(&policy));
-        let argv0 = argv0(program.name());
         Ok(Self {
             policy,
             grants,
             env,
-            argv0,
+            argv0: argv0(name),
             engines,
             engine: loaded.engine,
             slots,
             entry,
             _code: loaded.code,
             from_cache: loaded.from_cache,
+            worker: None,
         })
     }
 
@@ -117,8 +167,16 @@ impl Sandbox {
         &self.policy
     }
 
-    /// Runs the program once, on this thread, in a store of its own.
+    /// Runs the program once, on this thread or in a worker, in a store of its own.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
+        match &self.worker {
+            Some(worker) => worker.run(run),
+            None => self.run_here(run, None),
+        }
+    }
+
+    /// Runs it in this process, with a `/tmp` that was made before where there is one.
+    pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
         self.engines.check_process()?;
         let Some(_ticking) = ticker::Running::start() else {
             return Err(Error::host(
@@ -143,7 +201,10 @@ impl Sandbox {
             cpu: cpu.clone(),
             output: output.clone(),
         };
-        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
+        let files = match tmp {
+            Some(tmp) => Files::with_tmp(self.grants.clone(), &self.policy, &limits, started, Some(tmp)),
+            None => Files::new(self.grants.clone(), &self.policy, &limits, started)?,
+        };
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
@@ -251,6 +312,11 @@ impl Left {
         }
         Self { memory_peak, memory_refused: refused.is_some(), denials }
     }
+}
+
+/// The engine that a policy asks for.
+fn profile(policy: &Policy) -> Profile {
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
 }
 
 /// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates

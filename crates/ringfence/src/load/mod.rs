@@ -26,6 +26,7 @@ pub use cache::Cache;
 pub use cache_dir::standard_path as cache_path;
 pub use child::compile_child;
 pub use code::{Code, Loaded, load, load_in};
+pub(crate) use code::{Image, load_for_worker, map_image};
 pub use compile::set_compiler;
 pub use file::read_file;
 pub use inspect::{Export, Import, Inspection, Memory};

@@ -21,6 +21,16 @@ pub struct Denial {
     pub first: Duration,
 }
 
+/// Every kind there is; a worker's parent knows no other.
+const KINDS: [&str; 4] = ["read", "write", "open_files", "memory"];
+
+impl Denial {
+    /// The kind of that name.
+    pub(crate) fn known_kind(name: &str) -> Option<&'static str> {
+        KINDS.into_iter().find(|kind| *kind == name)
+    }
+}
+
 /// The refusals of one run.
 #[derive(Debug)]
 pub struct Denials {

@@ -39,6 +39,11 @@ pub fn without_pool() {
     POOLED.store(false, Ordering::Relaxed);
 }
 
+/// Whether engines made from now on have a pool, where there is room for one.
+pub(crate) fn is_pooling() -> bool {
+    POOLED.load(Ordering::Relaxed)
+}
+
 /// A row of the table of engines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Profile {

@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use self::grants::Mount;
 use self::kernel::KnownDevices;
-use self::tmp::PrivateTmp;
+pub(crate) use self::tmp::{PrivateTmp, TmpHome};
 use super::denials::Denials;
 use super::limits::Allowance;
 use crate::error::Result;
@@ -49,14 +49,26 @@ pub struct Files {
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
     pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
-        Ok(Self {
+        let tmp = if policy.tmp { Some(PrivateTmp::new()?) } else { None };
+        Ok(Self::with_tmp(grants, policy, limits, started, tmp))
+    }
+
+    /// The same with a `/tmp` that was made before.
+    pub(crate) fn with_tmp(
+        grants: Arc<Grants>,
+        policy: &Policy,
+        limits: &Limits,
+        started: Instant,
+        tmp: Option<PrivateTmp>,
+    ) -> Self {
+        Self {
             grants,
-            tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
+            tmp,
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
             devices: KnownDevices::default(),
             denials: Denials::new(started, policy.on_denied),
-        })
+        }
     }
 
     /// The root of everything the guest sees.
