@@ -2,17 +2,18 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
 
-use super::descriptors_unsafe::{close_inherited, take_stdin};
+use super::client::MAX_PROGRAMS;
+use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
 use super::protocol::{
     Answer, Bind, Ended, Failed, From, Load, MAX_REQUEST_BYTES, Ready, Request, Run, To, build, read, write,
 };
-use super::wall::Wall;
+use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
 use crate::policy::Policy;
@@ -39,7 +40,7 @@ pub fn serve() -> i32 {
 
 fn serve_parent() -> Result<(), Broken> {
     let own = |why: String| Broken::Protocol(why);
-    close_inherited().map_err(|error| own(error.to_string()))?;
+    close_all_but(&[]).map_err(|error| own(error.to_string()))?;
     let socket = take_stdin().ok_or_else(|| own("it serves already".into()))?;
     let mut parent = Parent { link: Link::of_child(leave(socket)?) };
     parent.answer(0, &Answer::Ready(Ready { build: build() }), [&[], &[]])?;
@@ -222,6 +223,10 @@ fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
 
 /// Raises the wall; the process has one thread until then.
 fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> {
-    let _ = (policy, grants, home.as_ref().map(AsFd::as_fd));
-    Wall::supported()
+    // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
+    // need not know.
+    let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // A program keeps the slot it last ran in.
+    let slots = MAX_PROGRAMS as u32 + 1;
+    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, slots })?.raise()
 }

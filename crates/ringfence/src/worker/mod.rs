@@ -36,12 +36,12 @@ mod ask;
 mod binding;
 mod child;
 mod client;
-mod descriptors_unsafe;
+mod descriptor_unsafe;
 mod frame;
 mod pool;
 mod process;
 mod protocol;
-mod wall;
+pub mod wall;
 
 pub use child::serve;
 pub use pool::close;
