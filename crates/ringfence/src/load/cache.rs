@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,6 +10,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::error::Result;
 use crate::load::cache_dir::{CacheDir, EntryLock, Temporary, Unusable, standard_path};
+use crate::load::image::reopened;
 use crate::load::inventory::{self, CacheInfo, Pruned};
 use crate::load::seal::{Identity, SEAL_BYTES, Seal};
 
@@ -208,6 +208,12 @@ pub(super) fn memory_file(name: &str) -> std::io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?))
 }
 
+/// Ends all writing to a file in memory.
+pub(super) fn seal(file: &File) -> std::io::Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    Ok(rustix::fs::fcntl_add_seals(file, seals)?)
+}
+
 /// Compiled code that our own compiler wrote: proven by its seal, or just written by a child that we started.
 ///
 /// Only this file makes one, and only of this is code mapped.
@@ -231,10 +237,9 @@ impl Proven {
     pub(super) fn for_worker(self) -> std::io::Result<Self> {
         // Only a file in memory has seals: a worker could open it again for writing, where no wall sees it.
         if rustix::fs::fcntl_get_seals(&self.file).is_ok() {
-            rustix::fs::fcntl_add_seals(&self.file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+            seal(&self.file)?;
         }
-        let file = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
-        Ok(Self { file, identity: self.identity })
+        Ok(Self { file: reopened(&self.file)?, identity: self.identity })
     }
 
     /// Whether the file is still as it was when it was proven; asked again once it is mapped.

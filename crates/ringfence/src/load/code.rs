@@ -9,6 +9,7 @@ use wasmtime::Engine;
 use crate::error::{Error, Result};
 use crate::load::cache::{Attempt, Cache, Proven};
 use crate::load::entry::{Build, entry_name};
+use crate::load::image::Image;
 use crate::load::patience::{Patience, Watch};
 use crate::load::{Kind, Program, cache_unsafe, compile, memo};
 use crate::sandbox::engine::{Engines, Profile};
@@ -68,22 +69,7 @@ pub(crate) fn load_for_worker(
     let (loaded, proven) = load_or(&|| None, &Cache::standard()?, program, engines, compile_limit, watch)?;
     let proven = proven.ok_or_else(|| unreadable("its file is gone"))?;
     let image = proven.for_worker().map_err(|error| unreadable(&error.to_string()))?;
-    Ok((loaded, Image(image)))
-}
-
-/// A file of compiled code that was proven, open for reading only.
-pub(crate) struct Image(Proven);
-
-impl Image {
-    /// The file.
-    pub(crate) fn file(&self) -> &File {
-        self.0.file()
-    }
-
-    /// Whether it is still what was proven.
-    pub(crate) fn is_unchanged(&self) -> bool {
-        self.0.is_unchanged()
-    }
+    Ok((loaded, Image::new(image)))
 }
 
 /// In a worker: maps code that the parent process proved.

@@ -149,8 +149,8 @@ impl Client {
         let mut worker = pool.take(&self.binding, &mut || caller.look())?;
         let until = Instant::now() + PATIENCE;
         let mut look = || if Instant::now() < until { caller.look() } else { ControlFlow::Break(()) };
-        let prepared =
-            bind(&mut worker, &self.binding, &mut look).and_then(|()| load(&mut worker, &self.program, &mut look));
+        let prepared = bind(&mut worker, &self.binding, &mut look)
+            .and_then(|()| load(&mut worker, &self.program, self.binding.isolation == Isolation::Worker, &mut look));
         let why = match prepared {
             Ok(program) => return Ok((worker, program)),
             Err(Unready::Error(error)) => NotReady::Error(error),
@@ -234,7 +234,7 @@ fn bind(worker: &mut Worker, binding: &Arc<Binding>, look: Look<'_>) -> Result<(
 }
 
 /// Loads the program where it is not loaded yet, in place of the one that was not used for longest.
-fn load(worker: &mut Worker, program: &Arc<Loadable>, look: Look<'_>) -> Result<u32, Unready> {
+fn load(worker: &mut Worker, program: &Arc<Loadable>, is_walled: bool, look: Look<'_>) -> Result<u32, Unready> {
     let known = |(loaded, _): &(Arc<Loadable>, u32)| Arc::ptr_eq(loaded, program) || loaded == program;
     if let Some(at) = worker.loaded.iter().position(known) {
         let (loaded, number) = worker.loaded.remove(at);
@@ -251,7 +251,10 @@ fn load(worker: &mut Worker, program: &Arc<Loadable>, look: Look<'_>) -> Result<
         argv0: program.argv0.clone(),
         env: program.env.clone(),
     };
-    match ask(worker, &Request::Load(request), &[program.image.file().as_fd()], look)? {
+    let image =
+        if program.kind == Kind::Component && is_walled { program.image.copy() } else { Ok(program.image.file()) };
+    let image = image.map_err(|why| Unready::Error(not_started(&why)))?;
+    match ask(worker, &Request::Load(request), &[image.as_fd()], look)? {
         Answer::Loaded if program.image.is_unchanged() => {
             worker.loaded.push((program.clone(), number));
             Ok(number)
