@@ -55,7 +55,7 @@ class Sandbox:
         *,
         policy: Policy | None = None,
         progress: Callable[[float], None] | None = None,
-        isolation: Isolation = "worker",
+        isolation: Isolation = "wasm",
         tenant: str | None = None,
     ) -> None:
         self.program = to_program(program)
