@@ -21,7 +21,7 @@ use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::random::Random;
@@ -131,14 +131,14 @@ impl Sandbox {
         grants: Arc<Grants>,
         name: &str,
     ) -> Result<Self> {
-        let (entry, slots) = match &*loaded.code {
+        let entry = match &*loaded.code {
             Code::Module(module) => {
                 let (linked, start) = link::module(&loaded.engine, module, name)?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required())))
+                Entry::Module { linked, start }
             }
             Code::Component(component) => {
                 let command = link::component(&loaded.engine, component, name, &policy)?;
-                (Entry::Component(command), slots(component.resources_required()))
+                Entry::Component(command)
             }
         };
         let env = Arc::new(environment(&policy));
@@ -147,9 +147,9 @@ impl Sandbox {
             grants,
             env,
             argv0: argv0(name),
+            slots: loaded.code.needs().min(engines.size()),
             engines,
             engine: loaded.engine,
-            slots,
             entry,
             _code: loaded.code,
             from_cache: loaded.from_cache,
@@ -287,7 +287,7 @@ impl Sandbox {
         }
         Err(Error::Busy(Parts::new(
             "no free slot for this run",
-            format!("{} guests run in this process already", POOL_SLOTS),
+            format!("{} guests run in this process already", self.engines.size()),
             "run fewer at one time, or spread them over several processes",
         )))
     }
@@ -315,14 +315,8 @@ impl Left {
 }
 
 /// The engine that a policy asks for.
-fn profile(policy: &Policy) -> Profile {
+pub(crate) fn profile(policy: &Policy) -> Profile {
     Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
-}
-
-/// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
-/// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, POOL_SLOTS))
 }
 
 /// The fuel that was burnt, where it was counted.

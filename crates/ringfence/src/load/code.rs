@@ -24,6 +24,18 @@ pub enum Code {
     Component(wasmtime::component::Component),
 }
 
+impl Code {
+    /// Slots of a pool that one run of it takes: the most of what it has several of. Unknown for a component that
+    /// instantiates what it imports, which ours cannot.
+    pub(crate) fn needs(&self) -> u32 {
+        let resources = match self {
+            Self::Module(module) => Some(module.resources_required()),
+            Self::Component(component) => component.resources_required(),
+        };
+        resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).max(1))
+    }
+}
+
 /// A program's code, and the engine it belongs to.
 ///
 /// As long as one `code` lives, loading the same program again in this process gives the same.
@@ -147,11 +159,12 @@ fn keep(program: &Program, profile: Profile, code: Code, engine: Engine, from_ca
 fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
     let usual = engines.usual().map_err(host)?;
     let (code, engine) = match cache_unsafe::map(usual, kind, proven) {
-        Ok(code) => (code, usual),
-        Err(_) if engines.is_pooled() => {
+        Ok(code) if code.needs() <= engines.size() || !engines.is_pooled() => (code, usual),
+        Ok(_) | Err(_) if engines.is_pooled() => {
             let roomy = engines.roomy().map_err(host)?;
             (cache_unsafe::map(roomy, kind, proven)?, roomy)
         }
+        Ok(code) => (code, usual),
         Err(error) => return Err(error),
     };
     // The first instance would wait for it otherwise.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
 
-use super::client::MAX_PROGRAMS;
 use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
 use super::protocol::{
@@ -16,10 +15,10 @@ use super::protocol::{
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
-use crate::policy::Policy;
+use crate::policy::{Policy, WasiLevel};
 use crate::result::RunResult;
-use crate::run::Sandbox;
-use crate::sandbox::engine;
+use crate::run::{Sandbox, profile};
+use crate::sandbox::engine::{self, Engines};
 use crate::sandbox::files::{Grants, PrivateTmp};
 use crate::sandbox::stdio::{Sink, Source};
 
@@ -152,7 +151,9 @@ impl Room {
         let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)
             .map_err(|error| Error::system("a worker cannot use its grants", &error, "please report this as a bug"))?;
         let home = descriptors.next();
-        if !bind.pooled {
+        engine::with_pool_for_one();
+        // Tasks of WASI 0.3 have a stack each, which a small pool has too few of.
+        if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
             engine::without_pool();
         }
         if bind.wall {
@@ -221,12 +222,11 @@ fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
     Ok(one)
 }
 
-/// Raises the wall; the process has one thread until then.
+/// Makes the engine and raises the wall; the process has one thread until then.
 fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> {
+    Engines::of(profile(policy))?;
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // A program keeps the slot it last ran in.
-    let slots = MAX_PROGRAMS as u32 + 1;
-    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, slots })?.raise()
+    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
 }

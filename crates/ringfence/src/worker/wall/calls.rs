@@ -133,6 +133,8 @@ pub(super) fn computing(own: u32) -> Vec<Call> {
         libc::SYS_membarrier,
         // How much memory there is: `qsort` of older C libraries.
         libc::SYS_sysinfo,
+        // The trace of a panic names files relative to here.
+        libc::SYS_getcwd,
     ])
     .collect();
     calls.extend([
@@ -146,10 +148,12 @@ pub(super) fn computing(own: u32) -> Vec<Call> {
                 value: THREAD.into(),
             }]],
         ),
+        // The engine's slots, given back many at a time; this process only.
+        Call::when(libc::SYS_process_madvise, [vec![is(0, PIDFD_SELF)]]),
         // `abort`, to this process only.
         Call::when(libc::SYS_tgkill, [vec![is(0, own)]]),
-        // Names of threads, and of the allocator's memory.
-        Call::one_of(libc::SYS_prctl, 0, &[constant(libc::PR_SET_NAME), constant(libc::PR_SET_VMA)]),
+        // Names of threads, and of the allocator's memory; where rustix finds the kernel's clock in this process.
+        Call::one_of(libc::SYS_prctl, 0, &[constant(libc::PR_SET_NAME), constant(libc::PR_SET_VMA), PR_GET_AUXV]),
         // The size of a stack is asked for, no limit is set.
         Call::when(libc::SYS_prlimit64, [vec![is(0, 0), is_null(2)]]),
         // A second descriptor of what is open, and whether it waits; seals of the engine's memory files.
@@ -205,8 +209,6 @@ pub(super) fn files() -> Vec<Call> {
         libc::SYS_linkat,
         libc::SYS_symlinkat,
         libc::SYS_utimensat,
-        libc::SYS_fallocate,
-        libc::SYS_fadvise64,
         libc::SYS_fsync,
         libc::SYS_fdatasync,
         // Standard streams that must not wait, and guests that wait for one of them.
@@ -234,12 +236,15 @@ pub(super) fn files() -> Vec<Call> {
     calls
 }
 
-/// `mkdir` of the directory around a private `/tmp`, its removal, and `poll`: calls that newer processors never had.
+/// The same under names that newer processors never had: the directory around a private `/tmp`, its removal, links
+/// that the standard library looks behind, waits.
 #[cfg(target_arch = "x86_64")]
-const NAMED: &[c_long] = &[libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_poll];
+const NAMED: &[c_long] = &[libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_readlink, libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const NAMED: &[c_long] = &[];
 
+const PIDFD_SELF: u32 = (-10000_i32).cast_unsigned();
+const PR_GET_AUXV: u32 = 0x4155_5856;
 const TCGETS: u32 = 0x5401;
 const FIONBIO: u32 = 0x5421;
 const FIOCLEX: u32 = 0x5451;
@@ -291,17 +296,14 @@ pub(super) fn other_sockets() -> Vec<Call> {
     vec![Call::when(libc::SYS_socket, [INTERNET.map(|family| is_not(0, family)).to_vec()])]
 }
 
-/// The compiler: its output is a file, which grows by holes.
-pub(super) fn compiling() -> Vec<Call> {
-    // Whether the standard streams are terminals: Python, when it ends.
-    vec![Call::one_of(libc::SYS_ioctl, 1, &[TCGETS, FIOCLEX])]
-}
-
 /// Opening files by a process that may open none: refused, so that who asks for a hint goes on without it.
 ///
 /// The standard library looks for the number of processors, and for symbols when it panics.
 pub(super) fn opening() -> Vec<Call> {
-    any(&[libc::SYS_openat, libc::SYS_openat2, libc::SYS_readlinkat]).collect()
+    let mut calls: Vec<Call> = any(&[libc::SYS_openat, libc::SYS_openat2, libc::SYS_readlinkat]).collect();
+    #[cfg(target_arch = "x86_64")]
+    calls.extend(any(&[libc::SYS_open, libc::SYS_readlink]));
+    calls
 }
 
 /// Calls that are answered as by a kernel that does not have them, so that an older one is used instead.

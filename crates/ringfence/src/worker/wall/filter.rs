@@ -24,7 +24,6 @@ pub(super) fn install(wall: &Wall) -> Result<()> {
             }
         }
         Kind::Compiler => {
-            allowed.extend(calls::compiling());
             allowed.extend(calls::memory(false));
             refused.extend(calls::opening());
         }

@@ -61,10 +61,28 @@ pub fn seccomp() -> bool {
 
 /// The first thing that is missing for a worker's wall.
 pub(super) fn lack() -> Option<Lack> {
-    match landlock_abi() {
+    lack_of(landlock_abi(), seccomp())
+}
+
+fn lack_of(landlock_abi: u32, seccomp: bool) -> Option<Lack> {
+    match landlock_abi {
         0 => Some(Lack::NoLandlock),
         old if old < LANDLOCK_MINIMUM => Some(Lack::OldLandlock(old)),
-        _ if !seccomp() => Some(Lack::NoSeccomp),
+        _ if !seccomp => Some(Lack::NoSeccomp),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_takes_landlock_of_abi_3_and_seccomp() {
+        assert_eq!(Some(Lack::NoLandlock), lack_of(0, true));
+        assert_eq!(Some(Lack::OldLandlock(2)), lack_of(2, true));
+        assert_eq!(Some(Lack::NoSeccomp), lack_of(3, false));
+        assert_eq!([None, None], [lack_of(3, true), lack_of(99, true)]);
+        assert!(Lack::OldLandlock(2).to_string().contains("ABI 2"));
     }
 }

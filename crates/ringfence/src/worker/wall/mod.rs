@@ -19,10 +19,11 @@ pub use kernel::{LANDLOCK_MINIMUM, Lack, landlock_abi, seccomp};
 
 use crate::error::{Error, Result};
 use crate::policy::{Mode, Policy};
+use crate::sandbox::engine::MEMORIES_FOR_ONE;
 use crate::sandbox::files::Grants;
 
 /// What a process behind a [`Wall`] needs beyond its policy; the default is nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Needs {
     /// The directory below which the private `/tmp` of each run is made; only this process may use it.
     pub tmp: Option<OwnedFd>,
@@ -30,14 +31,12 @@ pub struct Needs {
     pub ports: Option<Vec<RangeInclusive<u16>>>,
     /// Whether compiled code is still to be mapped. Where it is not, nothing can be made executable any more.
     pub loads_code: bool,
-    /// Slots of the pool that may hold a guest's memory at one time: runs at one time, and those kept warm.
-    pub slots: u32,
-}
-
-impl Default for Needs {
-    fn default() -> Self {
-        Self { tmp: None, ports: None, loads_code: false, slots: 1 }
-    }
+    /// Whether its engine is made and runs one guest at a time ([`with_pool_for_one`], or [`without_pool`]). Private
+    /// memory is bounded only then: what a pool for a thousand keeps is no bound worth the name.
+    ///
+    /// [`with_pool_for_one`]: crate::sandbox::engine::with_pool_for_one
+    /// [`without_pool`]: crate::sandbox::engine::without_pool
+    pub one_at_a_time: bool,
 }
 
 /// What a walled process may still do; made from a policy before the wall goes up.
@@ -80,7 +79,7 @@ impl Wall {
 
     /// The wall of a process that runs guests under this policy, from the handles that its grants hold.
     pub fn of(policy: &Policy, grants: &Grants, needs: Needs) -> Result<Self> {
-        let Needs { tmp, ports, loads_code, slots } = needs;
+        let Needs { tmp, ports, loads_code, one_at_a_time } = needs;
         let mut files = Vec::new();
         for (handle, mode) in grants.handles() {
             files.push((handle.try_clone_to_owned().map_err(|error| not_raised(&error))?, mode));
@@ -91,10 +90,10 @@ impl Wall {
             (false, _) => {}
         }
         let limits = &policy.limits;
-        let data_bytes = limits.memory.0.saturating_mul(slots.into());
+        let memories = limits.memory.0.saturating_mul(MEMORIES_FOR_ONE.into());
         let data_bytes =
-            [limits.host_bytes.0, limits.output.0, OWN_BYTES].into_iter().fold(data_bytes, u64::saturating_add);
-        Ok(Self { kind: Kind::Worker, files, ports, loads_code, data_bytes: Some(data_bytes) })
+            [limits.host_bytes.0, limits.output.0, OWN_BYTES].into_iter().fold(memories, u64::saturating_add);
+        Ok(Self { kind: Kind::Worker, files, ports, loads_code, data_bytes: one_at_a_time.then_some(data_bytes) })
     }
 
     /// The wall of a process that computes and has its pipes: no file, no socket, no other program.
