@@ -304,7 +304,7 @@ impl Left {
     fn of(state: &mut State) -> Self {
         let refused = state.limiter.refused();
         let memory_peak = state.limiter.peak();
-        let mut denials = state.files.denials.take();
+        let mut denials = state.files.refused();
         if let Some(refused) = refused {
             let what = format!("{} bytes in all", refused.wanted);
             let first = state.clock.since_start(refused.first);

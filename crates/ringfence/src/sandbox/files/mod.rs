@@ -7,6 +7,7 @@
 //! writes is checked against the grant's mode before the host is asked.
 
 mod act;
+mod disk;
 mod grants;
 mod handle;
 mod kernel;
@@ -23,10 +24,11 @@ pub use times::{NewTime, Times};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::disk::Disk;
 use self::grants::Mount;
 use self::kernel::KnownDevices;
 pub(crate) use self::tmp::{PrivateTmp, TmpHome};
-use super::denials::Denials;
+use super::denials::{Denial, Denials};
 use super::limits::Allowance;
 use crate::error::Result;
 use crate::policy::{Limits, Policy};
@@ -40,6 +42,8 @@ pub struct Files {
     open: Allowance,
     /// Memory for listings.
     host_bytes: Allowance,
+    /// What it may put on the disk.
+    disk: Disk,
     /// Where files are really files.
     devices: KnownDevices,
     /// What was refused.
@@ -66,6 +70,7 @@ impl Files {
             tmp,
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
+            disk: Disk::new(limits),
             devices: KnownDevices::default(),
             denials: Denials::new(started, policy.on_denied),
         }
@@ -74,6 +79,12 @@ impl Files {
     /// The root of everything the guest sees.
     pub fn root(&self) -> DirHandle {
         self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
+    }
+
+    /// Everything that was refused, the first first.
+    pub fn refused(&mut self) -> Vec<Denial> {
+        self.disk.note(&mut self.denials);
+        self.denials.take()
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
