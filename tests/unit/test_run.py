@@ -9,6 +9,8 @@ import pytest
 import ringfence
 from ringfence import Limits, Policy, Sandbox
 
+OF_A_SANDBOX = {"self", "program", "policy", "isolation", "tenant"}
+
 
 def test_program_may_be_a_path_bytes_or_a_program(guests: Path) -> None:
     """All forms of a program run the same."""
@@ -42,10 +44,10 @@ def test_check_raises(guests: Path) -> None:
 
 
 def test_four_ways_to_run_take_the_same_options() -> None:
-    """`run` and `arun` differ in nothing but the waiting; the functions add a program and its policy."""
+    """`run` and `arun` differ in nothing but the waiting; the functions add what a sandbox is made of."""
 
     def options(function: object) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
-        return {name: each for name, each in parameters.items() if name not in {"self", "program", "policy"}}
+        return {name: each for name, each in parameters.items() if name not in OF_A_SANDBOX}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)

@@ -18,7 +18,8 @@ pub enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 6] = [Self::Wall, Self::Cpu, Self::Fuel, Self::Memory, Self::Output, Self::HostBytes];
+    const ALL: [Self; 7] =
+        [Self::Wall, Self::Cpu, Self::Fuel, Self::Memory, Self::Output, Self::HostBytes, Self::NetBytes];
 
     /// The limit of that name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {

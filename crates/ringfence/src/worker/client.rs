@@ -76,7 +76,7 @@ impl Client {
         }
         let binding = Binding::new(policy.clone(), grants.clone(), isolation, tenant)?;
         // It starts while the program is compiled.
-        pool::of_this_process().warm();
+        pool::of_this_process().warm(&binding);
         Ok(Some(Arc::new(binding)))
     }
 

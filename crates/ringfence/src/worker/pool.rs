@@ -57,6 +57,10 @@ impl Worker {
         })
     }
 
+    fn is_bound_to(&self, binding: &Binding) -> bool {
+        self.bound_to.as_deref().is_some_and(|bound| bound == binding)
+    }
+
     pub(super) fn next_request(&mut self) -> u64 {
         self.requests += 1;
         self.requests
@@ -151,11 +155,13 @@ impl Pool {
         self.state.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// Has a worker started ahead, off this thread.
-    pub(super) fn warm(&'static self) {
+    /// Has a worker started ahead, off this thread, for a run that would have to wait for one.
+    pub(super) fn warm(&'static self, binding: &Binding) {
         let mut state = self.state();
-        state.ahead = Some(Instant::now());
-        self.keep(&mut state);
+        if !state.idle.iter().any(|worker| worker.is_bound_to(binding)) {
+            state.ahead = Some(Instant::now());
+            self.keep(&mut state);
+        }
     }
 
     /// A worker that is bound so already, or is not bound yet.
@@ -169,8 +175,7 @@ impl Pool {
         let mut state = self.state();
         state.failed = None;
         loop {
-            let fits = |worker: &Worker| worker.bound_to.as_ref().is_some_and(|bound| bound == binding);
-            let found = match state.idle.iter().rposition(fits) {
+            let found = match state.idle.iter().rposition(|worker| worker.is_bound_to(binding)) {
                 Some(at) => Some(state.idle.remove(at)),
                 None if state.make_room() => {
                     let spare = state.spares.pop();
