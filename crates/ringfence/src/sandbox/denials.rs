@@ -23,9 +23,8 @@ pub struct Denial {
 }
 
 /// Every kind there is; a worker's parent knows no other.
-const KINDS: [&str; 11] = [
-    "read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files", "memory",
-];
+const KINDS: [&str; 11] =
+    ["read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files", "memory"];
 
 impl Denial {
     /// The kind of that name.

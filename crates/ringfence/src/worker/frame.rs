@@ -247,3 +247,7 @@ pub(super) fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags, time: Option<Durati
     let time = time.map(|time| Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() });
     matches!(poll(&mut [PollFd::from_borrowed_fd(fd, flags)], time.as_ref()), Ok(count) if count > 0)
 }
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -19,8 +19,9 @@ pub(super) const MAX_REQUEST_BYTES: u32 = 64 << 20;
 /// Most metadata that a parent takes of a child, in bytes: a hundred refusals of two hundred escaped characters.
 pub(super) const MAX_ANSWER_BYTES: u32 = 1 << 20;
 
-/// Most characters of a text that was cut to [`MAX_CHARS`] and says how much is missing.
-const SHOWN_CHARS: usize = MAX_CHARS + 40;
+/// Most characters of a text that was cut to [`MAX_CHARS`], all of them escaped (`\u{10ffff}`), and that says how much
+/// is missing.
+const SHOWN_CHARS: usize = 10 * MAX_CHARS + 40;
 
 /// Most lines of a backtrace, and most characters of each.
 const MAX_LINES: usize = 40;
