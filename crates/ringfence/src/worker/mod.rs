@@ -43,6 +43,8 @@ mod process;
 mod protocol;
 pub mod wall;
 
+#[doc(hidden)]
+pub use crate::link::plant;
 pub use child::serve;
 pub use pool::close;
 pub use process::set_worker;
