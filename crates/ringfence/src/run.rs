@@ -1,6 +1,7 @@
 //! Running a program: a new store each time, one supervisor around it.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
 use crate::link::{self, Command, Start};
 use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Policy, WasiLevel};
+use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
@@ -24,6 +25,7 @@ use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::limits::Limiter;
+use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::stop::{Limit, Stop};
@@ -42,6 +44,8 @@ const SLOT_WAIT: Duration = Duration::from_secs(10);
 pub struct Sandbox {
     policy: Policy,
     grants: Arc<Grants>,
+    net: Arc<Net>,
+    name_servers: Option<Arc<[SocketAddr]>>,
     env: Arc<Vec<Vec<u8>>>,
     argv0: String,
     engines: Arc<Engines>,
@@ -142,9 +146,12 @@ impl Sandbox {
             }
         };
         let env = Arc::new(environment(&policy));
+        let net = Arc::new(policy.net.clone());
         Ok(Self {
             policy,
             grants,
+            net,
+            name_servers: None,
             env,
             argv0: argv0(name),
             slots: loaded.code.needs().min(engines.size()),
@@ -155,6 +162,11 @@ impl Sandbox {
             from_cache: loaded.from_cache,
             worker: None,
         })
+    }
+
+    /// Asks these name servers for names instead of the system's, and no hosts file.
+    pub fn with_name_servers(self, servers: &[SocketAddr]) -> Self {
+        Self { name_servers: Some(servers.into()), ..self }
     }
 
     /// Whether nothing had to be compiled for it.
@@ -185,7 +197,7 @@ impl Sandbox {
                 "raise its limit (`ulimit -u`), or end some threads",
             ));
         };
-        let runtime = runtime()?;
+        let runtime = runtime(!self.net.is_empty())?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
@@ -200,6 +212,7 @@ impl Sandbox {
             cancelled,
             cpu: cpu.clone(),
             output: output.clone(),
+            network: None,
         };
         let files = match tmp {
             Some(tmp) => Files::with_tmp(self.grants.clone(), &self.policy, &limits, started, Some(tmp)),
@@ -228,12 +241,19 @@ impl Sandbox {
                 (ending(ended), burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
-                let mut store = self.store(ComponentState::new(state, self.policy.random), &limits)?;
+                let denials = state.files.denials.clone();
+                let network = Network::new(self.net.clone(), &limits, denials, self.name_servers.clone());
+                let control = Control { network: Some(network.clone()), ..control };
+                let state = State { control: control.clone(), ..state };
+                let state = ComponentState::new(state, network.clone(), self.policy.random);
+                let mut store = self.store(state, &limits)?;
                 components::bound_tasks(&mut store);
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
-                (ending(ended), burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
+                let ending = ending(ended);
+                let ending = if network.is_spent() { ending.after_spent_network() } else { ending };
+                (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
@@ -304,7 +324,7 @@ impl Left {
     fn of(state: &mut State) -> Self {
         let refused = state.limiter.refused();
         let memory_peak = state.limiter.peak();
-        let mut denials = state.files.refused();
+        let mut denials = state.files.denials.take();
         if let Some(refused) = refused {
             let what = format!("{} bytes in all", refused.wanted);
             let first = state.clock.since_start(refused.first);
@@ -364,6 +384,9 @@ async fn supervise(
             if let Err(stop) = control.check() {
                 return Poll::Ready(Err(stop.into()));
             }
+            if let Some(network) = &control.network {
+                network.push(context);
+            }
             let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
             if alarm.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -388,18 +411,22 @@ fn ending(ended: std::thread::Result<wasmtime::Result<Ending>>) -> Ending {
     }
 }
 
-/// The clockwork under every run: timers and waits for descriptors.
-fn runtime() -> Result<&'static Runtime> {
-    static RUNTIME: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
+/// The clockwork under every run: timers, and waits for descriptors; sockets only for runs that may have some, so
+/// that all others neither open the system's queue of events nor pay for a thread that waits on it.
+fn runtime(sockets: bool) -> Result<&'static Runtime> {
+    static RUNTIMES: [OnceLock<std::result::Result<Runtime, String>>; 2] = [const { OnceLock::new() }; 2];
+    let runtime = RUNTIMES[usize::from(sockets)].get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder
             .worker_threads(1)
             .thread_name("ringfence")
             // A thread that waited for a descriptor is not kept long: an idle process has few.
             .thread_keep_alive(Duration::from_secs(1))
-            .enable_time()
-            .build()
-            .map_err(|error| error.to_string())
+            .enable_time();
+        if sockets {
+            builder.enable_io();
+        }
+        builder.build().map_err(|error| error.to_string())
     });
     runtime.as_ref().map_err(|why| {
         Error::host("no threads for Ringfence", why.clone(), "raise this process's limits (`ulimit -u`, `ulimit -n`)")

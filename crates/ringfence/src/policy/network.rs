@@ -88,6 +88,14 @@ impl Endpoint {
         self.first..=self.last
     }
 
+    /// The addresses of the grant, if it is one by address.
+    pub fn range(&self) -> Option<IpNet> {
+        match self.host {
+            HostPattern::Addresses(range) => Some(range),
+            HostPattern::Name(_) | HostPattern::Below(_) => None,
+        }
+    }
+
     fn has_port(&self, port: u16) -> bool {
         self.ports().contains(&port)
     }

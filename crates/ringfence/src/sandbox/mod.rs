@@ -8,6 +8,7 @@ pub mod errno;
 pub mod files;
 pub mod fork_unsafe;
 pub mod limits;
+pub mod network;
 pub mod random;
 pub mod stdio;
 pub mod stop;

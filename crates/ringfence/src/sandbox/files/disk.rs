@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
 
 use super::handle::{FileHandle, Kind, Stat};
 use crate::policy::Limits;
@@ -21,6 +20,7 @@ const LAST_OFFSET: u64 = i64::MAX.unsigned_abs();
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     totals: Arc<Mutex<Totals>>,
+    denials: Denials,
 }
 
 #[derive(Debug)]
@@ -38,14 +38,6 @@ struct Total {
     name: &'static str,
     limit: u64,
     taken: u64,
-    refused: Option<Refused>,
-}
-
-#[derive(Debug)]
-struct Refused {
-    what: String,
-    count: u64,
-    first: Instant,
 }
 
 type Inode = (u64, u64);
@@ -67,12 +59,11 @@ pub(super) struct Counted {
 
 impl Total {
     /// Takes as much as there is, at most so much.
-    fn take(&mut self, wanted: u64, guest: &str) -> u64 {
+    fn take(&mut self, wanted: u64, guest: &str, denials: &Denials) -> u64 {
         let granted = wanted.min(self.limit.saturating_sub(self.taken));
         self.taken += granted;
         if granted < wanted {
-            let what = || Refused { what: format!("/{guest}"), count: 0, first: Instant::now() };
-            self.refused.get_or_insert_with(what).count += 1;
+            denials.note_limit(self.name, &format!("/{guest}"));
         }
         granted
     }
@@ -83,14 +74,14 @@ impl Total {
 }
 
 impl Disk {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let total = |name, limit| Total { name, limit, taken: 0, refused: None };
+    pub(super) fn new(limits: &Limits, denials: Denials) -> Self {
+        let total = |name, limit| Total { name, limit, taken: 0 };
         let totals = Totals {
             bytes: total("disk", limits.disk.0),
             names: total("files", u64::from(limits.files)),
             open: HashMap::new(),
         };
-        Self { totals: Arc::new(Mutex::new(totals)) }
+        Self { totals: Arc::new(Mutex::new(totals)), denials }
     }
 
     fn totals(&self) -> MutexGuard<'_, Totals> {
@@ -103,7 +94,7 @@ impl Disk {
         guest: &str,
         make: impl FnOnce() -> std::io::Result<T>,
     ) -> Result<std::io::Result<T>, Errno> {
-        if self.totals().names.take(1, guest) == 0 {
+        if self.totals().names.take(1, guest, &self.denials) == 0 {
             return Err(Errno::Nospc);
         }
         let made = make();
@@ -111,6 +102,10 @@ impl Disk {
             self.totals().names.give_back(1);
         }
         Ok(made)
+    }
+
+    fn take_bytes(&self, wanted: u64, guest: &str) -> u64 {
+        self.totals().bytes.take(wanted, guest, &self.denials)
     }
 
     /// A name is gone; `last` is what it led to.
@@ -132,16 +127,6 @@ impl Disk {
         let inode = (metadata.dev(), metadata.ino());
         self.totals().open.entry(inode).or_default().handles += 1;
         Ok(Arc::new(Counted { disk: self.clone(), inode, file: file.clone() }))
-    }
-
-    /// Tells what was refused.
-    pub(super) fn note(&self, denials: &mut Denials) {
-        let totals = self.totals();
-        for total in [&totals.bytes, &totals.names] {
-            if let Some(refused) = &total.refused {
-                denials.note_past(total.name, &refused.what, refused.count, refused.first);
-            }
-        }
     }
 }
 
@@ -167,7 +152,7 @@ impl FileHandle {
         let end = offset.checked_add(bytes.len() as u64).filter(|_| offset <= LAST_OFFSET).ok_or(Errno::Inval)?;
         let length = self.file.metadata()?.len();
         let wanted = end.saturating_sub(length);
-        let granted = counted.disk.totals().bytes.take(wanted, &self.guest);
+        let granted = counted.disk.take_bytes(wanted, &self.guest);
         let fits = if granted == wanted { end } else { length + granted };
         let count = usize::try_from(fits.saturating_sub(offset)).unwrap_or(bytes.len()).min(bytes.len());
         let written = match count {
@@ -194,7 +179,7 @@ impl FileHandle {
         }
         let length = self.file.metadata()?.len();
         let wanted = size.saturating_sub(length);
-        let granted = counted.disk.totals().bytes.take(wanted, &self.guest);
+        let granted = counted.disk.take_bytes(wanted, &self.guest);
         let set = if granted < wanted { Err(Errno::Nospc) } else { self.file.set_len(size).map_err(Errno::from) };
         let back = if set.is_ok() { length.saturating_sub(size) } else { granted };
         counted.disk.totals().bytes.give_back(back);

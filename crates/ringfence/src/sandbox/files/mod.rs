@@ -28,7 +28,7 @@ use self::disk::Disk;
 use self::grants::Mount;
 use self::kernel::KnownDevices;
 pub(crate) use self::tmp::{PrivateTmp, TmpHome};
-use super::denials::{Denial, Denials};
+use super::denials::Denials;
 use super::limits::Allowance;
 use crate::error::Result;
 use crate::policy::{Limits, Policy};
@@ -65,26 +65,21 @@ impl Files {
         started: Instant,
         tmp: Option<PrivateTmp>,
     ) -> Self {
+        let denials = Denials::new(started, policy.on_denied);
         Self {
             grants,
             tmp,
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
-            disk: Disk::new(limits),
+            disk: Disk::new(limits, denials.clone()),
             devices: KnownDevices::default(),
-            denials: Denials::new(started, policy.on_denied),
+            denials,
         }
     }
 
     /// The root of everything the guest sees.
     pub fn root(&self) -> DirHandle {
         self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
-    }
-
-    /// Everything that was refused, the first first.
-    pub fn refused(&mut self) -> Vec<Denial> {
-        self.disk.note(&mut self.denials);
-        self.denials.take()
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
