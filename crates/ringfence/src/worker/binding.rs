@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::sandbox::engine;
 use crate::sandbox::files::{Grants, TmpHome};
+use crate::sandbox::network;
 use crate::text;
 
 /// Longest name of a tenant, in bytes.
@@ -94,6 +95,7 @@ impl Binding {
             grants,
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
+            name_servers: if self.policy.net.is_empty() { Vec::new() } else { network::system_name_servers() },
             pooled: engine::is_pooling(),
         };
         Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))

@@ -1,7 +1,8 @@
 //! The worker itself: a process that is bound to one policy, raises its wall, and runs what it is given.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::net::SocketAddr;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::protocol::{
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
-use crate::policy::{Policy, WasiLevel};
+use crate::policy::{Endpoint, Policy, WasiLevel};
 use crate::result::RunResult;
 use crate::run::{Sandbox, profile};
 use crate::sandbox::engine::{self, Engines};
@@ -133,6 +134,8 @@ struct Room {
     policy: Policy,
     grants: Arc<Grants>,
     programs: HashMap<u32, Sandbox>,
+    /// Behind the wall only: without it the system's own settings are read.
+    name_servers: Option<Vec<SocketAddr>>,
 }
 
 fn refused(why: &str) -> Error {
@@ -159,7 +162,8 @@ impl Room {
         if bind.wall {
             raise(&policy, &grants, home)?;
         }
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new() })
+        let name_servers = bind.wall.then_some(bind.name_servers);
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>) -> Result<()> {
@@ -171,6 +175,10 @@ impl Room {
         let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let sandbox = Sandbox::from_image(kind, code.into(), policy, grants, &load.argv0, env)?;
+        let sandbox = match &self.name_servers {
+            Some(servers) => sandbox.with_name_servers(servers),
+            None => sandbox,
+        };
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
@@ -228,5 +236,17 @@ fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> 
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
+    Wall::of(policy, grants, Needs { tmp: home, ports: ports(policy), loads_code: true, one_at_a_time: true })?.raise()
+}
+
+/// TCP ports that guests may connect to, and that names are asked for at; none without a grant.
+fn ports(policy: &Policy) -> Option<Vec<RangeInclusive<u16>>> {
+    const NAMES: u16 = 53;
+    if policy.net.is_empty() {
+        return None;
+    }
+    if !policy.net.http.is_empty() {
+        return Some(vec![0..=u16::MAX]);
+    }
+    Some(policy.net.tcp.iter().map(Endpoint::ports).chain([NAMES..=NAMES]).collect())
 }

@@ -313,7 +313,7 @@ impl Pool {
 impl State {
     /// Spares there should be.
     fn wanted(&self) -> usize {
-        self.waiting.min(MAX_WORKERS - self.bound.min(MAX_WORKERS)) + usize::from(self.ahead.is_some())
+        self.waiting.min(MAX_WORKERS.saturating_sub(self.bound)).max(usize::from(self.ahead.is_some()))
     }
 
     /// Whether one more worker may be bound; where there are too many, the one that has been free for longest goes.

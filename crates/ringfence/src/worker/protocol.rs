@@ -55,6 +55,8 @@ pub(super) struct Bind {
     pub(super) has_kernel_tree_below: bool,
     /// Whether the wall goes up.
     pub(super) wall: bool,
+    /// Whom to ask for the addresses of names, where the policy grants a network: behind the wall no file says so.
+    pub(super) name_servers: Vec<std::net::SocketAddr>,
     /// Whether engines have pools: making one costs more than a single run saves.
     pub(super) pooled: bool,
 }
