@@ -61,7 +61,5 @@ async def arun(
     from ._running import on_thread
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
-    sandbox = await on_thread(
-        lambda _: Sandbox(program, policy=policy, isolation=isolation, tenant=tenant), leave=True
-    )
+    sandbox = await on_thread(lambda _: Sandbox(program, policy=policy, isolation=isolation, tenant=tenant), leave=True)
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)

@@ -110,7 +110,7 @@ PROGRAMS: list[tuple[str, list[str], dict[str, Any]]] = [
     ("print_file.wat", ["/data/file"], {}),
     ("print_file.wat", ["/etc/\x1b[2Jx"], {"policy": {"on_denied": "stop"}}),
     ("write_file.wat", ["/data/new"], {}),
-    ("write_file.wat", ["/tmp/new"], {"policy": {"tmp": True}}),
+    ("write_file.wat", ["/tmp/new"], {"policy": {"tmp": True}}),  # noqa: S108 - the guest's own
     ("grow_memory.wat", [], {"policy": {"limits": Limits(memory="4MiB")}}),
     ("flood_stdout.wat", [], {"policy": {"limits": Limits(output="100KiB")}}),
     ("spin_forever.wat", [], {"policy": {"limits": Limits(fuel=100_000)}}),
@@ -176,7 +176,12 @@ def test_worker_killed_from_outside_is_a_crash_and_the_next_run_works(guests: Pa
     """A worker that dies in the middle of a run takes nothing but that run along."""
     sandbox = Sandbox(guests / "spin_forever.wat", isolation="worker")
     assert "wall" == sandbox.run(limits=Limits(wall="50ms")).limit
-    killer = threading.Timer(0.3, lambda: [os.kill(worker, number) for worker in workers()])
+
+    def kill() -> None:
+        for worker in workers():
+            os.kill(worker, number)
+
+    killer = threading.Timer(0.3, kill)
     killer.start()
     started = time.monotonic()
     result = sandbox.run(limits=Limits(wall="20s"))
@@ -201,6 +206,7 @@ def test_workers_killed_between_runs_are_not_missed(guests: Path) -> None:
 
 def test_worker_serves_one_policy_and_one_tenant_only(guests: Path) -> None:
     """Runs of the same policy and tenant share a worker; a change of either is another process."""
+
     def used(**options: Any) -> set[int]:
         before = walled()
         sandbox = Sandbox(guests / "hello.wat", isolation="worker", **options)
@@ -225,8 +231,9 @@ def test_worker_inherits_no_descriptor_and_no_variable(guests: Path, monkeypatch
     try:
         sandbox = Sandbox(guests / "hello.wat", isolation="process")
         assert sandbox.run().ok
+        time.sleep(0.3)  # the spare has closed what it was born with
         for worker in workers():
-            until(lambda worker=worker: os.getsid(worker) == worker)
+            assert os.getsid(worker) == worker
             links = [str(entry.readlink()) for entry in Path(f"/proc/{worker}/fd").iterdir()]
             # Nothing but its socket, and what it opened itself: code, and the map of its own memory.
             own = ("socket:", "/dev/null", "anon_inode:", f"/proc/{worker}/pagemap")
