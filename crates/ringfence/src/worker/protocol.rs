@@ -242,7 +242,8 @@ impl Ended {
             Some(name) => Some(Limit::from_name(name).ok_or("it reached an unknown limit")?.name()),
             None => None,
         };
-        if limit.is_some() != (outcome == Outcome::Limited) || (outcome == Outcome::Exited) > self.exit_code.is_some() {
+        if limit.is_some() != (outcome == Outcome::Limited) || (outcome == Outcome::Exited && self.exit_code.is_none())
+        {
             return Err("its outcome contradicts itself".into());
         }
         let mut stdout = tail;

@@ -98,7 +98,7 @@ fn asked(parent: &mut UnixStream) -> (u64, String) {
 
 /// The end of a run whose worker is called that, and how long it took from the question on.
 fn ends(name: &str) -> (Outcome, String, Duration) {
-    let _workers = Workers::of("a_process_is_a_fallen_worker", name);
+    let _workers = Workers::fallen(name);
     let sandbox = isolated(HELLO, wall(0.5), Isolation::Process);
     let result = run(&sandbox).unwrap();
     (result.outcome, result.trap.unwrap_or_default(), result.usage.wall)
@@ -146,14 +146,14 @@ fn attack_a_worker_that_does_not_answer_is_killed_at_the_deadline() {
 
 #[test]
 fn a_worker_that_dies_before_it_is_asked_is_an_error_with_its_reason() {
-    let _workers = Workers::of("a_process_is_a_fallen_worker", "dies when bound");
+    let _workers = Workers::fallen("dies when bound");
     let refused = run(&isolated(HELLO, Policy::default(), Isolation::Process)).unwrap_err();
     assert!(matches!(&refused, Error::Host(parts) if parts.why.contains("exit code 9")), "{refused}");
 }
 
 #[test]
 fn a_cancelled_run_ends_soon_whatever_its_worker_does() {
-    let workers = Workers::of("a_process_is_a_fallen_worker", "silent");
+    let workers = Workers::fallen("silent");
     let sandbox = isolated(HELLO, wall(60.0), Isolation::Process);
     let cancelled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     std::thread::scope(|scope| {

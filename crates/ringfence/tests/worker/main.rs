@@ -1,11 +1,16 @@
-//! Workers that have fallen, as their parent sees them.
+//! Guests that have escaped in a worker, and workers that have fallen altogether.
 //!
-//! The workers are processes of this very program, told apart by the name that they are started under.
+//! Fallen ones are processes of this very program, told apart by the name that they are started under.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "../wall/attacks_unsafe.rs"]
+#[allow(dead_code)]
+mod attacks_unsafe;
+mod deeds;
 #[path = "../driver/mod.rs"]
 #[allow(dead_code, unused_imports, unused_macros)]
 mod driver;
+mod escape;
 mod hostile;
 
 use std::path::{Path, PathBuf};
@@ -27,19 +32,25 @@ struct Workers {
 }
 
 impl Workers {
-    /// Workers that are processes of this program in which that test runs, under that name.
-    fn of(test: &str, name: &str) -> Self {
+    /// Workers that are processes of that program, under that name.
+    fn of(program: impl AsRef<Path>, arguments: &[&str], name: &str) -> Self {
         static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(|broken| broken.into_inner());
         set_compiler(vec![env!("CARGO_BIN_EXE_ringfence-compiler").into()]);
         ringfence::sandbox::engine::without_pool();
+        worker::plant(deeds::functions);
         worker::close();
         let house = tempfile::tempdir().unwrap();
-        let program = house.path().join(name);
-        std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &program).unwrap();
-        let flags = ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"];
-        worker::set_worker(std::iter::once(program.into()).chain(flags.map(Into::into)).collect());
+        let link = house.path().join(name);
+        std::os::unix::fs::symlink(program.as_ref(), &link).unwrap();
+        worker::set_worker(std::iter::once(link.into()).chain(arguments.iter().map(Into::into)).collect());
         Self { _one: one, house }
+    }
+
+    /// Workers that have fallen, in the way that is their name.
+    fn fallen(name: &str) -> Self {
+        let flags = ["--exact", "a_process_is_a_fallen_worker", "--ignored", "--nocapture", "--test-threads=1"];
+        Self::of(std::env::current_exe().unwrap(), &flags, name)
     }
 
     fn path(&self) -> &Path {
