@@ -9,8 +9,11 @@ use rustix::process::getppid;
 
 use crate::attacks_unsafe::call;
 
+/// Does it, or is refused.
+type Deed = fn(&Path) -> std::io::Result<()>;
+
 /// What an escaped guest tries, by number.
-pub const DEEDS: [(&str, fn(&Path) -> std::io::Result<()>); 8] = [
+pub const DEEDS: [(&str, Deed); 8] = [
     ("opens /etc/passwd", |_| std::fs::read("/etc/passwd").map(drop)),
     ("lists /", |_| std::fs::read_dir("/").map(drop)),
     ("writes outside", |house| std::fs::write(house.join("written"), "x")),

@@ -8,7 +8,7 @@
 mod attacks_unsafe;
 mod deeds;
 #[path = "../driver/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros)]
+#[allow(unused_imports, unused_macros)]
 mod driver;
 mod escape;
 mod hostile;
