@@ -17,6 +17,7 @@ __all__ = [
     "cache_info",
     "cache_prune",
     "close_workers",
+    "close_imports",
     "compile_child",
     "doctor",
     "policy_schema",
@@ -93,15 +94,17 @@ class Sandbox:
         program: Program,
         policy: Policy,
         progress: Callable[[float], None] | None = None,
+        imports: Sequence[tuple[str, str, Callable[..., object]]] | None = None,
         isolation: str = "wasm",
         tenant: str | None = None,
     ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
 
-        `progress` is called ten times a second after the first second, with the seconds so far. `isolation` is where
-        it runs: "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are
-        shared by runs of one policy and tenant.
+        `progress` is called ten times a second after the first second, with the seconds so far. `imports` are module,
+        name and function: numbers in, numbers out, as the import's signature says. `isolation` is where it runs:
+        "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are shared by
+        runs of one policy and tenant.
         """
 
     def run(
@@ -120,6 +123,9 @@ class Sandbox:
         `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
         `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
         the policy's. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the guest and is raised.
+
+        With imports the guest runs on a thread of its own. What one of them raises is raised here; one that is still
+        at work when the run has to end is left to itself, with the warning CallbackAbandoned.
         """
 
 @final
@@ -207,6 +213,9 @@ def cache_info() -> str:
 
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
+
+def close_imports() -> None:
+    """Call no Python function from a guest any more: what is done when the interpreter begins to exit."""
 
 def doctor() -> str:
     """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""

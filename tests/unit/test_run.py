@@ -9,9 +9,6 @@ import pytest
 import ringfence
 from ringfence import Limits, Policy, Sandbox
 
-OF_A_SANDBOX = {"self", "program", "policy", "isolation", "tenant"}
-
-
 def test_program_may_be_a_path_bytes_or_a_program(guests: Path) -> None:
     """All forms of a program run the same."""
     file = guests / "hello.wat"
@@ -48,6 +45,7 @@ def test_four_ways_to_run_take_the_same_options() -> None:
 
     def options(function: object) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
-        return {name: each for name, each in parameters.items() if name not in OF_A_SANDBOX}
+        of_a_sandbox = {"self", "program", "policy", "imports", "isolation", "tenant"}
+        return {name: each for name, each in parameters.items() if name not in of_a_sandbox}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)

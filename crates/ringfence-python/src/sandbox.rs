@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use ringfence::Run;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::Isolation;
+use ringfence::{HostFunctions, Run};
 
+use crate::call_unsafe::call;
 use crate::descriptor_unsafe::duplicate;
 use crate::enter::enter;
+use crate::imports::{self, Given};
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::result::Result;
@@ -51,17 +53,19 @@ impl Kill {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, isolation = "wasm", tenant = None))]
+    #[pyo3(signature = (program, policy, progress = None, imports = None, isolation = "wasm", tenant = None))]
     fn new(
         py: Python<'_>,
         program: &Program,
         policy: &Policy,
         progress: Option<Py<PyAny>>,
+        imports: Option<Given>,
         isolation: &str,
         tenant: Option<String>,
     ) -> PyResult<Self> {
-        let isolation = enter(py, || Isolation::read(isolation))?;
-        compile(py, program, policy, progress, isolation, tenant).map(|sandbox| Self { sandbox })
+        let functions = imports.map(imports::functions).unwrap_or_default();
+        let place = (enter(py, || Isolation::read(isolation))?, tenant);
+        compile(py, program, policy, progress, functions, place).map(|sandbox| Self { sandbox })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -110,9 +114,18 @@ impl Sandbox {
                 tick: Some(&mut tick),
             })
         });
-        match interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
-            Some(error) => Err(error),
-            None => result.map(Result::from),
+        let warned = match &result {
+            Ok(ringfence::RunResult { abandoned: Some(name), .. }) => imports::warn_abandoned(py, name),
+            _ => Ok(()),
+        };
+        if let Some(error) = interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
+            return Err(error);
+        }
+        warned?;
+        let result = result?;
+        match result.raised.as_ref().and_then(|raised| imports::exception(py, raised)) {
+            Some(exception) => Err(exception),
+            None => Ok(result.into()),
         }
     }
 }
@@ -129,8 +142,8 @@ fn compile(
     program: &Program,
     policy: &Policy,
     progress: Option<Py<PyAny>>,
-    isolation: Isolation,
-    tenant: Option<String>,
+    functions: HostFunctions,
+    (isolation, tenant): (Isolation, Option<String>),
 ) -> PyResult<ringfence::Sandbox> {
     let raised = Mutex::new(None);
     let last = Mutex::new(Duration::ZERO);
@@ -145,7 +158,7 @@ fn compile(
                 {
                     *last = waited;
                     drop(last);
-                    progress.call1(py, (waited.as_secs_f64(),))?;
+                    call(progress.bind(py), &(waited.as_secs_f64(),).into_pyobject(py)?)?;
                 }
                 PyResult::Ok(())
             });
@@ -157,8 +170,12 @@ fn compile(
                 }
             }
         };
-        let (granted, grants) = (policy.policy.clone(), policy.grants.clone());
-        ringfence::Sandbox::isolated(&program.program, granted, grants, Some(&watch), isolation, tenant)
+        let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
+        if functions.functions.is_empty() {
+            return ringfence::Sandbox::isolated(&program.program, policy, grants, Some(&watch), isolation, tenant);
+        }
+        isolation.refuse_functions()?;
+        ringfence::Sandbox::with_functions(&program.program, policy, grants, functions, Some(&watch))
     });
     match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
         Some(error) => Err(error),
@@ -170,7 +187,8 @@ fn compile(
 #[pyfunction]
 #[pyo3(signature = (program, policy, progress = None))]
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
-    compile(py, program, policy, progress, Isolation::Wasm, None).map(|sandbox| sandbox.from_cache())
+    compile(py, program, policy, progress, HostFunctions::default(), (Isolation::Wasm, None))
+        .map(|sandbox| sandbox.from_cache())
 }
 
 /// Leaves the pool out of engines made from now on, for a process that runs one program once.

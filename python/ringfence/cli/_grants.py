@@ -1,9 +1,10 @@
-"""From flags to a policy: they add directories and variables to the policy file's, and replace the rest."""
+"""From flags to a policy: they add directories, variables and network to the policy file's, and replace the rest."""
 
 from __future__ import annotations
 
 from ringfence._policy import Dir, Limits, Policy
 
+from ._network import net_of
 from ._parser import UsageError
 
 TYPE_CHECKING = False
@@ -39,6 +40,8 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
         changes["tmp"] = True
     if arguments.env:
         _add_variables(changes, arguments.env, base)
+    if arguments.net:
+        changes["net"] = net_of(arguments, base)
     if arguments.random is not None:
         changes["random"] = to_number(arguments.random)
     limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}

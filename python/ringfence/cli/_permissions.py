@@ -43,7 +43,7 @@ _GRANTS: dict[str, str | None] = {
     "read its arguments and variables": '# it sees no variables unless set or handed on:\n# env = { NAME = "value" }',
     "tell the time": '# its clocks are coarse unless granted:\n# clock = "precise"',
     "draw random numbers": "# its random numbers are real unless seeded:\n# random = 42",
-    "use sockets": "# there is no network: its sockets are refused",
+    "use sockets": '# it reaches nobody unless granted:\n# net.tcp = ["db.example.com:5432"]',
     "make and answer HTTP requests": "# there is no network: its requests are refused",
 }
 

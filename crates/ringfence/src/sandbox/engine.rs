@@ -21,15 +21,16 @@ const HOST_STACK_BYTES: usize = 1 << 20;
 /// Runs of ordinary programs that may be under way at one time in one process, each profile for itself.
 pub const POOL_SLOTS: u32 = 1000;
 
-/// Slots that are kept warm for the program that was in them last.
-const WARM_SLOTS: u32 = 100;
-
 /// Instances of the pool: a component has many in one slot, and they are only counted.
 const POOL_INSTANCES: u32 = 100_000;
 
 /// Memory of a slot that stays mapped between runs, in bytes: resetting it by copying is cheaper than
 /// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+
+/// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
+/// stays under the 64 MiB that a process may hold beyond what its guests were granted.
+const WARM_SLOTS: u32 = 40;
 
 /// Table elements of a pooled module, address space only; CPython with its libraries takes 47,000 at once.
 const POOL_TABLE_ELEMENTS: usize = 4 << 20;
@@ -116,7 +117,7 @@ pub struct Engines {
     profile: Profile,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     size: u32,
 }
 
@@ -138,7 +139,7 @@ impl Engines {
             profile,
             pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile, size, warm) } else { None },
             roomy: OnceLock::new(),
-            slots: Semaphore::new(size as usize),
+            slots: Arc::new(Semaphore::new(size as usize)),
             size,
         });
         if let Some(pool) = &engines.pool {
@@ -159,7 +160,7 @@ impl Engines {
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
-    pub fn slots(&self) -> &Semaphore {
+    pub fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
     }
 
@@ -213,7 +214,9 @@ fn pool_engine(profile: Profile, size: u32, warm: u32) -> Option<wasmtime::Engin
         .max_core_instance_size(8 << 20)
         .max_component_instance_size(8 << 20)
         .max_unused_warm_slots(warm)
-        .decommit_batch_size(16)
+        // What a run leaves is given back when it ends. In batches of 16, fifteen guests' memory for each thread
+        // would stay until others run; what is kept resident needs no call, so a small guest costs the same.
+        .decommit_batch_size(1)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);

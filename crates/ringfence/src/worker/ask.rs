@@ -251,5 +251,8 @@ pub(super) fn without_answer(outcome: Outcome, wall: Duration) -> RunResult {
         truncated: false,
         usage: Usage { wall, ..Usage::default() },
         denials: Vec::new(),
+        host_calls: 0,
+        raised: None,
+        abandoned: None,
     }
 }

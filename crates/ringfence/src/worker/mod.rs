@@ -38,6 +38,7 @@ mod child;
 mod client;
 mod descriptor_unsafe;
 mod frame;
+mod isolated;
 mod pool;
 mod process;
 mod protocol;
@@ -77,6 +78,18 @@ impl Isolation {
             Self::Process => "process",
             Self::Worker => "worker",
         }
+    }
+
+    /// Functions of the host can be called in this process only.
+    pub fn refuse_functions(self) -> Result<()> {
+        if self == Self::Wasm {
+            return Ok(());
+        }
+        Err(Error::policy(
+            "`imports` and a process of its own do not go together yet",
+            "a guest in a worker cannot call functions of this process",
+            "leave the imports out, or run it in process (`isolation=\"wasm\"`)",
+        ))
     }
 
     /// The one of that name.

@@ -275,6 +275,9 @@ impl Ended {
                 fuel: self.fuel,
             },
             denials: denials?,
+            host_calls: 0,
+            raised: None,
+            abandoned: None,
         })
     }
 }

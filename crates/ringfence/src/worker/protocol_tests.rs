@@ -26,6 +26,9 @@ fn result() -> RunResult {
             count: 2,
             first: Duration::from_millis(1),
         }],
+        host_calls: 0,
+        raised: None,
+        abandoned: None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! What it does there is called before `main`: the test harness starts threads, and the wall goes up in one.
 #![allow(unsafe_code)]
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -52,7 +52,11 @@ pub enum Ended {
 
 /// Does a deed in a child behind this wall.
 pub fn child(wall: &str, deed: &str, house: &Path) -> Ended {
-    let status = Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if wall == "leading a group" {
+        command.process_group(0);
+    }
+    let status = command
         .env(WALL, wall)
         .env(DEED, deed)
         .env(HOUSE, house)

@@ -48,6 +48,9 @@ pub const UNNEEDED: [(&str, c_long, [usize; 3]); 30] = [
     ("process by handle", libc::SYS_pidfd_open, [0, 0, 0]),
 ];
 
+/// A lock that somebody holds.
+static HELD: u32 = 1;
+
 fn number(house: &Path, name: &str) -> usize {
     std::fs::read_to_string(house.join(name)).unwrap().parse().unwrap()
 }
@@ -62,7 +65,11 @@ pub fn policy(house: &Path) -> Policy {
 pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
     let victim = number(house, "victim");
     let port = number(house, "port") as u16;
-    let policy = policy(house);
+    let mut policy = policy(house);
+    if wall == "reader" || deed == "be refused files" {
+        policy.dirs.retain(|dir| dir.mode == Mode::Ro);
+        policy.tmp = false;
+    }
     let grants = Grants::open(&policy, &[]).unwrap();
     assert_eq!(house.join("tmp"), std::env::temp_dir());
     let honest = honest::DEEDS.contains(&deed).then(|| honest::prepare(deed, policy.clone()));
@@ -76,15 +83,19 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
         "compiler" => Wall::compiler().raise().unwrap(),
         _ => {
             match wall {
-                "ports" => needs.ports = Some(vec![port..=port]),
+                "ports" => {
+                    let grant = format!(r#"{{"net": {{"tcp": ["127.0.0.1:{port}"]}}}}"#);
+                    policy.net = Policy::from_json(&grant, house).unwrap().net;
+                }
                 "loading" => needs.loads_code = true,
                 "beside a thread" => other = Some(std::thread::spawn(std::thread::park)),
-                _ => assert_eq!("worker", wall),
+                _ => assert!(["worker", "reader", "leading a group"].contains(&wall)),
             }
             if let Err(error) = Wall::of(&policy, &grants, needs).unwrap().raise() {
                 let (why, fix) = (&error.parts().why, &error.parts().fix);
                 if missing.is_empty() {
-                    assert!(why.contains("2 threads") && other.is_some(), "{error}");
+                    let expected = if other.is_some() { "2 threads" } else { "leader of a process group" };
+                    assert!(why.contains(expected), "{error}");
                     return Err(Errno::BUSY);
                 }
                 assert!(why.to_lowercase().contains(missing) && fix.contains("isolation=\"process\""), "{error}");
@@ -144,9 +155,11 @@ fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {
         "open secret by dots" => reads(house.join("ro/../secret")),
         "open secret by link" => reads(house.join("rw/link")),
         "open root by proc" => reads("/proc/self/root/etc/passwd"),
+        "open hosts" => reads("/etc/hosts"),
         "open null device" => open("/dev/null", libc::O_RDWR).map(drop),
         "list root" => open("/", libc::O_RDONLY | libc::O_DIRECTORY).map(drop),
         "open status of another process" => reads(format!("/proc/{victim}/status")),
+        "open own memory" => open("/proc/self/mem", libc::O_RDWR).map(drop),
         "open memory of another process" => open(format!("/proc/{victim}/mem"), libc::O_RDWR).map(drop),
         "create outside" => write("new", create),
         "write ro" => write("ro/file", libc::O_WRONLY),
@@ -168,6 +181,8 @@ fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {
 
         "connect" => connects(port),
         "connect elsewhere" => connects(1),
+        "connect from any port" => connects_by(binds(0)?, port),
+        "be found at a port" => binds(port.wrapping_add(1).max(1024)).map(drop),
         "connect by sending" => sends_to(port, libc::MSG_FASTOPEN),
         "udp socket" => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(drop).map_err(|error| of(&error)),
         "unix socket" => socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).map(drop),
@@ -210,6 +225,14 @@ fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {
         "outlive the parent" => call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as usize, 0]).map(drop),
         "change user" => call(libc::SYS_setuid, &[0]).map(drop),
         "add a filter" => call(libc::SYS_seccomp, &[1, 0, 0]).map(drop),
+        "take a page from the machine" => call(libc::SYS_madvise, &[maps(4096, libc::PROT_READ)?, 0, 101]).map(drop),
+        "lend a priority" => call(libc::SYS_futex, &[&raw const HELD as usize, 8]).map(drop),
+        "type into a terminal" => call(libc::SYS_ioctl, &[0, 0x5412, at(&file)]).map(drop),
+        "filter a socket" => {
+            let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+            call(libc::SYS_setsockopt, &[socket, libc::SOL_SOCKET as usize, 26, 0, 0]).map(drop)
+        }
+        "set times" => call(libc::SYS_utimensat, &[CWD, at(&file), 0, 0]).map(drop),
         "map writable and executable" => maps(4096, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC).map(drop),
         "make executable" => makes_executable(),
         "take memory" => maps(4 << 30, libc::PROT_READ | libc::PROT_WRITE).map(drop),

@@ -87,9 +87,7 @@ pub(super) fn computing(own: u32) -> Vec<Call> {
         libc::SYS_mremap,
         // The allocator, thread stacks, and the engine's slots: given back, and emptied between runs.
         libc::SYS_munmap,
-        libc::SYS_madvise,
         // Locks and parked threads: the standard library, tokio, rayon.
-        libc::SYS_futex,
         libc::SYS_sched_yield,
         // How many threads: tokio, rayon.
         libc::SYS_sched_getaffinity,
@@ -149,7 +147,12 @@ pub(super) fn computing(own: u32) -> Vec<Call> {
             }]],
         ),
         // The engine's slots, given back many at a time; this process only.
-        Call::when(libc::SYS_process_madvise, [vec![is(0, PIDFD_SELF)]]),
+        Call::when(libc::SYS_process_madvise, [vec![is(0, PIDFD_SELF), is(3, constant(libc::MADV_DONTNEED))]]),
+        // Memory that is given back, large pages, guards of stacks; not what takes memory from the whole machine.
+        Call::one_of(libc::SYS_madvise, 2, &ADVICE),
+        // Locks and parked threads again; not those that lend priorities, which nobody here uses and the kernel
+        // often had wrong.
+        Call::when(libc::SYS_futex, LOCKING.map(|operation| vec![bits(1, FUTEX_COMMAND, constant(operation))])),
         // `abort`, to this process only.
         Call::when(libc::SYS_tgkill, [vec![is(0, own)]]),
         // Names of threads, and of the allocator's memory; where rustix finds the kernel's clock in this process.
@@ -200,15 +203,8 @@ pub(super) fn files() -> Vec<Call> {
         libc::SYS_readlinkat,
         // Which kind of file system a file is on.
         libc::SYS_fstatfs,
-        // Acts of guests, by the name of each.
+        // Acts of guests that only look, and of any on what is open.
         libc::SYS_getdents64,
-        libc::SYS_mkdirat,
-        libc::SYS_unlinkat,
-        libc::SYS_renameat,
-        libc::SYS_renameat2,
-        libc::SYS_linkat,
-        libc::SYS_symlinkat,
-        libc::SYS_utimensat,
         libc::SYS_fsync,
         libc::SYS_fdatasync,
         // Standard streams that must not wait, and guests that wait for one of them.
@@ -217,6 +213,11 @@ pub(super) fn files() -> Vec<Call> {
         libc::SYS_preadv,
         libc::SYS_pwritev,
         libc::SYS_ppoll,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+        // The standard library, in the trace of a panic.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
     ])
     .collect();
     calls.push(Call::one_of(
@@ -232,16 +233,53 @@ pub(super) fn files() -> Vec<Call> {
             FIOCLEX,
         ],
     ));
-    calls.extend(any(NAMED));
     calls
 }
 
-/// The same under names that newer processors never had: the directory around a private `/tmp`, its removal, links
-/// that the standard library looks behind, waits.
-#[cfg(target_arch = "x86_64")]
-const NAMED: &[c_long] = &[libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_readlink, libc::SYS_poll];
-#[cfg(not(target_arch = "x86_64"))]
-const NAMED: &[c_long] = &[];
+/// Acts of guests that change a directory, where the policy grants one to write: by the name of each.
+pub(super) fn changes() -> Vec<Call> {
+    any(&[
+        libc::SYS_mkdirat,
+        libc::SYS_unlinkat,
+        libc::SYS_renameat,
+        libc::SYS_renameat2,
+        libc::SYS_linkat,
+        libc::SYS_symlinkat,
+        libc::SYS_utimensat,
+        // The directory around a private `/tmp`, and its removal.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_mkdir,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_rmdir,
+    ])
+    .collect()
+}
+
+const ADVICE: [u32; 8] = [
+    libc::MADV_DONTNEED.cast_unsigned(),
+    libc::MADV_FREE.cast_unsigned(),
+    libc::MADV_WILLNEED.cast_unsigned(),
+    libc::MADV_HUGEPAGE.cast_unsigned(),
+    libc::MADV_NOHUGEPAGE.cast_unsigned(),
+    libc::MADV_DONTDUMP.cast_unsigned(),
+    MADV_GUARD_INSTALL,
+    MADV_GUARD_REMOVE,
+];
+const MADV_GUARD_INSTALL: u32 = 102;
+const MADV_GUARD_REMOVE: u32 = 103;
+
+const LOCKING: [libc::c_int; 7] = [
+    libc::FUTEX_WAIT,
+    libc::FUTEX_WAKE,
+    libc::FUTEX_REQUEUE,
+    libc::FUTEX_CMP_REQUEUE,
+    libc::FUTEX_WAKE_OP,
+    libc::FUTEX_WAIT_BITSET,
+    libc::FUTEX_WAKE_BITSET,
+];
+
+/// The part of a futex operation that is not a flag.
+const FUTEX_COMMAND: u32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME).cast_unsigned();
 
 const PIDFD_SELF: u32 = (-10000_i32).cast_unsigned();
 const PR_GET_AUXV: u32 = 0x4155_5856;
@@ -260,14 +298,14 @@ pub(super) fn messages() -> Vec<Call> {
         libc::SYS_epoll_create1,
         libc::SYS_epoll_ctl,
         libc::SYS_epoll_pwait,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_epoll_wait,
     ])
     .collect();
     // A connection must not be opened by sending: Landlock is not asked then.
     let fast_open = constant(libc::MSG_FASTOPEN);
     calls.push(Call::when(libc::SYS_sendto, [vec![bits(3, fast_open, 0)]]));
     calls.push(Call::when(libc::SYS_sendmsg, [vec![bits(2, fast_open, 0)]]));
-    #[cfg(target_arch = "x86_64")]
-    calls.push(Call::any(libc::SYS_epoll_wait));
     calls
 }
 
@@ -286,8 +324,17 @@ pub(super) fn sockets() -> Vec<Call> {
         })
     });
     calls.push(Call::when(libc::SYS_socket, cases.collect::<Vec<_>>()));
-    let levels = [libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP, libc::IPPROTO_IPV6];
-    calls.push(Call::one_of(libc::SYS_setsockopt, 1, &levels.map(constant)));
+    // Options that WASI has, and what the standard library and tokio set; never a program for the kernel to run.
+    let options: [(libc::c_int, &[libc::c_int]); 4] = [
+        (libc::SOL_SOCKET, &[libc::SO_KEEPALIVE, libc::SO_RCVBUF, libc::SO_SNDBUF, libc::SO_REUSEADDR]),
+        (libc::IPPROTO_TCP, &[libc::TCP_NODELAY, libc::TCP_KEEPIDLE, libc::TCP_KEEPINTVL, libc::TCP_KEEPCNT]),
+        (libc::IPPROTO_IP, &[libc::IP_TTL, libc::IP_RECVERR]),
+        (libc::IPPROTO_IPV6, &[libc::IPV6_UNICAST_HOPS, libc::IPV6_V6ONLY, libc::IPV6_RECVERR]),
+    ];
+    let cases = options
+        .iter()
+        .flat_map(|(level, names)| names.iter().map(|name| vec![is(1, constant(*level)), is(2, constant(*name))]));
+    calls.push(Call::when(libc::SYS_setsockopt, cases.collect::<Vec<_>>()));
     calls
 }
 
@@ -300,10 +347,16 @@ pub(super) fn other_sockets() -> Vec<Call> {
 ///
 /// The standard library looks for the number of processors, and for symbols when it panics.
 pub(super) fn opening() -> Vec<Call> {
-    let mut calls: Vec<Call> = any(&[libc::SYS_openat, libc::SYS_openat2, libc::SYS_readlinkat]).collect();
-    #[cfg(target_arch = "x86_64")]
-    calls.extend(any(&[libc::SYS_open, libc::SYS_readlink]));
-    calls
+    any(&[
+        libc::SYS_openat,
+        libc::SYS_openat2,
+        libc::SYS_readlinkat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
+    ])
+    .collect()
 }
 
 /// Calls that are answered as by a kernel that does not have them, so that an older one is used instead.

@@ -17,6 +17,9 @@ pub(super) fn install(wall: &Wall) -> Result<()> {
         Kind::Worker => {
             allowed.extend(calls::files());
             allowed.extend(calls::messages());
+            if wall.writes_files() {
+                allowed.extend(calls::changes());
+            }
             allowed.extend(calls::memory(wall.loads_code));
             if wall.ports.is_some() {
                 allowed.extend(calls::sockets());
