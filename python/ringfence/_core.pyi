@@ -16,13 +16,16 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
+    "close_workers",
     "close_imports",
     "compile_child",
     "doctor",
     "policy_schema",
     "precompile",
     "set_compiler",
+    "set_worker",
     "without_pool",
+    "worker_child",
 ]
 
 @final
@@ -92,12 +95,16 @@ class Sandbox:
         policy: Policy,
         progress: Callable[[float], None] | None = None,
         imports: Sequence[tuple[str, str, Callable[..., object]]] | None = None,
+        isolation: str = "wasm",
+        tenant: str | None = None,
     ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
 
         `progress` is called ten times a second after the first second, with the seconds so far. `imports` are module,
-        name and function: numbers in, numbers out, as the import's signature says.
+        name and function: numbers in, numbers out, as the import's signature says. `isolation` is where it runs:
+        "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are shared by
+        runs of one policy and tenant.
         """
 
     def run(
@@ -215,3 +222,12 @@ def doctor() -> str:
 
 def without_pool() -> None:
     """Leave the pool out of engines made from now on: making it costs 3 ms, too much for one program run once."""
+
+def worker_child() -> int:
+    """What a worker process runs; its exit code."""
+
+def set_worker(command: list[str]) -> None:
+    """Say how to start a worker process."""
+
+def close_workers() -> None:
+    """End the workers that run nothing, and wait until they are gone."""

@@ -13,6 +13,7 @@ from .errors import PolicyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal
 
     from ._imports import Imports
     from ._policy import Limits
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
+    Isolation = Literal["wasm", "process", "worker"]
 
 
 class Sandbox:
@@ -37,8 +39,14 @@ class Sandbox:
         imports: functions that it may import from its host, by module and name: `{"env": {"add": add}}`, or an object
             or module whose attributes they are. They are called on another thread, with numbers: i32 and i64 as int,
             f32 and f64 as float. What one raises ends the guest and comes out of the call.
+        isolation: what keeps its guests from this process, each adding to the one before. "wasm": WebAssembly alone,
+            in this process. "process": a child process too, which may fall alone. "worker": a child process behind a
+            second wall, Landlock and seccomp, where what escapes from WebAssembly finds nothing. Child processes are
+            reused for runs of the same policy and tenant only, and cannot call `imports`.
+        tenant: whose runs these are, as text of your choice; guests of two tenants never meet in one process.
 
     Raises:
+        HostError: the machine has no second wall, or no worker can be started.
         ProgramNotFound: there is no such program.
         LoadError: it is malformed, too much to compile, or it imports what nobody provides, or does not import one of
             `imports`.
@@ -54,6 +62,8 @@ class Sandbox:
         policy: Policy | None = None,
         progress: Callable[[float], None] | None = None,
         imports: Imports | None = None,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
@@ -62,7 +72,10 @@ class Sandbox:
             from ._imports import functions_of
 
             functions = functions_of(imports, self.program)
-        self._native_run = core.Sandbox(self.program._native, self.policy._native, progress, functions).run  # noqa: SLF001
+        given = (self.program._native, self.policy._native, progress, functions)  # noqa: SLF001
+        self._native_run = core.Sandbox(*given, isolation, tenant).run
+        if isolation != "wasm":
+            _close_workers_at_exit()
 
     def run(
         self,
@@ -193,3 +206,16 @@ class Sandbox:
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.program.name!r}>"
+
+
+def _close_workers_at_exit() -> None:
+    """See to it that no worker, and nothing that is a worker's, is left when the interpreter is."""
+    global _closing  # noqa: PLW0603
+    if not _closing:
+        import atexit
+
+        _closing = True
+        atexit.register(core.close_workers)
+
+
+_closing = False

@@ -9,7 +9,6 @@ import pytest
 import ringfence
 from ringfence import Limits, Policy, Sandbox
 
-
 def test_program_may_be_a_path_bytes_or_a_program(guests: Path) -> None:
     """All forms of a program run the same."""
     file = guests / "hello.wat"
@@ -46,7 +45,7 @@ def test_four_ways_to_run_take_the_same_options() -> None:
 
     def options(function: object) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
-        of_a_sandbox = {"self", "program", "policy", "imports"}
+        of_a_sandbox = {"self", "program", "policy", "imports", "isolation", "tenant"}
         return {name: each for name, each in parameters.items() if name not in of_a_sandbox}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)

@@ -11,6 +11,7 @@ mod program;
 mod raise;
 mod result;
 mod sandbox;
+mod worker;
 
 use pyo3::prelude::*;
 
@@ -30,4 +31,6 @@ mod _core {
     use crate::result::Result;
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
+    #[pymodule_export]
+    use crate::worker::{close_workers, set_worker, worker_child};
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
+use ringfence::worker::Isolation;
 use ringfence::{HostFunctions, Run};
 
 use crate::call_unsafe::call;
@@ -52,16 +53,19 @@ impl Kill {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, imports = None))]
+    #[pyo3(signature = (program, policy, progress = None, imports = None, isolation = "wasm", tenant = None))]
     fn new(
         py: Python<'_>,
         program: &Program,
         policy: &Policy,
         progress: Option<Py<PyAny>>,
         imports: Option<Given>,
+        isolation: &str,
+        tenant: Option<String>,
     ) -> PyResult<Self> {
         let functions = imports.map(imports::functions).unwrap_or_default();
-        compile(py, program, policy, progress, functions).map(|sandbox| Self { sandbox })
+        let place = (enter(py, || Isolation::read(isolation))?, tenant);
+        compile(py, program, policy, progress, functions, place).map(|sandbox| Self { sandbox })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -139,6 +143,7 @@ fn compile(
     policy: &Policy,
     progress: Option<Py<PyAny>>,
     functions: HostFunctions,
+    (isolation, tenant): (Isolation, Option<String>),
 ) -> PyResult<ringfence::Sandbox> {
     let raised = Mutex::new(None);
     let last = Mutex::new(Duration::ZERO);
@@ -166,6 +171,10 @@ fn compile(
             }
         };
         let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
+        if functions.functions.is_empty() {
+            return ringfence::Sandbox::isolated(&program.program, policy, grants, Some(&watch), isolation, tenant);
+        }
+        isolation.refuse_functions()?;
         ringfence::Sandbox::with_functions(&program.program, policy, grants, functions, Some(&watch))
     });
     match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
@@ -178,7 +187,8 @@ fn compile(
 #[pyfunction]
 #[pyo3(signature = (program, policy, progress = None))]
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
-    compile(py, program, policy, progress, HostFunctions::default()).map(|sandbox| sandbox.from_cache())
+    compile(py, program, policy, progress, HostFunctions::default(), (Isolation::Wasm, None))
+        .map(|sandbox| sandbox.from_cache())
 }
 
 /// Leaves the pool out of engines made from now on, for a process that runs one program once.

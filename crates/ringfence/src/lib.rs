@@ -5,6 +5,7 @@
 pub mod doctor;
 mod ending;
 pub mod error;
+mod given;
 mod guest_thread;
 pub mod host;
 mod link;

@@ -23,6 +23,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 6] = [Self::Exited, Self::Trapped, Self::Limited, Self::Denied, Self::Cancelled, Self::Crashed];
+
+    /// The outcome of that word.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
     /// The word in the result.
     pub fn name(self) -> &'static str {
         match self {

@@ -13,18 +13,19 @@ use wasmtime::{InstancePre, Store};
 
 use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
+use crate::given::{arguments, argv0, environment};
 use crate::guest_thread;
 use crate::host::HostFunctions;
 use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::policy::{Limits, Net, Policy, Seconds, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, Profile};
-use crate::sandbox::files::{Files, Grants};
+use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
@@ -35,6 +36,7 @@ use crate::sandbox::store::{Control, Cpu, Outer, State};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
 use crate::supervisor::{LOOK, Supervisor, runtime};
+use crate::worker::Client;
 
 /// How long a guest that has to end may still be inside a host function before its caller goes on without it.
 const GRACE: Duration = Duration::from_millis(30);
@@ -55,6 +57,8 @@ pub struct Sandbox {
     prepared: Arc<Prepared>,
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
+    /// Where it runs instead of here.
+    worker: Option<Client>,
 }
 
 /// What every run of a sandbox shares; one that was abandoned may outlive the sandbox.
@@ -110,34 +114,52 @@ impl Sandbox {
         functions: HostFunctions,
         watch: Option<load::Watch<'_>>,
     ) -> Result<Self> {
-        let profile = Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 };
-        let engines = Engines::of(profile)?;
+        let engines = Engines::of(profile(&policy))?;
         let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
-        let (entry, slots) = match &*loaded.code {
+        let env = environment(&policy);
+        Self::linked(loaded, engines, policy, grants, functions, program.name(), env)
+    }
+
+    pub(crate) fn linked(
+        loaded: load::Loaded,
+        engines: Arc<Engines>,
+        policy: Policy,
+        grants: Arc<Grants>,
+        functions: HostFunctions,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Result<Self> {
+        let entry = match &*loaded.code {
             Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, program.name(), &functions)?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required()), engines.size()))
+                let (linked, start) = link::module(&loaded.engine, module, name, &functions)?;
+                Entry::Module { linked, start }
             }
             Code::Component(component) => {
-                link_functions::refuse_for_component(&functions, program.name())?;
-                let command = link::component(&loaded.engine, component, program.name(), &policy)?;
-                (Entry::Component(command), slots(component.resources_required(), engines.size()))
+                link_functions::refuse_for_component(&functions, name)?;
+                Entry::Component(link::component(&loaded.engine, component, name, &policy)?)
             }
         };
         let prepared = Prepared {
-            env: Arc::new(environment(&policy)),
-            argv0: argv0(program.name()),
+            env: Arc::new(env),
+            argv0: argv0(name),
             net: Arc::new(policy.net.clone()),
             policy,
             grants,
+            slots: loaded.code.needs().min(engines.size()),
             engines,
             engine: loaded.engine,
-            slots,
             entry,
             functions,
             _code: loaded.code,
         };
-        Ok(Self { prepared: Arc::new(prepared), name_servers: None, from_cache: loaded.from_cache })
+        let prepared = Arc::new(prepared);
+        Ok(Self { prepared, name_servers: None, from_cache: loaded.from_cache, worker: None })
+    }
+
+    /// The same program in workers, which are told its argument 0 and its variables.
+    pub(crate) fn in_worker(self, worker: impl FnOnce(&str, &[Vec<u8>]) -> Client) -> Self {
+        let worker = Some(worker(&self.prepared.argv0, &self.prepared.env));
+        Self { worker, ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -156,8 +178,17 @@ impl Sandbox {
     }
 
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
-    /// a thread that this one can leave behind.
-    pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
+    /// a thread that this one can leave behind; or in a worker.
+    pub fn run(&self, mut run: Run<'_>) -> Result<RunResult> {
+        let Some(worker) = &self.worker else { return self.run_here(run, None) };
+        if let Some(outer) = INSIDE.with_borrow(|outer| outer.as_ref().map(|outer| outer.deadline)) {
+            run.limits.wall = run.limits.wall.min(Seconds(outer.saturating_duration_since(Instant::now())));
+        }
+        worker.run(run)
+    }
+
+    /// Runs it in this process, with a `/tmp` that was made before where there is one.
+    pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
         let prepared = &self.prepared;
         prepared.engines.check_process()?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
@@ -193,6 +224,7 @@ impl Sandbox {
             host_calls: HostCalls::new(&prepared.functions),
             name_servers: self.name_servers.clone(),
             started,
+            tmp,
             _slot: slot,
         };
         if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
@@ -209,6 +241,7 @@ struct Guest {
     host_calls: HostCalls,
     name_servers: Option<Arc<[SocketAddr]>>,
     started: Instant,
+    tmp: Option<PrivateTmp>,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -260,12 +293,15 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, args, input, limits, control, host_calls, name_servers, started, _slot } = self;
+        let Self { prepared, args, input, limits, control, host_calls, name_servers, started, tmp, _slot } = self;
         let runtime = runtime(prepared.has_sockets())?;
         let Some(_ticking) = ticker::Running::start() else {
             return Err(no_thread("the system starts no more threads for this process"));
         };
-        let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started)?;
+        let files = match tmp {
+            Some(tmp) => Files::with_tmp(prepared.grants.clone(), &prepared.policy, &limits, started, Some(tmp)),
+            None => Files::new(prepared.grants.clone(), &prepared.policy, &limits, started)?,
+        };
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
@@ -410,10 +446,9 @@ impl Left {
     }
 }
 
-/// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
-/// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>, size: u32) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, size))
+/// The engine that a policy asks for.
+pub(crate) fn profile(policy: &Policy) -> Profile {
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
 }
 
 /// The fuel that was burnt, where it was counted.
@@ -441,37 +476,6 @@ async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasm
         }
     };
     Ok(Ending::exited(if returned.is_ok() { 0 } else { 1 }))
-}
-
-/// The program's own name as the guest sees it: no host path shows.
-fn argv0(name: &str) -> String {
-    let file = std::path::Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
-    file.unwrap_or_else(|| "program".into()).replace('\0', "")
-}
-
-fn arguments(argv0: &str, args: Vec<String>) -> Result<Vec<Vec<u8>>> {
-    let all = std::iter::once(argv0.to_owned()).chain(args);
-    all.map(|arg| {
-        if arg.contains('\0') {
-            return Err(Error::policy(
-                "an argument cannot be handed to the guest",
-                "it contains a NUL character, which ends arguments",
-                "take the NUL out, or hand the data over as input",
-            ));
-        }
-        let mut bytes = arg.into_bytes();
-        bytes.push(0);
-        Ok(bytes)
-    })
-    .collect()
-}
-
-fn environment(policy: &Policy) -> Vec<Vec<u8>> {
-    let inherited = policy.inherit_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
-    let mut all: Vec<(String, String)> =
-        policy.env.iter().map(|(name, value)| (name.clone(), value.clone())).chain(inherited).collect();
-    all.sort();
-    all.into_iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
 }
 
 impl std::fmt::Debug for Sandbox {

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--connections", metavar="N", help="network connections open at one time")
     add("--net-bytes", metavar="SIZE", help="bytes over the network, both ways together")
     add("--compile", metavar="TIME", help="time to compile it")
+    kinds = ("wasm", "process", "worker")
+    add("--isolation", choices=kinds, default="wasm", help="run it in a child process, or in one behind a wall")
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     add("program", metavar="PROGRAM", help="a WebAssembly module or component")
     rest = add("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what follows PROGRAM belongs to it")
@@ -58,15 +60,19 @@ def execute(arguments: argparse.Namespace) -> int:
     policy = policy_of(arguments)
     progress = _output.Progress(arguments.program)
     try:
-        sandbox = Sandbox(arguments.program, policy=policy, progress=progress)
+        sandbox = Sandbox(arguments.program, policy=policy, progress=progress, isolation=arguments.isolation)
     finally:
         progress.clear()
-    if arguments.json:
-        result = sandbox.run(arguments.args, stdin="inherit")
-        _output.data(result.json())
-    else:
-        result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
-        _explain(result, policy)
+    try:
+        if arguments.json:
+            result = sandbox.run(arguments.args, stdin="inherit")
+            _output.data(result.json())
+        else:
+            result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
+            _explain(result, policy)
+    finally:
+        if arguments.isolation != "wasm":
+            core.close_workers()
     return _exit.of(result)
 
 

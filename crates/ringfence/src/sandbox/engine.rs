@@ -53,6 +53,11 @@ pub fn without_pool() {
     POOLED.store(false, Ordering::Relaxed);
 }
 
+/// Whether engines made from now on have a pool, where there is room for one.
+pub(crate) fn is_pooling() -> bool {
+    POOLED.load(Ordering::Relaxed)
+}
+
 /// Makes the pool of every engine from now on a small one, for a process that runs one guest at a time: what is
 /// reserved for a thousand would be memory that an escaped guest could fill.
 pub fn with_pool_for_one() {

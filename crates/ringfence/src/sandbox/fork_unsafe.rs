@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static FORKED: AtomicBool = AtomicBool::new(false);
+static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Marks every child forked from now on.
 pub fn watch() {
@@ -22,6 +23,12 @@ pub fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
+/// How many forks lie between this process and the one that first called [`watch`].
+pub fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
 extern "C" fn mark() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
     FORKED.store(true, Ordering::Relaxed);
 }

@@ -27,7 +27,7 @@ use std::time::Instant;
 use self::disk::Disk;
 use self::grants::Mount;
 use self::kernel::KnownDevices;
-use self::tmp::PrivateTmp;
+pub(crate) use self::tmp::{PrivateTmp, TmpHome};
 use super::denials::Denials;
 use super::limits::Allowance;
 use crate::error::Result;
@@ -53,16 +53,28 @@ pub struct Files {
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
     pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+        let tmp = if policy.tmp { Some(PrivateTmp::new()?) } else { None };
+        Ok(Self::with_tmp(grants, policy, limits, started, tmp))
+    }
+
+    /// The same with a `/tmp` that was made before.
+    pub(crate) fn with_tmp(
+        grants: Arc<Grants>,
+        policy: &Policy,
+        limits: &Limits,
+        started: Instant,
+        tmp: Option<PrivateTmp>,
+    ) -> Self {
         let denials = Denials::new(started, policy.on_denied);
-        Ok(Self {
+        Self {
             grants,
-            tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
+            tmp,
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
             disk: Disk::new(limits, denials.clone()),
             devices: KnownDevices::default(),
             denials,
-        })
+        }
     }
 
     /// The root of everything the guest sees.
