@@ -311,7 +311,7 @@ Every public name of `ringfence`. Names that begin with an underscore may change
 """
 GROUPS = {
     "Running": ["run", "arun", "Sandbox", "Process"],
-    "Policies": ["Policy", "Dir", "Limits"],
+    "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
     "Results": ["Result", "Usage", "Denial"],
     "Warnings": ["CallbackAbandoned"],

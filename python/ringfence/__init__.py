@@ -12,6 +12,7 @@ Names are loaded when they are first used, so that importing the package costs n
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._imports import CallbackAbandoned
+    from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
     from ._process import Process
     from ._program import Export, Import, Program
@@ -51,6 +52,7 @@ __all__ = [
     "LimitReached",
     "Limits",
     "LoadError",
+    "Net",
     "Policy",
     "PolicyError",
     "Process",
@@ -59,6 +61,7 @@ __all__ = [
     "Result",
     "RingfenceError",
     "Sandbox",
+    "Secret",
     "Trapped",
     "Usage",
     "WallReached",
@@ -73,11 +76,13 @@ _HOMES = {
     "Export": "_program",
     "Import": "_program",
     "Limits": "_policy",
+    "Net": "_network",
     "Policy": "_policy",
     "Process": "_process",
     "Program": "_program",
     "Result": "_result",
     "Sandbox": "_sandbox",
+    "Secret": "_network",
     "Usage": "_result",
     "arun": "_run",
     "run": "_run",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Literal, Self, TypedDict, Unpack
 
+    from ._network import Net, Secret
+
     class LimitsFields(TypedDict, total=False):
         """What `Limits` takes."""
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
         output: int | str | None
         host_bytes: int | str | None
         open_files: int | None
+        disk: int | str | None
+        files: int | None
+        connections: int | None
+        net_bytes: int | str | None
         compile: float | str | None
 
     class PolicyFields(TypedDict, total=False):
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
         tmp: bool
         env: Mapping[str, str]
         inherit_env: Iterable[str]
+        net: Net
+        secrets: Iterable[Secret]
         clock: Literal["coarse", "precise"]
         random: Literal["real"] | int
         wasi: Literal["0.2", "0.3"]
@@ -65,9 +73,9 @@ class Limits(Value):
     """
     What a guest may use up, each a total over the run.
 
-    Reaching wall, cpu, fuel, output or host_bytes ends the run as "limited". Growth past memory is refused, and a run
-    that dies of that is "limited"; one file more than open_files is an error number for the guest; a program that
-    takes longer than compile is not loaded.
+    Reaching wall, cpu, fuel, output, host_bytes or net_bytes ends the run as "limited". Growth past memory is refused,
+    and a run that dies of that is "limited"; one more than open_files, files or connections, or a byte more than disk,
+    is an error for the guest; a program that takes longer than compile is not loaded.
 
     Numbers are seconds or bytes, text carries its unit. What is left out stays as it is: the default in a policy, the
     policy's own in a call, where a limit may only narrow.
@@ -81,13 +89,31 @@ class Limits(Value):
         output: stdout and stderr together; what was written up to there is kept. 16 MiB unless given.
         host_bytes: memory the host may hold for the guest. 64 MiB unless given.
         open_files: files and directories open at one time. 64 unless given.
+        disk: bytes it may add to the host's disk, in all it may write to; a file counts with its length, and what it
+            removes gives its part back. 256 MiB unless given.
+        files: files, directories and links it may add there. 10,000 unless given.
+        connections: network connections and sockets open at one time. 64 unless given.
+        net_bytes: bytes sent and received over the network together. 256 MiB unless given.
         compile: time to compile the program, on a clock of its own. 60 s unless given.
 
     Raises:
         PolicyError: a value is not an amount of its unit.
     """
 
-    __slots__ = ("wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "compile")
+    __slots__ = (
+        "wall",
+        "cpu",
+        "fuel",
+        "memory",
+        "output",
+        "host_bytes",
+        "open_files",
+        "disk",
+        "files",
+        "connections",
+        "net_bytes",
+        "compile",
+    )
     wall: float | None
     cpu: float | None
     fuel: int | None
@@ -95,6 +121,10 @@ class Limits(Value):
     output: int | None
     host_bytes: int | None
     open_files: int | None
+    disk: int | None
+    files: int | None
+    connections: int | None
+    net_bytes: int | None
     compile: float | None
 
     def __init__(
@@ -107,6 +137,10 @@ class Limits(Value):
         output: int | str | None = None,
         host_bytes: int | str | None = None,
         open_files: int | None = None,
+        disk: int | str | None = None,
+        files: int | None = None,
+        connections: int | None = None,
+        net_bytes: int | str | None = None,
         compile: float | str | None = None,
     ) -> None:
         self._fill(
@@ -117,6 +151,10 @@ class Limits(Value):
             output=output,
             host_bytes=host_bytes,
             open_files=open_files,
+            disk=disk,
+            files=files,
+            connections=connections,
+            net_bytes=net_bytes,
             compile=compile,
         )
         given = self._given()
@@ -147,7 +185,8 @@ class Policy:
     - no files: each directory or file is granted, to read unless `mode="rw"`
     - no variables: each is set, or handed on by its name
     - a clock in steps of a millisecond, random numbers as good as the host's
-    - no network, no processes, no threads: there is nothing to grant them with
+    - no network: hosts and ports, requests and secrets are granted one by one, see `Net` and `Secret`
+    - no processes, no threads: there is nothing to grant them with
     - limits on everything it can use up, see `Limits`
 
     A policy holds its directories open from the moment it is made: a link swapped later changes nothing.
@@ -158,6 +197,8 @@ class Policy:
         tmp: a private, empty, writable `/tmp`, gone after the run.
         env: variables set for it.
         inherit_env: variables handed on from our own environment, by name.
+        net: what it may reach over the network.
+        secrets: values it may send to one origin each, and never sees.
         clock: "coarse", or "precise": as fine as the host's, fine enough to time a cache.
         random: "real", or a seed that makes every run draw the same numbers.
         wasi: the highest WASI level a component may use; "0.3" is experimental.
@@ -179,6 +220,8 @@ class Policy:
         tmp: bool = False,
         env: Mapping[str, str] | None = None,
         inherit_env: Iterable[str] = (),
+        net: Net | None = None,
+        secrets: Iterable[Secret] = (),
         clock: Literal["coarse", "precise"] = "coarse",
         random: Literal["real"] | int = "real",
         wasi: Literal["0.2", "0.3"] = "0.2",
@@ -190,6 +233,8 @@ class Policy:
             "tmp": tmp,
             "env": dict(env or {}),
             "inherit_env": _names(inherit_env),
+            "net": net._given() if net else {},  # noqa: SLF001
+            "secrets": [secret._fields() for secret in secrets],
             "clock": clock,
             "random": random,
             "wasi": wasi,
@@ -259,6 +304,20 @@ class Policy:
         return tuple(self._read()["inherit_env"])
 
     @property
+    def net(self) -> Net:
+        """What it may reach over the network."""
+        from ._network import Net
+
+        return Net(**self._read()["net"])
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The values it may send and never sees."""
+        from ._network import Secret
+
+        return tuple(Secret(**entry) for entry in self._read()["secrets"])
+
+    @property
     def clock(self) -> Literal["coarse", "precise"]:
         """How fine its clocks are."""
         clock: Literal["coarse", "precise"] = self._read()["clock"]
@@ -321,6 +380,8 @@ _DEFAULTS: dict[str, object] = {
     "tmp": False,
     "env": {},
     "inherit_env": [],
+    "net": {},
+    "secrets": [],
     "clock": "coarse",
     "random": "real",
     "wasi": "0.2",

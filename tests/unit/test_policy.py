@@ -10,12 +10,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ringfence import Dir, Limits, Policy, PolicyError, run
+from ringfence import Dir, Limits, Net, Policy, PolicyError, Secret, run
 
 FULL: dict[str, Any] = {
     "tmp": True,
     "env": {"A": "1"},
     "inherit_env": ["LANG"],
+    "net": Net(tcp=["db.example.com:5432"], udp=["1.1.1.1:53"], http=["GET https://api.example.com/v1/*"]),
+    "secrets": [Secret("API_KEY", env="PRODUCTION_KEY", origin="https://api.example.com")],
     "clock": "precise",
     "random": 42,
     "wasi": "0.2",
@@ -29,6 +31,7 @@ def test_default_policy_grants_nothing() -> None:
     policy = Policy()
 
     assert ((), False, {}, ()) == (policy.dirs, policy.tmp, policy.env, policy.inherit_env)
+    assert (Net(), ()) == (policy.net, policy.secrets)
     assert ("coarse", "real", "0.2", "continue") == (policy.clock, policy.random, policy.wasi, policy.on_denied)
     assert (30.0, None, None, 256 << 20) == tuple(
         getattr(policy.limits, name) for name in ("wall", "cpu", "fuel", "memory")

@@ -1,6 +1,7 @@
 //! Running a program: a new store each time, one supervisor around it.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use crate::host::HostFunctions;
 use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Policy, WasiLevel};
+use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
@@ -26,6 +27,7 @@ use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::limits::Limiter;
+use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
@@ -51,6 +53,7 @@ const SLOT_WAIT: Duration = Duration::from_secs(10);
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
     prepared: Arc<Prepared>,
+    name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
 }
 
@@ -58,6 +61,7 @@ pub struct Sandbox {
 struct Prepared {
     policy: Policy,
     grants: Arc<Grants>,
+    net: Arc<Net>,
     env: Arc<Vec<Vec<u8>>>,
     argv0: String,
     engines: Arc<Engines>,
@@ -123,6 +127,7 @@ impl Sandbox {
         let prepared = Prepared {
             env: Arc::new(environment(&policy)),
             argv0: argv0(program.name()),
+            net: Arc::new(policy.net.clone()),
             policy,
             grants,
             engines,
@@ -132,7 +137,12 @@ impl Sandbox {
             functions,
             _code: loaded.code,
         };
-        Ok(Self { prepared: Arc::new(prepared), from_cache: loaded.from_cache })
+        Ok(Self { prepared: Arc::new(prepared), name_servers: None, from_cache: loaded.from_cache })
+    }
+
+    /// Asks these name servers for names instead of the system's, and no hosts file.
+    pub fn with_name_servers(self, servers: &[SocketAddr]) -> Self {
+        Self { name_servers: Some(servers.into()), ..self }
     }
 
     /// Whether nothing had to be compiled for it.
@@ -161,7 +171,7 @@ impl Sandbox {
                 "end the recursion: a host function of a guest runs that guest again",
             )));
         }
-        let slot = prepared.slot(runtime()?, &cancelled, tick)?;
+        let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
@@ -172,9 +182,11 @@ impl Sandbox {
             outer,
             cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
             output,
+            network: None,
         };
         let guest = Guest {
             prepared: prepared.clone(),
+            name_servers: self.name_servers.clone(),
             args,
             input,
             limits,
@@ -190,6 +202,7 @@ impl Sandbox {
 /// One run with all that it needs, so that it can go to another thread.
 struct Guest {
     prepared: Arc<Prepared>,
+    name_servers: Option<Arc<[SocketAddr]>>,
     args: Vec<String>,
     input: Source,
     limits: Limits,
@@ -247,8 +260,8 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, args, input, limits, control, host_calls, started, _slot } = self;
-        let runtime = runtime()?;
+        let Self { prepared, name_servers, args, input, limits, control, host_calls, started, _slot } = self;
+        let runtime = runtime(!prepared.net.is_empty())?;
         let Some(_ticking) = ticker::Running::start() else {
             return Err(no_thread("the system starts no more threads for this process"));
         };
@@ -275,9 +288,16 @@ impl Guest {
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
-                let mut store = prepared.store(ComponentState::new(state, prepared.policy.random), &limits)?;
+                let denials = state.files.denials.clone();
+                let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
+                let control = Control { network: Some(network.clone()), ..control.clone() };
+                let state = State { control: control.clone(), ..state };
+                let state = ComponentState::new(state, network.clone(), prepared.policy.random);
+                let mut store = prepared.store(state, &limits)?;
                 components::bound_tasks(&mut store);
+                let supervisor = Supervisor { control: &control, ..supervisor };
                 let ending = supervisor.end(component(&mut store, command), tick);
+                let ending = if network.is_spent() { ending.after_spent_network() } else { ending };
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };

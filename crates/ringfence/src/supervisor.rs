@@ -76,6 +76,9 @@ impl Supervisor<'_> {
                 if let Err(stop) = self.control.check() {
                     return stopped(stop);
                 }
+                if let Some(network) = &self.control.network {
+                    network.push(context);
+                }
                 let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
@@ -101,18 +104,22 @@ fn ending(ended: std::thread::Result<wasmtime::Result<Ending>>) -> Ending {
     }
 }
 
-/// The clockwork under every run: timers and waits for descriptors.
-pub(crate) fn runtime() -> Result<&'static Runtime> {
-    static RUNTIME: OnceLock<std::result::Result<Runtime, String>> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
+/// The clockwork under every run: timers, and waits for descriptors; sockets only for runs that may have some, so
+/// that all others neither open the system's queue of events nor pay for a thread that waits on it.
+pub(crate) fn runtime(sockets: bool) -> Result<&'static Runtime> {
+    static RUNTIMES: [OnceLock<std::result::Result<Runtime, String>>; 2] = [const { OnceLock::new() }; 2];
+    let runtime = RUNTIMES[usize::from(sockets)].get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder
             .worker_threads(1)
             .thread_name("ringfence")
             // A thread that waited for a descriptor is not kept long: an idle process has few.
             .thread_keep_alive(Duration::from_secs(1))
-            .enable_time()
-            .build()
-            .map_err(|error| error.to_string())
+            .enable_time();
+        if sockets {
+            builder.enable_io();
+        }
+        builder.build().map_err(|error| error.to_string())
     });
     runtime.as_ref().map_err(|why| {
         Error::host("no threads for Ringfence", why.clone(), "raise this process's limits (`ulimit -u`, `ulimit -n`)")

@@ -5,7 +5,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ringfence::policy::{Bytes, Clock, Dir, Limits, Mode, OnDenied, Policy, Random, Seconds, WasiLevel};
+use ringfence::policy::{
+    Bytes, Clock, Dir, Endpoint, HeaderName, HttpGrant, Limits, Mode, Net, OnDenied, Origin, Policy, Random, Seconds,
+    Secret, WasiLevel,
+};
 
 /// Numbers that are the same in every run (xorshift, Marsaglia 2003).
 struct Numbers(u64);
@@ -84,12 +87,27 @@ impl Numbers {
             tmp: self.either(),
             env,
             inherit_env: (0..self.below(3)).map(|index| format!("I{index}{}", self.text(&['=']))).collect(),
+            net: if self.either() { Net::default() } else { self.net() },
+            secrets: Vec::new(),
             clock: if self.either() { Clock::Coarse } else { Clock::Precise },
             random: if self.either() { Random::Real } else { Random::Seed(self.sized(63)) },
             wasi: if self.either() { WasiLevel::V0_2 } else { WasiLevel::V0_3 },
             on_denied: if self.either() { OnDenied::Continue } else { OnDenied::Stop },
             limits: if self.either() { Limits::default() } else { self.limits() },
         }
+    }
+
+    fn net(&mut self) -> Net {
+        const HOSTS: [&str; 5] = ["db.example.com", "*.example.com", "10.0.0.0/8", "[2001:db8::/32]", "[::1]"];
+        let mut endpoint = || {
+            let port = self.below(60_000) + 1;
+            let ports = if self.either() { port.to_string() } else { format!("{port}-{}", port + self.below(5000)) };
+            Endpoint::from_text(&format!("{}:{ports}", HOSTS[self.below(5) as usize])).unwrap()
+        };
+        let (tcp, udp) = (vec![endpoint(), endpoint()], vec![endpoint()]);
+        let method = ["", "GET ", "* ", "POST,PUT "][self.below(4) as usize];
+        let path = ["", "/", "/v1/*", "/a/b"][self.below(4) as usize];
+        Net { tcp, udp, http: vec![HttpGrant::from_text(&format!("{method}https://*.example.com{path}")).unwrap()] }
     }
 
     fn limits(&mut self) -> Limits {
@@ -101,6 +119,10 @@ impl Numbers {
             output: Bytes(self.sized(46)),
             host_bytes: Bytes(self.below(1 << 20) << 10),
             open_files: self.below(1 << 20) as u32,
+            disk: Bytes(self.sized(46)),
+            files: self.sized(32) as u32,
+            connections: self.below(1 << 20) as u32,
+            net_bytes: Bytes(self.sized(46)),
             compile: self.time(),
         }
     }
@@ -116,6 +138,20 @@ fn any_policy_reads_back_as_itself_from_its_toml_and_its_json() {
         assert_eq!(Ok(&policy), Policy::from_toml(&toml, "policy.toml").as_ref(), "{toml}");
         assert_eq!(Ok(&policy), Policy::from_json(&json, Path::new("/")).as_ref(), "{json}");
     }
+}
+
+#[test]
+fn a_secret_reads_back_without_its_value() {
+    let secret = Secret {
+        name: "API_KEY".into(),
+        env: "PRODUCTION_KEY".into(),
+        origin: Origin::from_text("https://api.example.com").unwrap(),
+        header: HeaderName::default(),
+    };
+    let net = Net { http: vec![HttpGrant::from_text("https://api.example.com/v1/*").unwrap()], ..Net::default() };
+    let policy = Policy { secrets: vec![secret], net, ..Policy::default() };
+    assert_eq!(Ok(&policy), Policy::from_toml(&policy.to_toml().unwrap(), "policy.toml").as_ref());
+    assert_eq!(Ok(&policy), Policy::from_json(&policy.to_json().unwrap(), Path::new("/")).as_ref());
 }
 
 #[test]
@@ -144,7 +180,13 @@ fn json_has_every_default_filled_in() {
 #[test]
 fn the_schema_lets_no_unknown_key_through() {
     let schema: serde_json::Value = serde_json::from_str(&Policy::schema()).unwrap();
-    for table in [&schema, &schema["$defs"]["Limits"], &schema["$defs"]["Dir"]] {
+    for table in [
+        &schema,
+        &schema["$defs"]["Limits"],
+        &schema["$defs"]["Dir"],
+        &schema["$defs"]["Net"],
+        &schema["$defs"]["Secret"],
+    ] {
         assert_eq!(serde_json::Value::Bool(false), table["additionalProperties"]);
     }
 }

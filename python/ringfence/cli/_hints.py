@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from ringfence._result import Denial, Result
 
 _SECONDS = frozenset({"wall", "cpu", "compile"})
-_BYTES = frozenset({"memory", "output", "host_bytes"})
+_BYTES = frozenset({"memory", "output", "host_bytes", "disk", "net_bytes"})
+
+_NOUNS = {
+    "memory": "more memory",
+    "open_files": "more open files",
+    "disk": "more room on the disk",
+    "files": "more files",
+    "connections": "more connections",
+}
 
 
 def limit_hint(result: Result, policy: Policy) -> str | None:
@@ -27,16 +35,12 @@ def refusal_hint(result: Result, policy: Policy) -> str | None:
     if not denials:
         return None
     last = max(denials, key=lambda denial: denial.first_seconds)
-    if last.kind in {"memory", "open_files"}:
-        return f"the guest was refused {_nouns(last)}: {_raise(last.kind, policy)}, or leave it so"
+    if last.kind in _NOUNS:
+        return f"the guest was refused {_NOUNS[last.kind]}: {_raise(last.kind, policy)}, or leave it so"
     granted = [grant.at or "/" for grant in policy.dirs]
     grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
     flag = _grant(last, policy)
     return f"the guest was refused a {last.kind} of `{last.what}`, the policy grants {grants}: {flag}, or leave it so"
-
-
-def _nouns(denial: Denial) -> str:
-    return "more memory" if denial.kind == "memory" else "more open files"
 
 
 def _raise(limit: str, policy: Policy) -> str:

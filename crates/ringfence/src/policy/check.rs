@@ -66,6 +66,7 @@ impl Policy {
     pub(super) fn examine(&self) -> Result<(), Problem> {
         self.examine_dirs()?;
         self.examine_env()?;
+        self.examine_secrets()?;
         if let Random::Seed(seed) = self.random
             && i64::try_from(seed).is_err()
         {
@@ -130,6 +131,40 @@ impl Policy {
         }
         Ok(())
     }
+
+    fn examine_secrets(&self) -> Result<(), Problem> {
+        for (index, secret) in self.secrets.iter().enumerate() {
+            let place = |key: &str| Place::top().key("secrets").index(index).key(key);
+            examine_name(&secret.name, &place("name"))?;
+            examine_name(&secret.env, &place("env"))?;
+            let other = self.secrets[..index].iter().any(|other| other.name == secret.name);
+            if other || self.env.contains_key(&secret.name) || self.inherit_env.contains(&secret.name) {
+                return Err(Problem::new(
+                    place("name"),
+                    format!("`{}` is a secret and something else", quote(&secret.name)),
+                    "the guest finds the placeholder in that variable, which can hold only one value",
+                    "give one of them another name",
+                ));
+            }
+            if self.inherit_env.contains(&secret.env) {
+                return Err(Problem::new(
+                    place("env"),
+                    format!("the value of `{}` is a secret, and is handed on by `inherit_env`", quote(&secret.env)),
+                    "the guest would see it",
+                    format!("take `{}` out of `inherit_env`", quote(&secret.env)),
+                ));
+            }
+            if !self.net.http.iter().any(|grant| grant.reaches(secret.origin.url())) {
+                return Err(Problem::new(
+                    place("origin"),
+                    format!("no grant reaches `{}`", secret.origin),
+                    "a secret is sent with a request that `net.http` grants",
+                    format!("add `http = [\"GET {}\"]` under `[net]`", secret.origin),
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn examine_host(dir: &Dir, place: &Place) -> Result<(), Problem> {
@@ -166,7 +201,7 @@ fn examine_name(name: &str, place: &Place) -> Result<(), Problem> {
 impl Limits {
     /// Whether a guest can run at all under these limits, and no number is beyond reason.
     ///
-    /// `output`, `host_bytes` and `open_files` may be 0: the guest gets none.
+    /// All but `wall`, `cpu`, `fuel`, `memory` and `compile` may be 0: the guest gets none.
     pub fn check(&self) -> Result<()> {
         self.examine().map_err(Problem::unplaced)
     }
@@ -190,13 +225,21 @@ impl Limits {
                 format!("write it with its unit, such as \"{}\"", meant(self.memory)),
             ));
         }
-        for (name, bytes) in [("memory", self.memory), ("output", self.output), ("host_bytes", self.host_bytes)] {
+        for (name, bytes) in [
+            ("memory", self.memory),
+            ("output", self.output),
+            ("host_bytes", self.host_bytes),
+            ("disk", self.disk),
+            ("net_bytes", self.net_bytes),
+        ] {
             if bytes > MAX_BYTES {
                 return Err(too_much(name, bytes, "128TiB", "a process can address no more"));
             }
         }
-        if self.open_files > MAX_OPEN_FILES {
-            return Err(too_much("open_files", self.open_files, MAX_OPEN_FILES, "a process can have no more open"));
+        for (name, count) in [("open_files", self.open_files), ("connections", self.connections)] {
+            if count > MAX_OPEN_FILES {
+                return Err(too_much(name, count, MAX_OPEN_FILES, "a process can have no more open"));
+            }
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub(super) fn explain(fault: &Fault, tree: &Node, top: &Place, form: Form) -> Pa
         Kind::Missing(key) => Parts::new(
             format!("`{key}` is missing"),
             format!("{} needs it", table(&whole, form)),
-            format!("add {}", assign(&Place::top().key(*key), "\"data\"", form)),
+            format!("add {}", assign(&Place::top().key(*key), &format!("\"{}\"", example(key)), form)),
         ),
         Kind::Repeated => repeated(&whole.label()),
         Kind::Wrong { found, wanted } => {
@@ -52,6 +52,16 @@ pub(super) fn explain(fault: &Fault, tree: &Node, top: &Place, form: Form) -> Pa
             let found = tree.at(&place).map_or_else(|| "this".into(), |node| found(node.unexpected()));
             Parts::new(format!("{subject}cannot be {found}"), cut(why, 400), cut(fix, 400))
         }
+    }
+}
+
+/// What a key that has to be there may hold.
+fn example(key: &str) -> &'static str {
+    match key {
+        "name" => "API_KEY",
+        "env" => "PRODUCTION_API_KEY",
+        "origin" => "https://api.example.com",
+        _ => "data",
     }
 }
 
@@ -91,15 +101,21 @@ fn keys_by_table() -> Vec<(&'static str, Vec<String>)> {
     let schema = schema();
     let keys = |node: &Json| node["properties"].as_object().map_or_else(Vec::new, |all| all.keys().cloned().collect());
     let defs = &schema["$defs"];
-    vec![("", keys(&schema)), ("limits", keys(&defs["Limits"])), ("dirs", keys(&defs["Dir"]))]
+    vec![
+        ("", keys(&schema)),
+        ("limits", keys(&defs["Limits"])),
+        ("net", keys(&defs["Net"])),
+        ("dirs", keys(&defs["Dir"])),
+        ("secrets", keys(&defs["Secret"])),
+    ]
 }
 
 fn into(table: &str, form: Form) -> String {
     match (table, form) {
         ("", Form::Toml) => "to the top, above the first `[table]`".into(),
         ("", Form::Json) => "to the top".into(),
-        ("dirs", Form::Toml) => "into a `[[dirs]]` table".into(),
-        ("dirs", Form::Json) => "into an entry of `dirs`".into(),
+        ("dirs" | "secrets", Form::Toml) => format!("into a `[[{table}]]` table"),
+        ("dirs" | "secrets", Form::Json) => format!("into an entry of `{table}`"),
         (_, Form::Toml) => format!("under `[{table}]`"),
         (_, Form::Json) => format!("into `{table}`"),
     }
@@ -147,6 +163,8 @@ fn want(wanted: &Wanted, place: &Place, found: &str, form: Form) -> (String, Str
                 [] => ("tmp", "true"),
                 [Step::Key(key)] if key == "limits" => ("wall", "\"5s\""),
                 [Step::Key(key), ..] if key == "dirs" => ("host", "\"data\""),
+                [Step::Key(key)] if key == "net" => ("tcp", "[\"db.example.com:5432\"]"),
+                [Step::Key(key), ..] if key == "secrets" => ("name", "\"API_KEY\""),
                 _ => ("A", "\"1\""),
             };
             let table = in_form(&format!("{{ {key} = {value} }}"), &format!("{{\"{key}\": {value}}}"));

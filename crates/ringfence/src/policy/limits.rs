@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 
 /// What a guest may use up, each a total over the run.
 ///
-/// Reaching `wall`, `cpu`, `fuel`, `output` or `host_bytes` ends the run as `limited`. Growth past `memory` is refused,
-/// and a run that dies of that is `limited`; one file more than `open_files` is an error number for the guest; a
-/// program that takes longer than `compile` is not loaded.
+/// Reaching `wall`, `cpu`, `fuel`, `output`, `host_bytes` or `net_bytes` ends the run as `limited`. Growth past `memory`
+/// is refused, and a run that dies of that is `limited`; one more than `open_files`, `files` or `connections`, or a byte
+/// more than `disk`, is an error for the guest; a program that takes longer than `compile` is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -30,6 +30,14 @@ pub struct Limits {
     pub host_bytes: Bytes,
     /// Files and directories open at one time.
     pub open_files: u32,
+    /// Bytes it may add to the host's disk, in all it may write to; a file counts with its length.
+    pub disk: Bytes,
+    /// Files, directories and links it may add there.
+    pub files: u32,
+    /// Network connections and sockets open at one time.
+    pub connections: u32,
+    /// Bytes sent and received over the network together.
+    pub net_bytes: Bytes,
     /// Time to compile the program, on a clock of its own.
     pub compile: Seconds,
 }
@@ -44,6 +52,10 @@ impl Default for Limits {
             output: Bytes::mib(16),
             host_bytes: Bytes::mib(64),
             open_files: 64,
+            disk: Bytes::mib(256),
+            files: 10_000,
+            connections: 64,
+            net_bytes: Bytes::mib(256),
             compile: Seconds::from_secs(60),
         }
     }
@@ -67,6 +79,14 @@ pub struct LimitsPatch {
     pub host_bytes: Option<Bytes>,
     /// See [`Limits::open_files`].
     pub open_files: Option<u32>,
+    /// See [`Limits::disk`].
+    pub disk: Option<Bytes>,
+    /// See [`Limits::files`].
+    pub files: Option<u32>,
+    /// See [`Limits::connections`].
+    pub connections: Option<u32>,
+    /// See [`Limits::net_bytes`].
+    pub net_bytes: Option<Bytes>,
     /// Known only to be refused with its reason: a program is compiled before any call.
     pub compile: Option<Seconds>,
 }
@@ -98,6 +118,10 @@ impl Limits {
             output: narrower("output", self.output, patch.output)?,
             host_bytes: narrower("host_bytes", self.host_bytes, patch.host_bytes)?,
             open_files: narrower("open_files", self.open_files, patch.open_files)?,
+            disk: narrower("disk", self.disk, patch.disk)?,
+            files: narrower("files", self.files, patch.files)?,
+            connections: narrower("connections", self.connections, patch.connections)?,
+            net_bytes: narrower("net_bytes", self.net_bytes, patch.net_bytes)?,
             compile: self.compile,
         };
         narrowed.check()?;
@@ -168,6 +192,10 @@ mod tests {
             ("output", "\"1GiB\""),
             ("host_bytes", "\"65MiB\""),
             ("open_files", "65"),
+            ("disk", "\"257MiB\""),
+            ("files", "10001"),
+            ("connections", "65"),
+            ("net_bytes", "\"257MiB\""),
         ] {
             let patch = LimitsPatch::from_json(&format!("{{\"{name}\": {wider}}}")).unwrap();
             let error = policy.narrowed(&patch).unwrap_err();

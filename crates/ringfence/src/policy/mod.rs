@@ -6,11 +6,14 @@ mod document;
 mod explain;
 mod files;
 mod guest_path;
+mod http;
 mod limits;
 pub(crate) mod nearest;
+mod network;
 mod place;
 mod random;
 mod read;
+mod secrets;
 mod tree;
 mod units;
 mod write;
@@ -18,9 +21,12 @@ mod write;
 pub use clock::Clock;
 pub use document::{Document, MAX_TEXT};
 pub use files::{Dir, Mode};
+pub use http::HttpGrant;
 pub use limits::{Limits, LimitsPatch};
+pub use network::{Endpoint, Net, normal_name};
 pub use place::{Place, Step};
 pub use random::Random;
+pub use secrets::{HeaderName, Origin, Secret};
 pub use units::{Bytes, Seconds};
 
 use std::collections::BTreeMap;
@@ -40,6 +46,10 @@ pub struct Policy {
     pub env: BTreeMap<String, String>,
     /// Variables handed on from the host's environment, by name; one that is not set there is not set for the guest.
     pub inherit_env: Vec<String>,
+    /// What it may reach over the network.
+    pub net: Net,
+    /// Values it may send to one origin each, and never sees.
+    pub secrets: Vec<Secret>,
     /// How fine the guest's clocks are.
     pub clock: Clock,
     /// Where the guest's random numbers come from.

@@ -6,7 +6,7 @@ use strsim::damerau_levenshtein;
 const MAX_WORD: usize = 40;
 
 /// Words of other tools, and ours for them.
-const SYNONYMS: [(&str, &str); 26] = [
+const SYNONYMS: [(&str, &str); 32] = [
     ("directories", "dirs"),
     ("dir", "dirs"),
     ("mounts", "dirs"),
@@ -31,6 +31,12 @@ const SYNONYMS: [(&str, &str); 26] = [
     ("stdout", "output"),
     ("instructions", "fuel"),
     ("fds", "open_files"),
+    ("sockets", "connections"),
+    ("network", "net"),
+    ("url", "origin"),
+    ("urls", "http"),
+    ("secret", "secrets"),
+    ("https", "http"),
     ("real", "precise"),
     ("deny", "stop"),
 ];

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use toml::{Table, Value};
 
 use super::limits::Limits;
-use super::{Dir, Policy};
+use super::{Dir, Net, Policy};
 use crate::error::{Error, Result};
 use crate::text::quote;
 
@@ -30,6 +30,11 @@ impl Policy {
             let dirs: Result<Vec<_>> = self.dirs.iter().map(dir).collect();
             top.insert("dirs".into(), Value::Array(dirs?));
         }
+        let net = net(&self.net)?;
+        if !net.is_empty() {
+            top.insert("net".into(), Value::Table(net));
+        }
+        put(&mut top, "secrets", &self.secrets, &default.secrets)?;
         let limits = limits(&self.limits)?;
         if !limits.is_empty() {
             top.insert("limits".into(), Value::Table(limits));
@@ -87,6 +92,14 @@ fn host(dir: &Dir) -> Result<&str> {
     })
 }
 
+fn net(net: &Net) -> Result<Table> {
+    let mut table = Table::new();
+    put(&mut table, "tcp", &net.tcp, &Vec::new())?;
+    put(&mut table, "udp", &net.udp, &Vec::new())?;
+    put(&mut table, "http", &net.http, &Vec::new())?;
+    Ok(table)
+}
+
 fn limits(limits: &Limits) -> Result<Table> {
     let default = Limits::default();
     let mut table = Table::new();
@@ -101,6 +114,10 @@ fn limits(limits: &Limits) -> Result<Table> {
     put(&mut table, "output", limits.output.to_string(), default.output.to_string())?;
     put(&mut table, "host_bytes", limits.host_bytes.to_string(), default.host_bytes.to_string())?;
     put(&mut table, "open_files", limits.open_files, default.open_files)?;
+    put(&mut table, "disk", limits.disk.to_string(), default.disk.to_string())?;
+    put(&mut table, "files", limits.files, default.files)?;
+    put(&mut table, "connections", limits.connections, default.connections)?;
+    put(&mut table, "net_bytes", limits.net_bytes.to_string(), default.net_bytes.to_string())?;
     put(&mut table, "compile", limits.compile.to_string(), default.compile.to_string())?;
     Ok(table)
 }

@@ -9,6 +9,7 @@ pub mod files;
 pub mod fork_unsafe;
 pub mod host_calls;
 pub mod limits;
+pub mod network;
 pub mod random;
 pub mod stdio;
 pub mod stop;

@@ -14,6 +14,7 @@ pub enum Limit {
     Memory,
     Output,
     HostBytes,
+    NetBytes,
 }
 
 impl Limit {
@@ -26,6 +27,7 @@ impl Limit {
             Self::Memory => "memory",
             Self::Output => "output",
             Self::HostBytes => "host_bytes",
+            Self::NetBytes => "net_bytes",
         }
     }
 }

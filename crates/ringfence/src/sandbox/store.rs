@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::files::Files;
 use super::host_calls::HostCalls;
 use super::limits::Limiter;
+use super::network::Network;
 use super::random::Random;
 use super::stdio::{Input, Output};
 use super::stop::{Limit, Stop};
@@ -57,6 +58,8 @@ pub struct Control {
     pub outer: Option<Arc<Outer>>,
     /// Looked at for output past its limit, which some streams cannot end the run for by themselves.
     pub output: Output,
+    /// Looked at where a run has network grants: its bytes are counted and its sends pushed on outside of any call.
+    pub network: Option<Arc<Network>>,
 }
 
 impl Control {
@@ -79,6 +82,9 @@ impl Control {
         }
         if self.cpu.is_over() {
             return Err(Stop::Limit(Limit::Cpu));
+        }
+        if let Some(stop) = self.network.as_ref().and_then(|network| network.stop()) {
+            return Err(stop);
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
-//! What components have of every WASI level: one state, one table of handles, one view of the files.
+//! What components have of every WASI level: one state, one table of handles, one view of the files and of the network.
 
 mod files;
+mod sockets;
 mod streams;
 
 pub(super) use files::{Descriptor, FileReader, FileWriter, FilesView, HasFiles, Opening, Rights, hashed};
+pub(super) use sockets::{HasSockets, SocketsView, ours, owned};
 pub(super) use streams::failed;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rand_chacha::ChaCha12Rng;
@@ -15,6 +18,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use self::streams::{InputView, OutputView};
+use super::network::Network;
 use super::stdio::Stream;
 use super::store::State;
 use crate::policy;
@@ -30,12 +34,13 @@ pub struct ComponentState {
     /// What every run has.
     pub state: State,
     ctx: WasiCtx,
+    network: Arc<Network>,
     pub(super) table: ResourceTable,
 }
 
 impl ComponentState {
-    /// Wires the granted clocks, random numbers, variables and streams.
-    pub fn new(state: State, random: policy::Random) -> Self {
+    /// Wires the granted network, clocks, random numbers, variables and streams.
+    pub fn new(state: State, network: Arc<Network>, random: policy::Random) -> Self {
         let mut ctx = WasiCtx::builder();
         ctx.stdin(InputView(state.input.clone()))
             .stdout(OutputView(state.output.clone(), Stream::Stdout))
@@ -58,11 +63,15 @@ impl ComponentState {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { state, ctx: ctx.build(), table }
+        Self { state, ctx: ctx.build(), network, table }
     }
 
     pub(super) fn files(&mut self) -> FilesView<'_> {
         FilesView { state: &mut self.state, table: &mut self.table }
+    }
+
+    pub(super) fn sockets(&mut self) -> SocketsView<'_> {
+        SocketsView { network: &self.network, table: &mut self.table }
     }
 }
 

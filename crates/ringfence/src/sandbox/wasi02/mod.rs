@@ -1,14 +1,14 @@
-//! WASI 0.2 for components: our own files and streams, the engine's plumbing for the rest.
+//! WASI 0.2 for components: our own files, sockets and streams, the engine's plumbing for the rest.
 
 mod files;
+mod sockets;
 mod streams;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets, sync};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use super::components::{ComponentState, HasFiles};
 
@@ -18,7 +18,7 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Adds WASI 0.2: everything there is but HTTP. Sockets are there and refuse, as nothing of the network is granted.
+/// Adds WASI 0.2: everything there is but HTTP.
 pub fn add_to_linker(linker: &mut Linker<ComponentState>) -> wasmtime::Result<()> {
     type T = ComponentState;
     use wasmtime_wasi_io::bindings::wasi::io;
@@ -47,13 +47,6 @@ pub fn add_to_linker(linker: &mut Linker<ComponentState>) -> wasmtime::Result<()
     cli::terminal_stdout::add_to_linker::<T, WasiCli>(linker, T::cli)?;
     cli::terminal_stderr::add_to_linker::<T, WasiCli>(linker, T::cli)?;
 
-    let refused = sockets::network::LinkOptions::default();
-    sockets::network::add_to_linker::<T, WasiSockets>(linker, &refused, T::sockets)?;
-    sockets::instance_network::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
-    sockets::tcp::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
-    sockets::tcp_create_socket::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
-    sockets::udp::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
-    sockets::udp_create_socket::add_to_linker::<T, WasiSockets>(linker, T::sockets)?;
+    sockets::add_to_linker(linker)?;
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! WASI 0.3 for components, for policies that opt in: our own files, the engine's plumbing for the rest.
+//! WASI 0.3 for components, for policies that opt in: our own files and sockets, the engine's plumbing for the rest.
 
 mod files;
+mod sockets;
 mod streams;
 
 use wasmtime::component::Linker;
 use wasmtime_wasi::p3::bindings::filesystem;
-use wasmtime_wasi::p3::{cli, clocks, random, sockets};
+use wasmtime_wasi::p3::{cli, clocks, random};
 
 use super::components::{ComponentState, HasFiles};
 
-/// Adds WASI 0.3: everything there is but HTTP. Sockets are there and refuse, as nothing of the network is granted.
+/// Adds WASI 0.3: everything there is but HTTP.
 pub fn add_to_linker(linker: &mut Linker<ComponentState>) -> wasmtime::Result<()> {
     type T = ComponentState;
 
