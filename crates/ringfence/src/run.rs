@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
@@ -15,15 +14,15 @@ use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
 use crate::guest_thread;
 use crate::host::HostFunctions;
-use crate::link::{self, Command, Start};
-use crate::link_functions;
-use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::link::{Command, Start};
+use crate::load::{self, Program};
+use crate::policy::{Limits, Policy};
+use crate::prepared::{Entry, Prepared, Recipe};
+use crate::process_unsafe::{Here, PerProcess};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::limits::Limiter;
@@ -32,8 +31,8 @@ use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, Outer, State};
-use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::{signals_unsafe, ticker};
 use crate::supervisor::{LOOK, Supervisor, runtime};
 
 /// How long a guest that has to end may still be inside a host function before its caller goes on without it.
@@ -47,35 +46,13 @@ thread_local! {
     static INSIDE: RefCell<Option<Arc<Outer>>> = const { RefCell::new(None) };
 }
 
-/// How long a caller waits for a free slot.
-const SLOT_WAIT: Duration = Duration::from_secs(10);
-
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    prepared: Arc<Prepared>,
+    recipe: Recipe,
+    /// What a child made by `fork` makes again at its first run.
+    prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
-}
-
-/// What every run of a sandbox shares; one that was abandoned may outlive the sandbox.
-struct Prepared {
-    policy: Policy,
-    grants: Arc<Grants>,
-    net: Arc<Net>,
-    env: Arc<Vec<Vec<u8>>>,
-    argv0: String,
-    engines: Arc<Engines>,
-    engine: wasmtime::Engine,
-    slots: u32,
-    entry: Entry,
-    functions: HostFunctions,
-    /// Keeps the code in this process's memory of loaded programs.
-    _code: Arc<Code>,
-}
-
-enum Entry {
-    Module { linked: InstancePre<State>, start: Start },
-    Component(Command),
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -110,34 +87,9 @@ impl Sandbox {
         functions: HostFunctions,
         watch: Option<load::Watch<'_>>,
     ) -> Result<Self> {
-        let profile = Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 };
-        let engines = Engines::of(profile)?;
-        let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
-        let (entry, slots) = match &*loaded.code {
-            Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, program.name(), &functions)?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required())))
-            }
-            Code::Component(component) => {
-                link_functions::refuse_for_component(&functions, program.name())?;
-                let command = link::component(&loaded.engine, component, program.name(), &policy)?;
-                (Entry::Component(command), slots(component.resources_required()))
-            }
-        };
-        let prepared = Prepared {
-            env: Arc::new(environment(&policy)),
-            argv0: argv0(program.name()),
-            net: Arc::new(policy.net.clone()),
-            policy,
-            grants,
-            engines,
-            engine: loaded.engine,
-            slots,
-            entry,
-            functions,
-            _code: loaded.code,
-        };
-        Ok(Self { prepared: Arc::new(prepared), name_servers: None, from_cache: loaded.from_cache })
+        let recipe = Recipe { program: program.clone(), policy, grants, functions };
+        let (prepared, from_cache) = recipe.prepare(watch)?;
+        Ok(Self { recipe, prepared: PerProcess::with(prepared), name_servers: None, from_cache })
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -152,14 +104,13 @@ impl Sandbox {
 
     /// The policy this sandbox enforces.
     pub fn policy(&self) -> &Policy {
-        &self.prepared.policy
+        &self.recipe.policy
     }
 
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
-        let prepared = &self.prepared;
-        prepared.engines.check_process()?;
+        let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
@@ -193,7 +144,7 @@ impl Sandbox {
             control,
             host_calls: HostCalls::new(&prepared.functions),
             started,
-            _slot: slot,
+            slot: Here::new(slot),
         };
         if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
     }
@@ -209,7 +160,7 @@ struct Guest {
     control: Control,
     host_calls: HostCalls,
     started: Instant,
-    _slot: OwnedSemaphorePermit,
+    slot: Here<OwnedSemaphorePermit>,
 }
 
 impl Guest {
@@ -260,8 +211,9 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, name_servers, args, input, limits, control, host_calls, started, _slot } = self;
+        let Self { prepared, name_servers, args, input, limits, control, host_calls, started, slot } = self;
         let runtime = runtime(!prepared.net.is_empty())?;
+        signals_unsafe::keep();
         let Some(_ticking) = ticker::Running::start() else {
             return Err(no_thread("the system starts no more threads for this process"));
         };
@@ -283,7 +235,7 @@ impl Guest {
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut store = prepared.store(state, &limits)?;
+                let mut store = Here::new(prepared.store(state, &limits)?);
                 let ending = supervisor.end(module(&mut store, linked, *start), tick);
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -293,7 +245,7 @@ impl Guest {
                 let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
                 let state = ComponentState::new(state, network.clone(), prepared.policy.random);
-                let mut store = prepared.store(state, &limits)?;
+                let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
                 let supervisor = Supervisor { control: &control, ..supervisor };
                 let ending = supervisor.end(component(&mut store, command), tick);
@@ -301,6 +253,13 @@ impl Guest {
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
+        if !slot.is_ours() {
+            return Err(Error::host(
+                "this process was forked while this thread ran a guest",
+                "the guest is in the parent process, and its threads are",
+                "fork outside of runs: not in a signal handler, nor in a host function that returns in the child",
+            ));
+        }
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = control.output.take();
         let ending = if written.truncated { ending.after_cut_output() } else { ending };
@@ -345,45 +304,6 @@ fn no_thread(why: &str) -> Error {
     Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
 }
 
-impl Prepared {
-    fn store<T: AsMut<State> + AsRef<State> + 'static>(&self, state: T, limits: &Limits) -> Result<Store<T>> {
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.as_mut().limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
-        store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
-        if let Some(fuel) = limits.fuel {
-            store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
-        }
-        Ok(store)
-    }
-
-    /// Waits, but not for ever, until the pool has room for one more run.
-    fn slot(
-        &self,
-        runtime: &Runtime,
-        cancelled: &AtomicBool,
-        tick: &mut dyn FnMut() -> bool,
-    ) -> Result<OwnedSemaphorePermit> {
-        let slots = self.engines.slots();
-        if let Ok(slot) = slots.clone().try_acquire_many_owned(self.slots) {
-            return Ok(slot);
-        }
-        let until = Instant::now() + SLOT_WAIT;
-        while Instant::now() < until && !cancelled.load(Ordering::Relaxed) && tick() {
-            let slot = slots.clone().acquire_many_owned(self.slots);
-            if let Ok(Ok(slot)) = runtime.block_on(async { tokio::time::timeout(LOOK, slot).await }) {
-                return Ok(slot);
-            }
-        }
-        Err(Error::Busy(Parts::new(
-            "no free slot for this run",
-            format!("{} guests run in this process already", POOL_SLOTS),
-            "run fewer at one time, or spread them over several processes",
-        )))
-    }
-}
-
 /// What the state of a run still tells when the guest is gone.
 struct Left {
     memory_peak: u64,
@@ -403,12 +323,6 @@ impl Left {
         }
         Self { memory_peak, memory_refused: refused.is_some(), denials }
     }
-}
-
-/// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
-/// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, POOL_SLOTS))
 }
 
 /// The fuel that was burnt, where it was counted.
@@ -438,12 +352,6 @@ async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasm
     Ok(Ending::exited(if returned.is_ok() { 0 } else { 1 }))
 }
 
-/// The program's own name as the guest sees it: no host path shows.
-fn argv0(name: &str) -> String {
-    let file = std::path::Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
-    file.unwrap_or_else(|| "program".into()).replace('\0', "")
-}
-
 fn arguments(argv0: &str, args: Vec<String>) -> Result<Vec<Vec<u8>>> {
     let all = std::iter::once(argv0.to_owned()).chain(args);
     all.map(|arg| {
@@ -461,16 +369,8 @@ fn arguments(argv0: &str, args: Vec<String>) -> Result<Vec<Vec<u8>>> {
     .collect()
 }
 
-fn environment(policy: &Policy) -> Vec<Vec<u8>> {
-    let inherited = policy.inherit_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
-    let mut all: Vec<(String, String)> =
-        policy.env.iter().map(|(name, value)| (name.clone(), value.clone())).chain(inherited).collect();
-    all.sort();
-    all.into_iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
-}
-
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("program", &self.prepared.argv0).finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("program", &self.recipe.program.name()).finish_non_exhaustive()
     }
 }
