@@ -87,6 +87,7 @@ def test_child_of_a_process_that_used_ringfence_works(guests: Path, tmp_path: Pa
 def test_child_forked_in_the_middle_of_runs_works(guests: Path, tmp_path: Path) -> None:
     """Whatever the other threads were doing: running, loading, calling functions. Never a hang."""
     code = """
+    assert is_well()  # a module that another thread imports at the fork stays locked: that is Python's own
     sandbox, calling = Sandbox(HELLO), Sandbox(CALLING, imports={"env": {"f": lambda: None}})
     going = [True]
     def repeat(work):
