@@ -6,6 +6,7 @@ mod descriptor_unsafe;
 mod doctor;
 mod enter;
 mod imports;
+mod interpreter_unsafe;
 mod policy;
 mod program;
 mod raise;
@@ -17,6 +18,13 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::interpreter_unsafe::check_main(module.py())
+    }
+
     #[pymodule_export]
     use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
     #[pymodule_export]

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::process_unsafe::PerProcess;
+
 /// How long a thread without a guest stays: entering one costs a tenth of starting one.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -13,7 +15,7 @@ const STACK_BYTES: usize = 8 << 20;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-static IDLE: Mutex<Vec<Arc<Desk>>> = Mutex::new(Vec::new());
+static IDLE: PerProcess<Mutex<Vec<Arc<Desk>>>> = PerProcess::new();
 
 /// Where one thread finds its next job.
 #[derive(Default)]
@@ -39,7 +41,7 @@ pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
         *lock(&theirs.done) = Some(done);
         theirs.came.notify_one();
     });
-    let idle = lock(&IDLE).pop();
+    let idle = lock(IDLE.get()).pop();
     match idle {
         Some(desk) => {
             *lock(&desk.job) = Some(job);
@@ -74,7 +76,7 @@ fn work_on(desk: &Arc<Desk>, first: Job) {
     let mut job = first;
     loop {
         job();
-        lock(&IDLE).push(desk.clone());
+        lock(IDLE.get()).push(desk.clone());
         match next(desk) {
             Some(next) => job = next,
             None => return,
@@ -93,7 +95,7 @@ fn next(desk: &Arc<Desk>) -> Option<Job> {
         job = waited;
         if timeout.timed_out() && job.is_none() {
             drop(job);
-            let mut idle = lock(&IDLE);
+            let mut idle = lock(IDLE.get());
             if let Some(at) = idle.iter().position(|other| Arc::ptr_eq(other, desk)) {
                 idle.remove(at);
                 return None;

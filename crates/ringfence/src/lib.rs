@@ -12,6 +12,8 @@ mod link;
 mod link_functions;
 pub mod load;
 pub mod policy;
+mod prepared;
+mod process_unsafe;
 pub mod result;
 pub mod run;
 pub mod sandbox;

@@ -7,24 +7,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
 use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
-use crate::given::{arguments, argv0, environment};
+use crate::given::arguments;
 use crate::guest_thread;
 use crate::host::HostFunctions;
-use crate::link::{self, Command, Start};
-use crate::link_functions;
-use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Net, Policy, Seconds, WasiLevel};
+use crate::link::{Command, Start};
+use crate::load::{self, Program};
+use crate::policy::{Limits, Policy, Seconds};
+use crate::prepared::{Entry, Prepared, Recipe};
+use crate::process_unsafe::{Here, PerProcess};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::limits::Limiter;
@@ -33,8 +32,8 @@ use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, Outer, State};
-use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::{signals_unsafe, ticker};
 use crate::supervisor::{LOOK, Supervisor, runtime};
 use crate::worker::Client;
 
@@ -49,37 +48,15 @@ thread_local! {
     static INSIDE: RefCell<Option<Arc<Outer>>> = const { RefCell::new(None) };
 }
 
-/// How long a caller waits for a free slot.
-const SLOT_WAIT: Duration = Duration::from_secs(10);
-
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    prepared: Arc<Prepared>,
+    recipe: Recipe,
+    /// What a child made by `fork` makes again at its first run.
+    prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
     /// Where it runs instead of here.
     worker: Option<Client>,
-}
-
-/// What every run of a sandbox shares; one that was abandoned may outlive the sandbox.
-struct Prepared {
-    policy: Policy,
-    grants: Arc<Grants>,
-    net: Arc<Net>,
-    env: Arc<Vec<Vec<u8>>>,
-    argv0: String,
-    engines: Arc<Engines>,
-    engine: wasmtime::Engine,
-    slots: u32,
-    entry: Entry,
-    functions: HostFunctions,
-    /// Keeps the code in this process's memory of loaded programs.
-    _code: Arc<Code>,
-}
-
-enum Entry {
-    Module { linked: InstancePre<State>, start: Start },
-    Component(Command),
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -114,52 +91,18 @@ impl Sandbox {
         functions: HostFunctions,
         watch: Option<load::Watch<'_>>,
     ) -> Result<Self> {
-        let engines = Engines::of(profile(&policy))?;
-        let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
-        let env = environment(&policy);
-        Self::linked(loaded, engines, policy, grants, functions, program.name(), env)
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
+        let (prepared, from_cache) = recipe.prepare(watch)?;
+        Ok(Self::of(recipe, prepared, from_cache))
     }
 
-    pub(crate) fn linked(
-        loaded: load::Loaded,
-        engines: Arc<Engines>,
-        policy: Policy,
-        grants: Arc<Grants>,
-        functions: HostFunctions,
-        name: &str,
-        env: Vec<Vec<u8>>,
-    ) -> Result<Self> {
-        let entry = match &*loaded.code {
-            Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, name, &functions)?;
-                Entry::Module { linked, start }
-            }
-            Code::Component(component) => {
-                link_functions::refuse_for_component(&functions, name)?;
-                Entry::Component(link::component(&loaded.engine, component, name, &policy)?)
-            }
-        };
-        let prepared = Prepared {
-            env: Arc::new(env),
-            argv0: argv0(name),
-            net: Arc::new(policy.net.clone()),
-            policy,
-            grants,
-            slots: loaded.code.needs().min(engines.size()),
-            engines,
-            engine: loaded.engine,
-            entry,
-            functions,
-            _code: loaded.code,
-        };
-        let prepared = Arc::new(prepared);
-        Ok(Self { prepared, name_servers: None, from_cache: loaded.from_cache, worker: None })
+    pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
+        Self { recipe, prepared: PerProcess::with(prepared), name_servers: None, from_cache, worker: None }
     }
 
-    /// The same program in workers, which are told its argument 0 and its variables.
-    pub(crate) fn in_worker(self, worker: impl FnOnce(&str, &[Vec<u8>]) -> Client) -> Self {
-        let worker = Some(worker(&self.prepared.argv0, &self.prepared.env));
-        Self { worker, ..self }
+    /// The same program in workers.
+    pub(crate) fn in_worker(self, worker: Client) -> Self {
+        Self { worker: Some(worker), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -174,7 +117,7 @@ impl Sandbox {
 
     /// The policy this sandbox enforces.
     pub fn policy(&self) -> &Policy {
-        &self.prepared.policy
+        &self.recipe.policy
     }
 
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
@@ -189,8 +132,7 @@ impl Sandbox {
 
     /// Runs it in this process, with a `/tmp` that was made before where there is one.
     pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
-        let prepared = &self.prepared;
-        prepared.engines.check_process()?;
+        let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
@@ -202,7 +144,7 @@ impl Sandbox {
                 "end the recursion: a host function of a guest runs that guest again",
             )));
         }
-        let slot = prepared.slot(runtime(prepared.has_sockets())?, &cancelled, tick)?;
+        let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
@@ -217,15 +159,15 @@ impl Sandbox {
         };
         let guest = Guest {
             prepared: prepared.clone(),
+            name_servers: self.name_servers.clone(),
             args,
             input,
             limits,
             control,
             host_calls: HostCalls::new(&prepared.functions),
-            name_servers: self.name_servers.clone(),
             started,
             tmp,
-            _slot: slot,
+            slot: Here::new(slot),
         };
         if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
     }
@@ -234,15 +176,15 @@ impl Sandbox {
 /// One run with all that it needs, so that it can go to another thread.
 struct Guest {
     prepared: Arc<Prepared>,
+    name_servers: Option<Arc<[SocketAddr]>>,
     args: Vec<String>,
     input: Source,
     limits: Limits,
     control: Control,
     host_calls: HostCalls,
-    name_servers: Option<Arc<[SocketAddr]>>,
     started: Instant,
     tmp: Option<PrivateTmp>,
-    _slot: OwnedSemaphorePermit,
+    slot: Here<OwnedSemaphorePermit>,
 }
 
 impl Guest {
@@ -293,8 +235,9 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, args, input, limits, control, host_calls, name_servers, started, tmp, _slot } = self;
-        let runtime = runtime(prepared.has_sockets())?;
+        let Self { prepared, name_servers, args, input, limits, control, host_calls, started, tmp, slot } = self;
+        let runtime = runtime(!prepared.net.is_empty())?;
+        signals_unsafe::keep();
         let Some(_ticking) = ticker::Running::start() else {
             return Err(no_thread("the system starts no more threads for this process"));
         };
@@ -319,7 +262,7 @@ impl Guest {
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut store = prepared.store(state, &limits)?;
+                let mut store = Here::new(prepared.store(state, &limits)?);
                 let ending = supervisor.end(module(&mut store, linked, *start), tick);
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -329,7 +272,7 @@ impl Guest {
                 let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
                 let state = ComponentState::new(state, network.clone(), prepared.policy.random);
-                let mut store = prepared.store(state, &limits)?;
+                let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
                 let supervisor = Supervisor { control: &control, ..supervisor };
                 let ending = supervisor.end(component(&mut store, command), tick);
@@ -337,6 +280,13 @@ impl Guest {
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
+        if !slot.is_ours() {
+            return Err(Error::host(
+                "this process was forked while this thread ran a guest",
+                "the guest is in the parent process, and its threads are",
+                "fork outside of runs: not in a signal handler, nor in a host function that returns in the child",
+            ));
+        }
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = control.output.take();
         let ending = if written.truncated { ending.after_cut_output() } else { ending };
@@ -381,50 +331,6 @@ fn no_thread(why: &str) -> Error {
     Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
 }
 
-impl Prepared {
-    /// Whether its runs may open sockets, which needs more of the runtime.
-    fn has_sockets(&self) -> bool {
-        !self.net.is_empty()
-    }
-
-    fn store<T: AsMut<State> + AsRef<State> + 'static>(&self, state: T, limits: &Limits) -> Result<Store<T>> {
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.as_mut().limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
-        store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
-        if let Some(fuel) = limits.fuel {
-            store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
-        }
-        Ok(store)
-    }
-
-    /// Waits, but not for ever, until the pool has room for one more run.
-    fn slot(
-        &self,
-        runtime: &Runtime,
-        cancelled: &AtomicBool,
-        tick: &mut dyn FnMut() -> bool,
-    ) -> Result<OwnedSemaphorePermit> {
-        let slots = self.engines.slots();
-        if let Ok(slot) = slots.clone().try_acquire_many_owned(self.slots) {
-            return Ok(slot);
-        }
-        let until = Instant::now() + SLOT_WAIT;
-        while Instant::now() < until && !cancelled.load(Ordering::Relaxed) && tick() {
-            let slot = slots.clone().acquire_many_owned(self.slots);
-            if let Ok(Ok(slot)) = runtime.block_on(async { tokio::time::timeout(LOOK, slot).await }) {
-                return Ok(slot);
-            }
-        }
-        Err(Error::Busy(Parts::new(
-            "no free slot for this run",
-            format!("{} guests run in this process already", self.engines.size()),
-            "run fewer at one time, or spread them over several processes",
-        )))
-    }
-}
-
 /// What the state of a run still tells when the guest is gone.
 struct Left {
     memory_peak: u64,
@@ -444,11 +350,6 @@ impl Left {
         }
         Self { memory_peak, memory_refused: refused.is_some(), denials }
     }
-}
-
-/// The engine that a policy asks for.
-pub(crate) fn profile(policy: &Policy) -> Profile {
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
 }
 
 /// The fuel that was burnt, where it was counted.
@@ -480,6 +381,6 @@ async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasm
 
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("program", &self.prepared.argv0).finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("program", &self.recipe.name()).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::ending::Ending;
 use crate::error::{Error, Result};
+use crate::process_unsafe::{Here, PerProcess, leave};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::Control;
@@ -33,7 +34,7 @@ enum Step {
 }
 
 /// Made at the first wait: most guests never wait.
-type Alarm = Option<Pin<Box<tokio::time::Sleep>>>;
+type Alarm = Option<Here<Pin<Box<tokio::time::Sleep>>>>;
 
 impl Supervisor<'_> {
     /// Runs a guest to its end. A panic is our defect: the guest is gone, the caller is told, the process lives.
@@ -43,14 +44,24 @@ impl Supervisor<'_> {
         tick: &mut dyn FnMut() -> bool,
     ) -> Ending {
         let run = || {
-            let mut guest = pin!(guest);
+            // Nothing of a guest is touched in a child that was forked while it ran.
+            let mut guest = Here::new(Box::pin(guest));
             let mut alarm = None;
             loop {
                 match self.runtime.block_on(self.step(guest.as_mut(), &mut alarm, tick)) {
                     Step::Ended(ended) => return ended,
                     // Outside the runtime and the guest's stack: a host function may run guests of its own.
-                    Step::Call if self.host_calls.answer() => {}
-                    Step::Call => return Err(Stop::Cancelled.into()),
+                    Step::Call => {
+                        let goes_on = self.host_calls.answer();
+                        if !guest.is_ours() {
+                            leave(
+                                "a host function forked, and this child came back from it: its caller is in the parent",
+                            );
+                        }
+                        if !goes_on {
+                            return Err(Stop::Cancelled.into());
+                        }
+                    }
                 }
             }
         };
@@ -79,11 +90,11 @@ impl Supervisor<'_> {
                 if let Some(network) = &self.control.network {
                     network.push(context);
                 }
-                let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
+                let alarm = alarm.get_or_insert_with(|| Here::new(Box::pin(tokio::time::sleep_until(next_look()))));
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                if !tick() {
+                if !tick() || !alarm.is_ours() {
                     return stopped(Stop::Cancelled);
                 }
                 alarm.as_mut().reset(next_look());
@@ -107,8 +118,8 @@ fn ending(ended: std::thread::Result<wasmtime::Result<Ending>>) -> Ending {
 /// The clockwork under every run: timers, and waits for descriptors; sockets only for runs that may have some, so
 /// that all others neither open the system's queue of events nor pay for a thread that waits on it.
 pub(crate) fn runtime(sockets: bool) -> Result<&'static Runtime> {
-    static RUNTIMES: [OnceLock<std::result::Result<Runtime, String>>; 2] = [const { OnceLock::new() }; 2];
-    let runtime = RUNTIMES[usize::from(sockets)].get_or_init(|| {
+    static RUNTIMES: PerProcess<[OnceLock<std::result::Result<Runtime, String>>; 2]> = PerProcess::new();
+    let runtime = RUNTIMES.get()[usize::from(sockets)].get_or_init(|| {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder
             .worker_threads(1)

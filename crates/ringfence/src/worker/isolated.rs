@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::{Client, Isolation};
 use crate::error::Result;
+use crate::given::environment;
 use crate::host::HostFunctions;
 use crate::load::{self, Kind, Program};
 use crate::policy::Policy;
-use crate::run::{Sandbox, profile};
+use crate::prepared::{Recipe, profile};
+use crate::run::Sandbox;
 use crate::sandbox::engine::Engines;
 use crate::sandbox::files::Grants;
 
@@ -29,9 +31,12 @@ impl Sandbox {
         };
         let engines = Engines::of(profile(&policy))?;
         let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
-        let env = crate::given::environment(&policy);
-        let sandbox = Self::linked(loaded, engines, policy, grants, HostFunctions::default(), program.name(), env)?;
-        Ok(sandbox.in_worker(|argv0, env| Client::new(place, program, image, argv0, env)))
+        let from_cache = loaded.from_cache;
+        let env = environment(&policy);
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions: HostFunctions::default() };
+        let prepared = recipe.link(loaded, engines, program.name(), env)?;
+        let worker = Client::new(place, program, image, &prepared.argv0, &prepared.env);
+        Ok(Self::of(recipe, prepared, from_cache).in_worker(worker))
     }
 
     /// In a worker: a program from code that the parent process proved.
@@ -46,6 +51,8 @@ impl Sandbox {
         let engines = Engines::of(profile(&policy))?;
         let (code, engine) = load::map_image(kind, &engines, file)?;
         let loaded = load::Loaded { code: Arc::new(code), engine, from_cache: true };
-        Self::linked(loaded, engines, policy, grants, HostFunctions::default(), name, env)
+        let recipe = Recipe { program: None, policy, grants, functions: HostFunctions::default() };
+        let prepared = recipe.link(loaded, engines, name, env)?;
+        Ok(Self::of(recipe, prepared, true))
     }
 }

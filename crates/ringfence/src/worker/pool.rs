@@ -11,8 +11,9 @@ use super::frame::{Broken, Link};
 use super::process::{Process, not_started};
 use super::protocol::Answer;
 use crate::error::{Error, Parts};
+use crate::process_unsafe;
+use crate::sandbox::engine;
 use crate::sandbox::files::{PrivateTmp, TmpHome};
-use crate::sandbox::{engine, fork_unsafe};
 
 /// Most workers that are bound at one time.
 pub const MAX_WORKERS: usize = 64;
@@ -124,19 +125,18 @@ struct State {
 /// The pool of this process, which is not that of the process it was forked from.
 pub(super) fn of_this_process() -> &'static Pool {
     struct Age {
-        generation: u32,
+        generation: u64,
         pool: Pool,
         next: OnceLock<Box<Age>>,
     }
     impl Age {
-        fn new(generation: u32) -> Self {
+        fn new(generation: u64) -> Self {
             let pool = Pool { state: Mutex::default(), changed: Condvar::new() };
             Self { generation, pool, next: OnceLock::new() }
         }
     }
     static FIRST: OnceLock<Age> = OnceLock::new();
-    fork_unsafe::watch();
-    let generation = fork_unsafe::generation();
+    let generation = process_unsafe::generation();
     let mut age = FIRST.get_or_init(|| Age::new(generation));
     // What a parent process had is left as it is: its locks may be held for ever, its workers are not ours.
     while age.generation != generation {
