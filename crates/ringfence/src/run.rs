@@ -24,6 +24,7 @@ use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
 use crate::sandbox::files::{Files, Grants};
+use crate::sandbox::http::Secrets;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
@@ -145,6 +146,7 @@ impl Sandbox {
         let tick = tick.unwrap_or(&mut no_tick);
         let _slot = self.slot(runtime, &cancelled, tick)?;
 
+        let secrets = Secrets::from_environment(&self.policy.secrets)?;
         let started = Instant::now();
         let cpu = Cpu::new(started, limits.cpu.map(|cpu| cpu.0));
         let output = Output::new(stdout, stderr, limits.output.0);
@@ -167,7 +169,7 @@ impl Sandbox {
             clock: Clock::new(self.policy.clock, started),
             random: Random::new(self.policy.random),
             args: arguments(&self.argv0, args)?,
-            env: self.env.clone(),
+            env: with_placeholders(&self.env, &secrets),
             host_bytes: limits.host_bytes.0,
         };
         // A panic in a host function is our defect: the guest is gone, the caller is told, the process lives.
@@ -184,7 +186,7 @@ impl Sandbox {
                 let network = Network::new(self.net.clone(), &limits, denials, self.name_servers.clone());
                 let control = Control { network: Some(network.clone()), ..control };
                 let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), self.policy.random);
+                let state = ComponentState::new(state, network.clone(), secrets, self.policy.random);
                 let mut store = self.store(state, &limits)?;
                 components::bound_tasks(&mut store);
                 let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -402,6 +404,17 @@ fn environment(policy: &Policy) -> Vec<Vec<u8>> {
         policy.env.iter().map(|(name, value)| (name.clone(), value.clone())).chain(inherited).collect();
     all.sort();
     all.into_iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
+}
+
+/// The variables of one run: a secret's placeholder is new in each.
+fn with_placeholders(env: &Arc<Vec<Vec<u8>>>, secrets: &Secrets) -> Arc<Vec<Vec<u8>>> {
+    let mut placeholders = secrets.variables().map(|(name, value)| format!("{name}={value}\0").into_bytes()).peekable();
+    if placeholders.peek().is_none() {
+        return env.clone();
+    }
+    let mut all: Vec<Vec<u8>> = env.iter().cloned().chain(placeholders).collect();
+    all.sort();
+    Arc::new(all)
 }
 
 impl std::fmt::Debug for Sandbox {
