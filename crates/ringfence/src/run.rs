@@ -192,8 +192,7 @@ impl Sandbox {
                 let ended = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(supervise(component(&mut store, command), &control, tick))
                 }));
-                let ending = ending(ended);
-                let ending = if network.is_spent() { ending.after_spent_network() } else { ending };
+                let ending = ending(ended).after_network(network.stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };

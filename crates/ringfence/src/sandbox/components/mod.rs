@@ -38,7 +38,7 @@ pub struct ComponentState {
     ctx: WasiCtx,
     network: Arc<Network>,
     http: Http,
-    pub(super) table: ResourceTable,
+    pub(in crate::sandbox) table: ResourceTable,
 }
 
 impl ComponentState {

@@ -160,14 +160,15 @@ pub(super) fn failed(error: &hyper::Error) -> Error {
     if let Some(Error::HttpRequestBodySize(size)) = source.and_then(|source| source.downcast_ref::<Error>()) {
         return Error::HttpRequestBodySize(*size);
     }
-    let inner = source.and_then(|source| source.downcast_ref::<io::Error>()).and_then(io::Error::get_ref);
+    let moving = source.and_then(|source| source.downcast_ref::<io::Error>());
+    let inner = moving.and_then(io::Error::get_ref);
     if error.is_parse_too_large() || inner.is_some_and(|inner| inner.is::<HeadTooLong>()) {
         return Error::HttpResponseHeaderSectionSize(None);
     }
     if error.is_timeout() {
         return Error::HttpResponseTimeout;
     }
-    if error.is_incomplete_message() {
+    if error.is_incomplete_message() || moving.is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
         return Error::HttpResponseIncomplete;
     }
     if error.is_parse() || error.is_user() {

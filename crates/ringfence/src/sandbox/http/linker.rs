@@ -5,7 +5,7 @@ use wasmtime::component::{Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types as v0_2;
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use wasmtime_wasi_http::p3::bindings::http::types as v0_3;
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView, p2, p3};
+use wasmtime_wasi_http::{Error, WasiHttpCtxView, WasiHttpView, p2, p3};
 
 use crate::sandbox::components::ComponentState;
 
@@ -75,7 +75,26 @@ macro_rules! bound {
 }
 
 fn bound_0_2(types: &mut LinkerInstance<'_, ComponentState>) -> wasmtime::Result<()> {
+    types.func_wrap(
+        "http-error-code",
+        |store: StoreContextMut<'_, ComponentState>, (error,): (Resource<wasmtime::Error>,)| {
+            Ok((store.data().table.get(&error)?.downcast_ref::<Error>().map(error_code),))
+        },
+    )?;
     bound!(types, HostOutgoingRequest, v0_2::HostOutgoingRequest, "outgoing-request")
+}
+
+/// What went wrong with a body. The engine's own function looks for another type than its streams give.
+fn error_code(error: &Error) -> v0_2::ErrorCode {
+    match error {
+        Error::ConnectionReadTimeout => v0_2::ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => v0_2::ErrorCode::ConnectionTerminated,
+        Error::HttpRequestBodySize(size) => v0_2::ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseIncomplete => v0_2::ErrorCode::HttpResponseIncomplete,
+        Error::HttpResponseTimeout => v0_2::ErrorCode::HttpResponseTimeout,
+        Error::HttpResponseHeaderSectionSize(size) => v0_2::ErrorCode::HttpResponseTrailerSectionSize(*size),
+        _ => v0_2::ErrorCode::HttpProtocolError,
+    }
 }
 
 fn bound_0_3(types: &mut LinkerInstance<'_, ComponentState>) -> wasmtime::Result<()> {
