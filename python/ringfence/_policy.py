@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         output: int | str | None
         host_bytes: int | str | None
         open_files: int | None
+        disk: int | str | None
+        files: int | None
         connections: int | None
         net_bytes: int | str | None
         compile: float | str | None
@@ -72,8 +74,8 @@ class Limits(Value):
     What a guest may use up, each a total over the run.
 
     Reaching wall, cpu, fuel, output, host_bytes or net_bytes ends the run as "limited". Growth past memory is refused,
-    and a run that dies of that is "limited"; one file more than open_files or one connection more than connections is
-    an error for the guest; a program that takes longer than compile is not loaded.
+    and a run that dies of that is "limited"; one more than open_files, files or connections, or a byte more than disk,
+    is an error for the guest; a program that takes longer than compile is not loaded.
 
     Numbers are seconds or bytes, text carries its unit. What is left out stays as it is: the default in a policy, the
     policy's own in a call, where a limit may only narrow.
@@ -87,6 +89,9 @@ class Limits(Value):
         output: stdout and stderr together; what was written up to there is kept. 16 MiB unless given.
         host_bytes: memory the host may hold for the guest. 64 MiB unless given.
         open_files: files and directories open at one time. 64 unless given.
+        disk: bytes it may add to the host's disk, in all it may write to; a file counts with its length, and what it
+            removes gives its part back. 256 MiB unless given.
+        files: files, directories and links it may add there. 10,000 unless given.
         connections: network connections and sockets open at one time. 64 unless given.
         net_bytes: bytes sent and received over the network together. 256 MiB unless given.
         compile: time to compile the program, on a clock of its own. 60 s unless given.
@@ -103,6 +108,8 @@ class Limits(Value):
         "output",
         "host_bytes",
         "open_files",
+        "disk",
+        "files",
         "connections",
         "net_bytes",
         "compile",
@@ -114,6 +121,8 @@ class Limits(Value):
     output: int | None
     host_bytes: int | None
     open_files: int | None
+    disk: int | None
+    files: int | None
     connections: int | None
     net_bytes: int | None
     compile: float | None
@@ -128,6 +137,8 @@ class Limits(Value):
         output: int | str | None = None,
         host_bytes: int | str | None = None,
         open_files: int | None = None,
+        disk: int | str | None = None,
+        files: int | None = None,
         connections: int | None = None,
         net_bytes: int | str | None = None,
         compile: float | str | None = None,
@@ -140,6 +151,8 @@ class Limits(Value):
             output=output,
             host_bytes=host_bytes,
             open_files=open_files,
+            disk=disk,
+            files=files,
             connections=connections,
             net_bytes=net_bytes,
             compile=compile,

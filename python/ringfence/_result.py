@@ -54,7 +54,8 @@ class Denial(Value):
     Something the guest asked for and was refused.
 
     Attributes:
-        kind: "read", "write", "resolve", "connect", "listen", "http", "open_files", "connections" or "memory".
+        kind: "read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files"
+            or "memory".
         what: of what, escaped: a guest path, or for "memory" the total it would have had.
         count: how often.
         first_seconds: when first, in seconds from the start of the run.

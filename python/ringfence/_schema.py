@@ -6,7 +6,8 @@ import json
 
 _OUTCOMES = ["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
 _LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes", "net_bytes"]
-_KINDS = ["read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "memory"]
+_REFUSED = ["read", "write", "resolve", "connect", "listen", "http"]
+_EXHAUSTED = ["open_files", "connections", "disk", "files", "memory"]
 
 
 def result_schema() -> str:
@@ -21,7 +22,7 @@ def result_schema() -> str:
     )
     denial = _object(
         "Something the guest asked for and was refused.",
-        kind={"description": "What was refused.", "enum": _KINDS},
+        kind={"description": "What was refused.", "enum": [*_REFUSED, *_EXHAUSTED]},
         what=_of("string", "Of what; a guest path, escaped."),
         count=_of("integer", "How often."),
         first_seconds=_of("number", "When first, in seconds from the start of the run."),

@@ -56,11 +56,17 @@ def test_last_refusal_is_the_one_that_counts() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "flag"),
-    [("memory", "--memory 2MiB"), ("open_files", "--open-files 16"), ("connections", "--connections 4")],
+    [
+        ("memory", "--memory 2MiB"),
+        ("open_files", "--open-files 16"),
+        ("connections", "--connections 4"),
+        ("disk", "--disk 2KiB"),
+        ("files", "--files 6"),
+    ],
 )
 def test_refused_amount_names_its_flag_with_twice_as_much(kind: str, flag: str) -> None:
     """An amount that was too small comes with one that may do."""
-    policy = Policy(limits=Limits(memory="1MiB", open_files=8, connections=2))
+    policy = Policy(limits=Limits(memory="1MiB", open_files=8, connections=2, disk=1024, files=3))
 
     assert flag in str(refusal_hint(refused((kind, "")), policy))
 

@@ -31,11 +31,26 @@ SPIN = b'(module (func (export "_start") (loop $again (br $again))))'
         ("output", 2),
         ("host_bytes", "9GiB"),
         ("open_files", 9),
+        ("disk", 9),
+        ("files", 9),
+        ("connections", 9),
+        ("net_bytes", 9),
     ],
 )
 def test_call_cannot_widen_what_the_policy_limits(guests: Path, name: str, wider: Any) -> None:
     """A limit given at a call may only narrow the policy's."""
-    limits = Limits(wall="1s", cpu="1s", fuel=1000, memory="1MiB", output=1, open_files=8)
+    limits = Limits(
+        wall="1s",
+        cpu="1s",
+        fuel=1000,
+        memory="1MiB",
+        output=1,
+        open_files=8,
+        disk=8,
+        files=8,
+        connections=8,
+        net_bytes=8,
+    )
     sandbox = Sandbox(guests / "hello.wat", policy=Policy(limits=limits))
 
     with pytest.raises(PolicyError, match=name):

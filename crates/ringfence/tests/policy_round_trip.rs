@@ -119,6 +119,8 @@ impl Numbers {
             output: Bytes(self.sized(46)),
             host_bytes: Bytes(self.below(1 << 20) << 10),
             open_files: self.below(1 << 20) as u32,
+            disk: Bytes(self.sized(46)),
+            files: self.sized(32) as u32,
             connections: self.below(1 << 20) as u32,
             net_bytes: Bytes(self.sized(46)),
             compile: self.time(),

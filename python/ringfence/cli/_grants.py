@@ -11,7 +11,20 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any, Literal
 
-_LIMITS = ("wall", "cpu", "fuel", "memory", "output", "host_bytes", "open_files", "connections", "net_bytes", "compile")
+_LIMITS = (
+    "wall",
+    "cpu",
+    "fuel",
+    "memory",
+    "output",
+    "host_bytes",
+    "open_files",
+    "disk",
+    "files",
+    "connections",
+    "net_bytes",
+    "compile",
+)
 _CHOICES = ("clock", "wasi", "on_denied")
 
 

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from ringfence._result import Denial, Result
 
 _SECONDS = frozenset({"wall", "cpu", "compile"})
-_BYTES = frozenset({"memory", "output", "host_bytes", "net_bytes"})
+_BYTES = frozenset({"memory", "output", "host_bytes", "disk", "net_bytes"})
 
-_NOUNS = {"memory": "more memory", "open_files": "more open files", "connections": "more connections"}
+_NOUNS = {
+    "memory": "more memory",
+    "open_files": "more open files",
+    "disk": "more room on the disk",
+    "files": "more files",
+    "connections": "more connections",
+}
 
 
 def limit_hint(result: Result, policy: Policy) -> str | None:

@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="SIZE", help="stdout and stderr together")
     add("--host-bytes", metavar="SIZE", help="memory the host holds for it")
     add("--open-files", metavar="N", help="files open at one time")
+    add("--disk", metavar="SIZE", help="bytes it may add to the disk")
+    add("--files", metavar="N", help="files, directories and links it may add")
     add("--connections", metavar="N", help="network connections open at one time")
     add("--net-bytes", metavar="SIZE", help="bytes over the network, both ways together")
     add("--compile", metavar="TIME", help="time to compile it")

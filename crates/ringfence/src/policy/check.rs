@@ -201,7 +201,7 @@ fn examine_name(name: &str, place: &Place) -> Result<(), Problem> {
 impl Limits {
     /// Whether a guest can run at all under these limits, and no number is beyond reason.
     ///
-    /// `output`, `host_bytes`, `open_files`, `connections` and `net_bytes` may be 0: the guest gets none.
+    /// All but `wall`, `cpu`, `fuel`, `memory` and `compile` may be 0: the guest gets none.
     pub fn check(&self) -> Result<()> {
         self.examine().map_err(Problem::unplaced)
     }
@@ -229,6 +229,7 @@ impl Limits {
             ("memory", self.memory),
             ("output", self.output),
             ("host_bytes", self.host_bytes),
+            ("disk", self.disk),
             ("net_bytes", self.net_bytes),
         ] {
             if bytes > MAX_BYTES {

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// What a guest may use up, each a total over the run.
 ///
 /// Reaching `wall`, `cpu`, `fuel`, `output`, `host_bytes` or `net_bytes` ends the run as `limited`. Growth past `memory`
-/// is refused, and a run that dies of that is `limited`; one file more than `open_files` or one connection more than
-/// `connections` is an error for the guest; a program that takes longer than `compile` is not loaded.
+/// is refused, and a run that dies of that is `limited`; one more than `open_files`, `files` or `connections`, or a byte
+/// more than `disk`, is an error for the guest; a program that takes longer than `compile` is not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -30,6 +30,10 @@ pub struct Limits {
     pub host_bytes: Bytes,
     /// Files and directories open at one time.
     pub open_files: u32,
+    /// Bytes it may add to the host's disk, in all it may write to; a file counts with its length.
+    pub disk: Bytes,
+    /// Files, directories and links it may add there.
+    pub files: u32,
     /// Network connections and sockets open at one time.
     pub connections: u32,
     /// Bytes sent and received over the network together.
@@ -48,6 +52,8 @@ impl Default for Limits {
             output: Bytes::mib(16),
             host_bytes: Bytes::mib(64),
             open_files: 64,
+            disk: Bytes::mib(256),
+            files: 10_000,
             connections: 64,
             net_bytes: Bytes::mib(256),
             compile: Seconds::from_secs(60),
@@ -73,6 +79,10 @@ pub struct LimitsPatch {
     pub host_bytes: Option<Bytes>,
     /// See [`Limits::open_files`].
     pub open_files: Option<u32>,
+    /// See [`Limits::disk`].
+    pub disk: Option<Bytes>,
+    /// See [`Limits::files`].
+    pub files: Option<u32>,
     /// See [`Limits::connections`].
     pub connections: Option<u32>,
     /// See [`Limits::net_bytes`].
@@ -108,6 +118,8 @@ impl Limits {
             output: narrower("output", self.output, patch.output)?,
             host_bytes: narrower("host_bytes", self.host_bytes, patch.host_bytes)?,
             open_files: narrower("open_files", self.open_files, patch.open_files)?,
+            disk: narrower("disk", self.disk, patch.disk)?,
+            files: narrower("files", self.files, patch.files)?,
             connections: narrower("connections", self.connections, patch.connections)?,
             net_bytes: narrower("net_bytes", self.net_bytes, patch.net_bytes)?,
             compile: self.compile,
@@ -180,6 +192,8 @@ mod tests {
             ("output", "\"1GiB\""),
             ("host_bytes", "\"65MiB\""),
             ("open_files", "65"),
+            ("disk", "\"257MiB\""),
+            ("files", "10001"),
             ("connections", "65"),
             ("net_bytes", "\"257MiB\""),
         ] {

@@ -114,6 +114,8 @@ fn limits(limits: &Limits) -> Result<Table> {
     put(&mut table, "output", limits.output.to_string(), default.output.to_string())?;
     put(&mut table, "host_bytes", limits.host_bytes.to_string(), default.host_bytes.to_string())?;
     put(&mut table, "open_files", limits.open_files, default.open_files)?;
+    put(&mut table, "disk", limits.disk.to_string(), default.disk.to_string())?;
+    put(&mut table, "files", limits.files, default.files)?;
     put(&mut table, "connections", limits.connections, default.connections)?;
     put(&mut table, "net_bytes", limits.net_bytes.to_string(), default.net_bytes.to_string())?;
     put(&mut table, "compile", limits.compile.to_string(), default.compile.to_string())?;

@@ -12,7 +12,8 @@ pub const MAX_DENIALS: usize = 100;
 /// Something the guest asked for and was not granted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denial {
-    /// `read`, `write`, `open_files`, `memory`, `resolve`, `connect`, `listen`, `connections` or `http`.
+    /// `read`, `write`, `resolve`, `connect`, `listen`, `http`, `open_files`, `connections`, `disk`,
+    /// `files` or `memory`.
     pub kind: &'static str,
     /// What it asked for, escaped and cut.
     pub what: String,

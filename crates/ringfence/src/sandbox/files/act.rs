@@ -109,33 +109,10 @@ impl Files {
         if guest.len() > MAX_GUEST_BYTES {
             return Err(Errno::Nametoolong);
         }
-        let follow = if options.follow { FollowSymlinks::Yes } else { FollowSymlinks::No };
-        let mut host = cap_std::fs::OpenOptions::new();
-        host.read(options.read || !options.write)
-            .write(options.write)
-            .truncate(options.truncate)
-            .maybe_dir(true)
-            .nonblock(true)
-            .custom_flags(NO_TERMINAL)
-            .follow(follow);
-        if options.create && options.exclusive {
-            host.create_new(true);
-        } else if options.create {
-            host.create(true);
-        }
-        if options.sync {
-            host.sync(true);
-        }
-        if (options.truncate || options.create) && !options.write {
-            // The host wants an open for writing; the guest's handle stays without.
-            host.write(true);
-        }
-        let opened = match dir.open_with(path, &host) {
+        let opened = match self.create_or_open(dir, path, &guest, options)? {
             Err(error) if options.directory && error.raw_os_error() == Some(EISDIR) => {
                 // A directory opened with the rights of a file: what it may do is decided at each act.
-                host = cap_std::fs::OpenOptions::new();
-                host.read(true).maybe_dir(true).nonblock(true).custom_flags(NO_TERMINAL).follow(follow);
-                dir.open_with(path, &host)
+                dir.open_with(path, &host_options(OpenOptions { follow: options.follow, ..OpenOptions::default() }))
             }
             opened => opened,
         };
@@ -149,8 +126,47 @@ impl Files {
         if options.directory {
             return Err(Errno::Notdir);
         }
+        Ok(Handle::File(self.open_file(FileMount { file: Arc::new(file), mode, guest }, options)?))
+    }
+
+    /// Opens on the host. A file that is made is counted, so whether it is made has to be known.
+    fn create_or_open(
+        &mut self,
+        dir: &Dir,
+        path: &str,
+        guest: &str,
+        options: OpenOptions,
+    ) -> Result<std::io::Result<cap_std::fs::File>, Errno> {
+        let open = |options: OpenOptions| dir.open_with(path, &host_options(options));
+        if !options.create {
+            return Ok(open(options));
+        }
+        if !options.exclusive {
+            match open(OpenOptions { create: false, write: true, ..options }) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                opened => return Ok(opened),
+            }
+        }
+        match self.disk.naming(guest, || open(OpenOptions { exclusive: true, ..options }))? {
+            // A link that leads to nothing yet, or another run was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && !options.exclusive => {
+                self.disk.naming(guest, || open(options))
+            }
+            opened => Ok(opened),
+        }
+    }
+
+    /// The guest's handle of a file that the host opened; cuts it where that was asked for.
+    fn open_file(&mut self, mount: FileMount, options: OpenOptions) -> Result<FileHandle, Errno> {
+        let FileMount { file, mode, guest } = mount;
+        let counted = if mode == Mode::Rw { Some(self.disk.count(&file)?) } else { None };
         let OpenOptions { read, write, .. } = options;
-        Ok(Handle::File(FileHandle { guest, file: Arc::new(file), read, write, mode, seat: None }))
+        let mut handle = FileHandle { guest, file, read, write: true, mode, counted, seat: None };
+        if options.truncate {
+            handle.set_size(0)?;
+        }
+        handle.write = write;
+        Ok(handle)
     }
 
     /// Refuses an opened file that is neither a directory nor a regular file, or only looks like one.
@@ -179,11 +195,7 @@ impl Files {
         if options.intent() == Intent::Write {
             self.check_mode(mount.mode, &mount.guest)?;
         }
-        if options.truncate {
-            mount.file.set_len(0)?;
-        }
-        let FileMount { file, mode, guest } = mount;
-        Ok(FileHandle { guest, file, read: options.read, write: options.write, mode, seat: None })
+        self.open_file(mount, options)
     }
 
     /// What a path leads to.
@@ -261,7 +273,8 @@ impl Files {
     /// Makes a directory.
     pub fn make_dir_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
         let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
-        dir.create_dir(path.trim_end_matches('/')).map_err(|error| self.failed(error, Intent::Write, &guest))
+        let made = self.disk.naming(&guest, || dir.create_dir(path.trim_end_matches('/')))?;
+        made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
     /// Removes an empty directory.
@@ -270,7 +283,9 @@ impl Files {
         let busy = if itself { Errno::Inval } else { Errno::Busy };
         let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: busy, file: Errno::Notdir })?;
         self.refuse_mount_point(&guest)?;
-        dir.remove_dir(&path).map_err(|error| self.failed(error, Intent::Write, &guest))
+        let last = dir.symlink_metadata(&path).map(|metadata| Stat::of_cap(&metadata));
+        dir.remove_dir(&path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
+        self.gone(last)
     }
 
     /// Removes a file or link.
@@ -280,7 +295,9 @@ impl Files {
             let metadata = dir.symlink_metadata(path.trim_end_matches('/'))?;
             return Err(if metadata.is_dir() { Errno::Isdir } else { Errno::Notdir });
         }
-        dir.remove_file(&path).map_err(|error| self.failed(error, Intent::Write, &guest))
+        let last = dir.symlink_metadata(&path).map(|metadata| Stat::of_cap(&metadata));
+        dir.remove_file(&path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
+        self.gone(last)
     }
 
     /// Moves within one grant.
@@ -290,7 +307,19 @@ impl Files {
         let (new_dir, new_path, new_guest) = self.writable_place(to, new, busy)?;
         self.refuse_mount_point(&old_guest)?;
         self.refuse_mount_point(&new_guest)?;
-        old_dir.rename(&old_path, &new_dir, &new_path).map_err(|error| self.failed(error, Intent::Write, &new_guest))
+        let look = |dir: &Dir, path: &str| {
+            let metadata = dir.symlink_metadata(path.trim_end_matches('/'));
+            metadata.map(|metadata| Stat::of_cap(&metadata))
+        };
+        let replaced = look(&new_dir, &new_path);
+        let same =
+            |one: &Stat| look(&old_dir, &old_path).is_ok_and(|other| (one.dev, one.ino) == (other.dev, other.ino));
+        // Two names of one file: the host does nothing.
+        let nothing = replaced.as_ref().is_ok_and(same);
+        old_dir
+            .rename(&old_path, &new_dir, &new_path)
+            .map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
+        if nothing || replaced.is_err() { Ok(()) } else { self.gone(replaced) }
     }
 
     /// Makes a second name for a file; both names must lie where writing is granted.
@@ -301,7 +330,8 @@ impl Files {
         if old_path.ends_with('/') || new_path.ends_with('/') {
             return Err(Errno::Noent);
         }
-        old_dir.hard_link(&old_path, &new_dir, &new_path).map_err(|error| self.failed(error, Intent::Write, &new_guest))
+        let made = self.disk.naming(&new_guest, || old_dir.hard_link(&old_path, &new_dir, &new_path))?;
+        made.map_err(|error| self.failed(error, Intent::Write, &new_guest))
     }
 
     /// Makes a symbolic link; one that names an absolute path is refused, it would mean the host's root.
@@ -320,7 +350,8 @@ impl Files {
         if target.contains('\0') {
             return Err(Errno::Inval);
         }
-        dir.symlink(target, &path).map_err(|error| self.failed(error, Intent::Write, &guest))
+        let made = self.disk.naming(&guest, || dir.symlink(target, &path))?;
+        made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
     /// What a symbolic link names; one that names a host path is not told.
@@ -354,6 +385,14 @@ impl Files {
             Target::Dir(_) => Err(at_root.dir),
             Target::File(_) => Err(at_root.file),
         }
+    }
+
+    /// A name was removed; what it led to was looked at before.
+    fn gone(&self, last: std::io::Result<Stat>) -> Result<(), Errno> {
+        if let Ok(last) = last {
+            self.disk.removed(&last);
+        }
+        Ok(())
     }
 
     fn refuse_mount_point(&self, guest: &str) -> Result<(), Errno> {
@@ -394,42 +433,38 @@ impl FileHandle {
         retry(|| self.file.read_at(buffer, offset))
     }
 
-    /// Writes at an offset.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-        if !self.write {
-            return Err(Errno::Badf);
-        }
-        retry(|| self.file.write_at(bytes, offset))
-    }
-
-    /// Writes at the end; returns where the file then ends.
-    pub fn append(&self, bytes: &[u8]) -> Result<(usize, u64), Errno> {
-        let end = self.file.metadata()?.len();
-        let written = self.write_at(bytes, end)?;
-        Ok((written, end + written as u64))
-    }
-
-    /// Cuts or lengthens the file.
-    pub fn set_size(&self, size: u64) -> Result<(), Errno> {
-        if !self.write {
-            return Err(Errno::Badf);
-        }
-        Ok(self.file.set_len(size)?)
-    }
-
     /// Lets the bytes reach the disk.
     pub fn sync(&self) -> Result<(), Errno> {
         Ok(self.file.sync_all()?)
     }
 }
 
-fn retry(mut act: impl FnMut() -> std::io::Result<usize>) -> Result<usize, Errno> {
+pub(super) fn retry(mut act: impl FnMut() -> std::io::Result<usize>) -> Result<usize, Errno> {
     loop {
         match act() {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             done => return done.map_err(Errno::from),
         }
     }
+}
+
+/// How the host is asked. Cutting is left out: it is done, and counted, when it is known what was opened.
+fn host_options(options: OpenOptions) -> cap_std::fs::OpenOptions {
+    // Who makes or cuts a file opens it for writing; the guest's handle stays without.
+    let write = options.write || options.create || options.truncate;
+    let mut host = cap_std::fs::OpenOptions::new();
+    host.read(options.read || !options.write)
+        .write(write)
+        .create(options.create && !options.exclusive)
+        .create_new(options.create && options.exclusive)
+        .maybe_dir(true)
+        .nonblock(true)
+        .custom_flags(NO_TERMINAL)
+        .follow(if options.follow { FollowSymlinks::Yes } else { FollowSymlinks::No });
+    if options.sync {
+        host.sync(true);
+    }
+    host
 }
 
 /// What the host answers to an open for writing of a directory.

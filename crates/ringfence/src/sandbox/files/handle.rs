@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 
+use super::disk::Counted;
 use crate::policy::Mode;
 use crate::sandbox::limits::Share;
 
@@ -72,6 +73,8 @@ pub struct FileHandle {
     pub write: bool,
     /// The grant's mode: timestamps may be set without having opened for writing.
     pub(super) mode: Mode,
+    /// Counts what it puts on the disk, where a grant lets it.
+    pub(super) counted: Option<Arc<Counted>>,
     /// Its place among the open files, which a stream that outlives the descriptor keeps.
     pub(super) seat: Option<Arc<Share>>,
 }

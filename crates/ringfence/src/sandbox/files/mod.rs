@@ -7,6 +7,7 @@
 //! writes is checked against the grant's mode before the host is asked.
 
 mod act;
+mod disk;
 mod grants;
 mod handle;
 mod kernel;
@@ -23,6 +24,7 @@ pub use times::{NewTime, Times};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::disk::Disk;
 use self::grants::Mount;
 use self::kernel::KnownDevices;
 use self::tmp::PrivateTmp;
@@ -40,6 +42,8 @@ pub struct Files {
     open: Allowance,
     /// Memory for listings.
     host_bytes: Allowance,
+    /// What it may put on the disk.
+    disk: Disk,
     /// Where files are really files.
     devices: KnownDevices,
     /// What was refused.
@@ -49,13 +53,15 @@ pub struct Files {
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
     pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+        let denials = Denials::new(started, policy.on_denied);
         Ok(Self {
             grants,
             tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes: Allowance::new(limits.host_bytes.0),
+            disk: Disk::new(limits, denials.clone()),
             devices: KnownDevices::default(),
-            denials: Denials::new(started, policy.on_denied),
+            denials,
         })
     }
 

@@ -1,0 +1,195 @@
+//! What a run may put on the host's disk, as totals over all it may write to: bytes and names.
+//!
+//! A file counts with its length, holes and all, and what is removed or cut gives its part back. What was there
+//! before gives nothing more than zero back, so the host never holds more for a run than its limits say.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::handle::{FileHandle, Kind, Stat};
+use crate::policy::Limits;
+use crate::sandbox::denials::Denials;
+use crate::sandbox::errno::Errno;
+
+/// The furthest that a file can go on any host.
+const LAST_OFFSET: u64 = i64::MAX.unsigned_abs();
+
+/// The totals of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Disk {
+    totals: Arc<Mutex<Totals>>,
+    denials: Denials,
+}
+
+#[derive(Debug)]
+struct Totals {
+    bytes: Total,
+    names: Total,
+    /// Files held open where they could be removed meanwhile.
+    open: HashMap<Inode, Held>,
+}
+
+/// An amount that goes up and down under a limit.
+#[derive(Debug)]
+struct Total {
+    /// Its word in the policy.
+    name: &'static str,
+    limit: u64,
+    taken: u64,
+}
+
+type Inode = (u64, u64);
+
+#[derive(Debug, Default)]
+struct Held {
+    handles: u32,
+    /// Its last name is gone: it gives its bytes back when it is closed.
+    nameless: bool,
+}
+
+/// An open file that counts what is written to it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    disk: Disk,
+    inode: Inode,
+    file: Arc<File>,
+}
+
+impl Total {
+    /// Takes as much as there is, at most so much.
+    fn take(&mut self, wanted: u64, guest: &str, denials: &Denials) -> u64 {
+        let granted = wanted.min(self.limit.saturating_sub(self.taken));
+        self.taken += granted;
+        if granted < wanted {
+            denials.note_limit(self.name, &format!("/{guest}"));
+        }
+        granted
+    }
+
+    fn give_back(&mut self, amount: u64) {
+        self.taken = self.taken.saturating_sub(amount);
+    }
+}
+
+impl Disk {
+    pub(super) fn new(limits: &Limits, denials: Denials) -> Self {
+        let total = |name, limit| Total { name, limit, taken: 0 };
+        let totals = Totals {
+            bytes: total("disk", limits.disk.0),
+            names: total("files", u64::from(limits.files)),
+            open: HashMap::new(),
+        };
+        Self { totals: Arc::new(Mutex::new(totals)), denials }
+    }
+
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Makes something that has a name of its own; a full disk refuses it.
+    pub(super) fn naming<T>(
+        &self,
+        guest: &str,
+        make: impl FnOnce() -> std::io::Result<T>,
+    ) -> Result<std::io::Result<T>, Errno> {
+        if self.totals().names.take(1, guest, &self.denials) == 0 {
+            return Err(Errno::Nospc);
+        }
+        let made = make();
+        if made.is_err() {
+            self.totals().names.give_back(1);
+        }
+        Ok(made)
+    }
+
+    fn take_bytes(&self, wanted: u64, guest: &str) -> u64 {
+        self.totals().bytes.take(wanted, guest, &self.denials)
+    }
+
+    /// A name is gone; `last` is what it led to.
+    pub(super) fn removed(&self, last: &Stat) {
+        let mut totals = self.totals();
+        totals.names.give_back(1);
+        if last.kind != Kind::File || last.links > 1 {
+            return;
+        }
+        match totals.open.get_mut(&(last.dev, last.ino)) {
+            Some(held) => held.nameless = true,
+            None => totals.bytes.give_back(last.size),
+        }
+    }
+
+    /// Counts what is written through an open file.
+    pub(super) fn count(&self, file: &Arc<File>) -> Result<Arc<Counted>, Errno> {
+        let metadata = file.metadata()?;
+        let inode = (metadata.dev(), metadata.ino());
+        self.totals().open.entry(inode).or_default().handles += 1;
+        Ok(Arc::new(Counted { disk: self.clone(), inode, file: file.clone() }))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut totals = self.disk.totals();
+        let Some(held) = totals.open.get_mut(&self.inode) else { return };
+        held.handles -= 1;
+        if held.handles == 0 {
+            let nameless = held.nameless;
+            totals.open.remove(&self.inode);
+            if nameless && let Ok(metadata) = self.file.metadata() {
+                totals.bytes.give_back(metadata.len());
+            }
+        }
+    }
+}
+
+impl FileHandle {
+    /// Writes at an offset: less than all of it where the run's disk is nearly full.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+        let counted = self.writable()?;
+        let end = offset.checked_add(bytes.len() as u64).filter(|_| offset <= LAST_OFFSET).ok_or(Errno::Inval)?;
+        let length = self.file.metadata()?.len();
+        let wanted = end.saturating_sub(length);
+        let granted = counted.disk.take_bytes(wanted, &self.guest);
+        let fits = if granted == wanted { end } else { length + granted };
+        let count = usize::try_from(fits.saturating_sub(offset)).unwrap_or(bytes.len()).min(bytes.len());
+        let written = match count {
+            0 if !bytes.is_empty() => Err(Errno::Nospc),
+            _ => super::act::retry(|| std::os::unix::fs::FileExt::write_at(&*self.file, &bytes[..count], offset)),
+        };
+        let grown = written.as_ref().map_or(0, |written| (offset + *written as u64).saturating_sub(length));
+        counted.disk.totals().bytes.give_back(granted.saturating_sub(grown));
+        written
+    }
+
+    /// Writes at the end; returns where the file then ends.
+    pub fn append(&self, bytes: &[u8]) -> Result<(usize, u64), Errno> {
+        let end = self.file.metadata()?.len();
+        let written = self.write_at(bytes, end)?;
+        Ok((written, end + written as u64))
+    }
+
+    /// Cuts or lengthens the file.
+    pub fn set_size(&self, size: u64) -> Result<(), Errno> {
+        let counted = self.writable()?;
+        if size > LAST_OFFSET {
+            return Err(Errno::Inval);
+        }
+        let length = self.file.metadata()?.len();
+        let wanted = size.saturating_sub(length);
+        let granted = counted.disk.take_bytes(wanted, &self.guest);
+        let set = if granted < wanted { Err(Errno::Nospc) } else { self.file.set_len(size).map_err(Errno::from) };
+        let back = if set.is_ok() { length.saturating_sub(size) } else { granted };
+        counted.disk.totals().bytes.give_back(back);
+        set
+    }
+
+    fn writable(&self) -> Result<&Counted, Errno> {
+        match &self.counted {
+            Some(counted) if self.write => Ok(counted),
+            _ => Err(Errno::Badf),
+        }
+    }
+}
