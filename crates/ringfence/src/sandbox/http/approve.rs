@@ -21,7 +21,7 @@ pub const MAX_HEADERS: usize = 100;
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Headers that say how a message is framed or passed on: ours to set, or nobody's.
-const OURS: [&str; 12] = [
+const OURS: [&str; 11] = [
     "connection",
     "expect",
     "host",
@@ -31,7 +31,6 @@ const OURS: [&str; 12] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
 ];
