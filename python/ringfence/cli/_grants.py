@@ -136,7 +136,7 @@ def _add_net(net: Net, entries: list[str], requests: list[str]) -> Net:
                 "write `--net HOST:PORT`, or `--net udp://HOST:PORT`",
             )
         added[scheme].append(endpoint)
-    return net.replace(**added, http=[*net.http, *requests])
+    return Net(**added, http=[*net.http, *requests])
 
 
 def _merge(base: Policy | None, limits: dict[str, Any]) -> Limits:
