@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Talk(Protocol):
     """What a server does with one connection."""
 
-    def __call__(self, connection: socket.socket) -> None:
+    def __call__(self, connection: socket.socket, /) -> None:
         """Talk until it is over."""
 
 
@@ -49,7 +49,7 @@ def silent(connection: socket.socket) -> None:
         pass
 
 
-def deaf(connection: socket.socket) -> None:
+def deaf(_: socket.socket) -> None:
     """Take nothing, until a second after the guest should be gone."""
     time.sleep(1.5)
 

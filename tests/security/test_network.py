@@ -1,4 +1,4 @@
-"""Attacks over the network, by a real client on Rust's `std::net`: where it may not go, how much it may, for how long."""
+"""Attacks over the network, by a real client on Rust's `std::net`: where it may not go, how much, for how long."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Dial:
         self.program = program
 
     def __call__(self, *args: object, net: Net | None = None, on_denied: Any = "continue", **limits: Any) -> Result:
+        """Run it once."""
         limits.setdefault("wall", "10s")
         policy = Policy(net=net or Net(), limits=Limits(**limits), on_denied=on_denied)
         return Sandbox(self.program, policy=policy).run(list(map(str, args)))
@@ -40,6 +41,11 @@ class Dial:
 def dial(dial_program: Path) -> Dial:
     """Give the client under a policy made of the keywords."""
     return Dial(dial_program)
+
+
+def echoed(server: socket.socket, data: bytes, sender: tuple[str, int]) -> None:
+    """Send a datagram back."""
+    server.sendto(data, sender)
 
 
 def kinds(result: Result) -> list[tuple[str, str]]:
@@ -63,7 +69,7 @@ def test_guest_without_a_grant_reaches_nobody(dial: Dial) -> None:
     [
         "127.0.0.1",
         "127.1.2.3",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104
         "[::1]",
         "[::]",
         "[::ffff:127.0.0.1]",
@@ -117,7 +123,7 @@ def test_granted_name_that_leads_inside_is_refused(dial: Dial) -> None:
 
 def test_granted_address_is_reached_by_its_name_too(dial: Dial) -> None:
     """Who grants the address and the name gets through, by TCP and by UDP."""
-    with serving(echo) as peer, answering(lambda server, data, sender: server.sendto(data, sender) and None) as udp:
+    with serving(echo) as peer, answering(echoed) as udp:
         net = Net(tcp=[f"localhost:{peer.port}", f"127.0.0.1:{peer.port}"], udp=[f"127.0.0.1:{udp}"])
 
         assert b"hello\n" == dial("tcp", f"localhost:{peer.port}", "hello", net=net).stdout
@@ -143,7 +149,7 @@ def test_stranger_is_not_heard_over_udp(dial: Dial) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 0))
 
-        def reflect(server: socket.socket, data: bytes, sender: tuple[str, int]) -> None:
+        def reflect(server: socket.socket, _: bytes, sender: tuple[str, int]) -> None:
             for turn in range(200):
                 stranger.sendto(b"evil %d" % turn, sender)
             server.sendto(b"good", sender)
@@ -209,7 +215,7 @@ def test_flood_of_bytes_ends_the_run_at_the_limit(dial: Dial, act: str, talk: Ta
 
 @pytest.mark.parametrize(("act", "talk"), [("drain", silent), ("drain", drip), ("pour", deaf)])
 def test_peer_that_never_comes_to_an_end_is_left_at_the_deadline(dial: Dial, act: str, talk: Talk) -> None:
-    """Whether it says nothing, a byte now and then, or takes nothing, the run ends in time and the connection with it."""
+    """Whether it says nothing, a byte now and then, or takes nothing: the run ends in time, and the connection too."""
     with serving(talk) as peer:
         args = [200_000_000] if act == "pour" else []
         started = time.monotonic()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ringfence._network import Net, Secret
 from ringfence._policy import Dir, Limits, Policy
 
+from ._network import net_of, to_secret
 from ._parser import UsageError
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
     if arguments.env:
         _add_variables(changes, arguments.env, base)
     if arguments.net or arguments.http:
-        changes["net"] = _add_net(base.net if base else Net(), arguments.net or [], arguments.http or [])
+        changes["net"] = net_of(arguments, base)
     if arguments.secret:
         changes["secrets"] = [*(base.secrets if base else ()), *map(to_secret, arguments.secret)]
     if arguments.random is not None:
@@ -82,22 +82,6 @@ def to_dir(text: str) -> Dir:
     return Dir(host, at=f"/{guest}" if absolute else None, mode=mode or "ro")
 
 
-def to_secret(text: str) -> Secret:
-    """Read NAME=env:VAR@ORIGIN[#HEADER]."""
-    name, equals, rest = text.partition("=")
-    source, at, where = rest.partition("@")
-    origin, hash_sign, header = where.partition("#")
-    if not (name and equals and at and source.startswith("env:")) or (hash_sign and not header):
-        # The text is not shown: a value that was written by mistake would be in it.
-        raise UsageError(
-            "cannot read `--secret`",
-            "it names a variable of the guest, one of ours that holds the value, and where the value may be sent",
-            "write `--secret NAME=env:VAR@https://api.example.com`, with `#HEADER` for another than authorization",
-        )
-    variable = source.removeprefix("env:")
-    return Secret(name, env=variable, origin=origin, **({"header": header} if header else {}))
-
-
 def to_number(text: str) -> int | float | str:
     """Read a number where there is one; text keeps its unit, for the policy to read."""
     for kind in (int, float) if text[:1].isdigit() else ():
@@ -120,23 +104,6 @@ def _add_variables(changes: dict[str, Any], entries: list[str], base: Policy | N
             env.pop(name, None)
             inherit.append(name)
     changes["env"], changes["inherit_env"] = env, inherit
-
-
-def _add_net(net: Net, entries: list[str], requests: list[str]) -> Net:
-    """Read [tcp://|udp://]HOST:PORT, where TCP is what is meant unless said."""
-    added: dict[str, list[str]] = {"tcp": list(net.tcp), "udp": list(net.udp)}
-    for entry in entries:
-        scheme, separator, endpoint = entry.partition("://")
-        if not separator:
-            scheme, endpoint = "tcp", entry
-        if scheme not in added:
-            raise UsageError(
-                f"cannot read `--net {entry}`",
-                f"`{scheme}` is neither `tcp` nor `udp`",
-                "write `--net HOST:PORT`, or `--net udp://HOST:PORT`",
-            )
-        added[scheme].append(endpoint)
-    return Net(**added, http=[*net.http, *requests])
 
 
 def _merge(base: Policy | None, limits: dict[str, Any]) -> Limits:
