@@ -145,7 +145,7 @@ def test_nothing_refused_is_nothing_to_hint_at() -> None:
     [
         ("GET https://a.example.com/v1/x", "add `--http 'GET https://a.example.com/v1/x'`"),
         ("DELETE http://127.0.0.1:80/", "add `--http 'DELETE http://127.0.0.1:80/'`"),
-        ("GET https://a.example.com/%2e'; rm x", "grant it with `--http \"METHOD https://HOST/PATH/*\"`"),
+        ("GET https://a.example.com/%2e'; rm x", 'grant it with `--http "METHOD https://HOST/PATH/*"`'),
         ("GET https://a.example.com/\\u{1b}", "grant it with `--http"),
         ("CONNECT https://a.example.com/ (a method that is never sent)", "which no policy grants"),
     ],

@@ -86,6 +86,6 @@ def test_secret_that_may_be_a_value_is_refused_and_not_shown(text: str) -> None:
 
 def test_secret_needs_a_request_that_is_granted() -> None:
     """The flags make a policy, which is checked as a whole."""
-    secret = "KEY=env:PROD@https://a.example.com"
+    flag = "KEY=env:PROD@https://a.example.com"
 
-    assert [to_secret(secret)] == list(read("--http", "https://a.example.com", "--secret", secret).secrets)
+    assert [to_secret(flag)] == list(read("--http", "https://a.example.com", "--secret", flag).secrets)

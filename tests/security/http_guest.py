@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from security.guest import escaped
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 SCHEMES = ("http", "https")
-ERRORS = (
-    "DNS-timeout DNS-error destination-not-found destination-unavailable destination-IP-prohibited "
-    "destination-IP-unroutable connection-refused connection-terminated connection-timeout connection-read-timeout "
-    "connection-write-timeout connection-limit-reached TLS-protocol-error TLS-certificate-error TLS-alert-received "
-    "HTTP-request-denied HTTP-request-length-required HTTP-request-body-size HTTP-request-method-invalid "
-    "HTTP-request-URI-invalid HTTP-request-URI-too-long HTTP-request-header-section-size HTTP-request-header-size "
-    "HTTP-request-trailer-section-size HTTP-request-trailer-size HTTP-response-incomplete "
-    "HTTP-response-header-section-size HTTP-response-header-size HTTP-response-body-size "
-    "HTTP-response-trailer-section-size HTTP-response-trailer-size HTTP-response-transfer-coding "
-    "HTTP-response-content-coding HTTP-response-timeout HTTP-upgrade-failed HTTP-protocol-error loop-detected "
-    "configuration-error internal-error"
-).split()
+ERRORS = """
+DNS-timeout DNS-error destination-not-found destination-unavailable destination-IP-prohibited
+destination-IP-unroutable connection-refused connection-terminated connection-timeout
+connection-read-timeout connection-write-timeout connection-limit-reached TLS-protocol-error
+TLS-certificate-error TLS-alert-received HTTP-request-denied HTTP-request-length-required
+HTTP-request-body-size HTTP-request-method-invalid HTTP-request-URI-invalid HTTP-request-URI-too-long
+HTTP-request-header-section-size HTTP-request-header-size HTTP-request-trailer-section-size
+HTTP-request-trailer-size HTTP-response-incomplete HTTP-response-header-section-size
+HTTP-response-header-size HTTP-response-body-size HTTP-response-trailer-section-size
+HTTP-response-trailer-size HTTP-response-transfer-coding HTTP-response-content-coding
+HTTP-response-timeout HTTP-upgrade-failed HTTP-protocol-error loop-detected configuration-error
+internal-error
+""".split()  # noqa: SIM905 - a list of names
 HEADER_ERRORS = ("invalid-syntax", "forbidden", "immutable")
 
 # Stands in a text for what the guest finds in its one variable; as long as a placeholder.
@@ -64,7 +66,7 @@ class Answer:
     """The error code, "header: …" for a header that was not taken, or "unset" for a part of the URL."""
 
 
-def answers(stdout: bytes) -> list[Answer]:
+def answers(stdout: bytes) -> list[Answer]:  # noqa: C901 - one branch a mark
     """Read what the guest printed."""
     found = []
     for text in stdout.split(b"\1BEGIN\1")[1:]:
@@ -161,8 +163,10 @@ def _functions() -> list[tuple[str, str, str, str]]:
         (
             "$types",
             "[method]fields.append",
-            '(param "self" (borrow $fields)) (param "name" string) (param "value" (list u8))'
-            " (result (result (error $header-error)))",
+            (
+                '(param "self" (borrow $fields)) (param "name" string) (param "value" (list u8))'
+                " (result (result (error $header-error)))"
+            ),
             "(param i32 i32 i32 i32 i32 i32)",
         ),
         (
@@ -213,8 +217,10 @@ def _functions() -> list[tuple[str, str, str, str]]:
         (
             "$types",
             "[static]outgoing-body.finish",
-            f'(param "this" (own $outgoing-body)) (param "trailers" (option (own $fields)))'
-            f" (result (result (error {code})))",
+            (
+                f'(param "this" (own $outgoing-body)) (param "trailers" (option (own $fields)))'
+                f" (result (result (error {code})))"
+            ),
             "(param i32 i32 i32 i32)",
         ),
         ("$types", "[constructor]request-options", "(result (own $request-options))", "(result i32)"),
@@ -281,12 +287,7 @@ def _functions() -> list[tuple[str, str, str, str]]:
             f'(param "self" (borrow $future-trailers)) {trailers}',
             "(param i32 i32)",
         ),
-        (
-            "$types",
-            "http-error-code",
-            f'(param "err" (borrow $error)) (result (option {code}))',
-            "(param i32 i32)",
-        ),
+        ("$types", "http-error-code", f'(param "err" (borrow $error)) (result (option {code}))', "(param i32 i32)"),
     ]
 
 
@@ -355,9 +356,8 @@ def _lowered() -> str:
     everything += [(instance, name) for instance, name, _ in OTHERS]
     for instance, name in everything:
         lines.append(f'(alias export {instance} "{name}" (func ${_id(name)}))')
-        lines.append(
-            f'(core func ${_id(name)}-core (canon lower (func ${_id(name)}) (memory $memory) (realloc (func $realloc))))'
-        )
+        lowered = f"(canon lower (func ${_id(name)}) (memory $memory) (realloc (func $realloc)))"
+        lines.append(f"(core func ${_id(name)}-core {lowered})")
     lines += [f"(core func $drop-{name} (canon resource.drop ${name}))" for name in DROPPED]
     exports = [f'(export "{name}" (func ${_id(name)}-core))' for _, name in everything]
     exports += [f'(export "drop-{name}" (func $drop-{name}))' for name in DROPPED]
@@ -374,6 +374,9 @@ def _imports() -> str:
 _STREAM_ERROR = _named("stream-error", '(variant (case "last-operation-failed" (own $error)) (case "closed"))')
 _TYPE_EXPORTS = "\n".join(f'(export "{name}" (func {kind}))' for _, name, kind, _ in _functions())
 
+_HEAP, _MAIN = re.findall(
+    r"^\(core module.*?(?=^\(core module|\Z)", Path(__file__).with_suffix(".wat").read_text(), re.DOTALL | re.MULTILINE
+)
 COMPONENT = f"""(component
 (import "wasi:io/error@0.2.0" (instance $io-error {_resources("error")}))
 {_aliases("$io-error", "error")}
@@ -402,9 +405,11 @@ COMPONENT = f"""(component
   {_named("scheme", '(variant (case "HTTP") (case "HTTPS") (case "other" string))')}
   {_named("header-error", "(variant " + " ".join(f'(case "{name}")' for name in HEADER_ERRORS) + ")")}
   {_named("DNS-error-payload", '(record (field "rcode" (option string)) (field "info-code" (option u16)))')}
-  {_named(
-      "TLS-alert-received-payload", '(record (field "alert-id" (option u8)) (field "alert-message" (option string)))'
-  )}
+  {
+    _named(
+        "TLS-alert-received-payload", '(record (field "alert-id" (option u8)) (field "alert-message" (option string)))'
+    )
+}
   {_named("field-size-payload", '(record (field "field-name" (option string)) (field "field-size" (option u32)))')}
   {_named("error-code", f"(variant {ERROR_CODE})")}
   {_TYPE_EXPORTS}))
@@ -414,186 +419,12 @@ COMPONENT = f"""(component
   {_outer("outgoing-request", "request-options", "future-incoming-response", "error-code")}
   (export "handle" (func (param "request" (own $outgoing-request)) (param "options" (option (own $request-options)))
     (result (result (own $future-incoming-response) (error $error-code)))))))
-(core module $Heap
-  (memory (export "memory") @PAGES@)
-  @DATA@
-  (global $next (mut i32) (i32.const @HEAP@))
-  ;; What the host hands over is read before the next call, except the list of variables, which comes first.
-  (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
-    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-    (global.set $next (i32.add (local.get $at) (local.get 3)))
-    (if (i32.gt_u (global.get $next) (i32.shl (memory.size) (i32.const 16)))
-      (then (drop (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get 3) (i32.const 16)))))))
-    (local.get $at))
-  (func (export "rewind") (global.set $next (i32.const @HEAP@))))
+{_HEAP}
 (core instance $heap (instantiate $Heap))
 (alias core export $heap "memory" (core memory $memory))
 (alias core export $heap "realloc" (core func $realloc))
 {_lowered()}
-(core module $Main
-(import "heap" "memory" (memory 1))
-(import "heap" "rewind" (func $rewind))
-{_imports()}
-(global $stdout (mut i32) (i32.const 0))
-(data (i32.const 256) "\\01BEGIN\\01")
-(func $print (param $at i32) (param $length i32) (local $piece i32)
-  (loop $again
-    (local.set $piece (select (i32.const 4096) (local.get $length) (i32.gt_u (local.get $length) (i32.const 4096))))
-    (call $output-stream.blocking-write-and-flush
-      (global.get $stdout) (local.get $at) (local.get $piece) (i32.const 0))
-    (local.set $at (i32.add (local.get $at) (local.get $piece)))
-    (br_if $again (local.tee $length (i32.sub (local.get $length) (local.get $piece))))))
-(func $mark (param $kind i32)
-  (i32.store8 (i32.const 272) (i32.const 1))
-  (i32.store8 (i32.const 273) (local.get $kind))
-  (i32.store8 (i32.const 274) (i32.const 1))
-  (call $print (i32.const 272) (i32.const 3)))
-(func $number (param $kind i32) (param $number i32)
-  (call $mark (local.get $kind))
-  (i32.store8 (i32.const 280) (i32.add (i32.const 48) (i32.div_u (local.get $number) (i32.const 100))))
-  (i32.store8 (i32.const 281)
-    (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $number) (i32.const 10)) (i32.const 10))))
-  (i32.store8 (i32.const 282) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
-  (call $print (i32.const 280) (i32.const 3)))
-(func $wait (param $pollable i32)
-  (call $pollable.block (local.get $pollable))
-  (call $drop-pollable (local.get $pollable)))
-(func $entries (param $fields i32) (local $at i32) (local $left i32)
-  (call $fields.entries (local.get $fields) (i32.const 0))
-  (local.set $at (i32.load (i32.const 0)))
-  (local.set $left (i32.load (i32.const 4)))
-  (block $done (loop $again
-    (br_if $done (i32.eqz (local.get $left)))
-    (call $mark (i32.const 78))
-    (call $print (i32.load (local.get $at)) (i32.load offset=4 (local.get $at)))
-    (call $mark (i32.const 86))
-    (if (i32.load offset=12 (local.get $at))
-      (then (call $print (i32.load offset=8 (local.get $at)) (i32.load offset=12 (local.get $at)))))
-    (local.set $at (i32.add (local.get $at) (i32.const 16)))
-    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-    (br $again)))
-  (call $drop-fields (local.get $fields)))
-(func $write (param $body i32) (param $at i32) (param $length i32) (local $stream i32) (local $piece i32)
-  (call $outgoing-body.write (local.get $body) (i32.const 0))
-  (local.set $stream (i32.load (i32.const 4)))
-  (block $done (loop $again
-    (br_if $done (i32.eqz (local.get $length)))
-    (local.set $piece (select (i32.const 4096) (local.get $length) (i32.gt_u (local.get $length) (i32.const 4096))))
-    (call $output-stream.blocking-write-and-flush
-      (local.get $stream) (local.get $at) (local.get $piece) (i32.const 0))
-    (br_if $done (i32.load8_u (i32.const 0)))
-    (local.set $at (i32.add (local.get $at) (local.get $piece)))
-    (local.set $length (i32.sub (local.get $length) (local.get $piece)))
-    (br $again)))
-  (call $drop-output-stream (local.get $stream))
-  (call $outgoing-body.finish (local.get $body) (i32.const 0) (i32.const 0) (i32.const 0)))
-(func $read (param $response i32) (local $body i32) (local $stream i32) (local $trailers i32)
-  (call $incoming-response.consume (local.get $response) (i32.const 0))
-  (local.set $body (i32.load (i32.const 4)))
-  (call $incoming-body.stream (local.get $body) (i32.const 0))
-  (local.set $stream (i32.load (i32.const 4)))
-  (block $done (loop $again
-    (call $rewind)
-    (call $input-stream.blocking-read (local.get $stream) (i64.const 65536) (i32.const 0))
-    (if (i32.load8_u (i32.const 0))
-      (then
-        (br_if $done (i32.load8_u (i32.const 4)))
-        (call $http-error-code (i32.load (i32.const 8)) (i32.const 0))
-        (call $number (i32.const 69) (select (i32.load8_u (i32.const 8)) (i32.const 38) (i32.load8_u (i32.const 0))))
-        (return)))
-    (if (i32.load (i32.const 8))
-      (then (call $mark (i32.const 66)) (call $print (i32.load (i32.const 4)) (i32.load (i32.const 8)))))
-    (br $again)))
-  (call $drop-input-stream (local.get $stream))
-  (local.set $trailers (call $incoming-body.finish (local.get $body)))
-  (call $wait (call $future-trailers.subscribe (local.get $trailers)))
-  (call $future-trailers.get (local.get $trailers) (i32.const 0))
-  (if (i32.load8_u (i32.const 16))
-    (then (call $number (i32.const 69) (i32.load8_u (i32.const 24))))
-    (else (if (i32.load8_u (i32.const 24))
-      (then (call $mark (i32.const 84)) (call $entries (i32.load (i32.const 28))))))))
-(func $patience (param $record i32) (result i32) (local $options i32)
-  (local.set $options (call $new-request-options))
-  (drop (call $request-options.set-connect-timeout (local.get $options)
-    (i32.load offset=64 (local.get $record)) (i64.load offset=72 (local.get $record))))
-  (drop (call $request-options.set-first-byte-timeout (local.get $options)
-    (i32.load offset=80 (local.get $record)) (i64.load offset=88 (local.get $record))))
-  (drop (call $request-options.set-between-bytes-timeout (local.get $options)
-    (i32.load offset=96 (local.get $record)) (i64.load offset=104 (local.get $record))))
-  (local.get $options))
-(func $send (param $record i32)
-  (local $fields i32) (local $at i32) (local $left i32) (local $request i32) (local $body i32) (local $future i32)
-  (call $rewind)
-  (call $print (i32.const 256) (i32.const 7))
-  (local.set $fields (call $new-fields))
-  (local.set $at (i32.load offset=40 (local.get $record)))
-  (local.set $left (i32.load offset=44 (local.get $record)))
-  (block $done (loop $again
-    (br_if $done (i32.eqz (local.get $left)))
-    (call $fields.append (local.get $fields)
-      (i32.load (local.get $at)) (i32.load offset=4 (local.get $at))
-      (i32.load offset=8 (local.get $at)) (i32.load offset=12 (local.get $at)) (i32.const 0))
-    (if (i32.load8_u (i32.const 0)) (then (call $number (i32.const 72) (i32.load8_u (i32.const 1)))))
-    (local.set $at (i32.add (local.get $at) (i32.const 16)))
-    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-    (br $again)))
-  (local.set $request (call $new-outgoing-request (local.get $fields)))
-  (if (i32.or
-      (i32.or
-        (call $outgoing-request.set-method (local.get $request) (i32.load (local.get $record))
-          (i32.load offset=4 (local.get $record)) (i32.load offset=8 (local.get $record)))
-        (call $outgoing-request.set-scheme (local.get $request) (i32.const 1)
-          (i32.load offset=12 (local.get $record))
-          (i32.load offset=16 (local.get $record)) (i32.load offset=20 (local.get $record))))
-      (i32.or
-        (call $outgoing-request.set-authority (local.get $request) (i32.const 1)
-          (i32.load offset=24 (local.get $record)) (i32.load offset=28 (local.get $record)))
-        (call $outgoing-request.set-path-with-query (local.get $request) (i32.const 1)
-          (i32.load offset=32 (local.get $record)) (i32.load offset=36 (local.get $record)))))
-    (then (call $mark (i32.const 85)) (return)))
-  (if (i32.ne (i32.load offset=52 (local.get $record)) (i32.const -1))
-    (then
-      (call $outgoing-request.body (local.get $request) (i32.const 0))
-      (local.set $body (i32.load (i32.const 4)))))
-  (if (i32.eq (i32.load offset=56 (local.get $record)) (i32.const 2)) (then (return)))
-  (call $handle (local.get $request) (i32.const 1) (call $patience (local.get $record)) (i32.const 0))
-  (if (i32.load8_u (i32.const 0)) (then (call $number (i32.const 69) (i32.load8_u (i32.const 8))) (return)))
-  (local.set $future (i32.load (i32.const 8)))
-  (if (i32.ne (i32.load offset=52 (local.get $record)) (i32.const -1))
-    (then (call $write (local.get $body) (i32.load offset=48 (local.get $record))
-      (i32.load offset=52 (local.get $record)))))
-  (if (i32.load offset=56 (local.get $record)) (then (return)))
-  (call $wait (call $future-incoming-response.subscribe (local.get $future)))
-  (call $future-incoming-response.get (local.get $future) (i32.const 0))
-  (if (i32.load8_u (i32.const 16)) (then (call $number (i32.const 69) (i32.load8_u (i32.const 24))) (return)))
-  (local.set $request (i32.load (i32.const 24)))
-  (call $number (i32.const 83) (call $incoming-response.status (local.get $request)))
-  (call $entries (call $incoming-response.headers (local.get $request)))
-  (call $read (local.get $request)))
-(func $fill (local $left i32) (local $at i32)
-  (call $get-environment (i32.const 0))
-  (if (i32.eqz (i32.load (i32.const 4))) (then (return)))
-  (local.set $left (i32.const @GAP_COUNT@))
-  (local.set $at (i32.const @GAPS@))
-  (block $done (loop $again
-    (br_if $done (i32.eqz (local.get $left)))
-    (memory.copy (i32.load (local.get $at)) (i32.load offset=8 (i32.load (i32.const 0))) (i32.const 54))
-    (local.set $at (i32.add (local.get $at) (i32.const 4)))
-    (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-    (br $again))))
-(func (export "run") (result i32) (local $record i32) (local $left i32) (local $times i32)
-  (global.set $stdout (call $get-stdout))
-  (call $fill)
-  (local.set $left (i32.const @COUNT@))
-  (local.set $record (i32.const @FIRST@))
-  (loop $next
-    (local.set $times (i32.load offset=60 (local.get $record)))
-    (loop $again
-      (call $send (local.get $record))
-      (br_if $again (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))
-    (local.set $record (i32.add (local.get $record) (i32.const 112)))
-    (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-  (i32.const 0)))
+{_MAIN.replace("@IMPORTS@", _imports())}
 (core instance $main (instantiate $Main (with "heap" (instance $heap)) (with "host" (instance $host))))
 (func $run (result (result)) (canon lift (core func $main "run")))
 (instance $cli (export "run" (func $run)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import threading
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     Script = Callable[[socket.socket, bytes], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from security.http_guest import Answer, Request, answers, http_guest
 from security.http_server import OK, Server, answer, echo, says
 
 if TYPE_CHECKING:
+    import socket
+
     from security.conftest import Measure
 
 DENIED = "HTTP-request-denied"
@@ -143,8 +144,19 @@ def test_other_schemes_are_refused(scheme: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["host", "Host", "connection", "keep-alive", "proxy-connection", "proxy-authorization", "transfer-encoding"]
-    + ["upgrade", "http2-settings", "te", "expect"],
+    [
+        "host",
+        "Host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "te",
+        "expect",
+    ],
 )
 def test_headers_that_shape_the_message_are_not_the_guests(name: str) -> None:
     """Another host, a second framing, a tunnel: the guest is told no, and what it said is not sent."""
@@ -170,7 +182,12 @@ def test_line_feeds_in_headers_are_refused(where: str, value: str) -> None:
 def test_lying_content_length_is_not_sent() -> None:
     """A body shorter or longer than was said cannot become the beginning of a second request."""
     with Server(echo) as server:
-        for length, body in (("5", b"GET /admin HTTP/1.1\r\n\r\n"), ("50", b"short"), ("+5", b"12345"), ("5, 6", b"12345")):
+        for length, body in (
+            ("5", b"GET /admin HTTP/1.1\r\n\r\n"),
+            ("50", b"short"),
+            ("+5", b"12345"),
+            ("5, 6", b"12345"),
+        ):
             request = Request(f"{server.url}/", method="POST", headers=(("content-length", length),), body=body)
             send(request, http=[f"* {server.url}"], wall=5)
 
@@ -243,7 +260,10 @@ HOSTILE = {
     ),
     "two lengths": (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!", {"HTTP-protocol-error"}),
     "a negative length": (b"HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok", {"HTTP-protocol-error"}),
-    "a length beyond numbers": (b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\nok", {"HTTP-protocol-error"}),
+    "a length beyond numbers": (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\nok",
+        {"HTTP-protocol-error"},
+    ),
     "less than it said": (b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\nok", {"HTTP-response-incomplete"}),
     "chunks without an end": (CHUNKED + b"2\r\nok\r\n", {"HTTP-response-incomplete"}),
     "a chunk of no size": (CHUNKED + b"zz\r\nok\r\n0\r\n\r\n", {"HTTP-protocol-error", "connection-terminated"}),

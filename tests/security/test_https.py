@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ssl
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ def test_authorities_are_read_from_a_directory_too(
         assert 200 == send(server).status
 
 
-def test_server_of_another_authority_is_refused(authority: trustme.CA) -> None:
+def test_server_of_another_authority_is_refused(authority: trustme.CA) -> None:  # noqa: ARG001 - it is the one trusted
     """A certificate of anybody is none; the request is not sent."""
     with Server(tls=tls(trustme.CA(), "127.0.0.1")) as server:
         assert ("TLS-certificate-error", []) == (send(server).error, server.heard)
@@ -79,7 +79,7 @@ def test_certificate_for_another_name_is_refused(authority: trustme.CA) -> None:
 
 def test_certificate_that_is_over_is_refused(authority: trustme.CA) -> None:
     """A certificate has its time."""
-    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     with Server(tls=tls(authority, "127.0.0.1", not_after=past)) as server:
         assert ("TLS-certificate-error", []) == (send(server).error, server.heard)
 
@@ -108,9 +108,9 @@ def test_without_authorities_nobody_is_trusted(
 def test_old_tls_is_not_spoken(authority: trustme.CA) -> None:
     """TLS 1.2 and 1.3, and nothing older."""
     context = tls(authority, "127.0.0.1")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         context.minimum_version = ssl.TLSVersion.TLSv1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
     with Server(tls=context) as server:

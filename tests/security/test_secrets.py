@@ -249,7 +249,9 @@ def test_placeholder_is_new_in_every_run_and_seen_by_core_modules(guests: Path, 
         assert re.fullmatch(rb"API_KEY=ringfence-placeholder-[0-9a-f]{32}\0", text)
 
 
-@pytest.mark.parametrize("value", [None, "", "tiny-77", "two\nlines-0123", "ends-in-a-line-feed\n", "\u00fcml\u00e4ute-0123", "x" * 5000])
+@pytest.mark.parametrize(
+    "value", [None, "", "tiny-77", "two\nlines-0123", "ends-in-a-line-feed\n", "\u00fcml\u00e4ute-0123", "x" * 5000]
+)
 def test_value_that_cannot_be_kept_is_refused_before_the_run(
     api: Any, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:

@@ -104,7 +104,7 @@ def _request(denial: Denial, policy: Policy) -> str:
     grants = ", ".join(f"`{grant}`" for grant in policy.net.http)
     grants = f"only {grants}" if grants else "nothing"
     if "\\" in denial.what or "…" in denial.what or "%" in url or not method.isalpha():
-        return f"the policy grants {grants}: grant it with `--http \"METHOD https://HOST/PATH/*\"`, or leave it so"
+        return f'the policy grants {grants}: grant it with `--http "METHOD https://HOST/PATH/*"`, or leave it so'
     return f"the policy grants {grants}: add `--http {shlex.quote(denial.what)}`, or leave it so"
 
 

@@ -22,7 +22,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::answer::{self, Look};
 use super::approve::MAX_HEADERS;
 use super::tls;
-use crate::sandbox::network::{Connection, Network, Unresolved, special};
+use crate::sandbox::network::{Connection, Network, Protocol, Unresolved, special};
 
 /// Longest wait for anything where the guest names none; the run's own deadline comes before it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
@@ -130,9 +130,8 @@ async fn connect_name(network: &Arc<Network>, name: &str, port: u16) -> Result<C
 }
 
 fn is_granted(network: &Network, address: IpAddr, port: u16) -> bool {
-    let grants = network.grants();
-    grants.http.iter().any(|grant| grant.covers_address(address, port))
-        || grants.tcp.iter().any(|endpoint| endpoint.covers(address, port))
+    network.grants().http.iter().any(|grant| grant.covers_address(address, port))
+        || network.reaches(SocketAddr::new(address, port), Protocol::Tcp)
 }
 
 async fn connect_address(network: &Arc<Network>, address: IpAddr, port: u16) -> Result<Connection, Error> {
