@@ -11,6 +11,7 @@ Names are loaded when they are first used, so that importing the package costs n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
     from ._process import Process
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy",
+    "CallbackAbandoned",
     "Cancelled",
     "Crashed",
     "Denial",
@@ -68,6 +70,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CallbackAbandoned": "_imports",
     "Denial": "_result",
     "Dir": "_policy",
     "Export": "_program",

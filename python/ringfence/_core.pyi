@@ -16,6 +16,7 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
+    "close_imports",
     "compile_child",
     "doctor",
     "policy_schema",
@@ -85,11 +86,18 @@ class Program:
 class Sandbox:
     """A program compiled and linked under a policy, ready to run any number of times, from any thread."""
 
-    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> Sandbox:
+    def __new__(
+        cls,
+        program: Program,
+        policy: Policy,
+        progress: Callable[[float], None] | None = None,
+        imports: Sequence[tuple[str, str, Callable[..., object]]] | None = None,
+    ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
 
-        `progress` is called ten times a second after the first second, with the seconds so far.
+        `progress` is called ten times a second after the first second, with the seconds so far. `imports` are module,
+        name and function: numbers in, numbers out, as the import's signature says.
         """
 
     def run(
@@ -108,6 +116,9 @@ class Sandbox:
         `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
         `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
         the policy's. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the guest and is raised.
+
+        With imports the guest runs on a thread of its own. What one of them raises is raised here; one that is still
+        at work when the run has to end is left to itself, with the warning CallbackAbandoned.
         """
 
 @final
@@ -195,6 +206,9 @@ def cache_info() -> str:
 
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
+
+def close_imports() -> None:
+    """Call no Python function from a guest any more: what is done when the interpreter begins to exit."""
 
 def doctor() -> str:
     """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""

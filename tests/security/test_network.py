@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +16,6 @@ from security.peers import answering, deaf, drip, echo, flood, full, serving, si
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
-    from pathlib import Path
 
     from security.peers import Talk
 
@@ -261,17 +260,15 @@ def test_nothing_is_left_of_a_run(dial: Dial, descriptors: Callable[[], int]) ->
 
         def left() -> tuple[int, int]:
             assert peer.wait_until(lambda peer: peer.connections == peer.ended)
-            # Our own server's threads go when they have seen the end.
-            while threading.active_count() > 2:
-                time.sleep(0.01)
-            return descriptors(), threading.active_count()
+            return descriptors(), len(list(Path("/proc/self/task").iterdir()))
 
         runs()
         before = left()
         for _ in range(5):
             runs()
 
-        assert before == left()
+        # The threads of the peer go a moment after they have seen the end.
+        assert peer.wait_until(lambda _: before == left()), (before, left())
 
 
 def test_policy_that_stops_at_a_refusal_stops_at_the_network_too(dial: Dial) -> None:

@@ -1,9 +1,11 @@
 //! `ringfence._core`: the core for Python. It converts and forwards; it decides nothing.
 
 mod cache;
+mod call_unsafe;
 mod descriptor_unsafe;
 mod doctor;
 mod enter;
+mod imports;
 mod policy;
 mod program;
 mod raise;
@@ -18,6 +20,8 @@ mod _core {
     use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
     #[pymodule_export]
     use crate::doctor::doctor;
+    #[pymodule_export]
+    use crate::imports::close_imports;
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]

@@ -5,6 +5,8 @@ use wasmtime::{Engine, ExternType, InstancePre, Linker, Module};
 use wasmtime_wasi::{p2, p3};
 
 use crate::error::{Error, Result};
+use crate::host::HostFunctions;
+use crate::link_functions::Functions;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::http;
@@ -58,12 +60,19 @@ impl Start {
     }
 }
 
-/// Links a module to the WASI levels it imports.
-pub(crate) fn module(engine: &Engine, module: &Module, name: &str) -> Result<(InstancePre<State>, Start)> {
+/// Links a module to the WASI levels it imports, and to the host's own functions.
+pub(crate) fn module(
+    engine: &Engine,
+    module: &Module,
+    name: &str,
+    functions: &HostFunctions,
+) -> Result<(InstancePre<State>, Start)> {
     let name = text::quote(name);
     let start = Start::of(module, &name)?;
-    refuse_missing(module, &name)?;
+    let functions = Functions::of(functions, &name)?;
     let mut linker = Linker::new(engine);
+    functions.link(&mut linker, module, &name)?;
+    refuse_missing(module, &name, &functions)?;
     for level in [Level::Preview1, Level::Unstable] {
         if module.imports().any(|import| import.module() == level.module()) {
             wasi01::add_to_linker(&mut linker, level).map_err(|error| broken(&error))?;
@@ -79,10 +88,11 @@ pub(crate) fn module(engine: &Engine, module: &Module, name: &str) -> Result<(In
     Ok((linked, start))
 }
 
-fn refuse_missing(module: &Module, name: &str) -> Result<()> {
+fn refuse_missing(module: &Module, name: &str, functions: &Functions<'_>) -> Result<()> {
     let known = |import: &wasmtime::ImportType<'_>| {
         [Level::Preview1, Level::Unstable].iter().any(|level| import.module() == level.module())
             && wasi01::FUNCTIONS.contains(&import.name())
+            || functions.index(import.module(), import.name()).is_some()
     };
     let missing: Vec<String> = module
         .imports()
@@ -171,7 +181,7 @@ pub(crate) fn refuse(missing: &[String], name: &str) -> Result<()> {
 
 fn provider(import: &str) -> &'static str {
     if import.starts_with("env.") {
-        "it was built for a browser or another host (emscripten?): build it for `wasm32-wasip1`"
+        "give it host functions (`imports=`), or build it for `wasm32-wasip1` if it was built for a browser (emscripten)"
     } else if import.starts_with("wasi:http/incoming-handler") || import.starts_with("wasi:http/handler") {
         "it passes requests on to another component, and there is none: compose the two into one"
     } else if import.starts_with("wasi:") && import.contains("@0.3") {
@@ -179,7 +189,7 @@ fn provider(import: &str) -> &'static str {
     } else if import.starts_with("wasi_") || import.starts_with("wasi:") {
         "no WASI level that is supported has it: `ringfence inspect` lists what the program imports"
     } else {
-        "it needs host functions of its own; `ringfence run` provides WASI only"
+        "it needs functions of its host: give them as `imports=` in Python; `ringfence run` provides WASI only"
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::host::Raised;
 use crate::sandbox::denials::Denial;
 
 /// How a run ended.
@@ -73,4 +74,10 @@ pub struct RunResult {
     pub usage: Usage,
     /// What was refused.
     pub denials: Vec<Denial>,
+    /// Calls to functions of the host.
+    pub host_calls: u64,
+    /// The host function that broke and so ended the run.
+    pub raised: Option<Raised>,
+    /// The host function that was still at work when the run had to end, and was left to itself.
+    pub abandoned: Option<String>,
 }

@@ -1,60 +1,77 @@
 //! Running a program: a new store each time, one supervisor around it.
 
-use std::future::poll_fn;
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
 use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
+use crate::guest_thread;
+use crate::host::HostFunctions;
 use crate::link::{self, Command, Start};
+use crate::link_functions;
 use crate::load::{self, Code, Program};
 use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::{Files, Grants};
+use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::stdio::{Input, Output, Sink, Source};
+use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, Cpu, State};
+use crate::sandbox::store::{Control, Cpu, Outer, State};
 use crate::sandbox::ticker;
 use crate::sandbox::wasi01::Descriptors;
+use crate::supervisor::{LOOK, Supervisor, runtime};
 
-/// Time between two looks at a waiting guest.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long a guest that has to end may still be inside a host function before its caller goes on without it.
+const GRACE: Duration = Duration::from_millis(30);
+
+/// Runs inside one another, each started by a host function of the one before.
+const MAX_DEPTH: u32 = 50;
+
+thread_local! {
+    /// The run whose host functions are called on this thread.
+    static INSIDE: RefCell<Option<Arc<Outer>>> = const { RefCell::new(None) };
+}
 
 /// How long a caller waits for a free slot.
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
+    prepared: Arc<Prepared>,
+    name_servers: Option<Arc<[SocketAddr]>>,
+    from_cache: bool,
+}
+
+/// What every run of a sandbox shares; one that was abandoned may outlive the sandbox.
+struct Prepared {
     policy: Policy,
     grants: Arc<Grants>,
     net: Arc<Net>,
-    name_servers: Option<Arc<[SocketAddr]>>,
     env: Arc<Vec<Vec<u8>>>,
     argv0: String,
     engines: Arc<Engines>,
     engine: wasmtime::Engine,
     slots: u32,
     entry: Entry,
+    functions: HostFunctions,
     /// Keeps the code in this process's memory of loaded programs.
     _code: Arc<Code>,
-    from_cache: bool,
 }
 
 enum Entry {
@@ -83,36 +100,45 @@ pub struct Run<'a> {
 impl Sandbox {
     /// Compiles (or takes from the cache) and links a program under a policy whose grants are open.
     pub fn new(program: &Program, policy: Policy, grants: Arc<Grants>, watch: Option<load::Watch<'_>>) -> Result<Self> {
+        Self::with_functions(program, policy, grants, HostFunctions::default(), watch)
+    }
+
+    /// The same for a program that imports functions of its host.
+    pub fn with_functions(
+        program: &Program,
+        policy: Policy,
+        grants: Arc<Grants>,
+        functions: HostFunctions,
+        watch: Option<load::Watch<'_>>,
+    ) -> Result<Self> {
         let profile = Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 };
         let engines = Engines::of(profile)?;
         let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
         let (entry, slots) = match &*loaded.code {
             Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, program.name())?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required())))
+                let (linked, start) = link::module(&loaded.engine, module, program.name(), &functions)?;
+                (Entry::Module { linked, start }, slots(Some(module.resources_required()), engines.size()))
             }
             Code::Component(component) => {
+                link_functions::refuse_for_component(&functions, program.name())?;
                 let command = link::component(&loaded.engine, component, program.name(), &policy)?;
-                (Entry::Component(command), slots(component.resources_required()))
+                (Entry::Component(command), slots(component.resources_required(), engines.size()))
             }
         };
-        let env = Arc::new(environment(&policy));
-        let argv0 = argv0(program.name());
-        let net = Arc::new(policy.net.clone());
-        Ok(Self {
+        let prepared = Prepared {
+            env: Arc::new(environment(&policy)),
+            argv0: argv0(program.name()),
+            net: Arc::new(policy.net.clone()),
             policy,
             grants,
-            net,
-            name_servers: None,
-            env,
-            argv0,
             engines,
             engine: loaded.engine,
             slots,
             entry,
+            functions,
             _code: loaded.code,
-            from_cache: loaded.from_cache,
-        })
+        };
+        Ok(Self { prepared: Arc::new(prepared), name_servers: None, from_cache: loaded.from_cache })
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -127,92 +153,205 @@ impl Sandbox {
 
     /// The policy this sandbox enforces.
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        &self.prepared.policy
     }
 
-    /// Runs the program once, on this thread, in a store of its own.
+    /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
+    /// a thread that this one can leave behind.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
-        self.engines.check_process()?;
-        let Some(_ticking) = ticker::Running::start() else {
-            return Err(Error::host(
-                "no thread to stop guests with",
-                "the system starts no more threads for this process",
-                "raise its limit (`ulimit -u`), or end some threads",
-            ));
-        };
-        let runtime = runtime(!self.net.is_empty())?;
+        let prepared = &self.prepared;
+        prepared.engines.check_process()?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
-        let _slot = self.slot(runtime, &cancelled, tick)?;
+        let outer = INSIDE.with_borrow(Clone::clone);
+        if outer.as_ref().is_some_and(|outer| outer.depth >= MAX_DEPTH) {
+            return Err(Error::Busy(Parts::new(
+                "too many runs inside one another",
+                format!("a host function of run {MAX_DEPTH} started one more"),
+                "end the recursion: a host function of a guest runs that guest again",
+            )));
+        }
+        let slot = prepared.slot(runtime(prepared.has_sockets())?, &cancelled, tick)?;
 
-        let secrets = Secrets::from_environment(&self.policy.secrets)?;
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
         let started = Instant::now();
-        let cpu = Cpu::new(started, limits.cpu.map(|cpu| cpu.0));
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
             // A hundred years at most, which every clock can add.
-            deadline: started + limits.wall.0,
+            deadline: outer.iter().map(|outer| outer.deadline).fold(started + limits.wall.0, Instant::min),
             cancelled,
-            cpu: cpu.clone(),
-            output: output.clone(),
+            outer,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
+            output,
             network: None,
         };
-        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
+        let guest = Guest {
+            prepared: prepared.clone(),
+            args,
+            input,
+            limits,
+            control,
+            host_calls: HostCalls::new(&prepared.functions),
+            name_servers: self.name_servers.clone(),
+            secrets,
+            started,
+            _slot: slot,
+        };
+        if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
+    }
+}
+
+/// One run with all that it needs, so that it can go to another thread.
+struct Guest {
+    prepared: Arc<Prepared>,
+    args: Vec<String>,
+    input: Source,
+    limits: Limits,
+    control: Control,
+    host_calls: HostCalls,
+    name_servers: Option<Arc<[SocketAddr]>>,
+    secrets: Secrets,
+    started: Instant,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Guest {
+    /// Runs it on a thread of its own, and waits for it no longer than for its end, or for a host function that is
+    /// at work when the run has to end.
+    fn run_apart(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
+        let (control, host_calls, started) = (self.control.clone(), self.host_calls.clone(), self.started);
+        let around = self.prepared.functions.around.clone();
+        let pending = guest_thread::start(move || {
+            self.control.cpu.begin();
+            INSIDE.set(Some(Arc::new(Outer::of(&self.control))));
+            let (mut guest, mut done) = (Some(self), None);
+            let mut run = || done = guest.take().map(|guest| guest.run(&mut || true));
+            match around {
+                Some(around) => around(&mut run),
+                None => run(),
+            }
+            INSIDE.set(None);
+            done.unwrap_or_else(|| Err(no_thread("the interpreter that the host functions are written for exits")))
+        });
+        let pending = pending.map_err(|error| no_thread(&error.to_string()))?;
+        let mut over: Option<(Stop, Instant)> = None;
+        loop {
+            let now = Instant::now();
+            let until = over.map_or_else(|| control.deadline.min(now + LOOK), |(_, until)| until);
+            match pending.wait_until(until) {
+                Some(Ok(done)) => return done,
+                Some(Err(panic)) => resume_unwind(panic),
+                None => {}
+            }
+            over = match over {
+                None if !tick() => {
+                    control.cancelled.store(true, Ordering::Relaxed);
+                    Some((Stop::Cancelled, Instant::now() + GRACE))
+                }
+                None => control.check_from_outside().err().map(|stop| (stop, Instant::now() + GRACE)),
+                Some((stop, _)) => {
+                    if let Some(name) = host_calls.abandon() {
+                        control.cancelled.store(true, Ordering::Relaxed);
+                        return Ok(abandoned(stop, name, &control, &host_calls, started));
+                    }
+                    // It computes or waits, and is ended like any other guest.
+                    Some((stop, Instant::now() + GRACE / 4))
+                }
+            };
+        }
+    }
+
+    /// Runs it on this thread.
+    fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
+        let Self { prepared, args, input, limits, control, host_calls, name_servers, secrets, started, _slot } = self;
+        let runtime = runtime(prepared.has_sockets())?;
+        let Some(_ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
             descriptors: Descriptors::new(&files),
             files,
             input: Input::new(input),
-            output: output.clone(),
-            clock: Clock::new(self.policy.clock, started),
-            random: Random::new(self.policy.random),
-            args: arguments(&self.argv0, args)?,
-            env: with_placeholders(&self.env, &secrets),
+            output: control.output.clone(),
+            clock: Clock::new(prepared.policy.clock, started),
+            random: Random::new(prepared.policy.random),
+            args: arguments(&prepared.argv0, args)?,
+            env: secrets.added_to(&prepared.env),
             host_bytes: limits.host_bytes.0,
+            host_calls: host_calls.clone(),
         };
-        // A panic in a host function is our defect: the guest is gone, the caller is told, the process lives.
-        let (ending, fuel, left) = match &self.entry {
+        let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+        let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut store = self.store(state, &limits)?;
-                let ended = catch_unwind(AssertUnwindSafe(|| {
-                    runtime.block_on(supervise(module(&mut store, linked, *start), &control, tick))
-                }));
-                (ending(ended), burnt(&store, &limits), Left::of(store.data_mut()))
+                let mut store = prepared.store(state, &limits)?;
+                let ending = supervisor.end(module(&mut store, linked, *start), tick);
+                (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
                 let denials = state.files.denials.clone();
-                let network = Network::new(self.net.clone(), &limits, denials, self.name_servers.clone());
-                let control = Control { network: Some(network.clone()), ..control };
+                let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
+                let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), secrets, self.policy.random);
-                let mut store = self.store(state, &limits)?;
+                let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);
+                let mut store = prepared.store(state, &limits)?;
                 components::bound_tasks(&mut store);
-                let ended = catch_unwind(AssertUnwindSafe(|| {
-                    runtime.block_on(supervise(component(&mut store, command), &control, tick))
-                }));
-                let ending = ending(ended).after_network(network.stop());
+                let supervisor = Supervisor { control: &control, ..supervisor };
+                let ending = supervisor.end(component(&mut store, command), tick).after_network(network.stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
-        let written = output.take();
+        let written = control.output.take();
         let ending = if written.truncated { ending.after_cut_output() } else { ending };
-        let usage =
-            Usage { wall: started.elapsed(), cpu: cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
-        Ok(RunResult {
-            outcome: ending.outcome,
-            exit_code: ending.exit_code,
-            limit: ending.limit.map(Limit::name),
-            trap: ending.trap,
-            backtrace: ending.backtrace,
-            stdout: written.stdout,
-            stderr: written.stderr,
-            truncated: written.truncated,
-            usage,
-            denials: left.denials,
-        })
+        let wall = started.elapsed();
+        let usage = Usage { wall, cpu: control.cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
+        Ok(result(ending, written, usage, left.denials, &host_calls))
+    }
+}
+
+fn result(ending: Ending, written: Written, usage: Usage, denials: Vec<Denial>, host_calls: &HostCalls) -> RunResult {
+    RunResult {
+        outcome: ending.outcome,
+        exit_code: ending.exit_code,
+        limit: ending.limit.map(Limit::name),
+        trap: ending.trap,
+        backtrace: ending.backtrace,
+        stdout: written.stdout,
+        stderr: written.stderr,
+        truncated: written.truncated,
+        usage,
+        denials,
+        host_calls: host_calls.made(),
+        raised: ending.raised,
+        abandoned: None,
+    }
+}
+
+/// What can be told of a run whose guest is still there, inside the function of that name.
+fn abandoned(stop: Stop, name: String, control: &Control, host_calls: &HostCalls, started: Instant) -> RunResult {
+    let written = control.output.take();
+    let usage = Usage {
+        wall: started.elapsed(),
+        cpu: control.cpu.used(),
+        memory: host_calls.memory_peak(),
+        output: written.bytes,
+        fuel: None,
+    };
+    RunResult { abandoned: Some(name), ..result(Ending::stopped(stop), written, usage, Vec::new(), host_calls) }
+}
+
+fn no_thread(why: &str) -> Error {
+    Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
+}
+
+impl Prepared {
+    /// Whether its runs may open sockets, which needs more of the runtime.
+    fn has_sockets(&self) -> bool {
+        !self.net.is_empty()
     }
 
     fn store<T: AsMut<State> + AsRef<State> + 'static>(&self, state: T, limits: &Limits) -> Result<Store<T>> {
@@ -233,21 +372,21 @@ impl Sandbox {
         runtime: &Runtime,
         cancelled: &AtomicBool,
         tick: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<SemaphorePermit<'_>>> {
+    ) -> Result<OwnedSemaphorePermit> {
         let slots = self.engines.slots();
-        if let Ok(slot) = slots.try_acquire_many(self.slots) {
-            return Ok(Some(slot));
+        if let Ok(slot) = slots.clone().try_acquire_many_owned(self.slots) {
+            return Ok(slot);
         }
         let until = Instant::now() + SLOT_WAIT;
         while Instant::now() < until && !cancelled.load(Ordering::Relaxed) && tick() {
-            let waited = runtime.block_on(async { tokio::time::timeout(LOOK, slots.acquire_many(self.slots)).await });
-            if let Ok(Ok(slot)) = waited {
-                return Ok(Some(slot));
+            let slot = slots.clone().acquire_many_owned(self.slots);
+            if let Ok(Ok(slot)) = runtime.block_on(async { tokio::time::timeout(LOOK, slot).await }) {
+                return Ok(slot);
             }
         }
         Err(Error::Busy(Parts::new(
             "no free slot for this run",
-            format!("{} guests run in this process already", POOL_SLOTS),
+            format!("{} guests run in this process already", self.engines.size()),
             "run fewer at one time, or spread them over several processes",
         )))
     }
@@ -276,8 +415,8 @@ impl Left {
 
 /// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
 /// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, POOL_SLOTS))
+fn slots(resources: Option<wasmtime::ResourcesRequired>, size: u32) -> u32 {
+    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, size))
 }
 
 /// The fuel that was burnt, where it was counted.
@@ -305,73 +444,6 @@ async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasm
         }
     };
     Ok(Ending::exited(if returned.is_ok() { 0 } else { 1 }))
-}
-
-/// Polls a guest until it is done or has to be stopped; a stopped one is dropped where it stands.
-async fn supervise(
-    guest: impl Future<Output = wasmtime::Result<Ending>>,
-    control: &Control,
-    tick: &mut dyn FnMut() -> bool,
-) -> wasmtime::Result<Ending> {
-    let mut guest = pin!(guest);
-    let next_look = || tokio::time::Instant::from_std(control.deadline.min(Instant::now() + LOOK));
-    // Made at the first wait: most guests never wait.
-    let mut alarm: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    poll_fn(|context| {
-        loop {
-            if let Poll::Ready(ended) = guest.as_mut().poll(context) {
-                return Poll::Ready(ended);
-            }
-            if let Err(stop) = control.check() {
-                return Poll::Ready(Err(stop.into()));
-            }
-            if let Some(network) = &control.network {
-                network.push(context);
-            }
-            let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            if !tick() {
-                return Poll::Ready(Err(Stop::Cancelled.into()));
-            }
-            alarm.as_mut().reset(next_look());
-        }
-    })
-    .await
-}
-
-fn ending(ended: std::thread::Result<wasmtime::Result<Ending>>) -> Ending {
-    match ended {
-        Ok(Ok(ending)) => ending,
-        Ok(Err(error)) => Ending::of_error(&error),
-        Err(panic) => {
-            let why = panic.downcast_ref::<String>().map(String::as_str);
-            Ending::crashed(why.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a host function panicked"))
-        }
-    }
-}
-
-/// The clockwork under every run: timers, and waits for descriptors; sockets only for runs that may have some, so
-/// that all others neither open the system's queue of events nor pay for a thread that waits on it.
-fn runtime(sockets: bool) -> Result<&'static Runtime> {
-    static RUNTIMES: [OnceLock<std::result::Result<Runtime, String>>; 2] = [const { OnceLock::new() }; 2];
-    let runtime = RUNTIMES[usize::from(sockets)].get_or_init(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder
-            .worker_threads(1)
-            .thread_name("ringfence")
-            // A thread that waited for a descriptor is not kept long: an idle process has few.
-            .thread_keep_alive(Duration::from_secs(1))
-            .enable_time();
-        if sockets {
-            builder.enable_io();
-        }
-        builder.build().map_err(|error| error.to_string())
-    });
-    runtime.as_ref().map_err(|why| {
-        Error::host("no threads for Ringfence", why.clone(), "raise this process's limits (`ulimit -u`, `ulimit -n`)")
-    })
 }
 
 /// The program's own name as the guest sees it: no host path shows.
@@ -405,19 +477,8 @@ fn environment(policy: &Policy) -> Vec<Vec<u8>> {
     all.into_iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
 }
 
-/// The variables of one run: a secret's placeholder is new in each.
-fn with_placeholders(env: &Arc<Vec<Vec<u8>>>, secrets: &Secrets) -> Arc<Vec<Vec<u8>>> {
-    let mut placeholders = secrets.variables().map(|(name, value)| format!("{name}={value}\0").into_bytes()).peekable();
-    if placeholders.peek().is_none() {
-        return env.clone();
-    }
-    let mut all: Vec<Vec<u8>> = env.iter().cloned().chain(placeholders).collect();
-    all.sort();
-    Arc::new(all)
-}
-
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("program", &self.argv0).finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("program", &self.prepared.argv0).finish_non_exhaustive()
     }
 }

@@ -1,9 +1,11 @@
 //! Sockets of WASI 0.3: the same grants, limits and refusals as those of WASI 0.2.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod dns;
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -34,6 +36,11 @@ fn policy(tcp: &[u16], udp: &[u16]) -> Policy {
 
 /// Runs a component whose core module has this body, with this port in it; compiling does not count.
 fn run(body: &str, port: u16, policy: Policy) -> (RunResult, Duration) {
+    run_asking(&[], body, port, policy)
+}
+
+/// The same, where these name servers are asked.
+fn run_asking(servers: &[SocketAddr], body: &str, port: u16, policy: Policy) -> (RunResult, Duration) {
     set_compiler(vec![OsString::from(env!("CARGO_BIN_EXE_ringfence-compiler"))]);
     let text = WORLD.replace("BODY", body).replace("PORT", &format!("(i32.const {port})"));
     let program = Program::from_bytes(text.as_bytes(), "program").unwrap();
@@ -43,6 +50,7 @@ fn run(body: &str, port: u16, policy: Policy) -> (RunResult, Duration) {
     let limits = policy.limits;
     let grants = Grants::open(&policy, &[]).unwrap();
     let sandbox = Sandbox::new(&program, policy, grants, None).unwrap();
+    let sandbox = if servers.is_empty() { sandbox } else { sandbox.with_name_servers(servers) };
     let started = Instant::now();
     let run = Run {
         args: Vec::new(),
@@ -222,4 +230,42 @@ fn attack_datagrams_go_only_to_granted_peers_and_come_only_from_them() {
     assert_eq!((Outcome::Limited, Some("wall")), (waiting.outcome, waiting.limit), "{:?}", waiting.trap);
     assert!(took < WALL + GRACE, "it took {took:?}");
     assert!(peer.recv(&mut [0; 10]).is_err(), "nothing was sent");
+}
+
+/// Resolves `a.example`: 0 when it has addresses, else the error and one.
+const RESOLVE: &str = r#"(func (export "run") (result i32)
+    (call $resolve (i32.const 1056) (i32.const 9) (i32.const 16))
+    (i32.ne (call $told (i32.const 16)) (i32.const 0)))"#;
+
+fn sockets() -> usize {
+    let links =
+        std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[test]
+fn attack_a_name_server_that_says_nothing_is_left_at_the_deadline_with_its_sockets() {
+    let server = dns::Server::start(|_, _| dns::Answer::Silence);
+    let mut policy = policy(&[], &[]);
+    policy.net.tcp.push(Endpoint::from_text("a.example:80").unwrap());
+    let lookup = || {
+        let (result, took) = run_asking(&[server.address], RESOLVE, 0, policy.clone());
+        assert_eq!((Outcome::Limited, Some("wall")), (result.outcome, result.limit), "{:?}", result.trap);
+        assert!(took < WALL + GRACE, "it took {took:?}");
+    };
+    lookup();
+    assert!(!server.asked().is_empty());
+
+    // Others run beside this test, with some sockets of their own.
+    let before = sockets();
+    (0..10).for_each(|_| lookup());
+    assert!(sockets() < before + 10, "{} after {before}", sockets());
+}
+
+#[test]
+fn a_granted_name_is_resolved() {
+    let server = dns::Server::start(|_, _| dns::Answer::At(vec!["93.184.216.34".parse().unwrap()]));
+    let mut policy = policy(&[], &[]);
+    policy.net.tcp.push(Endpoint::from_text("a.example:80").unwrap());
+    ended_well(&run_asking(&[server.address], RESOLVE, 0, policy).0);
 }

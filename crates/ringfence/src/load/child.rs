@@ -17,6 +17,7 @@ use crate::load::cache::MAX_CODE_BYTES;
 use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
 use crate::sandbox::engine::Profile;
+use crate::worker::wall::Wall;
 
 /// Address space of the compiler, in bytes. CPython with numpy and pandas takes half of it.
 pub(super) const MEMORY_BYTES: u64 = 4 << 30;
@@ -168,7 +169,9 @@ fn confine(job: &Job) -> Result<(), Failure> {
     lower(Resource::Cpu, seconds)?;
     lower(Resource::Core, 0)?;
     lower(Resource::Fsize, MAX_CODE_BYTES)?;
-    lower(Resource::Nofile, 32)
+    lower(Resource::Nofile, 32)?;
+    // Last: nothing is opened any more.
+    Wall::compiler().raise().map_err(|error| Failure::Host(error.to_string()))
 }
 
 /// Lowers a limit for good; one that is lower already stays.

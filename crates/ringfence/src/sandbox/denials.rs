@@ -45,19 +45,12 @@ impl Denials {
     pub fn note(&self, kind: &'static str, what: &str) {
         let mut list = self.list();
         list.stopped |= list.on_denied == OnDenied::Stop;
-        list.count_now(kind, what);
+        list.count(kind, what);
     }
 
     /// Notes a limit that made the host say no; it never ends the run by itself.
     pub fn note_limit(&self, kind: &'static str, what: &str) {
-        self.list().count_now(kind, what);
-    }
-
-    /// Notes what was refused earlier, so many times, the first time at `first`.
-    pub fn note_past(&self, kind: &'static str, what: &str, count: u64, first: Instant) {
-        let mut list = self.list();
-        let first = first.saturating_duration_since(list.started);
-        list.count(kind, what, count, first);
+        self.list().count(kind, what);
     }
 
     /// Whether the policy ends the run for what was refused.
@@ -67,9 +60,7 @@ impl Denials {
 
     /// All of them, the first first.
     pub fn take(&self) -> Vec<Denial> {
-        let mut list = self.list();
-        list.seen.sort_by_key(|denial| denial.first);
-        std::mem::take(&mut list.seen)
+        std::mem::take(&mut self.list().seen)
     }
 
     fn list(&self) -> MutexGuard<'_, List> {
@@ -79,20 +70,16 @@ impl Denials {
 }
 
 impl List {
-    fn count_now(&mut self, kind: &'static str, what: &str) {
-        self.count(kind, what, 1, self.started.elapsed());
-    }
-
-    fn count(&mut self, kind: &'static str, what: &str, count: u64, first: Duration) {
+    fn count(&mut self, kind: &'static str, what: &str) {
         let what = text::quote(what);
         if let Some(denial) = self.seen.iter_mut().find(|denial| denial.kind == kind && denial.what == what) {
-            denial.count = denial.count.saturating_add(count);
+            denial.count = denial.count.saturating_add(1);
         } else if self.seen.len() < MAX_DENIALS {
-            self.seen.push(Denial { kind, what, count, first });
+            self.seen.push(Denial { kind, what, count: 1, first: self.started.elapsed() });
         } else if let Some(last) = self.seen.last_mut() {
             last.kind = "read";
             last.what = "(more than are kept apart)".into();
-            last.count = last.count.saturating_add(count);
+            last.count = last.count.saturating_add(1);
         }
     }
 }

@@ -28,15 +28,35 @@ const POOL_INSTANCES: u32 = 100_000;
 /// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
+/// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
+/// stays under the 64 MiB that a process may hold beyond what its guests were granted.
+const WARM_SLOTS: u32 = 40;
+
 /// Table elements of a pooled module, address space only; CPython with its libraries takes 47,000 at once.
 const POOL_TABLE_ELEMENTS: usize = 4 << 20;
 
+/// Slots of the pool of a process that runs one guest at a time.
+const POOL_SLOTS_FOR_ONE: u32 = 8;
+
+/// Memories that such a process keeps accessible beside the guest's own.
+const WARM_SLOTS_FOR_ONE: u32 = 3;
+
+/// Guests' memories that a process which runs one guest at a time may hold: the guest's, and the warm ones.
+pub(crate) const MEMORIES_FOR_ONE: u32 = 1 + WARM_SLOTS_FOR_ONE;
+
 static POOLED: AtomicBool = AtomicBool::new(true);
+static FOR_ONE: AtomicBool = AtomicBool::new(false);
 
 /// Leaves the pool out of every engine made from now on: making it costs 3 ms, which a process that runs
 /// one program once does not earn back.
 pub fn without_pool() {
     POOLED.store(false, Ordering::Relaxed);
+}
+
+/// Makes the pool of every engine from now on a small one, for a process that runs one guest at a time: what is
+/// reserved for a thousand would be memory that an escaped guest could fill.
+pub fn with_pool_for_one() {
+    FOR_ONE.store(true, Ordering::Relaxed);
 }
 
 /// A row of the table of engines.
@@ -92,7 +112,8 @@ pub struct Engines {
     profile: Profile,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    size: u32,
 }
 
 impl Engines {
@@ -105,11 +126,16 @@ impl Engines {
             engines.check_process()?;
             return Ok(engines.clone());
         }
+        let (size, warm) = match FOR_ONE.load(Ordering::Relaxed) {
+            true => (POOL_SLOTS_FOR_ONE, WARM_SLOTS_FOR_ONE),
+            false => (POOL_SLOTS, WARM_SLOTS),
+        };
         let engines = Arc::new(Self {
             profile,
-            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile) } else { None },
+            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile, size, warm) } else { None },
             roomy: OnceLock::new(),
-            slots: Semaphore::new(POOL_SLOTS as usize),
+            slots: Arc::new(Semaphore::new(size as usize)),
+            size,
         });
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
@@ -129,8 +155,13 @@ impl Engines {
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
-    pub fn slots(&self) -> &Semaphore {
+    pub fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
+    }
+
+    /// How many slots there are, taken or free.
+    pub fn size(&self) -> u32 {
+        self.size
     }
 
     /// The engine for ordinary programs.
@@ -166,19 +197,21 @@ impl Engines {
 }
 
 /// An engine with pooled slots, or none where the system does not give the address space.
-fn pool_engine(profile: Profile) -> Option<wasmtime::Engine> {
+fn pool_engine(profile: Profile, size: u32, warm: u32) -> Option<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(POOL_INSTANCES)
         .total_core_instances(POOL_INSTANCES)
-        .total_memories(2 * POOL_SLOTS)
-        .total_tables(POOL_SLOTS)
-        .total_stacks(POOL_SLOTS)
-        .total_gc_heaps(POOL_SLOTS)
+        .total_memories(2 * size)
+        .total_tables(size)
+        .total_stacks(size)
+        .total_gc_heaps(size)
         .table_elements(POOL_TABLE_ELEMENTS)
         .max_core_instance_size(8 << 20)
         .max_component_instance_size(8 << 20)
-        .max_unused_warm_slots(100)
-        .decommit_batch_size(16)
+        .max_unused_warm_slots(warm)
+        // What a run leaves is given back when it ends. In batches of 16, fifteen guests' memory for each thread
+        // would stay until others run; what is kept resident needs no call, so a small guest costs the same.
+        .decommit_batch_size(1)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);

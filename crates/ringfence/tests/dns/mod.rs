@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// What to say about a name.
+#[allow(dead_code)] // each test says some of it
 pub enum Answer {
     /// These addresses, as far as they are of the version asked for.
     At(Vec<IpAddr>),

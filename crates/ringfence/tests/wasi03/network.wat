@@ -59,6 +59,7 @@
     (memory (export "memory") 2)
     (data (i32.const 1024) "hello")
     (data (i32.const 1040) "localhost")
+    (data (i32.const 1056) "a.example")
     (global $next (mut i32) (i32.const 65536))
     (func (export "realloc") (param i32 i32 i32 i32) (result i32)
       (global.get $next)

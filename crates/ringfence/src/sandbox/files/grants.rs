@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +103,14 @@ impl Grants {
     /// Whether `/proc` or its like is mounted below a grant.
     pub(super) fn has_kernel_tree_below(&self) -> bool {
         self.has_kernel_tree_below
+    }
+
+    /// What is held open, with what may be done there.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Mode)> {
+        self.mounts.iter().map(|mount| match &mount.root {
+            Root::Dir(dir) => (dir.as_fd(), mount.mode),
+            Root::File(file) => (file.as_fd(), mount.mode),
+        })
     }
 
     pub(super) fn mounts(&self) -> &[Mount] {

@@ -61,6 +61,17 @@ impl Secrets {
         self.held.iter().map(|held| (held.granted.name.as_str(), &*held.placeholder))
     }
 
+    /// The variables of one run, each as `NAME=value` and NUL: the given ones, and the placeholders.
+    pub fn added_to(&self, env: &Arc<Vec<Vec<u8>>>) -> Arc<Vec<Vec<u8>>> {
+        if self.held.is_empty() {
+            return env.clone();
+        }
+        let placeholders = self.variables().map(|(name, placeholder)| format!("{name}={placeholder}\0").into_bytes());
+        let mut all: Vec<Vec<u8>> = env.iter().cloned().chain(placeholders).collect();
+        all.sort();
+        Arc::new(all)
+    }
+
     /// What no answer may bring to the guest.
     pub fn patterns(&self) -> Option<&Patterns> {
         self.patterns.as_ref()

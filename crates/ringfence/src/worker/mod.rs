@@ -1,0 +1,3 @@
+//! Processes that run guests behind a second wall.
+
+pub mod wall;
