@@ -374,6 +374,20 @@ def _imports() -> str:
 _STREAM_ERROR = _named("stream-error", '(variant (case "last-operation-failed" (own $error)) (case "closed"))')
 _TYPE_EXPORTS = "\n".join(f'(export "{name}" (func {kind}))' for _, name, kind, _ in _functions())
 
+_HEADER_ERROR = _named("header-error", "(variant " + " ".join(f'(case "{name}")' for name in HEADER_ERRORS) + ")")
+# What WASI 0.2 and 0.3 have in common.
+SHARED_TYPES = "\n".join(
+    (
+        _named("scheme", '(variant (case "HTTP") (case "HTTPS") (case "other" string))'),
+        _named("DNS-error-payload", '(record (field "rcode" (option string)) (field "info-code" (option u16)))'),
+        _named(
+            "TLS-alert-received-payload",
+            '(record (field "alert-id" (option u8)) (field "alert-message" (option string)))',
+        ),
+        _named("field-size-payload", '(record (field "field-name" (option string)) (field "field-size" (option u32)))'),
+        _named("error-code", f"(variant {ERROR_CODE})"),
+    )
+)
 _HEAP, _MAIN = re.findall(
     r"^\(core module.*?(?=^\(core module|\Z)", Path(__file__).with_suffix(".wat").read_text(), re.DOTALL | re.MULTILINE
 )
@@ -402,16 +416,8 @@ COMPONENT = f"""(component
   {_resources("fields", "outgoing-request", "outgoing-body", "request-options", "future-incoming-response")}
   {_resources("incoming-response", "incoming-body", "future-trailers")}
   {_named("method", "(variant " + " ".join(f'(case "{name.lower()}")' for name in METHODS) + ' (case "other" string))')}
-  {_named("scheme", '(variant (case "HTTP") (case "HTTPS") (case "other" string))')}
-  {_named("header-error", "(variant " + " ".join(f'(case "{name}")' for name in HEADER_ERRORS) + ")")}
-  {_named("DNS-error-payload", '(record (field "rcode" (option string)) (field "info-code" (option u16)))')}
-  {
-    _named(
-        "TLS-alert-received-payload", '(record (field "alert-id" (option u8)) (field "alert-message" (option string)))'
-    )
-}
-  {_named("field-size-payload", '(record (field "field-name" (option string)) (field "field-size" (option u32)))')}
-  {_named("error-code", f"(variant {ERROR_CODE})")}
+  {_HEADER_ERROR}
+  {SHARED_TYPES}
   {_TYPE_EXPORTS}))
 {_aliases("$types", "fields", "outgoing-request", "request-options", "future-incoming-response", "incoming-response")}
 {_aliases("$types", "error-code")}
