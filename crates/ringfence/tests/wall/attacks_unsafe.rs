@@ -59,8 +59,19 @@ pub fn loopback(port: u16) -> libc::sockaddr_in {
     }
 }
 
-pub fn connects(port: u16) -> Deed {
+/// Takes a local address before anything is sent.
+pub fn binds(port: u16) -> Result<usize, Errno> {
     let socket = socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
+    let address = loopback(port);
+    call(libc::SYS_bind, &[socket, &raw const address as usize, size_of_val(&address)])?;
+    Ok(socket)
+}
+
+pub fn connects(port: u16) -> Deed {
+    connects_by(socket(libc::AF_INET, libc::SOCK_STREAM, 0)?, port)
+}
+
+pub fn connects_by(socket: usize, port: u16) -> Deed {
     let address = loopback(port);
     call(libc::SYS_connect, &[socket, &raw const address as usize, size_of_val(&address)]).map(drop)
 }

@@ -83,7 +83,10 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
         "compiler" => Wall::compiler().raise().unwrap(),
         _ => {
             match wall {
-                "ports" => needs.ports = Some(vec![port..=port]),
+                "ports" => {
+                    let grant = format!(r#"{{"net": {{"tcp": ["127.0.0.1:{port}"]}}}}"#);
+                    policy.net = Policy::from_json(&grant, house).unwrap().net;
+                }
                 "loading" => needs.loads_code = true,
                 "beside a thread" => other = Some(std::thread::spawn(std::thread::park)),
                 _ => assert!(["worker", "reader", "leading a group"].contains(&wall)),
@@ -152,6 +155,7 @@ fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {
         "open secret by dots" => reads(house.join("ro/../secret")),
         "open secret by link" => reads(house.join("rw/link")),
         "open root by proc" => reads("/proc/self/root/etc/passwd"),
+        "open hosts" => reads("/etc/hosts"),
         "open null device" => open("/dev/null", libc::O_RDWR).map(drop),
         "list root" => open("/", libc::O_RDONLY | libc::O_DIRECTORY).map(drop),
         "open status of another process" => reads(format!("/proc/{victim}/status")),
@@ -177,6 +181,8 @@ fn attack(deed: &str, house: &Path, victim: usize, port: u16) -> Deed {
 
         "connect" => connects(port),
         "connect elsewhere" => connects(1),
+        "connect from any port" => connects_by(binds(0)?, port),
+        "be found at a port" => binds(port.wrapping_add(1).max(1024)).map(drop),
         "connect by sending" => sends_to(port, libc::MSG_FASTOPEN),
         "udp socket" => UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(drop).map_err(|error| of(&error)),
         "unix socket" => socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).map(drop),

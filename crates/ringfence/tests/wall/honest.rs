@@ -1,15 +1,27 @@
 //! Guests that do what they may, behind the wall that is raised between loading and running them.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
 use ringfence::Sandbox;
-use ringfence::policy::Policy;
+use ringfence::policy::{Policy, WasiLevel};
 use ringfence::sandbox::engine::{self, Engines, Profile};
+use ringfence::sandbox::stdio::{Sink, Source};
 
 use crate::act;
 use crate::deeds::Prepared;
 use crate::driver::{self, *};
 
-pub const DEEDS: [&str; 5] =
-    ["act on files", "be refused files", "wait and ask", "grow to the limit", "panic with a trace"];
+pub const DEEDS: [&str; 7] = [
+    "wait for a pipe",
+    "be a component",
+    "act on files",
+    "be refused files",
+    "wait and ask",
+    "grow to the limit",
+    "panic with a trace",
+];
 
 /// Grows to 240 of 256 MiB, and touches every page of it.
 const GROW: &str = "(module (memory (export \"memory\") 1)
@@ -33,6 +45,12 @@ pub fn prepare(deed: &str, policy: Policy) -> Prepared {
                 assert!(answer.errnos.iter().all(|errno| *errno != OK), "{:?}", answer.errnos);
             })
         }
+        "wait for a pipe" => pipes(driver::text(ECHO, policy)),
+        "be a component" => {
+            let idle = WORLD.replace("BODY", "(func (export \"run\") (result i32) (i32.const 0))").replace("LIFT", "");
+            let sandbox = driver::text(&idle, Policy { wasi: WasiLevel::V0_3, ..policy });
+            Box::new(move || assert_eq!("exited", driver::ended(&driver::once(&sandbox))))
+        }
         "wait and ask" => repeat(driver::driver(policy), waits()),
         "grow to the limit" => {
             let sandboxes = [driver::text(GROW, policy.clone()), driver::text(&format!("{GROW};;"), policy)];
@@ -44,6 +62,38 @@ pub fn prepare(deed: &str, policy: Policy) -> Prepared {
         }
         _ => Box::new(|| drop(std::panic::catch_unwind(|| panic!("to be seen")))),
     }
+}
+
+/// A component of WASI 0.3, which has streams, tasks and a fiber of its own.
+const WORLD: &str = include_str!("../wasi03/world.wat");
+
+/// Reads what comes, and writes it to standard output.
+const ECHO: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\08\00\00\00")
+  (func (export "_start")
+    (if (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 32)) (then unreachable))
+    (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)) (then unreachable))))"#;
+
+/// Input that comes late, and output that is a pipe.
+fn pipes(sandbox: Sandbox) -> Prepared {
+    let (input, mut late) = std::io::pipe().unwrap();
+    let (mut read, output) = std::io::pipe().unwrap();
+    Box::new(move || {
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(80));
+            late.write_all(b"12345678").unwrap();
+        });
+        let mut run = driver::run(Source::Fd(Arc::new(input.into())), &sandbox);
+        run.stdout = Sink::Fd { fd: Arc::new(output.into()), regular: false };
+        assert_eq!("exited", driver::ended(&sandbox.run(run).unwrap()));
+        writer.join().unwrap();
+        let mut echoed = [0; 8];
+        read.read_exact(&mut echoed).unwrap();
+        assert_eq!(b"12345678", &echoed);
+    })
 }
 
 fn repeat(sandbox: Sandbox, script: Script) -> Prepared {

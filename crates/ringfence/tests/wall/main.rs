@@ -129,7 +129,12 @@ fn no_socket_is_made_without_a_grant() {
 fn granted_ports_are_the_only_ones() {
     let on_ports = |deed| ended("ports", deed);
     assert_eq!(Ended::Done, on_ports("connect"));
+    assert_eq!(Ended::Done, on_ports("connect from any port"));
+    assert_eq!(NO, on_ports("be found at a port"));
     assert_eq!(Ended::Done, on_ports("udp socket"));
+    assert_eq!(Ended::Done, on_ports("open hosts"));
+    assert_eq!(NO, ended(WALLED, "open hosts"));
+    assert_eq!(NO, on_ports("open passwd"));
     assert_eq!(NO, on_ports("connect elsewhere"));
     assert_eq!(Ended::Refused(Errno::CONNREFUSED), ended(OPEN, "connect elsewhere"));
     for socket in ["unix socket", "netlink socket"] {

@@ -49,6 +49,10 @@ fn rules(wall: &Wall) -> std::result::Result<RulesetStatus, Failure> {
     for (handle, mode) in &wall.files {
         ruleset = ruleset.add_rule(PathBeneath::new(handle, rights(handle, *mode)?))?;
     }
+    if wall.ports.is_some() {
+        // A local address with a port that the system chooses; a fixed one is for who wants to be found.
+        ruleset = ruleset.add_rule(NetPort::new(0, AccessNet::BindTcp))?;
+    }
     if holds_ports {
         for port in ports.iter().cloned().flatten() {
             ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;

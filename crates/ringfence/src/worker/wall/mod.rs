@@ -11,6 +11,7 @@ mod kernel;
 mod kernel_unsafe;
 mod process;
 
+use std::fs::File;
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 
@@ -18,7 +19,7 @@ pub use descriptors_unsafe::close_all_but;
 pub use kernel::{LANDLOCK_MINIMUM, Lack, landlock_abi, seccomp};
 
 use crate::error::{Error, Result};
-use crate::policy::{Mode, Policy};
+use crate::policy::{Endpoint, Mode, Net, Policy};
 use crate::sandbox::engine::MEMORIES_FOR_ONE;
 use crate::sandbox::files::Grants;
 
@@ -27,7 +28,8 @@ use crate::sandbox::files::Grants;
 pub struct Needs {
     /// The directory below which the private `/tmp` of each run is made; only this process may use it.
     pub tmp: Option<OwnedFd>,
-    /// TCP ports that it may connect to; `None` is no socket of any kind.
+    /// TCP ports that it may connect to. `None` is those that the policy's grants name, and without such a grant no
+    /// socket of any kind.
     pub ports: Option<Vec<RangeInclusive<u16>>>,
     /// Whether compiled code is still to be mapped. Where it is not, nothing can be made executable any more.
     pub loads_code: bool,
@@ -89,6 +91,11 @@ impl Wall {
             (true, None) => return Err(not_raised(&"the policy has a `/tmp` and the worker no directory for it")),
             (false, _) => {}
         }
+        let ports = ports.or_else(|| ports_of(&policy.net));
+        if ports.is_some() {
+            // Where they are missing the resolver does without, here as elsewhere.
+            files.extend(RESOLVER_FILES.iter().filter_map(|path| Some((File::open(path).ok()?.into(), Mode::Ro))));
+        }
         let limits = &policy.limits;
         let memories = limits.memory.0.saturating_mul(MEMORIES_FOR_ONE.into());
         let data_bytes =
@@ -130,10 +137,38 @@ impl Wall {
     }
 }
 
+/// Name servers answer here where UDP is too short for it.
+const NAME_SERVER_PORT: u16 = 53;
+
+/// What the resolver reads at a run's first question.
+const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// The TCP ports of network grants, those of name servers included.
+fn ports_of(net: &Net) -> Option<Vec<RangeInclusive<u16>>> {
+    let tcp = net.tcp.iter().map(Endpoint::ports);
+    let http = net.http.iter().map(|grant| grant.port()..=grant.port());
+    let all = || tcp.chain(http).chain([NAME_SERVER_PORT..=NAME_SERVER_PORT]).collect();
+    (!net.is_empty()).then(all)
+}
+
 fn not_raised(why: &dyn std::fmt::Display) -> Error {
     Error::host(
         "the second wall could not be raised",
         why.to_string(),
         "run `ringfence doctor`; `isolation=\"process\"` is a process without the wall",
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_those_of_the_grants() {
+        assert_eq!(None, ports_of(&Net::default()));
+        let net = r#"{"net": {"tcp": ["a.example:443", "b.example:8000-8010"], "udp": ["c.example:123"]}}"#;
+        let net = Policy::from_json(net, std::path::Path::new("/")).unwrap().net;
+        assert_eq!(Some(vec![443..=443, 8000..=8010, 53..=53]), ports_of(&net));
+    }
 }
