@@ -36,18 +36,25 @@ where
         url::Host::Ipv4(address) => ServerName::from(address),
         url::Host::Ipv6(address) => ServerName::from(address),
     };
-    let config = tokio::task::spawn_blocking(config).await.map_err(|_| Error::ConfigurationError)??;
+    let config = match ready() {
+        Some(config) => config,
+        None => tokio::task::spawn_blocking(config).await.map_err(|_| Error::ConfigurationError)??,
+    };
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| failed(&error))
 }
 
-fn config() -> Result<Arc<ClientConfig>, Error> {
+/// What was read before, if it was read from where it would be now.
+fn ready() -> Option<Arc<ClientConfig>> {
     let places = PLACES.map(std::env::var_os);
-    let mut ready = READY.lock().unwrap_or_else(|broken| broken.into_inner());
-    if let Some((read, config)) = &*ready
-        && *read == places
-    {
-        return Ok(config.clone());
+    let ready = READY.lock().unwrap_or_else(|broken| broken.into_inner());
+    ready.as_ref().filter(|(read, _)| *read == places).map(|(_, config)| config.clone())
+}
+
+fn config() -> Result<Arc<ClientConfig>, Error> {
+    if let Some(config) = ready() {
+        return Ok(config);
     }
+    let places = PLACES.map(std::env::var_os);
     let mut authorities = RootCertStore::empty();
     let (usable, _) = authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if usable == 0 {
@@ -62,7 +69,7 @@ fn config() -> Result<Arc<ClientConfig>, Error> {
     // A ticket would tell a server that two runs are of one host.
     config.resumption = Resumption::disabled();
     let config = Arc::new(config);
-    *ready = Some((places, config.clone()));
+    *READY.lock().unwrap_or_else(|broken| broken.into_inner()) = Some((places, config.clone()));
     Ok(config)
 }
 
