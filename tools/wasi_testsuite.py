@@ -23,7 +23,10 @@ import ringfence
 WALL = "20s"
 
 # What a test needs that no policy grants.
-NOT_OFFERED = {"http": "no policy grants HTTP yet", "listening": "a guest reaches others, and is reached by nobody"}
+NOT_OFFERED = {
+    "serving": "they answer requests, and nothing serves yet",
+    "listening": "a guest reaches others, and is reached by nobody",
+}
 
 # Tests of sockets that listen, or bind a port of their own choice.
 LISTENING = {
@@ -75,6 +78,8 @@ def not_offered(wasm: Path, level: str, test: dict[str, Any]) -> str | None:
     if level.endswith("p3"):
         # Two of the tests have no description that says it.
         proposals.add(wasm.stem.partition("-")[0])
+    if test.get("world") == "wasi:http/service" or wasm.stem.startswith("http-service"):
+        proposals.add("serving")
     if wasm.stem in LISTENING:
         proposals.add("listening")
     return next((needed for needed in NOT_OFFERED if needed in proposals), None)

@@ -145,3 +145,18 @@ def test_nothing_refused_is_nothing_to_hint_at() -> None:
     """A program that fails by itself is left to say why."""
     assert refusal_hint(refused(), Policy()) is None
     assert limit_hint(refused(), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("GET https://a.example.com/v1/x", "add `--http 'GET https://a.example.com/v1/x'`"),
+        ("DELETE http://127.0.0.1:80/", "add `--http 'DELETE http://127.0.0.1:80/'`"),
+        ("GET https://a.example.com/%2e'; rm x", 'grant it with `--http "METHOD https://HOST/PATH/*"`'),
+        ("GET https://a.example.com/\\u{1b}", "grant it with `--http"),
+        ("CONNECT https://a.example.com/ (a method that is never sent)", "which no policy grants"),
+    ],
+)
+def test_refused_request_names_the_flag_for_it_alone(what: str, said: str) -> None:
+    """That method and that path, quoted for a shell; what nobody is granted has no flag."""
+    assert said in str(refusal_hint(refused(("http", what)), Policy()))

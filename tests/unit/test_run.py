@@ -9,6 +9,7 @@ import pytest
 import ringfence
 from ringfence import Limits, Policy, Sandbox
 
+
 def test_program_may_be_a_path_bytes_or_a_program(guests: Path) -> None:
     """All forms of a program run the same."""
     file = guests / "hello.wat"

@@ -104,10 +104,11 @@ impl Ending {
         }
     }
 
-    /// The same for a run that has moved all the bytes it may: a guest of WASI 0.3 can be faster to end.
-    pub(crate) fn after_spent_network(self) -> Self {
-        match self.outcome {
-            Outcome::Exited | Outcome::Trapped => Self::limited(Limit::NetBytes),
+    /// The same for a run that the network had to end, as it moved all the bytes it may or was refused something: a
+    /// guest can be faster to end than the supervisor to look.
+    pub(crate) fn after_network(self, stop: Option<Stop>) -> Self {
+        match (self.outcome, stop) {
+            (Outcome::Exited | Outcome::Trapped, Some(stop)) => Self::stopped(stop),
             _ => self,
         }
     }

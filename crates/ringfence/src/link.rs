@@ -11,6 +11,7 @@ use crate::host::HostFunctions;
 use crate::link_functions::Functions;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
+use crate::sandbox::http;
 use crate::sandbox::store::State;
 use crate::sandbox::wasi01::{self, Level};
 use crate::sandbox::{wasi02, wasi03};
@@ -132,14 +133,21 @@ pub(crate) enum Command {
 const PACKAGES: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
+/// Whether an import is one of those of `wasi:http` that lead outwards.
+fn is_http(import: &str, level: &str) -> bool {
+    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+    http::INTERFACES.contains(&(interface, level))
+}
+
 /// Links a component to WASI 0.2, and to 0.3 where the policy lets it.
 pub(crate) fn component(engine: &Engine, component: &Component, name: &str, policy: &Policy) -> Result<Command> {
     let name = text::quote(name);
     let experimental = policy.wasi == WasiLevel::V0_3;
     let known = |import: &str| {
         let version = import.split_once('@').map_or("", |(_, version)| version);
-        PACKAGES.iter().any(|package| import.starts_with(package))
-            && (version.starts_with("0.2") || (experimental && version.starts_with("0.3")))
+        let level = if version.starts_with("0.2") { "0.2" } else { "0.3" };
+        let provided = PACKAGES.iter().any(|package| import.starts_with(package)) || is_http(import, level);
+        provided && (level == "0.2" || (experimental && version.starts_with("0.3")))
     };
     let types = component.component_type();
     let missing: Vec<String> =
@@ -150,6 +158,9 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
     wasi02::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
     if experimental {
         wasi03::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
+    }
+    if types.imports(engine).any(|(import, _)| import.starts_with("wasi:http/")) {
+        http::add_to_linker(&mut linker, experimental).map_err(|error| broken(&error))?;
     }
     let linked = linker.instantiate_pre(component).map_err(|error| {
         Error::load(
@@ -192,8 +203,8 @@ pub(crate) fn refuse(missing: &[String], name: &str) -> Result<()> {
 fn provider(import: &str) -> &'static str {
     if import.starts_with("env.") {
         "give it host functions (`imports=`), or build it for `wasm32-wasip1` if it was built for a browser (emscripten)"
-    } else if import.starts_with("wasi:http") {
-        "HTTP is not there yet: build the program without it"
+    } else if import.starts_with("wasi:http/incoming-handler") || import.starts_with("wasi:http/handler") {
+        "it passes requests on to another component, and there is none: compose the two into one"
     } else if import.starts_with("wasi:") && import.contains("@0.3") {
         "let it use WASI 0.3: `--wasi 0.3`, or `wasi = \"0.3\"` in the policy"
     } else if import.starts_with("wasi_") || import.starts_with("wasi:") {

@@ -26,6 +26,7 @@ use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::Secrets;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
@@ -146,6 +147,7 @@ impl Sandbox {
         }
         let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
@@ -165,6 +167,7 @@ impl Sandbox {
             limits,
             control,
             host_calls: HostCalls::new(&prepared.functions),
+            secrets,
             started,
             tmp,
             slot: Here::new(slot),
@@ -182,6 +185,7 @@ struct Guest {
     limits: Limits,
     control: Control,
     host_calls: HostCalls,
+    secrets: Secrets,
     started: Instant,
     tmp: Option<PrivateTmp>,
     slot: Here<OwnedSemaphorePermit>,
@@ -235,7 +239,8 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, name_servers, args, input, limits, control, host_calls, started, tmp, slot } = self;
+        let Self { prepared, name_servers, args, input, limits, control, host_calls, secrets, started, tmp, slot } =
+            self;
         let runtime = runtime(!prepared.net.is_empty())?;
         signals_unsafe::keep();
         let Some(_ticking) = ticker::Running::start() else {
@@ -255,7 +260,7 @@ impl Guest {
             clock: Clock::new(prepared.policy.clock, started),
             random: Random::new(prepared.policy.random),
             args: arguments(&prepared.argv0, args)?,
-            env: prepared.env.clone(),
+            env: secrets.added_to(&prepared.env),
             host_bytes: limits.host_bytes.0,
             host_calls: host_calls.clone(),
         };
@@ -271,12 +276,11 @@ impl Guest {
                 let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
                 let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), prepared.policy.random);
+                let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
                 let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(component(&mut store, command), tick);
-                let ending = if network.is_spent() { ending.after_spent_network() } else { ending };
+                let ending = supervisor.end(component(&mut store, command), tick).after_network(network.stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringfence._policy import Dir, Limits, Policy
 
-from ._network import net_of
+from ._network import net_of, to_secret
 from ._parser import UsageError
 
 TYPE_CHECKING = False
@@ -40,8 +40,10 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
         changes["tmp"] = True
     if arguments.env:
         _add_variables(changes, arguments.env, base)
-    if arguments.net:
+    if arguments.net or arguments.http:
         changes["net"] = net_of(arguments, base)
+    if arguments.secret:
+        changes["secrets"] = [*(base.secrets if base else ()), *map(to_secret, arguments.secret)]
     if arguments.random is not None:
         changes["random"] = to_number(arguments.random)
     limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}

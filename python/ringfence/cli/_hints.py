@@ -42,6 +42,8 @@ def refusal_hint(result: Result, policy: Policy) -> str | None:
         return f"the guest was refused {_NOUNS[last.kind]}: {_raise(last.kind, policy)}, or leave it so"
     if last.kind in _NET:
         return f"the guest was refused {_NET[last.kind]} `{last.what}`, {_network(last, policy)}"
+    if last.kind == "http":
+        return f"the guest was refused the request `{last.what}`, {_request(last, policy)}"
     granted = [grant.at or "/" for grant in policy.dirs]
     grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
     flag = _grant(last, policy)
@@ -93,6 +95,18 @@ def _network(denial: Denial, policy: Policy) -> str:
     if "\\" in where or "…" in where:
         return f"the policy grants {grants}: grant it with `--net HOST:PORT`, or leave it so"
     return f"the policy grants {grants}: add `--net {shlex.quote(where)}`, or leave it so"
+
+
+def _request(denial: Denial, policy: Policy) -> str:
+    """Write the flag for a request the guest chose: that method and that path, quoted for a shell."""
+    method, _, url = denial.what.partition(" ")
+    if " (" in url:
+        return "which no policy grants"
+    grants = ", ".join(f"`{grant}`" for grant in policy.net.http)
+    grants = f"only {grants}" if grants else "nothing"
+    if "\\" in denial.what or "…" in denial.what or "%" in url or not method.isalpha():
+        return f'the policy grants {grants}: grant it with `--http "METHOD https://HOST/PATH/*"`, or leave it so'
+    return f"the policy grants {grants}: add `--http {shlex.quote(denial.what)}`, or leave it so"
 
 
 def _covers(at: str, path: str) -> bool:

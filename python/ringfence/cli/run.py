@@ -27,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
     add("--env", metavar="NAME[=VALUE]", action="append", help="set a variable, or hand on our own by its name")
     add("--net", metavar="[udp://]HOST:PORT", action="append", help="let it connect there; TCP unless said")
+    add("--http", metavar="[METHODS] URL", action="append", help="let it send such requests; GET and HEAD unless said")
+    add(
+        "--secret",
+        metavar="NAME=env:VAR@ORIGIN[#HEADER]",
+        action="append",
+        help="let it send our variable VAR to ORIGIN and never see it; in the header authorization unless said",
+    )
     add("--clock", choices=("coarse", "precise"), help="how fine its clocks are")
     add("--random", metavar="real|SEED", help="real random numbers, or the same ones in every run")
     add("--wasi", choices=("0.2", "0.3"), help="the highest WASI level a component may use")

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod errno;
 pub mod files;
 pub mod host_calls;
+pub mod http;
 pub mod limits;
 pub mod network;
 pub mod random;

@@ -236,7 +236,7 @@ impl Network {
     }
 
     /// Whether the run has moved as many bytes as it may.
-    pub fn is_spent(&self) -> bool {
+    fn is_spent(&self) -> bool {
         self.bytes_left.load(Ordering::Relaxed) == 0
     }
 
