@@ -151,7 +151,9 @@ STORMS = {
 @pytest.mark.parametrize(("body", "limit"), STORMS.values(), ids=STORMS.keys())
 def test_storm_of_calls_ends_at_its_limit(body: str, limit: str) -> None:
     """However cheap a call of a component is, a million of them are stopped; input is a device that never ends."""
-    sandbox = Sandbox(component(body), policy=Policy(limits=Limits(wall="500ms"), env={"A": "x" * 1000}))
+    sandbox = Sandbox(
+        component(body), policy=Policy(limits=Limits(wall="500ms", output="512KiB"), env={"A": "x" * 1000})
+    )
 
     with Path("/dev/zero").open("rb") as endless:
         result = sandbox.run(["argument"], stdin=endless)
