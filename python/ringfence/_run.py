@@ -35,7 +35,8 @@ def run(
     Run a program once under a policy, and wait for the end.
 
     The program is a path, the bytes themselves, or a `Program`; without a policy it is granted nothing. `imports`,
-    `isolation` and `tenant` are as for `Sandbox`, and the rest is as for `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
+    `isolation` and `tenant` are as for `Sandbox`, and the rest is as for `Sandbox.run`. To run a program many times,
+    make a `Sandbox` of it.
 
     >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
     >>> result.outcome, result.exit_code, result.text
