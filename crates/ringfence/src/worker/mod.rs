@@ -38,6 +38,8 @@ mod child;
 mod client;
 mod descriptor_unsafe;
 mod frame;
+#[doc(hidden)]
+pub mod heard;
 mod isolated;
 mod pool;
 mod process;
