@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Program = str | bytes | Path | ringfence.Program
 
 # Every attack is run once under each of these.
-ISOLATIONS = ("none",)
+ISOLATIONS = ("none", "worker")
 
 _options: dict[str, Any] = {}
 
