@@ -17,7 +17,6 @@ from security.isolated import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 pytestmark = pytest.mark.usefixtures("isolation")
 
 

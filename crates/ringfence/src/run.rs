@@ -124,15 +124,15 @@ impl Sandbox {
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind; or in a worker.
     pub fn run(&self, mut run: Run<'_>) -> Result<RunResult> {
-        let Some(worker) = &self.worker else { return self.run_here(run, None) };
+        let Some(worker) = &self.worker else { return self.run_here(run, Handed::default()) };
         if let Some(outer) = INSIDE.with_borrow(|outer| outer.as_ref().map(|outer| outer.deadline)) {
             run.limits.wall = run.limits.wall.min(Seconds(outer.saturating_duration_since(Instant::now())));
         }
         worker.run(run)
     }
 
-    /// Runs it in this process, with a `/tmp` that was made before where there is one.
-    pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
+    /// Runs it in this process, with what was made before where there is some.
+    pub(crate) fn run_here(&self, run: Run<'_>, handed: Handed) -> Result<RunResult> {
         let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
@@ -147,7 +147,8 @@ impl Sandbox {
         }
         let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
-        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+        let Handed { tmp, secrets } = handed;
+        let secrets = secrets.map_or_else(|| Secrets::from_environment(&prepared.policy.secrets), Ok)?;
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
@@ -174,6 +175,13 @@ impl Sandbox {
         };
         if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
     }
+}
+
+/// What a worker is handed for a run, and this process makes for itself.
+#[derive(Default)]
+pub(crate) struct Handed {
+    pub(crate) tmp: Option<PrivateTmp>,
+    pub(crate) secrets: Option<Secrets>,
 }
 
 /// One run with all that it needs, so that it can go to another thread.

@@ -75,6 +75,7 @@ pub(super) struct Asked<'a> {
     pub(super) stderr: Sink,
     pub(super) tmp: Option<&'a PrivateTmp>,
     pub(super) limits: Limits,
+    pub(super) secrets: Vec<Option<String>>,
 }
 
 /// What came of it.
@@ -174,6 +175,7 @@ impl Asked<'_> {
             stderr,
             tmp: tmp.is_some(),
             limits: self.limits,
+            secrets: self.secrets.clone(),
         }));
         let metadata = match write(&request) {
             Ok(metadata) if metadata.len() <= protocol::MAX_REQUEST_BYTES as usize => metadata,

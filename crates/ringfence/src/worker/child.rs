@@ -1,12 +1,14 @@
 //! The worker itself: a process that is bound to one policy, raises its wall, and runs what it is given.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
+use zeroize::Zeroizing;
 
 use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
@@ -16,12 +18,13 @@ use super::protocol::{
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
-use crate::policy::{Endpoint, Policy, WasiLevel};
+use crate::policy::{Policy, WasiLevel};
 use crate::prepared::profile;
 use crate::result::RunResult;
-use crate::run::Sandbox;
+use crate::run::{Handed, Sandbox};
 use crate::sandbox::engine::{self, Engines};
 use crate::sandbox::files::{Grants, PrivateTmp};
+use crate::sandbox::http::{Secrets, read_authorities};
 use crate::sandbox::stdio::{Sink, Source};
 
 /// What a child takes of its parent, which it has to trust for what it runs, and not for how much.
@@ -135,8 +138,6 @@ struct Room {
     policy: Policy,
     grants: Arc<Grants>,
     programs: HashMap<u32, Sandbox>,
-    /// Behind the wall only: without it the system's own settings are read.
-    name_servers: Option<Vec<SocketAddr>>,
 }
 
 fn refused(why: &str) -> Error {
@@ -160,11 +161,13 @@ impl Room {
         if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
             engine::without_pool();
         }
+        if let Some(places) = bind.authorities {
+            read_authorities(places.map(|place| place.map(OsString::from_vec)));
+        }
         if bind.wall {
             raise(&policy, &grants, home)?;
         }
-        let name_servers = bind.wall.then_some(bind.name_servers);
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers })
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new() })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>) -> Result<()> {
@@ -176,10 +179,6 @@ impl Room {
         let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let sandbox = Sandbox::from_image(kind, code.into(), policy, grants, &load.argv0, env)?;
-        let sandbox = match &self.name_servers {
-            Some(servers) => sandbox.with_name_servers(servers),
-            None => sandbox,
-        };
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
@@ -213,6 +212,7 @@ impl Room {
             None
         };
         let mut tick = || parent.lets_go_on(number);
+        let secrets = run.secrets;
         let run = crate::run::Run {
             args: run.args,
             input,
@@ -222,7 +222,9 @@ impl Room {
             cancelled: Arc::default(),
             tick: Some(&mut tick),
         };
-        sandbox.run_here(run, tmp)
+        let values = secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
+        let secrets = Some(Secrets::with_values(&self.policy.secrets, values)?);
+        sandbox.run_here(run, Handed { tmp, secrets })
     }
 }
 
@@ -237,17 +239,5 @@ fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> 
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Wall::of(policy, grants, Needs { tmp: home, ports: ports(policy), loads_code: true, one_at_a_time: true })?.raise()
-}
-
-/// TCP ports that guests may connect to, and that names are asked for at; none without a grant.
-fn ports(policy: &Policy) -> Option<Vec<RangeInclusive<u16>>> {
-    const NAMES: u16 = 53;
-    if policy.net.is_empty() {
-        return None;
-    }
-    if !policy.net.http.is_empty() {
-        return Some(vec![0..=u16::MAX]);
-    }
-    Some(policy.net.tcp.iter().map(Endpoint::ports).chain([NAMES..=NAMES]).collect())
+    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
 }

@@ -120,7 +120,8 @@ impl Client {
                 return Err(error);
             }
         };
-        let asked = Asked { program, args, input, stdout, stderr, tmp: tmp.as_ref(), limits };
+        let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
+        let asked = Asked { program, args, input, stdout, stderr, tmp: tmp.as_ref(), limits, secrets };
         match asked.run(&mut worker, &mut caller) {
             Ok(Told::Ended(result)) => {
                 // Before the next run finds something in it.
