@@ -25,6 +25,7 @@ use crate::sandbox::denials::Denial;
 use crate::sandbox::files::{Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
+use crate::sandbox::journal::Journal;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
@@ -138,7 +139,12 @@ impl Sandbox {
             output,
             network: None,
         };
-        let (tmp, begins) = inside.map_or((None, None), |inside| (inside.tmp, Some(inside.begins)));
+        let (tmp, begins) = inside.map_or((None, None), |inside| {
+            if let Some((journal, number)) = inside.journal {
+                control.output.keep_in(journal, number);
+            }
+            (inside.tmp, Some(inside.begins))
+        });
         let guest = Guest {
             prepared: prepared.clone(),
             name_servers: self.name_servers.clone(),
@@ -167,6 +173,8 @@ impl Sandbox {
 pub(crate) struct InWorker<'a> {
     /// Its `/tmp`, where it has one.
     pub(crate) tmp: Option<PrivateTmp>,
+    /// Where to keep its output for the parent, and its number there.
+    pub(crate) journal: Option<(Journal, u64)>,
     /// Told just before the guest begins, for those who call the parent's functions for it.
     pub(crate) begins: &'a dyn Fn(&Control, &HostCalls),
 }

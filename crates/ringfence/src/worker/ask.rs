@@ -260,8 +260,13 @@ impl Running {
     }
 
     /// What is known of the run when the worker is not heard.
-    pub(super) fn without_answer(&self, _worker: &Worker, outcome: Outcome) -> RunResult {
-        self.keeping(without_answer(outcome, self.started.elapsed()))
+    pub(super) fn without_answer(&self, worker: &Worker, outcome: Outcome) -> RunResult {
+        let mut result = without_answer(outcome, self.started.elapsed());
+        if let Some(journal) = &worker.journal {
+            [result.stdout, result.stderr] = journal.read(self.number, self.asked.limits.output.0);
+            result.usage.output = (result.stdout.len() + result.stderr.len()) as u64;
+        }
+        self.keeping(result)
     }
 
     /// What the caller had captured before comes first.

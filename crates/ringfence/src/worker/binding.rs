@@ -12,11 +12,15 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::sandbox::engine;
 use crate::sandbox::files::{Grants, TmpHome};
+use crate::sandbox::journal::Journal;
 use crate::sandbox::network;
 use crate::text;
 
 /// Longest name of a tenant, in bytes.
 const MAX_TENANT_BYTES: usize = 1024;
+
+/// Descriptors that are no grants: for `/tmp`, and the journal.
+const OWN_DESCRIPTORS: usize = 2;
 
 /// Workers are shared by runs whose bindings are equal, and by no others.
 pub(crate) struct Binding {
@@ -65,11 +69,10 @@ impl Binding {
                 .map_err(|error| Error::system("a granted directory is gone", &error.into(), "make the policy anew"))?;
             inodes.push((stat.st_dev, stat.st_ino));
         }
-        // One more is for `/tmp`.
-        if inodes.len() >= MAX_DESCRIPTORS {
+        if inodes.len() + OWN_DESCRIPTORS > MAX_DESCRIPTORS {
             return Err(Error::policy(
                 format!("{} grants are too many for a worker", inodes.len()),
-                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - 1),
+                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - OWN_DESCRIPTORS),
                 "grant the directory that they are in",
             ));
         }
@@ -82,8 +85,14 @@ impl Binding {
         self.policy.tmp.then(TmpHome::new).transpose()
     }
 
+    /// A place for what runs of a worker that is bound so have written.
+    pub(super) fn journal(&self) -> Result<Journal> {
+        Journal::new(self.policy.limits.output.0)
+            .map_err(|error| Error::system("no room for a worker's output", &error.into(), "free some memory"))
+    }
+
     /// What to tell the worker, and what to hand over with it.
-    pub(super) fn to_bind(&self) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
+    pub(super) fn to_bind(&self, journal: u64) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
         let mut policy = self.policy.clone();
         // It has handles for the directories, and the values come with each program: nothing more of the host.
         policy.dirs.clear();
@@ -97,6 +106,7 @@ impl Binding {
             wall: self.isolation == Isolation::Worker,
             name_servers: if self.policy.net.is_empty() { Vec::new() } else { network::system_name_servers() },
             pooled: engine::is_pooling(),
+            journal,
         };
         Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))
     }

@@ -24,6 +24,7 @@ use crate::run::{InWorker, Sandbox};
 use crate::sandbox::engine::{self, Engines};
 use crate::sandbox::files::{Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::journal::Journal;
 use crate::sandbox::stdio::{Sink, Source};
 use crate::sandbox::store::Control;
 
@@ -140,6 +141,8 @@ struct Room {
     programs: HashMap<u32, Sandbox>,
     /// Behind the wall only: without it the system's own settings are read.
     name_servers: Option<Vec<SocketAddr>>,
+    /// Where the parent finds what a run wrote, should this process be killed.
+    journal: Option<Journal>,
 }
 
 fn refused(why: &str) -> Error {
@@ -149,7 +152,7 @@ fn refused(why: &str) -> Error {
 impl Room {
     fn bind(bind: Bind, descriptors: Vec<OwnedFd>) -> Result<Self> {
         let policy = Policy::from_json(&bind.policy, std::path::Path::new("/"))?;
-        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) {
+        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) + 1 {
             return Err(refused("its grants do not fit their descriptors"));
         }
         let mut descriptors = descriptors.into_iter();
@@ -157,7 +160,8 @@ impl Room {
             bind.grants.into_iter().zip(&mut descriptors).map(|(grant, handle)| (grant.at, grant.mode, handle));
         let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)
             .map_err(|error| Error::system("a worker cannot use its grants", &error, "please report this as a bug"))?;
-        let home = descriptors.next();
+        let home = if policy.tmp { descriptors.next() } else { None };
+        let journal = descriptors.next().map(|file| Journal::of(file, bind.journal));
         engine::with_pool_for_one();
         // Tasks of WASI 0.3 have a stack each, which a small pool has too few of.
         if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
@@ -167,7 +171,7 @@ impl Room {
             raise(&policy, &grants, home)?;
         }
         let name_servers = bind.wall.then_some(bind.name_servers);
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers })
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers, journal })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
@@ -219,8 +223,9 @@ impl Room {
             cancelled: Arc::default(),
             tick: Some(&mut tick),
         };
+        let journal = self.journal.clone().map(|journal| (journal, number));
         let begins = |control: &Control, host_calls: &HostCalls| parent.begins(number, control, host_calls);
-        let result = sandbox.run_here(run, Some(InWorker { tmp, begins: &begins }));
+        let result = sandbox.run_here(run, Some(InWorker { tmp, journal, begins: &begins }));
         parent.ended();
         result
     }

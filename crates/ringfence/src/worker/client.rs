@@ -188,7 +188,12 @@ impl Taken {
     /// The run is over: the worker goes back to the pool if it can.
     pub(super) fn give_back(self, told: Told) -> Result<RunResult> {
         let told = match told {
-            Told::Ended(result) => Ok(*result),
+            Told::Ended(result) => {
+                if let Some(journal) = &self.worker.journal {
+                    journal.trim(result.usage.output);
+                }
+                Ok(*result)
+            }
             Told::Failed(error) => Err(error),
             Told::Lost(result) => {
                 self.bury();
@@ -267,11 +272,15 @@ fn bind(worker: &mut Worker, binding: &Arc<Binding>, look: Look<'_>) -> Result<(
         Answer::Ready(_) => return Err(Unready::Error(not_started("it is of another build of Ringfence"))),
         _ => return Err(unexpected("how it started")),
     }
-    let (request, mut descriptors) = binding.to_bind().map_err(Unready::Error)?;
+    let journal = binding.journal().map_err(Unready::Error)?;
+    let (handle, room) = journal.handle();
+    let (request, mut descriptors) = binding.to_bind(room).map_err(Unready::Error)?;
     let home = binding.home().map_err(Unready::Error)?;
     descriptors.extend(home.as_ref().map(|home| home.handle()));
+    descriptors.push(handle);
     let answer = ask(worker, &Request::Bind(request), &descriptors, look)?;
     worker.home = home;
+    worker.journal = Some(journal);
     match answer {
         Answer::Bound => {
             worker.bound_to = Some(binding.clone());

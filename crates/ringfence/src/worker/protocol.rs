@@ -47,7 +47,8 @@ pub(super) enum Request {
     Returned(Returned),
 }
 
-/// A policy; its directories and files come as descriptors, in the order of `grants`, and last the one for `/tmp`.
+/// A policy; its directories and files come as descriptors, in the order of `grants`, then the one for `/tmp`, and last
+/// the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bind {
@@ -62,6 +63,8 @@ pub(super) struct Bind {
     pub(super) name_servers: Vec<std::net::SocketAddr>,
     /// Whether engines have pools: making one costs more than a single run saves.
     pub(super) pooled: bool,
+    /// How much of each stream the journal has room for.
+    pub(super) journal: u64,
 }
 
 /// One directory or file, hung into the guest's tree.
