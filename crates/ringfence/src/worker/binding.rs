@@ -15,10 +15,14 @@ use crate::policy::{HttpGrant, Policy};
 use crate::sandbox::engine;
 use crate::sandbox::files::{Grants, TmpHome};
 use crate::sandbox::http::{self, Places};
+use crate::sandbox::journal::Journal;
 use crate::text;
 
 /// Longest name of a tenant, in bytes.
 const MAX_TENANT_BYTES: usize = 1024;
+
+/// Descriptors that are no grants: for `/tmp`, and the journal.
+const OWN_DESCRIPTORS: usize = 2;
 
 /// Workers are shared by runs whose bindings are equal, and by no others.
 pub(crate) struct Binding {
@@ -69,11 +73,10 @@ impl Binding {
                 .map_err(|error| Error::system("a granted directory is gone", &error.into(), "make the policy anew"))?;
             inodes.push((stat.st_dev, stat.st_ino));
         }
-        // One more is for `/tmp`.
-        if inodes.len() >= MAX_DESCRIPTORS {
+        if inodes.len() + OWN_DESCRIPTORS > MAX_DESCRIPTORS {
             return Err(Error::policy(
                 format!("{} grants are too many for a worker", inodes.len()),
-                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - 1),
+                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - OWN_DESCRIPTORS),
                 "grant the directory that they are in",
             ));
         }
@@ -88,8 +91,14 @@ impl Binding {
         self.policy.tmp.then(TmpHome::new).transpose()
     }
 
+    /// A place for what runs of a worker that is bound so have written.
+    pub(super) fn journal(&self) -> Result<Journal> {
+        Journal::new(self.policy.limits.output.0)
+            .map_err(|error| Error::system("no room for a worker's output", &error.into(), "free some memory"))
+    }
+
     /// What to tell the worker, and what to hand over with it.
-    pub(super) fn to_bind(&self) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
+    pub(super) fn to_bind(&self, journal: u64) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
         let mut policy = self.policy.clone();
         // It has handles for the directories, and the values come with each program: nothing more of the host.
         policy.dirs.clear();
@@ -103,6 +112,7 @@ impl Binding {
             wall: self.isolation == Isolation::Worker,
             authorities: self.key.authorities.clone().map(|places| places.map(|place| place.map(OsString::into_vec))),
             pooled: engine::is_pooling(),
+            journal,
         };
         Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))
     }
