@@ -15,7 +15,7 @@ fn parts(url: &str) -> Option<(&str, String, u16, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let default = match scheme {
+    let default = match scheme.to_ascii_lowercase().as_str() {
         "http" => 80,
         "https" => 443,
         _ => return None,
@@ -105,7 +105,8 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 fn requests(granted: &str, asked: &str) {
     let Ok(grant) = HttpGrant::from_text(granted) else { return };
     let Ok(url) = Url::parse(asked) else { return };
-    assert!(!grant.covers("CONNECT", &url) && !grant.covers("get", &url), "{granted:?}");
+    assert!(!grant.covers("CONNECT", &url) && !grant.covers("TRACE", &url), "{granted:?}");
+    assert!(granted.trim_start().starts_with('*') || !grant.covers("get", &url), "{granted:?}");
     if !["GET", "HEAD", "POST", "DELETE"].iter().any(|method| grant.covers(method, &url)) {
         return;
     }

@@ -121,7 +121,10 @@ impl HttpGrant {
             );
         };
         let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-        let Some(url) = Url::parse(written).ok().filter(|url| matches!(url.scheme(), "http" | "https")) else {
+        // Parsing a URL drops control characters at its ends, and takes `http:http://a` for one too.
+        let parsed = Url::parse(written).ok().filter(|_| !written.contains(char::is_control));
+        let is_scheme = |url: &Url| url.scheme().eq_ignore_ascii_case(scheme);
+        let Some(url) = parsed.filter(|url| matches!(url.scheme(), "http" | "https") && is_scheme(url)) else {
             return refused(
                 &format!("`{}` is not a URL of http or https", quote(&cut(written, 200))),
                 "write it like \"GET https://api.example.com/v1/*\"",
@@ -309,6 +312,9 @@ mod tests {
             ("CONNECT https://a.example.com", "take it out"),
             ("api.example.com/v1", "https://api.example.com/v1"),
             ("ftp://a.example.com", "http or https"),
+            ("GET \0\u{4}https://a.example.com", "https://api.example.com"),
+            ("http:http://[::1]:8080", "https://api.example.com"),
+            ("https://a.example.com:443\u{1}", "https://api.example.com"),
             ("https://user@a.example.com", "no user"),
             ("https://a.example.com/?q=1", "no query"),
             ("https://a.example.com/#x", "no fragment"),
