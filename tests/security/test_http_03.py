@@ -16,6 +16,7 @@ from security.test_http import HOSTILE, dripping, silent
 
 pytestmark = pytest.mark.usefixtures("isolation")
 
+
 GUEST = Path(__file__).with_name("http_guest_03.wat").read_text()
 
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("isolation")
 
 
-pytestmark = pytest.mark.usefixtures("isolation")
-
-
 def tls(authority: trustme.CA, *names: str, **details: object) -> ssl.SSLContext:
     """Make a server's side of TLS with a certificate for these names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
