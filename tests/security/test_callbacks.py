@@ -166,7 +166,7 @@ def test_storm_of_calls_ends_at_the_deadline() -> None:
 
     assert ("limited", "wall") == (result.outcome, result.limit)
     assert time.monotonic() - started < 0.3 + GRACE_SECONDS
-    assert calls[0] > 1000
+    assert calls[0] > 100
 
 
 @pytest.mark.parametrize("kind", [LookupError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])
@@ -279,7 +279,9 @@ def cancelled(sandbox: ringfence.Sandbox) -> None:
 
 
 @pytest.mark.parametrize("give_up", [interrupted, killed, cancelled])
-def test_caller_who_gives_up_is_free_at_once(give_up: Callable[[ringfence.Sandbox], None], release: threading.Event) -> None:
+def test_caller_who_gives_up_is_free_at_once(
+    give_up: Callable[[ringfence.Sandbox], None], release: threading.Event
+) -> None:
     """Ctrl-C, a kill and a cancelled task do not wait for a function that blocks."""
     sandbox = Sandbox(ONCE, imports={"env": {"f": lambda: release.wait(20) and None}})
     before = threading.active_count()
