@@ -156,7 +156,7 @@ impl Sandbox {
             output: output.clone(),
             network: None,
         };
-        let files = Files::new(self.grants.clone(), &self.policy, &limits, started)?;
+        let files = Files::new(self.grants.clone(), &self.policy, &limits, started, &control)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),

@@ -7,17 +7,21 @@
 //! writes is checked against the grant's mode before the host is asked.
 
 mod act;
+mod bytes;
 mod disk;
 mod grants;
 mod handle;
 mod kernel;
+mod layer;
+mod list;
 mod locate;
 mod times;
 mod tmp;
 
-pub use act::{Entry, Listing, OpenOptions};
+pub use act::OpenOptions;
 pub use grants::Grants;
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
+pub use list::{Entry, Listing};
 pub use locate::MAX_PATH_BYTES;
 pub use times::{NewTime, Times};
 
@@ -30,14 +34,17 @@ use self::kernel::KnownDevices;
 use self::tmp::PrivateTmp;
 use super::denials::Denials;
 use super::limits::Allowance;
+use super::store::Control;
 use crate::error::Result;
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Mode, Policy};
 
 /// The files of one run.
 pub struct Files {
     grants: Arc<Grants>,
     /// The private `/tmp`; its host directory goes with the run.
     tmp: Option<PrivateTmp>,
+    /// Grants with a private layer of this run.
+    layered: Vec<Mount>,
     /// Places for open files.
     open: Allowance,
     /// Memory for listings.
@@ -52,14 +59,29 @@ pub struct Files {
 
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
-    pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+    pub fn new(
+        grants: Arc<Grants>,
+        policy: &Policy,
+        limits: &Limits,
+        started: Instant,
+        control: &Control,
+    ) -> Result<Self> {
         let denials = Denials::new(started, policy.on_denied);
+        let disk = Disk::new(limits, denials.clone());
+        let host_bytes = Allowance::new(limits.host_bytes.0);
+        let run = layer::Run {
+            private: Arc::default(),
+            disk: disk.clone(),
+            host_bytes: host_bytes.clone(),
+            control: control.clone(),
+        };
         Ok(Self {
+            layered: grants.layered(&run)?,
             grants,
             tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
             open: Allowance::new(u64::from(limits.open_files)),
-            host_bytes: Allowance::new(limits.host_bytes.0),
-            disk: Disk::new(limits, denials.clone()),
+            host_bytes,
+            disk,
             devices: KnownDevices::default(),
             denials,
         })
@@ -71,7 +93,8 @@ impl Files {
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
-        self.grants.mounts().iter().chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
+        let granted = self.grants.mounts().iter().filter(|mount| mount.mode != Mode::Overlay);
+        granted.chain(&self.layered).chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
     }
 
     /// The grant that hangs exactly here.
