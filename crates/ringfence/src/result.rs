@@ -1,8 +1,10 @@
 //! What came of a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sandbox::denials::Denial;
+use crate::sandbox::files::Changes;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,4 +75,6 @@ pub struct RunResult {
     pub usage: Usage,
     /// What was refused.
     pub denials: Vec<Denial>,
+    /// What it changed in private layers, where it had any.
+    pub changes: Option<Arc<Changes>>,
 }

@@ -23,7 +23,7 @@ use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
-use crate::sandbox::files::{Files, Grants};
+use crate::sandbox::files::{Changes, Files, Grants};
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
@@ -211,6 +211,7 @@ impl Sandbox {
             truncated: written.truncated,
             usage,
             denials: left.denials,
+            changes: left.changes,
         })
     }
 
@@ -257,6 +258,7 @@ struct Left {
     memory_peak: u64,
     memory_refused: bool,
     denials: Vec<Denial>,
+    changes: Option<Arc<Changes>>,
 }
 
 impl Left {
@@ -269,7 +271,7 @@ impl Left {
             let first = state.clock.since_start(refused.first);
             denials.push(Denial { kind: "memory", what, count: refused.count, first });
         }
-        Self { memory_peak, memory_refused: refused.is_some(), denials }
+        Self { memory_peak, memory_refused: refused.is_some(), denials, changes: state.files.changes().map(Arc::new) }
     }
 }
 

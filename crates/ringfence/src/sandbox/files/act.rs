@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use super::Files;
 use super::bytes::Bytes;
-use super::handle::{DirHandle, FileHandle, Handle, Place, Stat};
+use super::handle::{DirHandle, FileHandle, Handle, Kind, Place, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Opened, Refused};
 use super::locate::{FileMount, Granted, Intent, MAX_PATH_BYTES, Target, check_path, joined};
@@ -235,6 +235,8 @@ impl Files {
                 layer.stat(&dir, &path, follow).map_err(|refused| self.refused(refused, Intent::Read, &guest))
             }
             Target::Host { dir, path, guest, .. } => {
+                // A slash behind a link means what it leads to.
+                let follow = follow || path.ends_with('/');
                 let metadata = if follow { dir.metadata(&path) } else { dir.symlink_metadata(&path) };
                 metadata
                     .map(|metadata| Stat::of_cap(&metadata))
@@ -277,8 +279,8 @@ impl Files {
             }
         };
         self.refuse_mount_point(&guest)?;
-        let last = dir.symlink_metadata(&path).map(|metadata| Stat::of_cap(&metadata));
-        dir.remove_dir(&path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
+        let last = dir.symlink_metadata(path.trim_end_matches('/')).map(|metadata| Stat::of_cap(&metadata));
+        dir.remove_dir(path.trim_end_matches('/')).map_err(|error| self.failed(error, Intent::Write, &guest))?;
         self.gone(last)
     }
 
@@ -304,9 +306,9 @@ impl Files {
         let (old, new) = (self.writable_place(from, old, busy)?, self.writable_place(to, new, busy)?);
         self.refuse_mount_point(old.guest())?;
         self.refuse_mount_point(new.guest())?;
-        let (old_dir, old_path, new_dir, new_path, new_guest) = match (old, new) {
-            (Writable::Host(old_dir, old_path, _), Writable::Host(new_dir, new_path, new_guest)) => {
-                (old_dir, old_path, new_dir, new_path, new_guest)
+        let (old_dir, old_path, old_guest, new_dir, new_path, new_guest) = match (old, new) {
+            (Writable::Host(old_dir, old_path, old_guest), Writable::Host(new_dir, new_path, new_guest)) => {
+                (old_dir, old_path, old_guest, new_dir, new_path, new_guest)
             }
             (Writable::Layer(layer, from, old, _), Writable::Layer(other, to, new, guest))
                 if Arc::ptr_eq(&layer, &other) =>
@@ -319,6 +321,17 @@ impl Files {
             let metadata = dir.symlink_metadata(path.trim_end_matches('/'));
             metadata.map(|metadata| Stat::of_cap(&metadata))
         };
+        let dots = |path: &str| matches!(path.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
+        if (old_path.ends_with('/') || new_path.ends_with('/')) && !dots(&old_path) && !dots(&new_path) {
+            // `cap-std` takes the slash off, where Linux refuses what is no directory.
+            let old = look(&old_dir, &old_path).map_err(|error| self.failed(error, Intent::Write, &old_guest))?;
+            if old.kind != Kind::Dir {
+                if let Some((above, _)) = new_path.trim_end_matches('/').rsplit_once('/') {
+                    new_dir.metadata(above).map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
+                }
+                return Err(Errno::Notdir);
+            }
+        }
         let replaced = look(&new_dir, &new_path);
         let same =
             |one: &Stat| look(&old_dir, &old_path).is_ok_and(|other| (one.dev, one.ino) == (other.dev, other.ino));

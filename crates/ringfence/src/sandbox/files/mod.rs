@@ -8,6 +8,7 @@
 
 mod act;
 mod bytes;
+mod changes;
 mod disk;
 mod grants;
 mod handle;
@@ -19,6 +20,7 @@ mod times;
 mod tmp;
 
 pub use act::OpenOptions;
+pub use changes::{Act, Change, Changes};
 pub use grants::Grants;
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
 pub use list::{Entry, Listing};
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::disk::Disk;
-use self::grants::Mount;
+use self::grants::{Mount, Root};
 use self::kernel::KnownDevices;
 use self::tmp::PrivateTmp;
 use super::denials::Denials;
@@ -90,6 +92,16 @@ impl Files {
     /// The root of everything the guest sees.
     pub fn root(&self) -> DirHandle {
         self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
+    }
+
+    /// What the run changed in its private layers, where it has any.
+    pub fn changes(&self) -> Option<Changes> {
+        let layer = |mount: &Mount| match &mount.root {
+            Root::Layer(layer) => Some((mount.at.clone(), layer.clone())),
+            _ => None,
+        };
+        let layers: Vec<_> = self.layered.iter().filter_map(layer).collect();
+        (!layers.is_empty()).then(|| Changes::new(layers))
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {

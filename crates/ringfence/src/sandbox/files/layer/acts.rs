@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::bytes::{FileNode, OpenFile};
 use super::lower::Name;
 use super::node::{DirNode, Leaf, Node};
-use super::walk::{Position, Refused, Spot, Thing};
+use super::walk::{Follow, Position, Refused, Spot, Thing};
 use super::{Layer, new_stat};
 use crate::sandbox::errno::Errno;
 use crate::sandbox::files::act::OpenOptions;
@@ -41,7 +41,7 @@ impl Layer {
     ) -> Result<Opened, Refused> {
         let anew = options.create && options.exclusive;
         let writes = options.write || options.create || options.truncate;
-        let (parent, name, thing, slash) = match self.walk(base, path, options.follow && !anew)? {
+        let (parent, name, thing, slash) = match self.walk(base, path, Follow::link(options.follow && !anew))? {
             Spot::Dir(_) if anew => return Err(Errno::Exist.into()),
             Spot::Dir(_) if writes && !options.directory => return Err(Errno::Isdir.into()),
             Spot::Dir(at) => return Ok(Opened::Dir(self.settle(at)?)),
@@ -58,6 +58,7 @@ impl Layer {
                 })?;
                 Ok(Opened::File(file))
             }
+            Some(_) if anew && slash => Err(Errno::Isdir.into()),
             Some(_) if anew => Err(Errno::Exist.into()),
             Some(Kind::Dir) if writes && !options.directory => Err(Errno::Isdir.into()),
             Some(Kind::Dir) => {
@@ -69,7 +70,7 @@ impl Layer {
                     _ => Err(Errno::Notdir.into()),
                 }
             }
-            Some(Kind::Symlink) => Err(if options.directory { Errno::Notdir } else { Errno::Loop }.into()),
+            Some(Kind::Symlink) => Err(Errno::Loop.into()),
             Some(Kind::Other) => Err(Refused::Denied(Errno::Acces)),
             Some(Kind::File) if options.directory || slash => Err(Errno::Notdir.into()),
             Some(Kind::File) => match self.place(&self.settle(parent)?, &name, thing)? {
@@ -81,7 +82,7 @@ impl Layer {
 
     /// What a path leads to.
     pub(in super::super) fn stat(&self, base: &Arc<DirNode>, path: &str, follow: bool) -> Result<Stat, Refused> {
-        match self.walk(base, path, follow)? {
+        match self.walk(base, path, Follow::link(follow))? {
             Spot::Dir(at) => self.stat_at(&at),
             Spot::Name { thing, slash, .. } if slash && thing.kind().is_some_and(|kind| kind != Kind::Dir) => {
                 Err(Errno::Notdir.into())
@@ -154,8 +155,7 @@ impl Layer {
     /// Removes an empty directory.
     pub(in super::super) fn remove_dir(&self, base: &Arc<DirNode>, path: &str) -> Result<(), Refused> {
         let Some(Named { parent, name, thing, .. }) = self.named(base, path)? else {
-            let itself = path.trim_end_matches('/').rsplit('/').next() == Some(".");
-            return Err(if itself { Errno::Inval } else { Errno::Notempty }.into());
+            return Err(Errno::Inval.into());
         };
         match thing.kind() {
             None => return Err(Errno::Noent.into()),
@@ -226,6 +226,8 @@ impl Layer {
         };
         match &replaced {
             Some(other) if other.is(&node) => return Ok(()),
+            // It would take the place of what it is in.
+            Some(Node::Dir(other)) if old_parent.is_within(other) => return Err(Errno::Notempty.into()),
             Some(Node::Dir(_)) if !is_dir => return Err(Errno::Isdir.into()),
             Some(Node::Dir(other)) if !self.is_empty(other)? => return Err(Errno::Notempty.into()),
             Some(Node::Dir(_)) | None => {}
@@ -263,14 +265,14 @@ impl Layer {
         new: &str,
         guest: &str,
     ) -> Result<(), Refused> {
-        let Some(old) = self.named(from, old)? else { return Err(Errno::Perm.into()) };
-        let new = self.named(to, new)?;
-        match old.thing.kind() {
-            None => return Err(Errno::Noent.into()),
-            Some(Kind::Dir) => return Err(Errno::Perm.into()),
-            Some(_) => {}
+        let old = self.named(from, old)?;
+        if old.as_ref().is_some_and(|old| old.thing.kind().is_none()) {
+            return Err(Errno::Noent.into());
         }
-        let Some(Named { parent, name, thing: Thing::Missing, .. }) = new else { return Err(Errno::Exist.into()) };
+        let Some(Named { parent, name, thing: Thing::Missing, .. }) = self.named(to, new)? else {
+            return Err(Errno::Exist.into());
+        };
+        let Some(old) = old.filter(|old| old.thing.kind() != Some(Kind::Dir)) else { return Err(Errno::Perm.into()) };
         let node = self.place(&self.settle(old.parent)?, &old.name, old.thing)?;
         let dir = self.settle(parent)?;
         self.naming(&dir, &name, guest, |_| Ok((node.clone(), ())))?;
@@ -293,16 +295,17 @@ impl Layer {
         self.naming(&dir, &name, guest, |layer| {
             let stat = new_stat(Kind::Symlink, layer.ino(), target.len() as u64);
             let stat = Stat { dev: layer.ground.device, ..stat };
-            Ok((Node::Leaf(Leaf::new(stat, Some(OsString::from(target)), None)), ()))
+            Ok((Node::Leaf(Leaf::new(stat, Some(OsString::from(target)))), ()))
         })
     }
 
     /// What a link names.
     pub(in super::super) fn read_link(&self, base: &Arc<DirNode>, path: &str) -> Result<OsString, Refused> {
-        match self.named(base, path)? {
-            None => Err(Errno::Inval.into()),
-            Some(Named { thing: Thing::Missing, .. }) => Err(Errno::Noent.into()),
-            Some(Named { thing, .. }) => Ok(thing.target()?),
+        match self.walk(base, path, Follow::Slash)? {
+            Spot::Dir(_) => Err(Errno::Inval.into()),
+            Spot::Name { thing: Thing::Missing, .. } => Err(Errno::Noent.into()),
+            Spot::Name { thing, slash, .. } if slash && thing.kind() != Some(Kind::Dir) => Err(Errno::Notdir.into()),
+            Spot::Name { thing, .. } => Ok(thing.target()?),
         }
     }
 
@@ -315,15 +318,16 @@ impl Layer {
         times: Times,
         check: impl FnOnce(&File) -> Result<(), Errno>,
     ) -> Result<(), Refused> {
-        let (parent, name, thing) = match self.walk(base, path, follow)? {
+        let (parent, name, thing, slash) = match self.walk(base, path, Follow::link(follow))? {
             Spot::Dir(at) => {
                 self.settle(at)?.set_times(times);
                 return Ok(());
             }
-            Spot::Name { parent, name, thing, .. } => (parent, name, thing),
+            Spot::Name { parent, name, thing, slash } => (parent, name, thing, slash),
         };
         match thing.kind() {
             None => return Err(Errno::Noent.into()),
+            Some(kind) if slash && kind != Kind::Dir => return Err(Errno::Notdir.into()),
             Some(Kind::Other) if follow => return Err(Refused::Denied(Errno::Acces)),
             Some(_) => {}
         }
@@ -337,7 +341,7 @@ impl Layer {
 
     /// The name a path leads to, not followed; `None` for a directory itself.
     fn named(&self, base: &Arc<DirNode>, path: &str) -> Result<Option<Named>, Refused> {
-        Ok(match self.walk(base, path, false)? {
+        Ok(match self.walk(base, path, Follow::Never)? {
             Spot::Dir(_) => None,
             Spot::Name { parent, name, thing, slash } => Some(Named { parent, name, thing, slash }),
         })

@@ -70,7 +70,7 @@ pub(in super::super) struct OpenFile {
 impl FileNode {
     /// A file that shows what the host has at a path.
     pub(super) fn of_lower(ground: &Arc<Ground>, path: String, stat: &Stat) -> Arc<Self> {
-        let state = State { links: stat.links, copy: None, open: Weak::new(), copied: None };
+        let state = State { links: 1, copy: None, open: Weak::new(), copied: None };
         Arc::new(Self { ground: ground.clone(), ino: stat.ino, lower: Some(path), state: Mutex::new(state) })
     }
 
@@ -131,6 +131,23 @@ impl FileNode {
         self.ino
     }
 
+    /// Opens what it has now, to be read when the guest is gone.
+    pub(in super::super) fn bytes(&self) -> Result<Arc<File>, Errno> {
+        match lock(&self.state).copy {
+            Some(number) => self.ground.private.open(number).map(Arc::new),
+            None => self.host(),
+        }
+    }
+
+    /// Opens what the host has.
+    pub(in super::super) fn host(&self) -> Result<Arc<File>, Errno> {
+        match (&self.ground.lower, &self.lower) {
+            (Some(LowerRoot::File(file)), _) => Ok(file.clone()),
+            (Some(LowerRoot::Dir(lower)), Some(path)) => lower.read(path).map(Arc::new),
+            _ => Err(Errno::Noent),
+        }
+    }
+
     /// Whether the guest may have changed it.
     pub(in super::super) fn is_copied(&self) -> bool {
         lock(&self.state).copy.is_some()
@@ -143,10 +160,6 @@ impl FileNode {
 
     pub(super) fn count_links(&self, count: impl FnOnce(&mut u64)) {
         count(&mut lock(&self.state).links);
-    }
-
-    pub(super) fn has_other_names(&self) -> bool {
-        lock(&self.state).links > 1
     }
 }
 
@@ -213,6 +226,15 @@ impl OpenFile {
         state.copy = Some(number);
         state.copied = Some(Seen::of(&Stat::of_std(&metadata)));
         Ok(self.copy.get_or_init(|| file))
+    }
+}
+
+impl Ground {
+    /// Keeps a copy of a file for the caller, who is under no deadline; its number.
+    pub(super) fn keep(&self, mut from: &File) -> Result<u64, Errno> {
+        let (number, mut to) = self.private.create()?;
+        std::io::copy(&mut from, &mut to)?;
+        Ok(number)
     }
 }
 

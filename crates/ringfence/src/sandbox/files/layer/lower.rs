@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
 use rustix::io::Errno as Host;
 
 use super::super::handle::{Kind, Stat};
@@ -62,7 +62,7 @@ impl Lower {
     pub(in super::super) fn look(&self, path: &str) -> Result<Option<Found>, Errno> {
         match self.open(path, LOOK) {
             Ok(fd) => {
-                let stat = Stat::of_std(&File::from(fd.try_clone()?).metadata()?);
+                let stat = Stat::of_rustix(&fstat(&fd)?);
                 Ok(Some(Found { fd, stat }))
             }
             Err(Host::NOENT) => Ok(None),
@@ -76,7 +76,7 @@ impl Lower {
     }
 
     /// What a link names.
-    pub(super) fn target(link: &Found) -> Result<OsString, Errno> {
+    pub(in super::super) fn target(link: &Found) -> Result<OsString, Errno> {
         let target = readlinkat(&link.fd, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
@@ -143,11 +143,6 @@ impl Lower {
             at = Some(openat(above, name, flags, Mode::empty())?);
         }
         at.ok_or(Host::NOENT)
-    }
-
-    /// The directory itself, as it was granted.
-    pub(in super::super) fn root(&self) -> &Arc<Dir> {
-        &self.root
     }
 }
 

@@ -6,7 +6,6 @@
 //! has leaves a name without anything behind it; a directory that was moved remembers which directory of the host
 //! shows through it ([`node`]).
 
-#![allow(dead_code)]
 mod acts;
 pub(super) mod bytes;
 pub(super) mod lower;
@@ -14,10 +13,9 @@ pub(super) mod node;
 mod private;
 mod walk;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
@@ -25,7 +23,7 @@ use cap_std::fs::Dir;
 pub(super) use self::acts::Opened;
 use self::bytes::{FileNode, Ground, LowerRoot};
 use self::lower::{Found, Lower, below};
-use self::node::{DirNode, Entry, Leaf, Node, Seen, lock};
+use self::node::{DirNode, Entry, Leaf, Node, Seen};
 pub(super) use self::private::Private;
 pub(super) use self::walk::Refused;
 use self::walk::{Position, Thing};
@@ -60,8 +58,6 @@ pub struct Layer {
     pub(super) ground: Arc<Ground>,
     pub(super) top: Top,
     host_bytes: Allowance,
-    /// Files of the host with several names, once the guest has opened one of them.
-    shared: Mutex<HashMap<(u64, u64), Arc<FileNode>>>,
     next_ino: AtomicU64,
 }
 
@@ -106,13 +102,7 @@ impl Layer {
     }
 
     fn of(run: &Run, ground: Arc<Ground>, top: Top) -> Self {
-        Self {
-            ground,
-            top,
-            host_bytes: run.host_bytes.clone(),
-            shared: Mutex::default(),
-            next_ino: AtomicU64::new(FIRST_INO + 1),
-        }
+        Self { ground, top, host_bytes: run.host_bytes.clone(), next_ino: AtomicU64::new(FIRST_INO + 1) }
     }
 
     /// The directory of the host that shows through.
@@ -123,16 +113,18 @@ impl Layer {
         }
     }
 
-    fn ino(&self) -> u64 {
-        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    /// Keeps a copy of a file of the host; its number.
+    pub(super) fn keep(&self, file: &File) -> Result<u64, Errno> {
+        self.ground.keep(file)
     }
 
-    /// The file of the tree that a file of the host with several names is.
-    fn shared(&self, stat: &Stat) -> Option<Arc<FileNode>> {
-        if stat.kind != Kind::File || stat.links < 2 {
-            return None;
-        }
-        lock(&self.shared).get(&(stat.dev, stat.ino)).cloned()
+    /// Opens a copy that is kept.
+    pub(super) fn kept(&self, number: u64) -> Result<Arc<File>, Errno> {
+        self.ground.private.open(number).map(Arc::new)
+    }
+
+    fn ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The directory of the tree for a position; those of the host on the way there get theirs.
@@ -158,18 +150,12 @@ impl Layer {
             Thing::Lower(found) => found,
         };
         let path = below(dir.lower.as_deref().ok_or(Errno::Noent)?, name);
-        let stat = Stat { dev: self.ground.device, ..found.stat };
+        let stat = self.stat_of_found(&found);
         let node = match stat.kind {
             Kind::Dir => Node::Dir(DirNode::new(stat, Some(path), &Arc::downgrade(dir))),
-            Kind::File => {
-                let file = FileNode::of_lower(&self.ground, path, &stat);
-                if stat.links > 1 {
-                    lock(&self.shared).insert((found.stat.dev, found.stat.ino), file.clone());
-                }
-                Node::File(file)
-            }
-            Kind::Symlink => Node::Leaf(Leaf::new(stat, Some(Lower::target(&found)?), None)),
-            Kind::Other => Node::Leaf(Leaf::new(stat, None, Some(path))),
+            Kind::File => Node::File(FileNode::of_lower(&self.ground, path, &stat)),
+            Kind::Symlink => Node::Leaf(Leaf::new(stat, Some(Lower::target(&found)?))),
+            Kind::Other => Node::Leaf(Leaf::new(stat, None)),
         };
         let entry = self.entry(name, Some(node.clone()), Some(Seen::of(&found.stat)), false)?;
         dir.state().entries.insert(name.to_owned(), entry);
@@ -219,9 +205,11 @@ impl Layer {
         }
     }
 
-    /// What is known of something of the host that has no node.
+    /// What is told of something of the host that has no node. A name of the host is a file of its own: what is
+    /// written to one of several names of a file is not found under the others.
     fn stat_of_found(&self, found: &Found) -> Stat {
-        Stat { dev: self.ground.device, ..found.stat }
+        let links = if found.stat.kind == Kind::Dir { found.stat.links } else { 1 };
+        Stat { dev: self.ground.device, links, ..found.stat }
     }
 }
 

@@ -73,8 +73,6 @@ pub(in super::super) struct Leaf {
     stat: Mutex<Stat>,
     /// What a link names.
     pub(in super::super) target: Option<OsString>,
-    /// Where a special file of the host is.
-    pub(in super::super) lower: Option<String>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -183,8 +181,8 @@ impl Drop for DirNode {
 }
 
 impl Leaf {
-    pub(super) fn new(stat: Stat, target: Option<OsString>, lower: Option<String>) -> Arc<Self> {
-        Arc::new(Self { stat: Mutex::new(stat), target, lower })
+    pub(super) fn new(stat: Stat, target: Option<OsString>) -> Arc<Self> {
+        Arc::new(Self { stat: Mutex::new(stat), target })
     }
 
     pub(in super::super) fn stat(&self) -> Stat {

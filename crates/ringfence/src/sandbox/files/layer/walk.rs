@@ -15,6 +15,21 @@ const MAX_LINKS: u32 = 40;
 /// Longest name, in bytes, as on Linux.
 const MAX_NAME_BYTES: usize = 255;
 
+/// When the last name of a path is followed, if it is a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    Link,
+    /// Only with a slash behind it.
+    Slash,
+    Never,
+}
+
+impl Follow {
+    pub(super) fn link(follow: bool) -> Self {
+        if follow { Self::Link } else { Self::Slash }
+    }
+}
+
 /// Why an act on a layer did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Refused {
@@ -65,7 +80,7 @@ impl Thing {
     pub(super) fn target(&self) -> Result<OsString, Errno> {
         match self {
             Self::Node(Node::Leaf(leaf)) => leaf.target.clone().ok_or(Errno::Inval),
-            Self::Lower(found) => Lower::target(found),
+            Self::Lower(found) if found.stat.kind == Kind::Symlink => Lower::target(found),
             _ => Err(Errno::Inval),
         }
     }
@@ -80,8 +95,8 @@ impl Position {
 }
 
 impl Layer {
-    /// Walks a path from a directory; the last name is followed only if `follow` says so, or a slash behind it.
-    pub(super) fn walk(&self, base: &Arc<DirNode>, path: &str, follow: bool) -> Result<Spot, Refused> {
+    /// Walks a path from a directory.
+    pub(super) fn walk(&self, base: &Arc<DirNode>, path: &str, follow: Follow) -> Result<Spot, Refused> {
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         // The directories above the one we are in, which never lead above where we started.
         let mut above: Vec<Arc<DirNode>> = Vec::new();
@@ -107,7 +122,7 @@ impl Layer {
             }
             let thing = self.look(&at, &name)?;
             match thing.kind() {
-                Some(Kind::Symlink) if !last || follow || slash => {
+                Some(Kind::Symlink) if !last || follow == Follow::Link || follow == Follow::Slash && slash => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Errno::Loop.into());
@@ -146,11 +161,7 @@ impl Layer {
         }
         let (Some(lower), Some(path)) = (self.lower(), at.lower()) else { return Ok(Thing::Missing) };
         let Some(found) = lower.look(&below(&path, name))? else { return Ok(Thing::Missing) };
-        // Another name of a file that the tree has.
-        Ok(match self.shared(&found.stat) {
-            Some(file) => Thing::Node(Node::File(file)),
-            None => Thing::Lower(found),
-        })
+        Ok(Thing::Lower(found))
     }
 
     /// Goes down the host's directories in one step, where all names but the last are plain and none is a link.
