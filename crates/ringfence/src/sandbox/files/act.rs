@@ -235,8 +235,8 @@ impl Files {
                 layer.stat(&dir, &path, follow).map_err(|refused| self.refused(refused, Intent::Read, &guest))
             }
             Target::Host { dir, path, guest, .. } => {
-                // A slash behind a link means what it leads to.
-                let follow = follow || path.ends_with('/');
+                // A slash behind a link means what it leads to, with a dot or without.
+                let follow = follow || path.ends_with('/') || path.ends_with("/.");
                 let metadata = if follow { dir.metadata(&path) } else { dir.symlink_metadata(&path) };
                 metadata
                     .map(|metadata| Stat::of_cap(&metadata))
@@ -324,11 +324,16 @@ impl Files {
         let dots = |path: &str| matches!(path.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
         if (old_path.ends_with('/') || new_path.ends_with('/')) && !dots(&old_path) && !dots(&new_path) {
             // `cap-std` takes the slash off, where Linux refuses what is no directory.
+            for (dir, path, guest) in [(&old_dir, &old_path, &old_guest), (&new_dir, &new_path, &new_guest)] {
+                if let Some((above, _)) = path.trim_end_matches('/').rsplit_once('/') {
+                    let above = dir.metadata(above).map_err(|error| self.failed(error, Intent::Write, guest))?;
+                    if !above.is_dir() {
+                        return Err(Errno::Notdir);
+                    }
+                }
+            }
             let old = look(&old_dir, &old_path).map_err(|error| self.failed(error, Intent::Write, &old_guest))?;
             if old.kind != Kind::Dir {
-                if let Some((above, _)) = new_path.trim_end_matches('/').rsplit_once('/') {
-                    new_dir.metadata(above).map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
-                }
                 return Err(Errno::Notdir);
             }
         }

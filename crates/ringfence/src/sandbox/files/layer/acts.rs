@@ -41,12 +41,13 @@ impl Layer {
     ) -> Result<Opened, Refused> {
         let anew = options.create && options.exclusive;
         let writes = options.write || options.create || options.truncate;
-        let (parent, name, thing, slash) = match self.walk(base, path, Follow::link(options.follow && !anew))? {
-            Spot::Dir(_) if anew => return Err(Errno::Exist.into()),
-            Spot::Dir(_) if writes && !options.directory => return Err(Errno::Isdir.into()),
-            Spot::Dir(at) => return Ok(Opened::Dir(self.settle(at)?)),
-            Spot::Name { parent, name, thing, slash } => (parent, name, thing, slash),
-        };
+        let (parent, name, thing, slash) =
+            match self.walk(base, path, if anew { Follow::Never } else { Follow::link(options.follow) })? {
+                Spot::Dir(_) if anew => return Err(Errno::Exist.into()),
+                Spot::Dir(_) if writes && !options.directory => return Err(Errno::Isdir.into()),
+                Spot::Dir(at) => return Ok(Opened::Dir(self.settle(at)?)),
+                Spot::Name { parent, name, thing, slash } => (parent, name, thing, slash),
+            };
         match thing.kind() {
             None if !options.create => Err(Errno::Noent.into()),
             None if slash => Err(Errno::Isdir.into()),
@@ -265,13 +266,11 @@ impl Layer {
         new: &str,
         guest: &str,
     ) -> Result<(), Refused> {
-        let old = self.named(from, old)?;
+        let (old, new) = (self.named(from, old)?, self.named(to, new)?);
         if old.as_ref().is_some_and(|old| old.thing.kind().is_none()) {
             return Err(Errno::Noent.into());
         }
-        let Some(Named { parent, name, thing: Thing::Missing, .. }) = self.named(to, new)? else {
-            return Err(Errno::Exist.into());
-        };
+        let Some(Named { parent, name, thing: Thing::Missing, .. }) = new else { return Err(Errno::Exist.into()) };
         let Some(old) = old.filter(|old| old.thing.kind() != Some(Kind::Dir)) else { return Err(Errno::Perm.into()) };
         let node = self.place(&self.settle(old.parent)?, &old.name, old.thing)?;
         let dir = self.settle(parent)?;
