@@ -22,7 +22,14 @@ plain := $(shell printf '\033[0m')
 endif
 step = @printf '%s\n' '$(bold)==> $(1)$(plain)'
 
-CODE := python tests tools benches examples
+CODE := python tests tools benches examples fuzz
+# Commands of others that are built once, for all checkouts.
+TOOLS := $(CACHE)/tools
+CARGO_DENY := cargo-deny@0.20.2
+CARGO_FUZZ := cargo-fuzz@0.13.2
+FUZZ_SECONDS ?= 60
+SOAK_RUNS ?= 20000
+SOAK_THREADS ?= 8
 
 .PHONY: help
 help: ## show this page
@@ -42,6 +49,9 @@ demo: setup ## run a stranger's program on your file, watch it be refused and li
 test: setup lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
 	$(call step,core: cargo test)
 	@cargo test --release --locked --quiet -p ringfence
+	$(call step,core: attacks on files without openat2)
+	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/tests/security/without_openat2.py' \
+		cargo test --release --locked --quiet -p ringfence --test files_01 --test files_01_descriptors --test files_attacks
 	$(call step,product: pytest)
 	@pytest -q -o cache_dir='$(VENV)/cache/pytest' tests
 
@@ -59,11 +69,30 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 	@config=$$(find '$(CARGO_TARGET_DIR)/maturin' -name 'pyo3-config-*.txt' 2>/dev/null | head -n 1); \
 		env $${config:+PYO3_CONFIG_FILE="$$config" PYO3_BUILD_EXTENSION_MODULE=1} \
 		cargo clippy --release --locked --quiet --workspace --all-targets -- --deny warnings
+	$(call step,lint: newest patch of wasmtime)
+	@python tools/patches.py
 
 .PHONY: bench
 bench: setup ## measure speed and growth against wasmtime-py and the wasmtime command
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run cli_start import_time growth; do python benches/$$file.py; done
+	@for file in hello_run worker_run cli_start import_time growth neighbour; do python benches/$$file.py; done
+
+.PHONY: soak
+soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)
+	@python benches/soak.py --runs '$(SOAK_RUNS)' --threads '$(SOAK_THREADS)'
+
+.PHONY: fuzz
+fuzz: setup $(TOOLS)/$(CARGO_FUZZ) ## look for inputs that break something (FUZZ_SECONDS=60 for each of eight kinds)
+	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/fuzz.txt
+	@python tools/fuzz.py '$(TOOLS)/$(CARGO_FUZZ)/bin/cargo-fuzz' '$(FUZZ_SECONDS)' '$(CACHE)/fuzz'
+
+.PHONY: deny
+deny: $(TOOLS)/$(CARGO_DENY) ## check dependencies: licences, sources, bans, and advisories where they can be had
+	@$(PYTHON) tools/deny.py '$(TOOLS)/$(CARGO_DENY)/bin/cargo-deny'
+
+$(TOOLS)/cargo-%:
+	$(call step,setup: cargo-$* (takes minutes))
+	@cargo install --quiet --locked --root '$@' 'cargo-$*'
 
 .PHONY: docs
 docs: setup ## write the generated pages: command line, policy, third-party notices

@@ -81,6 +81,15 @@ def guests() -> Path:
     return GUESTS
 
 
+@pytest.fixture(scope="session")
+def dial_program() -> Path:
+    """Build the client that speaks over the network, unless that was done."""
+    fetch = ROOT / "tests" / "programs" / "fetch.py"
+    ended = subprocess.run([sys.executable, str(fetch), "dial"], capture_output=True, text=True, check=False)
+    assert 0 == ended.returncode, ended.stderr
+    return Path(ended.stdout.strip())
+
+
 @pytest.fixture
 def sandbox() -> SandboxFactory:
     """Run a guest under a policy made of the keywords."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # ruff: noqa: SLF001, T201
 """
-Write the generated pages of docs/reference: they are made of what the code says, and of nothing else.
+Write the generated pages of docs: they are made of what the code says, and of nothing else.
 
     tools/docs.py            write them
     tools/docs.py --check    fail if one of them is stale
@@ -15,6 +15,7 @@ import inspect
 import json
 import re
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +30,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ROOT / "docs" / "reference"
+PAGES = ROOT / "docs"
+CATALOGUE = ROOT / "tests" / "security" / "catalogue.toml"
 NOTE = "<!-- Written by tools/docs.py: change what it is made of. -->\n"
 
 Schema = dict[str, Any]
 
+THREATS_HEAD = """\
+Each kind of attack, what holds it, and the tests that prove that. Tests without a path lie in `tests/security`;
+programs are those of `crates/guests/attacks`, run by `test_attacks.py`, by the measurement of memory and by the soak.
+What counts as a vulnerability: [SECURITY.md](../../SECURITY.md).
+"""
+
 
 def main() -> int:
     """Write each page, or name those that are stale."""
-    words = argparse.ArgumentParser(description="write the generated pages of docs/reference")
+    words = argparse.ArgumentParser(description="write the generated pages of docs")
     words.add_argument("--check", action="store_true", help="write nothing, exit with 1 if a page is stale")
     check = words.parse_args().check
     made = pages()
@@ -45,7 +53,7 @@ def main() -> int:
     for name in stale:
         if not check:
             (PAGES / name).write_text(made[name], encoding="utf-8")
-        print(f"{'stale' if check else 'written'}: docs/reference/{name}", file=sys.stderr)
+        print(f"{'stale' if check else 'written'}: docs/{name}", file=sys.stderr)
     if check and stale:
         print("hint: run `make docs`", file=sys.stderr)
         return 1
@@ -60,13 +68,30 @@ def is_fresh(file: Path, page: str) -> bool:
 def pages() -> dict[str, str]:
     """Make every page, by its file name."""
     made = {
-        "api.md": api(),
-        "cli.md": command_line(),
-        "exit-codes.md": exit_codes(),
-        "policy.md": policy(),
-        "result.md": result(),
+        "reference/api.md": api(),
+        "reference/cli.md": command_line(),
+        "reference/exit-codes.md": exit_codes(),
+        "reference/policy.md": policy(),
+        "reference/result.md": result(),
+        "explanation/threats.md": threats(),
     }
     return {name: f"{NOTE}{page.rstrip()}\n" for name, page in made.items()}
+
+
+def threats() -> str:
+    """Make the page of what hostile guests try from the catalogue of attacks."""
+    parts = ["# What a hostile guest tries\n", THREATS_HEAD]
+    for kind in tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))["kind"]:
+        parts.append(f"## {kind['name'].capitalize()}\n")
+        parts.append(f"*Tries:* {kind['tries']}.\n\n*Guard:* {kind['guard']}.\n")
+        if "pending" in kind:
+            parts.append(f"*Not there yet:* {kind['pending']}.\n")
+        parts += [f"- `{test}`" for test in kind["tests"]]
+        if kind["guests"]:
+            parts.append(f"- programs: {', '.join(f'`{guest}`' for guest in kind['guests'])}")
+        if kind["tests"] or kind["guests"]:
+            parts.append("")
+    return "\n".join(parts)
 
 
 def policy() -> str:
@@ -314,10 +339,11 @@ GROUPS = {
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
     "Results": ["Result", "Usage", "Denial"],
+    "Warnings": ["CallbackAbandoned"],
 }
 # Their constructors are ours to call.
-MADE_BY_US = {"Denial", "Export", "Import", "Process", "Program", "Result", "Usage"}
-ALIASES = ["Arguments", "Source", "Sink", "Outcome", "Limit"]
+MADE_BY_US = {"CallbackAbandoned", "Denial", "Export", "Import", "Process", "Program", "Result", "Usage"}
+ALIASES = ["Arguments", "Imports", "Source", "Sink", "Outcome", "Limit"]
 ALIASES_HEAD = """\
 ## Types in signatures
 

@@ -22,11 +22,23 @@ import ringfence
 
 WALL = "20s"
 
-# What a test needs by its `proposals` that a policy cannot grant yet.
+# What a test needs that no policy grants.
 NOT_OFFERED = {
-    "http": "no policy grants HTTP yet",
-    "sockets": "no policy grants sockets yet: they are there, and refuse",
+    "serving": "they answer requests, and nothing serves yet",
+    "listening": "a guest reaches others, and is reached by nobody",
 }
+
+# Tests of sockets that listen, or bind a port of their own choice.
+LISTENING = {
+    "sockets-echo",
+    "sockets-tcp-bind",
+    "sockets-tcp-connect",
+    "sockets-tcp-listen",
+    "sockets-tcp-receive",
+    "sockets-tcp-send",
+    "sockets-udp-connect",
+}
+LOCAL = ["127.0.0.0/8:*", "[::1]:*"]
 
 
 def main() -> int:
@@ -66,6 +78,10 @@ def not_offered(wasm: Path, level: str, test: dict[str, Any]) -> str | None:
     if level.endswith("p3"):
         # Two of the tests have no description that says it.
         proposals.add(wasm.stem.partition("-")[0])
+    if test.get("world") == "wasi:http/service" or wasm.stem.startswith("http-service"):
+        proposals.add("serving")
+    if wasm.stem in LISTENING:
+        proposals.add("listening")
     return next((needed for needed in NOT_OFFERED if needed in proposals), None)
 
 
@@ -100,7 +116,11 @@ def judge(wasm: Path, level: str, test: dict[str, Any]) -> str | None:
             dirs = [ringfence.Dir(Path(scratch) / "root", at="/", mode="rw")]
         try:
             policy = ringfence.Policy(
-                dirs=dirs, env=env, wasi="0.3" if level.endswith("p3") else "0.2", limits=ringfence.Limits(wall=WALL)
+                dirs=dirs,
+                env=env,
+                net=ringfence.Net(tcp=LOCAL, udp=LOCAL),
+                wasi="0.3" if level.endswith("p3") else "0.2",
+                limits=ringfence.Limits(wall=WALL),
             )
             if talk:
                 result, wrong = converse(ringfence.Sandbox(wasm, policy=policy), args, talk)

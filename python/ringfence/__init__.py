@@ -11,6 +11,8 @@ Names are loaded when they are first used, so that importing the package costs n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._imports import CallbackAbandoned
+    from ._changes import Change, ChangedFiles, Changes
     from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
     from ._process import Process
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import (
         Busy,
         Cancelled,
+        Conflict,
         Crashed,
         Denied,
         GuestError,
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy",
+    "CallbackAbandoned",
     "Cancelled",
+    "Change",
+    "ChangedFiles",
+    "Changes",
+    "Conflict",
     "Crashed",
     "Denial",
     "Denied",
@@ -68,6 +76,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CallbackAbandoned": "_imports",
+    "Change": "_changes",
+    "ChangedFiles": "_changes",
+    "Changes": "_changes",
     "Denial": "_result",
     "Dir": "_policy",
     "Export": "_program",

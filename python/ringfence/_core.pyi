@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 __all__ = [
+    "Changes",
     "Kill",
     "Policy",
     "Program",
@@ -16,12 +17,17 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
+    "close_changes",
+    "close_imports",
+    "close_workers",
     "compile_child",
     "doctor",
     "policy_schema",
     "precompile",
     "set_compiler",
+    "set_worker",
     "without_pool",
+    "worker_child",
 ]
 
 @final
@@ -85,11 +91,22 @@ class Program:
 class Sandbox:
     """A program compiled and linked under a policy, ready to run any number of times, from any thread."""
 
-    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> Sandbox:
+    def __new__(
+        cls,
+        program: Program,
+        policy: Policy,
+        progress: Callable[[float], None] | None = None,
+        imports: Sequence[tuple[str, str, Callable[..., object]]] | None = None,
+        isolation: str = "wasm",
+        tenant: str | None = None,
+    ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
 
-        `progress` is called ten times a second after the first second, with the seconds so far.
+        `progress` is called ten times a second after the first second, with the seconds so far. `imports` are module,
+        name and function: numbers in, numbers out, as the import's signature says. `isolation` is where it runs:
+        "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are shared by
+        runs of one policy and tenant.
         """
 
     def run(
@@ -108,6 +125,9 @@ class Sandbox:
         `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
         `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
         the policy's. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the guest and is raised.
+
+        With imports the guest runs on a thread of its own. What one of them raises is raised here; one that is still
+        at work when the run has to end is left to itself, with the warning CallbackAbandoned.
         """
 
 @final
@@ -117,6 +137,28 @@ class Kill:
     def __new__(cls) -> Kill: ...
     def kill(self) -> None:
         """End the run; harmless when it is over, and a run not yet begun will not begin."""
+
+@final
+class Changes:
+    """What a run changed in private layers, with the bytes, or the list alone."""
+
+    def __new__(cls, changes: Sequence[tuple[str, str, str, int | None, int | None]], /) -> Changes:
+        """Make them again from their `list`, without the bytes."""
+
+    def list(self) -> list[tuple[str, str, str, int | None, int | None]]:
+        """Path, act, kind, size before and after, sorted by path."""
+
+    def read(self, path: str) -> bytes:
+        """What the run left in a file that it added or modified."""
+
+    def read_before(self, path: str) -> bytes:
+        """What the host has in a file that was modified or deleted."""
+
+    def apply(self, only: Sequence[str] | None, overwrite: bool) -> int:
+        """Write changes to the host; how many names that were. Raises Conflict, PolicyError or HostError."""
+
+def close_changes() -> None:
+    """Remove what private layers have on the disk; called when the interpreter ends."""
 
 @final
 class Result:
@@ -134,6 +176,7 @@ class Result:
         truncated: bool,
         usage: tuple[float, float, int, int, int | None],
         denials: Sequence[tuple[str, str, int, float]],
+        changes: Changes | None = None,
         /,
     ) -> Result:
         """Make a result again from its `state`."""
@@ -178,6 +221,10 @@ class Result:
     def denials(self) -> list[tuple[str, str, int, float]]:
         """Kind, what, how often, and the second of the first time."""
 
+    @property
+    def changes(self) -> Changes | None:
+        """What it changed in private layers; None where it had none."""
+
     def state(self) -> tuple[Any, ...]:
         """What `Result(*state)` makes this result from again."""
 
@@ -196,8 +243,20 @@ def cache_info() -> str:
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
 
+def close_imports() -> None:
+    """Call no Python function from a guest any more: what is done when the interpreter begins to exit."""
+
 def doctor() -> str:
     """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""
 
 def without_pool() -> None:
     """Leave the pool out of engines made from now on: making it costs 3 ms, too much for one program run once."""
+
+def worker_child() -> int:
+    """What a worker process runs; its exit code."""
+
+def set_worker(command: list[str]) -> None:
+    """Say how to start a worker process."""
+
+def close_workers() -> None:
+    """End the workers that run nothing, and wait until they are gone."""

@@ -8,15 +8,17 @@ from . import _core as core
 
 __all__ = ["core"]
 
-# Untrusted bytes are compiled in a child process. It loads the extension by its path and nothing else:
-# no site, no package, no environment, so that it starts in milliseconds and obeys nobody.
-_COMPILER = """
-import sys
+# Untrusted bytes are compiled in a child process, and guests may be run in others. They load the extension by its path
+# and nothing else: no site, no package, no environment, so that they start in milliseconds and obey nobody. They end
+# without Python's own end, which asks the kernel for more than is left behind the wall.
+_CHILD = """
+import os, sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 loader = ExtensionFileLoader("ringfence._core", sys.argv[1])
 core = loader.create_module(ModuleSpec("ringfence._core", loader, origin=sys.argv[1]))
 loader.exec_module(core)
-sys.exit(core.compile_child())
+os._exit(getattr(core, sys.argv[2])())
 """
 
-core.set_compiler([sys.executable, "-I", "-S", "-c", _COMPILER, core.__file__])
+core.set_compiler([sys.executable, "-I", "-S", "-c", _CHILD, core.__file__, "compile_child"])
+core.set_worker([sys.executable, "-I", "-S", "-c", _CHILD, core.__file__, "worker_child"])

@@ -8,10 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
 
+    from ._imports import Imports
     from ._policy import Limits, Policy
     from ._program import Program
     from ._result import Result
-    from ._sandbox import Arguments
+    from ._sandbox import Arguments, Isolation
     from ._streams import Sink, Source
 
 
@@ -25,18 +26,22 @@ def run(
     stderr: Sink = "capture",
     policy: Policy | None = None,
     limits: Limits | None = None,
+    imports: Imports | None = None,
+    isolation: Isolation = "wasm",
+    tenant: str | None = None,
     check: bool = False,
 ) -> Result:
     """
     Run a program once under a policy, and wait for the end.
 
-    The program is a path, the bytes themselves, or a `Program`; without a policy it is granted nothing. The rest is as
-    for `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
+    The program is a path, the bytes themselves, or a `Program`; without a policy it is granted nothing. `imports`,
+    `isolation` and `tenant` are as for `Sandbox`, and the rest is as for `Sandbox.run`. To run a program many times,
+    make a `Sandbox` of it.
 
     >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
     >>> result.outcome, result.exit_code, result.text
     """
-    return Sandbox(program, policy=policy).run(
+    return Sandbox(program, policy=policy, imports=imports, isolation=isolation, tenant=tenant).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
 
@@ -51,11 +56,16 @@ async def arun(
     stderr: Sink = "capture",
     policy: Policy | None = None,
     limits: Limits | None = None,
+    imports: Imports | None = None,
+    isolation: Isolation = "wasm",
+    tenant: str | None = None,
     check: bool = False,
 ) -> Result:
     """Run a program once under a policy while the event loop goes on; see `run` and `Sandbox.arun`."""
     from ._running import on_thread
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
-    sandbox = await on_thread(lambda _: Sandbox(program, policy=policy), leave=True)
+    sandbox = await on_thread(
+        lambda _: Sandbox(program, policy=policy, imports=imports, isolation=isolation, tenant=tenant), leave=True
+    )
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)

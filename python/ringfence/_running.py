@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._engine import core
+from .errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,12 @@ class Running(Generic[T]):
             raise TimeoutError(f"the guest is still running after {timeout} s")
         if self._error is not None:
             raise self._error
+        if not self._answer:
+            raise HostError(
+                "the guest cannot be waited for here",
+                "it runs in another process: this one was forked from that",
+                "wait for it there, and start guests of its own in each process",
+            )
         return self._answer[0]
 
     def end(self) -> None:

@@ -13,12 +13,15 @@ from .errors import PolicyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Literal
 
+    from ._imports import Imports
     from ._policy import Limits
     from ._process import Process
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
+    Isolation = Literal["wasm", "process", "worker"]
 
 
 class Sandbox:
@@ -33,10 +36,21 @@ class Sandbox:
         policy: what it may do; nothing unless given.
         progress: called while the program compiles, from the first second on, with the seconds so far; an
             exception in it ends that.
+        imports: functions that it may import from its host, by module and name: `{"env": {"add": add}}`, or an object
+            or module whose attributes they are. They are called on another thread, with numbers: i32 and i64 as int,
+            f32 and f64 as float. What one raises ends the guest and comes out of the call.
+        isolation: what keeps its guests from this process, each adding to the one before. "wasm": WebAssembly alone,
+            in this process. "process": a child process too, which may fall alone. "worker": a child process behind a
+            second wall, Landlock and seccomp, where what escapes from WebAssembly finds nothing. Child processes are
+            reused for runs of the same policy and tenant only, and cannot call `imports`.
+        tenant: whose runs these are, as text of your choice; guests of two tenants never meet in one process.
 
     Raises:
+        HostError: the machine has no second wall, or no worker can be started.
         ProgramNotFound: there is no such program.
-        LoadError: it is malformed, too much to compile, or it imports what nobody provides.
+        LoadError: it is malformed, too much to compile, or it imports what nobody provides, or does not import one of
+            `imports`.
+        TypeError: one of `imports` cannot be called so.
     """
 
     __slots__ = ("_native_run", "policy", "program")
@@ -47,10 +61,21 @@ class Sandbox:
         *,
         policy: Policy | None = None,
         progress: Callable[[float], None] | None = None,
+        imports: Imports | None = None,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        self._native_run = core.Sandbox(self.program._native, self.policy._native, progress).run  # noqa: SLF001
+        functions = None
+        if imports:
+            from ._imports import functions_of
+
+            functions = functions_of(imports, self.program)
+        given = (self.program._native, self.policy._native, progress, functions)  # noqa: SLF001
+        self._native_run = core.Sandbox(*given, isolation, tenant).run
+        if isolation != "wasm":
+            _close_workers_at_exit()
 
     def run(
         self,
@@ -71,8 +96,9 @@ class Sandbox:
             input: what it finds on standard input.
             stdin: where it reads instead: "inherit", an open binary file, or a descriptor. Nothing unless given.
             stdout: where it writes: "capture" into the result, "inherit", "discard", an open binary file, a
-                descriptor, or a function called with each piece on this thread. A function that raises ends the run
-                and its exception comes out here.
+                descriptor, or a function called with each piece on another thread. A function that raises ends the
+                run and its exception comes out here; one that is still at work when the run has to end is left behind
+                with the warning `CallbackAbandoned`.
             stderr: the same for its errors.
             limits: limits for this run; they may only narrow the policy's.
             check: raise unless it exits with code 0, see `Result.check`.
@@ -96,7 +122,7 @@ class Sandbox:
         check: bool = False,
     ) -> Result:
         """
-        Run it once while the event loop goes on; as `run`, but a function for output is called on another thread.
+        Run it once while the event loop goes on; as `run`.
 
         Cancelling the task ends the guest first.
         """
@@ -158,15 +184,8 @@ class Sandbox:
             work = self._work(args, input, streams, limits)
             if not streams.piped:
                 return work(kill)
-            from ._running import Running
-
-            running = Running(work, done=streams.let_go, kill=kill)
-            try:
-                streams.pump()
-                return running.wait()
-            except BaseException:
-                running.end()
-                raise
+            wall = (limits.wall if limits else None) or self.policy.limits.wall
+            return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
 
     def _work(
         self, args: Arguments, input: bytes | None, streams: Streams, limits: Limits | None
@@ -187,3 +206,16 @@ class Sandbox:
 
     def __repr__(self) -> str:
         return f"<Sandbox {self.program.name!r}>"
+
+
+def _close_workers_at_exit() -> None:
+    """See to it that no worker, and nothing that is a worker's, is left when the interpreter is."""
+    global _closing  # noqa: PLW0603
+    if not _closing:
+        import atexit
+
+        _closing = True
+        atexit.register(core.close_workers)
+
+
+_closing = False

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO, Literal, Protocol, Self
 
+    from ._engine import core
+    from ._pumps import Drain, Feed
+
     class HasFileno(Protocol):
         """An open file, socket or pipe."""
 
@@ -32,16 +35,13 @@ if TYPE_CHECKING:
     Source = Literal["inherit", "pipe"] | int | HasFileno | Readable | None
     Sink = Literal["capture", "inherit", "discard", "pipe"] | int | HasFileno | Writable | Callable[[bytes], object]
 
-# What a pipe of Linux holds.
-_CHUNK_BYTES = 64 * 1024
-
 
 class Streams:
     """
     The three streams of one run.
 
     `stdin`, `stdout` and `stderr` are what the native side takes: descriptors, or None to read nothing and to capture.
-    A source or sink without a descriptor gets a pipe; `pump` then moves the bytes while the guest runs on a thread.
+    A source or sink without a descriptor gets a pipe; `around` then moves the bytes, on threads of their own.
     "pipe" leaves our end in `files`, for the caller to use and close.
     """
 
@@ -49,7 +49,7 @@ class Streams:
 
     def __init__(self, stdin: Source, stdout: Sink, stderr: Sink) -> None:
         self._guest_ends: list[int] = []
-        self._pumped: list[_Feed | _Drain] = []
+        self._pumped: list[Feed | Drain] = []
         self.files: dict[str, BinaryIO] = {}
         self.stdin: int | None = None
         self.stdout: int | None = None
@@ -64,23 +64,17 @@ class Streams:
 
     @property
     def piped(self) -> bool:
-        """Whether bytes need moving, so that the guest needs a thread of its own."""
+        """Whether bytes need moving while the guest runs."""
         return bool(self._pumped)
 
-    def pump(self) -> None:
-        """Feed the source and drain the sinks on this thread, until the guest has let go of its ends."""
-        import selectors
+    def around(
+        self, work: Callable[[core.Kill], core.Result], *, kill: core.Kill | None, wall_seconds: float
+    ) -> core.Result:
+        """Run a guest while its bytes are moved; they are moved when this returns, or the time is over."""
+        from ._pumps import with_pumps
 
-        with selectors.DefaultSelector() as selector:
-            for pipe in self._pumped:
-                selector.register(pipe.end, pipe.event, pipe)
-            while selector.get_map():
-                for key, _ in selector.select():
-                    pipe = key.data
-                    if not pipe.move():
-                        selector.unregister(pipe.end)
-                        self._pumped.remove(pipe)
-                        os.close(pipe.end)
+        pipes, self._pumped = self._pumped, []
+        return with_pumps(pipes, work, let_go=self.let_go, kill=kill, wall_seconds=wall_seconds)
 
     def let_go(self) -> None:
         """Close the guest's ends, so that the drains come to their end: called once the guest is gone."""
@@ -114,9 +108,11 @@ class Streams:
                 f"stdin cannot be {source!r}: the guest has nothing to read it from\n"
                 'hint: give "inherit", a file, a descriptor, or bytes as `input=`'
             )
+        from ._pumps import Feed
+
         guest, ours = os.pipe()
         self._guest_ends.append(guest)
-        self._pumped.append(_Feed(ours, read))
+        self._pumped.append(Feed(_title("stdin", source), ours, read))
         return guest
 
     def _sink(self, name: str, sink: Sink) -> int | None:
@@ -144,9 +140,11 @@ class Streams:
                 f"{name} cannot be {sink!r}: a guest writes bytes, and this does not take them\n"
                 'hint: give "capture", "inherit", "discard", a binary file, a descriptor, or a function of bytes'
             )
+        from ._pumps import Drain
+
         ours, guest = os.pipe()
         self._guest_ends.append(guest)
-        self._pumped.append(_Drain(ours, take))
+        self._pumped.append(Drain(_title(name, sink), ours, take))
         return guest
 
     def __enter__(self) -> Self:
@@ -154,50 +152,6 @@ class Streams:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Feed:
-    """Our end of a pipe into the guest."""
-
-    __slots__ = ("_pending", "_read", "end")
-    event = 2  # selectors.EVENT_WRITE
-
-    def __init__(self, end: int, read: Callable[[int], bytes]) -> None:
-        os.set_blocking(end, False)
-        self.end = end
-        self._read = read
-        self._pending = b""
-
-    def move(self) -> bool:
-        """Move what fits; False when there is no more, or nobody to read it."""
-        self._pending = self._pending or self._read(_CHUNK_BYTES)
-        if not self._pending:
-            return False
-        try:
-            self._pending = self._pending[os.write(self.end, self._pending) :]
-        except BlockingIOError:
-            return True
-        except BrokenPipeError:
-            return False
-        return True
-
-
-class _Drain:
-    """Our end of a pipe out of the guest."""
-
-    __slots__ = ("_take", "end")
-    event = 1  # selectors.EVENT_READ
-
-    def __init__(self, end: int, take: Callable[[bytes], object]) -> None:
-        self.end = end
-        self._take = take
-
-    def move(self) -> bool:
-        """Move what is there; False when the guest will write no more."""
-        data = os.read(self.end, _CHUNK_BYTES)
-        if data:
-            self._take(data)
-        return bool(data)
 
 
 def _descriptor(stream: object) -> int | None:
@@ -212,3 +166,8 @@ def _descriptor(stream: object) -> int | None:
     if flush is not None:
         flush()
     return descriptor
+
+
+def _title(name: str, stream: object) -> str:
+    """Name a stream's function for people: `stdout=show`."""
+    return f"{name}={getattr(stream, '__qualname__', type(stream).__qualname__)}"

@@ -28,3 +28,13 @@ def test_report_has_a_line_for_each_finding(ringfence: Command) -> None:
         finding["name"] for finding in findings if any(finding["name"] in line for line in lines)
     ]
     assert all(line.startswith(("ok  ", "missing  ", "   ")) for line in lines)
+
+
+def test_walls_of_this_machine_are_told(ringfence: Command) -> None:
+    """What workers and the compiler are held by is looked at, not assumed."""
+    found = {finding["name"]: finding for finding in json.loads(ringfence("doctor", "--json").stdout)}
+
+    whole = found["landlock"]["ok"] and found["seccomp"]["ok"]
+    assert found["workers"]["ok"] == whole
+    assert "child" in found["compiler"]["value"]
+    assert not whole or found["compiler"]["value"] == "in a child that opens no file and starts nothing"

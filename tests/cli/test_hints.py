@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Dir, Limits, Policy, Result
+from ringfence import Dir, Limits, Net, Policy, Result
 from ringfence._engine import core
 from ringfence.cli._hints import limit_hint, refusal_hint
 
@@ -47,6 +47,46 @@ def test_refused_write_names_the_grant_with_its_mode(tmp_path: Path) -> None:
         f"grant it as `--dir {tmp_path}:/data:rw`, or leave it so"
     )
     assert expected == refusal_hint(refused(("write", "/data/out")), policy)
+
+
+@pytest.mark.parametrize(
+    ("denial", "flag"),
+    [
+        (
+            ("connect", "tcp://10.0.0.5:80"),
+            "a connection to `tcp://10.0.0.5:80`, the policy grants nothing: add `--net 10.0.0.5:80`",
+        ),
+        (("connect", "tcp://[::1]:80"), "add `--net '[::1]:80'`"),
+        (("connect", "udp://1.1.1.1:53"), "add `--net udp://1.1.1.1:53`"),
+        (
+            ("resolve", "db.example.com"),
+            "the name `db.example.com`, the policy grants nothing: add `--net db.example.com:PORT`",
+        ),
+        (("resolve", "db.example.com at 10.0.0.5 (private)"), "add `--net 10.0.0.5:PORT`"),
+        (("resolve", "db.example.com at fd00::1 (private)"), "add `--net '[fd00::1]:PORT'`"),
+        (("resolve", "a\\u{1b}b"), "grant it with `--net HOST:PORT`"),
+        (("resolve", "a;reboot"), "add `--net 'a;reboot:PORT'`"),
+        (("listen", "tcp://0.0.0.0:80"), "to be reached at `tcp://0.0.0.0:80`, which no policy grants"),
+    ],
+)
+def test_refused_network_names_its_flag(denial: tuple[str, str], flag: str) -> None:
+    """What was asked for and no more, quoted for a shell."""
+    assert flag in str(refusal_hint(refused(denial), Policy()))
+
+
+def test_refused_network_tells_what_is_granted() -> None:
+    """A port that is off by one is seen at once."""
+    policy = Policy(net=Net(tcp=["db.example.com:5432"], udp=["1.1.1.1:53"]))
+
+    hint = str(refusal_hint(refused(("resolve", "dc.example.com")), policy))
+    assert "the policy grants only `db.example.com:5432`, `udp://1.1.1.1:53`: add" in hint
+
+
+def test_hint_of_very_many_refusals_is_one_of_them() -> None:
+    """What stands for the rest can be granted with no flag."""
+    denials = ("resolve", "a.example.com"), ("resolve", "(more than are kept apart)")
+
+    assert "add `--net a.example.com:PORT`" in str(refusal_hint(refused(*denials), Policy()))
 
 
 def test_last_refusal_is_the_one_that_counts() -> None:
@@ -105,3 +145,18 @@ def test_nothing_refused_is_nothing_to_hint_at() -> None:
     """A program that fails by itself is left to say why."""
     assert refusal_hint(refused(), Policy()) is None
     assert limit_hint(refused(), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("GET https://a.example.com/v1/x", "add `--http 'GET https://a.example.com/v1/x'`"),
+        ("DELETE http://127.0.0.1:80/", "add `--http 'DELETE http://127.0.0.1:80/'`"),
+        ("GET https://a.example.com/%2e'; rm x", 'grant it with `--http "METHOD https://HOST/PATH/*"`'),
+        ("GET https://a.example.com/\\u{1b}", "grant it with `--http"),
+        ("CONNECT https://a.example.com/ (a method that is never sent)", "which no policy grants"),
+    ],
+)
+def test_refused_request_names_the_flag_for_it_alone(what: str, said: str) -> None:
+    """That method and that path, quoted for a shell; what nobody is granted has no flag."""
+    assert said in str(refusal_hint(refused(("http", what)), Policy()))

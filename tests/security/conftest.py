@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ringfence import Result
 
 # `security.guest` is what the test files share.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from security.guest import Call, guest
+from security.isolated import ISOLATIONS, isolated, options, run
 
 
 class Attack(Protocol):
@@ -39,10 +42,17 @@ class Attacked:
         return self.result.stderr
 
 
+@pytest.fixture(params=ISOLATIONS)
+def isolation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once in each isolation; files whose attacks do not depend on it leave this out."""
+    with isolated(request.param):
+        yield request.param
+
+
 @pytest.fixture
 def attack() -> Attack:
     """Run calls in a guest under a policy made of the keywords."""
-    from ringfence import Policy, run
+    from ringfence import Policy
 
     def run_calls(*calls: Call, **policy: Any) -> Attacked:
         result = run(guest(*calls), policy=Policy(**policy))
@@ -80,8 +90,8 @@ import ringfence
 def kilobytes(name):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(name))
-program, limits = json.load(sys.stdin)
-sandbox = ringfence.Sandbox(program, policy=ringfence.Policy(limits=ringfence.Limits(**limits)))
+program, limits, options = json.load(sys.stdin)
+sandbox = ringfence.Sandbox(program, policy=ringfence.Policy(limits=ringfence.Limits(**limits)), **options)
 before = kilobytes("VmRSS:")
 with open("/proc/self/clear_refs", "w") as peak:
     peak.write("5")
@@ -107,7 +117,7 @@ def measured(tmp_path: Path, guests: Path) -> Measure:
         file = tmp_path / "attack.wat"
         file.write_bytes(program if isinstance(program, bytes) else program.encode())
         command = [sys.executable, "-c", MEASURE, str(guests / "hello.wat")]
-        told = json.dumps([str(file), limits])
+        told = json.dumps([str(file), limits, options()])
         ended = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
         assert 0 == ended.returncode, ended.stderr
         return Measured(*json.loads(ended.stdout))

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from ringfence import Dir, Limits, LoadError, Policy, run
+from ringfence import Dir, Limits, LoadError, Policy
+from security.isolated import run
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 ATTACKS = Path(__file__).parents[2] / "crates" / "guests" / "attacks"
 MANIFEST = json.loads((ATTACKS / "manifest.json").read_text(encoding="utf-8"))["attacks"]

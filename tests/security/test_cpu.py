@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Limits, Policy, Sandbox, run
+from ringfence import Limits, Policy
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     from conftest import Command
     from security.conftest import Measure
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 GRACE_SECONDS = 0.5
 SPIN = '(module (func (export "_start") (loop $again (br $again))))'

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Dir, Limits, Policy, run
+from ringfence import Dir, Limits, Policy
 from security.guest import CREAT, LAST, WRITE, call, opened
+from security.isolated import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from security.conftest import Attack
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 NOSPC = 51
 MIB = 1 << 20

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Dir, Policy, Sandbox, run
+from ringfence import Dir, Policy
 from security.guest import FD_AT, LAST, READ, ROOT_FD, call, guest, opened
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     from security.conftest import Attack
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 BADF, NOTSOCK = 8, 57
 

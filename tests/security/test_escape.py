@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from ringfence import Dir, Limits, Policy, PolicyError, Sandbox, run
+from ringfence import Dir, Limits, Policy, PolicyError
 from security.guest import (
     ALL,
     CREAT,
@@ -30,12 +30,15 @@ from security.guest import (
     opened,
     read,
 )
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from security.conftest import Attack
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 
 CLIMBS = [

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Dir, LimitReached, Limits, Policy, PolicyError, Sandbox, WallReached, run
+from ringfence import Dir, LimitReached, Limits, Policy, PolicyError, WallReached
 from security.guest import CREAT, LAST, READ, WRITE, call, opened
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from security.conftest import Attack, Measure
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 MFILE = 33
 SPIN = b'(module (func (export "_start") (loop $again (br $again))))'

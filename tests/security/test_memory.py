@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Limits, LoadError, Policy, Sandbox, run
+from ringfence import Limits, LoadError, Policy
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     from security.conftest import Measure
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 MIB = 1 << 20
 LIMIT_MIB = 32

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Dir, Limits, Policy, Result, run
+from ringfence import Dir, Limits, Policy, Result
+from security.isolated import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Command
     from security.conftest import Measure
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 KIB = 1024
 

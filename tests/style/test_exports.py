@@ -14,9 +14,25 @@ PACKAGE = Path(ringfence.__file__).parent
 ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswith("__"))
 
 # Public by name, private by place: what the modules share among themselves.
-INTERNAL = {"Running", "Streams", "Value", "about", "on_thread", "quote", "result_schema", "seconds", "size"} | {
+INTERNAL = {
+    "Drain",
+    "Feed",
+    "Pump",
+    "Running",
+    "Streams",
+    "Value",
+    "abandoned",
+    "about",
+    "functions_of",
+    "on_thread",
+    "quote",
+    "refusal",
+    "result_schema",
+    "seconds",
+    "size",
     "to_program",
     "to_size",
+    "with_pumps",
 }
 
 

@@ -42,10 +42,11 @@ def test_check_raises(guests: Path) -> None:
 
 
 def test_four_ways_to_run_take_the_same_options() -> None:
-    """`run` and `arun` differ in nothing but the waiting; the functions add a program and its policy."""
+    """`run` and `arun` differ in nothing but the waiting; the functions add what a sandbox is made of."""
 
     def options(function: object) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
-        return {name: each for name, each in parameters.items() if name not in {"self", "program", "policy"}}
+        of_a_sandbox = {"self", "program", "policy", "imports", "isolation", "tenant"}
+        return {name: each for name, each in parameters.items() if name not in of_a_sandbox}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)

@@ -1,23 +1,39 @@
 //! `ringfence._core`: the core for Python. It converts and forwards; it decides nothing.
 
 mod cache;
+mod call_unsafe;
+mod changes;
 mod descriptor_unsafe;
 mod doctor;
 mod enter;
+mod imports;
+mod interpreter_unsafe;
 mod policy;
 mod program;
 mod raise;
 mod result;
 mod sandbox;
+mod worker;
 
 use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::interpreter_unsafe::check_main(module.py())
+    }
+
     #[pymodule_export]
     use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
     #[pymodule_export]
+    use crate::changes::{Changes, close_changes};
+    #[pymodule_export]
     use crate::doctor::doctor;
+    #[pymodule_export]
+    use crate::imports::close_imports;
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]
@@ -26,4 +42,6 @@ mod _core {
     use crate::result::Result;
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
+    #[pymodule_export]
+    use crate::worker::{close_workers, set_worker, worker_child};
 }

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use ringfence::Run;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
+use ringfence::worker::Isolation;
+use ringfence::{HostFunctions, Run};
 
+use crate::call_unsafe::call;
 use crate::descriptor_unsafe::duplicate;
 use crate::enter::enter;
+use crate::imports::{self, Given};
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::result::Result;
@@ -50,9 +53,19 @@ impl Kill {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None))]
-    fn new(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<Self> {
-        compile(py, program, policy, progress).map(|sandbox| Self { sandbox })
+    #[pyo3(signature = (program, policy, progress = None, imports = None, isolation = "wasm", tenant = None))]
+    fn new(
+        py: Python<'_>,
+        program: &Program,
+        policy: &Policy,
+        progress: Option<Py<PyAny>>,
+        imports: Option<Given>,
+        isolation: &str,
+        tenant: Option<String>,
+    ) -> PyResult<Self> {
+        let functions = imports.map(imports::functions).unwrap_or_default();
+        let place = (enter(py, || Isolation::read(isolation))?, tenant);
+        compile(py, program, policy, progress, functions, place).map(|sandbox| Self { sandbox })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -101,9 +114,18 @@ impl Sandbox {
                 tick: Some(&mut tick),
             })
         });
-        match interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
-            Some(error) => Err(error),
-            None => result.map(Result::from),
+        let warned = match &result {
+            Ok(ringfence::RunResult { abandoned: Some(name), .. }) => imports::warn_abandoned(py, name),
+            _ => Ok(()),
+        };
+        if let Some(error) = interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
+            return Err(error);
+        }
+        warned?;
+        let result = result?;
+        match result.raised.as_ref().and_then(|raised| imports::exception(py, raised)) {
+            Some(exception) => Err(exception),
+            None => Result::of(py, result),
         }
     }
 }
@@ -120,6 +142,8 @@ fn compile(
     program: &Program,
     policy: &Policy,
     progress: Option<Py<PyAny>>,
+    functions: HostFunctions,
+    (isolation, tenant): (Isolation, Option<String>),
 ) -> PyResult<ringfence::Sandbox> {
     let raised = Mutex::new(None);
     let last = Mutex::new(Duration::ZERO);
@@ -134,7 +158,7 @@ fn compile(
                 {
                     *last = waited;
                     drop(last);
-                    progress.call1(py, (waited.as_secs_f64(),))?;
+                    call(progress.bind(py), &(waited.as_secs_f64(),).into_pyobject(py)?)?;
                 }
                 PyResult::Ok(())
             });
@@ -146,7 +170,12 @@ fn compile(
                 }
             }
         };
-        ringfence::Sandbox::new(&program.program, policy.policy.clone(), policy.grants.clone(), Some(&watch))
+        let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
+        if functions.functions.is_empty() {
+            return ringfence::Sandbox::isolated(&program.program, policy, grants, Some(&watch), isolation, tenant);
+        }
+        isolation.refuse_functions()?;
+        ringfence::Sandbox::with_functions(&program.program, policy, grants, functions, Some(&watch))
     });
     match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
         Some(error) => Err(error),
@@ -158,7 +187,8 @@ fn compile(
 #[pyfunction]
 #[pyo3(signature = (program, policy, progress = None))]
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
-    compile(py, program, policy, progress).map(|sandbox| sandbox.from_cache())
+    compile(py, program, policy, progress, HostFunctions::default(), (Isolation::Wasm, None))
+        .map(|sandbox| sandbox.from_cache())
 }
 
 /// Leaves the pool out of engines made from now on, for a process that runs one program once.

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use serde::Serialize;
 
+use crate::error::Parts;
 use crate::load::Cache;
 use crate::sandbox::engine::{Engines, Profile};
+use crate::worker::wall::{self, Lack, Wall};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +44,10 @@ pub fn findings() -> Vec<Finding> {
         pagemap(),
         engine(),
         cache(),
+        landlock(),
+        seccomp(),
+        workers(),
+        compiler(),
     ]
 }
 
@@ -109,4 +115,39 @@ fn cache() -> Finding {
             "set RINGFENCE_CACHE to a directory of your own: without one every program compiles each time",
         ),
     }
+}
+
+fn landlock() -> Finding {
+    let abi = wall::landlock_abi();
+    let lack = if abi == 0 { Lack::NoLandlock } else { Lack::OldLandlock(abi) };
+    let value = if abi == 0 { "not available".to_owned() } else { format!("ABI {abi}") };
+    Finding::new("landlock", value, abi >= wall::LANDLOCK_MINIMUM, lack.fix())
+}
+
+fn seccomp() -> Finding {
+    let found = wall::seccomp();
+    let value = if found { "filters that end a process" } else { "not available" };
+    Finding::new("seccomp", value, found, Lack::NoSeccomp.fix())
+}
+
+/// What `isolation="worker"` can do here.
+fn workers() -> Finding {
+    match Wall::supported() {
+        Ok(()) => Finding::fact("workers", "guests can run behind a second wall"),
+        Err(error) => {
+            let Parts { why, fix, .. } = error.parts();
+            Finding::new("workers", format!("no second wall: {why}"), false, fix.clone())
+        }
+    }
+}
+
+/// The compiler does without what the kernel lacks: the rest of the wall, a process of its own and its limits stay.
+fn compiler() -> Finding {
+    let value = match (wall::landlock_abi() > 0, wall::seccomp()) {
+        (true, true) => "in a child that opens no file and starts nothing",
+        (false, true) => "in a child behind seccomp alone",
+        (true, false) => "in a child behind Landlock alone",
+        (false, false) => "in a child with limits and no wall",
+    };
+    Finding::fact("compiler", value)
 }

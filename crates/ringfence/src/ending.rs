@@ -1,14 +1,19 @@
 //! From the error that ended a guest to the outcome of its run.
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{GcHeapOutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
+use crate::host::Raised;
 use crate::result::Outcome;
 use crate::sandbox::stop::{Limit, Stop};
 use crate::text;
 
 /// Frames of a backtrace that are told.
 const MAX_FRAMES: usize = 20;
+
+/// How wasmtime begins to say that a run has more instances, memories or tables than our limiter lets it have.
+/// It has no type for this error; a test in `limits.rs` holds the words.
+const TOO_MANY: &str = "resource limit exceeded: ";
 
 /// How a guest ended, before what it used is known.
 #[derive(Debug)]
@@ -18,11 +23,12 @@ pub(crate) struct Ending {
     pub(crate) limit: Option<Limit>,
     pub(crate) trap: Option<String>,
     pub(crate) backtrace: Option<String>,
+    pub(crate) raised: Option<Raised>,
 }
 
 impl Ending {
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None }
+        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None, raised: None }
     }
 
     pub(crate) fn exited(code: u32) -> Self {
@@ -53,11 +59,20 @@ impl Ending {
         if let Some(stop) = error.downcast_ref::<Stop>() {
             return Self::stopped(*stop);
         }
+        if let Some(raised) = error.downcast_ref::<Raised>() {
+            return Self { raised: Some(raised.clone()), ..Self::crashed(&raised.why) };
+        }
         if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
             return Self::exited(code.cast_unsigned());
         }
         if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
             return Self::limited(Limit::HostBytes);
+        }
+        if error.is::<GcHeapOutOfMemory<()>>() {
+            return Self::limited(Limit::Memory);
+        }
+        if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().starts_with(TOO_MANY) {
+            return Self::limited(Limit::Memory);
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),
@@ -89,10 +104,11 @@ impl Ending {
         }
     }
 
-    /// The same for a run that has moved all the bytes it may: a guest of WASI 0.3 can be faster to end.
-    pub(crate) fn after_spent_network(self) -> Self {
-        match self.outcome {
-            Outcome::Exited | Outcome::Trapped => Self::limited(Limit::NetBytes),
+    /// The same for a run that the network had to end, as it moved all the bytes it may or was refused something: a
+    /// guest can be faster to end than the supervisor to look.
+    pub(crate) fn after_network(self, stop: Option<Stop>) -> Self {
+        match (self.outcome, stop) {
+            (Outcome::Exited | Outcome::Trapped, Some(stop)) => Self::stopped(stop),
             _ => self,
         }
     }

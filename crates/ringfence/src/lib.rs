@@ -5,15 +5,24 @@
 pub mod doctor;
 mod ending;
 pub mod error;
+mod given;
+mod guest_thread;
+pub mod host;
 mod link;
+mod link_functions;
 pub mod load;
 pub mod policy;
+mod prepared;
+mod process_unsafe;
 pub mod result;
 pub mod run;
 pub mod sandbox;
+mod supervisor;
 pub mod text;
+pub mod worker;
 
 pub use error::{Error, Parts, Result};
+pub use host::{HostFunction, HostFunctions};
 pub use load::Program;
 pub use policy::Policy;
 pub use result::{Outcome, RunResult, Usage};

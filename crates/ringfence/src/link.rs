@@ -1,12 +1,17 @@
 //! From compiled code to something that only waits to be started; what is missing is named, all of it.
 
+use std::sync::OnceLock;
+
 use wasmtime::component::{Component, Linker as ComponentLinker};
 use wasmtime::{Engine, ExternType, InstancePre, Linker, Module};
 use wasmtime_wasi::{p2, p3};
 
 use crate::error::{Error, Result};
+use crate::host::HostFunctions;
+use crate::link_functions::Functions;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
+use crate::sandbox::http;
 use crate::sandbox::store::State;
 use crate::sandbox::wasi01::{self, Level};
 use crate::sandbox::{wasi02, wasi03};
@@ -14,6 +19,19 @@ use crate::text;
 
 /// Missing imports that are named before the rest is only counted.
 const MAX_NAMED: usize = 10;
+
+/// Host functions of a module `planted`.
+type Planted = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
+static PLANTED: OnceLock<Planted> = OnceLock::new();
+
+/// Gives modules functions that no guest may have, for tests of what still holds a guest that is out already.
+///
+/// Nothing but a program of one's own can call this: not a guest, not a policy, not Python.
+#[doc(hidden)]
+pub fn plant(functions: Planted) {
+    let _ = PLANTED.set(functions);
+}
 
 /// What a module is started by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +75,26 @@ impl Start {
     }
 }
 
-/// Links a module to the WASI levels it imports.
-pub(crate) fn module(engine: &Engine, module: &Module, name: &str) -> Result<(InstancePre<State>, Start)> {
+/// Links a module to the WASI levels it imports, and to the host's own functions.
+pub(crate) fn module(
+    engine: &Engine,
+    module: &Module,
+    name: &str,
+    functions: &HostFunctions,
+) -> Result<(InstancePre<State>, Start)> {
     let name = text::quote(name);
     let start = Start::of(module, &name)?;
-    refuse_missing(module, &name)?;
+    let functions = Functions::of(functions, &name)?;
     let mut linker = Linker::new(engine);
+    functions.link(&mut linker, module, &name)?;
+    refuse_missing(module, &name, &functions)?;
     for level in [Level::Preview1, Level::Unstable] {
         if module.imports().any(|import| import.module() == level.module()) {
             wasi01::add_to_linker(&mut linker, level).map_err(|error| broken(&error))?;
         }
+    }
+    if let Some(planted) = PLANTED.get() {
+        planted(&mut linker).map_err(|error| broken(&error))?;
     }
     let linked = linker.instantiate_pre(module).map_err(|error| {
         Error::load(
@@ -78,10 +106,14 @@ pub(crate) fn module(engine: &Engine, module: &Module, name: &str) -> Result<(In
     Ok((linked, start))
 }
 
-fn refuse_missing(module: &Module, name: &str) -> Result<()> {
+fn refuse_missing(module: &Module, name: &str, functions: &Functions<'_>) -> Result<()> {
     let known = |import: &wasmtime::ImportType<'_>| {
+        if import.module() == "planted" && PLANTED.get().is_some() {
+            return true;
+        }
         [Level::Preview1, Level::Unstable].iter().any(|level| import.module() == level.module())
             && wasi01::FUNCTIONS.contains(&import.name())
+            || functions.index(import.module(), import.name()).is_some()
     };
     let missing: Vec<String> = module
         .imports()
@@ -101,14 +133,21 @@ pub(crate) enum Command {
 const PACKAGES: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
+/// Whether an import is one of those of `wasi:http` that lead outwards.
+fn is_http(import: &str, level: &str) -> bool {
+    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+    http::INTERFACES.contains(&(interface, level))
+}
+
 /// Links a component to WASI 0.2, and to 0.3 where the policy lets it.
 pub(crate) fn component(engine: &Engine, component: &Component, name: &str, policy: &Policy) -> Result<Command> {
     let name = text::quote(name);
     let experimental = policy.wasi == WasiLevel::V0_3;
     let known = |import: &str| {
         let version = import.split_once('@').map_or("", |(_, version)| version);
-        PACKAGES.iter().any(|package| import.starts_with(package))
-            && (version.starts_with("0.2") || (experimental && version.starts_with("0.3")))
+        let level = if version.starts_with("0.2") { "0.2" } else { "0.3" };
+        let provided = PACKAGES.iter().any(|package| import.starts_with(package)) || is_http(import, level);
+        provided && (level == "0.2" || (experimental && version.starts_with("0.3")))
     };
     let types = component.component_type();
     let missing: Vec<String> =
@@ -119,6 +158,9 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
     wasi02::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
     if experimental {
         wasi03::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
+    }
+    if types.imports(engine).any(|(import, _)| import.starts_with("wasi:http/")) {
+        http::add_to_linker(&mut linker, experimental).map_err(|error| broken(&error))?;
     }
     let linked = linker.instantiate_pre(component).map_err(|error| {
         Error::load(
@@ -160,15 +202,15 @@ pub(crate) fn refuse(missing: &[String], name: &str) -> Result<()> {
 
 fn provider(import: &str) -> &'static str {
     if import.starts_with("env.") {
-        "it was built for a browser or another host (emscripten?): build it for `wasm32-wasip1`"
-    } else if import.starts_with("wasi:http") || import.starts_with("wasi:sockets") {
-        "network grants are not there yet: build the program without them"
+        "give it host functions (`imports=`), or build it for `wasm32-wasip1` if it was built for a browser (emscripten)"
+    } else if import.starts_with("wasi:http/incoming-handler") || import.starts_with("wasi:http/handler") {
+        "it passes requests on to another component, and there is none: compose the two into one"
     } else if import.starts_with("wasi:") && import.contains("@0.3") {
         "let it use WASI 0.3: `--wasi 0.3`, or `wasi = \"0.3\"` in the policy"
     } else if import.starts_with("wasi_") || import.starts_with("wasi:") {
         "no WASI level that is supported has it: `ringfence inspect` lists what the program imports"
     } else {
-        "it needs host functions of its own; `ringfence run` provides WASI only"
+        "it needs functions of its host: give them as `imports=` in Python; `ringfence run` provides WASI only"
     }
 }
 

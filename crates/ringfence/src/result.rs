@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::host::Raised;
 use crate::sandbox::denials::Denial;
 use crate::sandbox::files::Changes;
 
@@ -24,6 +25,13 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 6] = [Self::Exited, Self::Trapped, Self::Limited, Self::Denied, Self::Cancelled, Self::Crashed];
+
+    /// The outcome of that word.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
     /// The word in the result.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,4 +85,10 @@ pub struct RunResult {
     pub denials: Vec<Denial>,
     /// What it changed in private layers, where it had any.
     pub changes: Option<Arc<Changes>>,
+    /// Calls to functions of the host.
+    pub host_calls: u64,
+    /// The host function that broke and so ended the run.
+    pub raised: Option<Raised>,
+    /// The host function that was still at work when the run had to end, and was left to itself.
+    pub abandoned: Option<String>,
 }

@@ -1,64 +1,63 @@
 //! Running a program: a new store each time, one supervisor around it.
 
-use std::future::poll_fn;
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Runtime;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
 use crate::ending::Ending;
 use crate::error::{Error, Parts, Result};
-use crate::link::{self, Command, Start};
-use crate::load::{self, Code, Program};
-use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::given::arguments;
+use crate::guest_thread;
+use crate::host::HostFunctions;
+use crate::link::{Command, Start};
+use crate::load::{self, Program};
+use crate::policy::{Limits, Policy, Seconds};
+use crate::prepared::{Entry, Prepared, Recipe};
+use crate::process_unsafe::{Here, PerProcess};
 use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::engine::{Engines, POOL_SLOTS, Profile};
-use crate::sandbox::files::{Changes, Files, Grants};
+use crate::sandbox::files::{Changes, Files, Grants, PrivateTmp};
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::Secrets;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::stdio::{Input, Output, Sink, Source};
+use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, Cpu, State};
-use crate::sandbox::ticker;
+use crate::sandbox::store::{Control, Cpu, Outer, State};
 use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::{signals_unsafe, ticker};
+use crate::supervisor::{LOOK, Supervisor, runtime};
+use crate::worker::Client;
 
-/// Time between two looks at a waiting guest.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long a guest that has to end may still be inside a host function before its caller goes on without it.
+const GRACE: Duration = Duration::from_millis(30);
 
-/// How long a caller waits for a free slot.
-const SLOT_WAIT: Duration = Duration::from_secs(10);
+/// Runs inside one another, each started by a host function of the one before.
+const MAX_DEPTH: u32 = 50;
+
+thread_local! {
+    /// The run whose host functions are called on this thread.
+    static INSIDE: RefCell<Option<Arc<Outer>>> = const { RefCell::new(None) };
+}
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    policy: Policy,
-    grants: Arc<Grants>,
-    net: Arc<Net>,
+    recipe: Recipe,
+    /// What a child made by `fork` makes again at its first run.
+    prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
-    env: Arc<Vec<Vec<u8>>>,
-    argv0: String,
-    engines: Arc<Engines>,
-    engine: wasmtime::Engine,
-    slots: u32,
-    entry: Entry,
-    /// Keeps the code in this process's memory of loaded programs.
-    _code: Arc<Code>,
     from_cache: bool,
-}
-
-enum Entry {
-    Module { linked: InstancePre<State>, start: Start },
-    Component(Command),
+    /// Where it runs instead of here.
+    worker: Option<Client>,
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -82,36 +81,29 @@ pub struct Run<'a> {
 impl Sandbox {
     /// Compiles (or takes from the cache) and links a program under a policy whose grants are open.
     pub fn new(program: &Program, policy: Policy, grants: Arc<Grants>, watch: Option<load::Watch<'_>>) -> Result<Self> {
-        let profile = Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 };
-        let engines = Engines::of(profile)?;
-        let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
-        let (entry, slots) = match &*loaded.code {
-            Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, program.name())?;
-                (Entry::Module { linked, start }, slots(Some(module.resources_required())))
-            }
-            Code::Component(component) => {
-                let command = link::component(&loaded.engine, component, program.name(), &policy)?;
-                (Entry::Component(command), slots(component.resources_required()))
-            }
-        };
-        let env = Arc::new(environment(&policy));
-        let argv0 = argv0(program.name());
-        let net = Arc::new(policy.net.clone());
-        Ok(Self {
-            policy,
-            grants,
-            net,
-            name_servers: None,
-            env,
-            argv0,
-            engines,
-            engine: loaded.engine,
-            slots,
-            entry,
-            _code: loaded.code,
-            from_cache: loaded.from_cache,
-        })
+        Self::with_functions(program, policy, grants, HostFunctions::default(), watch)
+    }
+
+    /// The same for a program that imports functions of its host.
+    pub fn with_functions(
+        program: &Program,
+        policy: Policy,
+        grants: Arc<Grants>,
+        functions: HostFunctions,
+        watch: Option<load::Watch<'_>>,
+    ) -> Result<Self> {
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
+        let (prepared, from_cache) = recipe.prepare(watch)?;
+        Ok(Self::of(recipe, prepared, from_cache))
+    }
+
+    pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
+        Self { recipe, prepared: PerProcess::with(prepared), name_servers: None, from_cache, worker: None }
+    }
+
+    /// The same program in workers.
+    pub(crate) fn in_worker(self, worker: Client) -> Self {
+        Self { worker: Some(worker), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -126,131 +118,224 @@ impl Sandbox {
 
     /// The policy this sandbox enforces.
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        &self.recipe.policy
     }
 
-    /// Runs the program once, on this thread, in a store of its own.
-    pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
-        self.engines.check_process()?;
-        let Some(_ticking) = ticker::Running::start() else {
-            return Err(Error::host(
-                "no thread to stop guests with",
-                "the system starts no more threads for this process",
-                "raise its limit (`ulimit -u`), or end some threads",
-            ));
-        };
-        let runtime = runtime(!self.net.is_empty())?;
+    /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
+    /// a thread that this one can leave behind; or in a worker.
+    pub fn run(&self, mut run: Run<'_>) -> Result<RunResult> {
+        let Some(worker) = &self.worker else { return self.run_here(run, None) };
+        if let Some(outer) = INSIDE.with_borrow(|outer| outer.as_ref().map(|outer| outer.deadline)) {
+            run.limits.wall = run.limits.wall.min(Seconds(outer.saturating_duration_since(Instant::now())));
+        }
+        worker.run(run)
+    }
+
+    /// Runs it in this process, with a `/tmp` that was made before where there is one.
+    pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
+        let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
-        let _slot = self.slot(runtime, &cancelled, tick)?;
+        let outer = INSIDE.with_borrow(Clone::clone);
+        if outer.as_ref().is_some_and(|outer| outer.depth >= MAX_DEPTH) {
+            return Err(Error::Busy(Parts::new(
+                "too many runs inside one another",
+                format!("a host function of run {MAX_DEPTH} started one more"),
+                "end the recursion: a host function of a guest runs that guest again",
+            )));
+        }
+        let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
         let started = Instant::now();
-        let cpu = Cpu::new(started, limits.cpu.map(|cpu| cpu.0));
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
             // A hundred years at most, which every clock can add.
-            deadline: started + limits.wall.0,
+            deadline: outer.iter().map(|outer| outer.deadline).fold(started + limits.wall.0, Instant::min),
             cancelled,
-            cpu: cpu.clone(),
-            output: output.clone(),
+            outer,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
+            output,
             network: None,
         };
-        let files = Files::new(self.grants.clone(), &self.policy, &limits, started, &control)?;
+        let guest = Guest {
+            prepared: prepared.clone(),
+            name_servers: self.name_servers.clone(),
+            args,
+            input,
+            limits,
+            control,
+            host_calls: HostCalls::new(&prepared.functions),
+            secrets,
+            started,
+            tmp,
+            slot: Here::new(slot),
+        };
+        if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
+    }
+}
+
+/// One run with all that it needs, so that it can go to another thread.
+struct Guest {
+    prepared: Arc<Prepared>,
+    name_servers: Option<Arc<[SocketAddr]>>,
+    args: Vec<String>,
+    input: Source,
+    limits: Limits,
+    control: Control,
+    host_calls: HostCalls,
+    secrets: Secrets,
+    started: Instant,
+    tmp: Option<PrivateTmp>,
+    slot: Here<OwnedSemaphorePermit>,
+}
+
+impl Guest {
+    /// Runs it on a thread of its own, and waits for it no longer than for its end, or for a host function that is
+    /// at work when the run has to end.
+    fn run_apart(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
+        let (control, host_calls, started) = (self.control.clone(), self.host_calls.clone(), self.started);
+        let around = self.prepared.functions.around.clone();
+        let pending = guest_thread::start(move || {
+            self.control.cpu.begin();
+            INSIDE.set(Some(Arc::new(Outer::of(&self.control))));
+            let (mut guest, mut done) = (Some(self), None);
+            let mut run = || done = guest.take().map(|guest| guest.run(&mut || true));
+            match around {
+                Some(around) => around(&mut run),
+                None => run(),
+            }
+            INSIDE.set(None);
+            done.unwrap_or_else(|| Err(no_thread("the interpreter that the host functions are written for exits")))
+        });
+        let pending = pending.map_err(|error| no_thread(&error.to_string()))?;
+        let mut over: Option<(Stop, Instant)> = None;
+        loop {
+            let now = Instant::now();
+            let until = over.map_or_else(|| control.deadline.min(now + LOOK), |(_, until)| until);
+            match pending.wait_until(until) {
+                Some(Ok(done)) => return done,
+                Some(Err(panic)) => resume_unwind(panic),
+                None => {}
+            }
+            over = match over {
+                None if !tick() => {
+                    control.cancelled.store(true, Ordering::Relaxed);
+                    Some((Stop::Cancelled, Instant::now() + GRACE))
+                }
+                None => control.check_from_outside().err().map(|stop| (stop, Instant::now() + GRACE)),
+                Some((stop, _)) => {
+                    if let Some(name) = host_calls.abandon() {
+                        control.cancelled.store(true, Ordering::Relaxed);
+                        return Ok(abandoned(stop, name, &control, &host_calls, started));
+                    }
+                    // It computes or waits, and is ended like any other guest.
+                    Some((stop, Instant::now() + GRACE / 4))
+                }
+            };
+        }
+    }
+
+    /// Runs it on this thread.
+    fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
+        let Self { prepared, name_servers, args, input, limits, control, host_calls, secrets, started, tmp, slot } =
+            self;
+        let runtime = runtime(!prepared.net.is_empty())?;
+        signals_unsafe::keep();
+        let Some(_ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let files = match tmp {
+            Some(tmp) => {
+                Files::with_tmp(prepared.grants.clone(), &prepared.policy, &limits, started, &control, Some(tmp))?
+            }
+            None => Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control)?,
+        };
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
             descriptors: Descriptors::new(&files),
             files,
             input: Input::new(input),
-            output: output.clone(),
-            clock: Clock::new(self.policy.clock, started),
-            random: Random::new(self.policy.random),
-            args: arguments(&self.argv0, args)?,
-            env: self.env.clone(),
+            output: control.output.clone(),
+            clock: Clock::new(prepared.policy.clock, started),
+            random: Random::new(prepared.policy.random),
+            args: arguments(&prepared.argv0, args)?,
+            env: secrets.added_to(&prepared.env),
             host_bytes: limits.host_bytes.0,
+            host_calls: host_calls.clone(),
         };
-        // A panic in a host function is our defect: the guest is gone, the caller is told, the process lives.
-        let (ending, fuel, left) = match &self.entry {
+        let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+        let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut store = self.store(state, &limits)?;
-                let ended = catch_unwind(AssertUnwindSafe(|| {
-                    runtime.block_on(supervise(module(&mut store, linked, *start), &control, tick))
-                }));
-                (ending(ended), burnt(&store, &limits), Left::of(store.data_mut()))
+                let mut store = Here::new(prepared.store(state, &limits)?);
+                let ending = supervisor.end(module(&mut store, linked, *start), tick);
+                (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
                 let denials = state.files.denials.clone();
-                let network = Network::new(self.net.clone(), &limits, denials, self.name_servers.clone());
-                let control = Control { network: Some(network.clone()), ..control };
+                let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
+                let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), self.policy.random);
-                let mut store = self.store(state, &limits)?;
+                let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);
+                let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
-                let ended = catch_unwind(AssertUnwindSafe(|| {
-                    runtime.block_on(supervise(component(&mut store, command), &control, tick))
-                }));
-                let ending = ending(ended);
-                let ending = if network.is_spent() { ending.after_spent_network() } else { ending };
+                let supervisor = Supervisor { control: &control, ..supervisor };
+                let ending = supervisor.end(component(&mut store, command), tick).after_network(network.stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
+        if !slot.is_ours() {
+            return Err(Error::host(
+                "this process was forked while this thread ran a guest",
+                "the guest is in the parent process, and its threads are",
+                "fork outside of runs: not in a signal handler, nor in a host function that returns in the child",
+            ));
+        }
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
-        let written = output.take();
+        let written = control.output.take();
         let ending = if written.truncated { ending.after_cut_output() } else { ending };
-        let usage =
-            Usage { wall: started.elapsed(), cpu: cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
-        Ok(RunResult {
-            outcome: ending.outcome,
-            exit_code: ending.exit_code,
-            limit: ending.limit.map(Limit::name),
-            trap: ending.trap,
-            backtrace: ending.backtrace,
-            stdout: written.stdout,
-            stderr: written.stderr,
-            truncated: written.truncated,
-            usage,
-            denials: left.denials,
-            changes: left.changes,
-        })
+        let wall = started.elapsed();
+        let usage = Usage { wall, cpu: control.cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
+        Ok(RunResult { changes: left.changes, ..result(ending, written, usage, left.denials, &host_calls) })
     }
+}
 
-    fn store<T: AsMut<State> + AsRef<State> + 'static>(&self, state: T, limits: &Limits) -> Result<Store<T>> {
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.as_mut().limiter);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
-        store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
-        if let Some(fuel) = limits.fuel {
-            store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
-        }
-        Ok(store)
+fn result(ending: Ending, written: Written, usage: Usage, denials: Vec<Denial>, host_calls: &HostCalls) -> RunResult {
+    RunResult {
+        outcome: ending.outcome,
+        exit_code: ending.exit_code,
+        limit: ending.limit.map(Limit::name),
+        trap: ending.trap,
+        backtrace: ending.backtrace,
+        stdout: written.stdout,
+        stderr: written.stderr,
+        truncated: written.truncated,
+        usage,
+        denials,
+        changes: None,
+        host_calls: host_calls.made(),
+        raised: ending.raised,
+        abandoned: None,
     }
+}
 
-    /// Waits, but not for ever, until the pool has room for one more run.
-    fn slot(
-        &self,
-        runtime: &Runtime,
-        cancelled: &AtomicBool,
-        tick: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<SemaphorePermit<'_>>> {
-        let slots = self.engines.slots();
-        if let Ok(slot) = slots.try_acquire_many(self.slots) {
-            return Ok(Some(slot));
-        }
-        let until = Instant::now() + SLOT_WAIT;
-        while Instant::now() < until && !cancelled.load(Ordering::Relaxed) && tick() {
-            let waited = runtime.block_on(async { tokio::time::timeout(LOOK, slots.acquire_many(self.slots)).await });
-            if let Ok(Ok(slot)) = waited {
-                return Ok(Some(slot));
-            }
-        }
-        Err(Error::Busy(Parts::new(
-            "no free slot for this run",
-            format!("{} guests run in this process already", POOL_SLOTS),
-            "run fewer at one time, or spread them over several processes",
-        )))
-    }
+/// What can be told of a run whose guest is still there, inside the function of that name.
+fn abandoned(stop: Stop, name: String, control: &Control, host_calls: &HostCalls, started: Instant) -> RunResult {
+    let written = control.output.take();
+    let usage = Usage {
+        wall: started.elapsed(),
+        cpu: control.cpu.used(),
+        memory: host_calls.memory_peak(),
+        output: written.bytes,
+        fuel: None,
+    };
+    RunResult { abandoned: Some(name), ..result(Ending::stopped(stop), written, usage, Vec::new(), host_calls) }
+}
+
+fn no_thread(why: &str) -> Error {
+    Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
 }
 
 /// What the state of a run still tells when the guest is gone.
@@ -273,12 +358,6 @@ impl Left {
         }
         Self { memory_peak, memory_refused: refused.is_some(), denials, changes: state.files.changes().map(Arc::new) }
     }
-}
-
-/// Pool slots a program takes: the most of what it has several of. Unknown for a component that instantiates
-/// what it imports, which ours cannot.
-fn slots(resources: Option<wasmtime::ResourcesRequired>) -> u32 {
-    resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).clamp(1, POOL_SLOTS))
 }
 
 /// The fuel that was burnt, where it was counted.
@@ -308,106 +387,8 @@ async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasm
     Ok(Ending::exited(if returned.is_ok() { 0 } else { 1 }))
 }
 
-/// Polls a guest until it is done or has to be stopped; a stopped one is dropped where it stands.
-async fn supervise(
-    guest: impl Future<Output = wasmtime::Result<Ending>>,
-    control: &Control,
-    tick: &mut dyn FnMut() -> bool,
-) -> wasmtime::Result<Ending> {
-    let mut guest = pin!(guest);
-    let next_look = || tokio::time::Instant::from_std(control.deadline.min(Instant::now() + LOOK));
-    // Made at the first wait: most guests never wait.
-    let mut alarm: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    poll_fn(|context| {
-        loop {
-            if let Poll::Ready(ended) = guest.as_mut().poll(context) {
-                return Poll::Ready(ended);
-            }
-            if let Err(stop) = control.check() {
-                return Poll::Ready(Err(stop.into()));
-            }
-            if let Some(network) = &control.network {
-                network.push(context);
-            }
-            let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_look())));
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            if !tick() {
-                return Poll::Ready(Err(Stop::Cancelled.into()));
-            }
-            alarm.as_mut().reset(next_look());
-        }
-    })
-    .await
-}
-
-fn ending(ended: std::thread::Result<wasmtime::Result<Ending>>) -> Ending {
-    match ended {
-        Ok(Ok(ending)) => ending,
-        Ok(Err(error)) => Ending::of_error(&error),
-        Err(panic) => {
-            let why = panic.downcast_ref::<String>().map(String::as_str);
-            Ending::crashed(why.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a host function panicked"))
-        }
-    }
-}
-
-/// The clockwork under every run: timers, and waits for descriptors; sockets only for runs that may have some, so
-/// that all others neither open the system's queue of events nor pay for a thread that waits on it.
-fn runtime(sockets: bool) -> Result<&'static Runtime> {
-    static RUNTIMES: [OnceLock<std::result::Result<Runtime, String>>; 2] = [const { OnceLock::new() }; 2];
-    let runtime = RUNTIMES[usize::from(sockets)].get_or_init(|| {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder
-            .worker_threads(1)
-            .thread_name("ringfence")
-            // A thread that waited for a descriptor is not kept long: an idle process has few.
-            .thread_keep_alive(Duration::from_secs(1))
-            .enable_time();
-        if sockets {
-            builder.enable_io();
-        }
-        builder.build().map_err(|error| error.to_string())
-    });
-    runtime.as_ref().map_err(|why| {
-        Error::host("no threads for Ringfence", why.clone(), "raise this process's limits (`ulimit -u`, `ulimit -n`)")
-    })
-}
-
-/// The program's own name as the guest sees it: no host path shows.
-fn argv0(name: &str) -> String {
-    let file = std::path::Path::new(name).file_name().map(|file| file.to_string_lossy().into_owned());
-    file.unwrap_or_else(|| "program".into()).replace('\0', "")
-}
-
-fn arguments(argv0: &str, args: Vec<String>) -> Result<Vec<Vec<u8>>> {
-    let all = std::iter::once(argv0.to_owned()).chain(args);
-    all.map(|arg| {
-        if arg.contains('\0') {
-            return Err(Error::policy(
-                "an argument cannot be handed to the guest",
-                "it contains a NUL character, which ends arguments",
-                "take the NUL out, or hand the data over as input",
-            ));
-        }
-        let mut bytes = arg.into_bytes();
-        bytes.push(0);
-        Ok(bytes)
-    })
-    .collect()
-}
-
-fn environment(policy: &Policy) -> Vec<Vec<u8>> {
-    let inherited = policy.inherit_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
-    let mut all: Vec<(String, String)> =
-        policy.env.iter().map(|(name, value)| (name.clone(), value.clone())).chain(inherited).collect();
-    all.sort();
-    all.into_iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
-}
-
 impl std::fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sandbox").field("program", &self.argv0).finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("program", &self.recipe.name()).finish_non_exhaustive()
     }
 }

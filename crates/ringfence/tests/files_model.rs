@@ -14,7 +14,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::TempDir;
 
 /// Rounds, each with a seed of its own.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 100;
 /// Acts of a round.
 const ACTS: usize = 150;
 

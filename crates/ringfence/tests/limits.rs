@@ -67,11 +67,11 @@ fn a_refused_growth_ends_a_run_only_if_the_guest_does_not_live_with_it() {
 }
 
 #[test]
-fn more_instances_than_a_run_may_have_end_it_with_their_number() {
-    let result = once(&text(&component(450, 0), memory(64 << 20)));
-    let why = result.trap.clone().unwrap();
-    assert_eq!("trapped", ended(&result));
-    assert!(why.contains("instance count too high"), "{why}");
+fn more_instances_than_a_run_may_have_are_too_much_memory() {
+    for (instances, pages) in [(450, 0), (900, 16), (990, 0)] {
+        let result = once(&text(&component(instances, pages), memory(512 << 20)));
+        assert_eq!("limited memory", ended(&result), "{instances}: {:?}", result.trap);
+    }
 }
 
 fn component(instances: usize, pages: usize) -> String {

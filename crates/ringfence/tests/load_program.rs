@@ -109,14 +109,14 @@ fn a_module_is_inspected_without_compiling_it() {
 fn a_component_is_inspected_by_its_outermost_level() {
     let text = r#"(component
         (import "wasi:cli/environment@0.2.3" (instance))
-        (import "wasi:http/types@0.2.0" (instance))
+        (import "wasi:http/incoming-handler@0.2.0" (instance))
         (component (import "inner" (func)))
         (core module (memory 1))
         (instance $run)
         (export "wasi:cli/run@0.2.3" (instance $run)))"#;
     let inspection = Program::from_bytes(text, "text").unwrap().inspect().unwrap();
     let imports: Vec<_> = inspection.imports.iter().map(|import| (import.name.as_str(), import.known)).collect();
-    assert_eq!(vec![("wasi:cli/environment@0.2.3", true), ("wasi:http/types@0.2.0", false)], imports);
+    assert_eq!(vec![("wasi:cli/environment@0.2.3", true), ("wasi:http/incoming-handler@0.2.0", false)], imports);
     assert_eq!("wasi:cli/run@0.2.3", inspection.exports[0].name);
     assert_eq!((Some("0.2"), true, 1), (inspection.wasi.as_deref(), inspection.entry, inspection.memories.len()));
 }

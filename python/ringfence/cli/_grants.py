@@ -1,9 +1,10 @@
-"""From flags to a policy: they add directories and variables to the policy file's, and replace the rest."""
+"""From flags to a policy: they add directories, variables and network to the policy file's, and replace the rest."""
 
 from __future__ import annotations
 
 from ringfence._policy import Dir, Limits, Policy
 
+from ._network import net_of, to_secret
 from ._parser import UsageError
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ _LIMITS = (
     "net_bytes",
     "compile",
 )
+_MODES = ("ro", "rw", "overlay")
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
@@ -39,6 +41,10 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
         changes["tmp"] = True
     if arguments.env:
         _add_variables(changes, arguments.env, base)
+    if arguments.net or arguments.http:
+        changes["net"] = net_of(arguments, base)
+    if arguments.secret:
+        changes["secrets"] = [*(base.secrets if base else ()), *map(to_secret, arguments.secret)]
     if arguments.random is not None:
         changes["random"] = to_number(arguments.random)
     limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}
@@ -53,11 +59,11 @@ def to_dir(text: str) -> Dir:
     """
     Read HOST[:GUEST][:MODE].
 
-    MODE is `ro` or `rw` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path with a
+    MODE is `ro`, `rw` or `overlay` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path with a
     colon in it needs its guest path written out.
     """
     rest, colon, last = text.rpartition(":")
-    mode: Literal["ro", "rw"] | None = "rw" if last == "rw" else "ro" if last == "ro" else None
+    mode: Literal["ro", "rw", "overlay"] | None = last if last in _MODES else None  # type: ignore[assignment]
     if not colon or mode is None:
         rest, mode = text, None
     host, absolute, guest = rest.rpartition(":/")
@@ -67,7 +73,7 @@ def to_dir(text: str) -> Dir:
     if colon and mode is None:
         raise UsageError(
             f"cannot read `--dir {text}`",
-            f"`{wrong}` is neither a mode, which is `ro` or `rw`, nor an absolute guest path",
+            f"`{wrong}` is neither a mode, which is `ro`, `rw` or `overlay`, nor an absolute guest path",
             "write `--dir HOST:/GUEST:ro`, the whole of it where a path has a colon",
         )
     if not host:

@@ -23,6 +23,8 @@ _NOUNS = {
     "connections": "more connections",
 }
 
+_NET = {"resolve": "the name", "connect": "a connection to", "listen": "to be reached at"}
+
 
 def limit_hint(result: Result, policy: Policy) -> str | None:
     """Name the flag for the limit that ended the run, with twice as much."""
@@ -31,12 +33,17 @@ def limit_hint(result: Result, policy: Policy) -> str | None:
 
 def refusal_hint(result: Result, policy: Policy) -> str | None:
     """Name the flag for the last thing the guest was refused, which is most likely what it failed of."""
-    denials = result.denials
+    # The last of very many stands for those that are not kept apart.
+    denials = [denial for denial in result.denials if not denial.what.startswith("(")]
     if not denials:
         return None
     last = max(denials, key=lambda denial: denial.first_seconds)
     if last.kind in _NOUNS:
         return f"the guest was refused {_NOUNS[last.kind]}: {_raise(last.kind, policy)}, or leave it so"
+    if last.kind in _NET:
+        return f"the guest was refused {_NET[last.kind]} `{last.what}`, {_network(last, policy)}"
+    if last.kind == "http":
+        return f"the guest was refused the request `{last.what}`, {_request(last, policy)}"
     granted = [grant.at or "/" for grant in policy.dirs]
     grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
     flag = _grant(last, policy)
@@ -70,6 +77,36 @@ def _grant(denial: Denial, policy: Policy) -> str:
     if not os.path.exists(host) and os.path.exists(host.lstrip("/")):  # noqa: PTH110
         host = host.lstrip("/")
     return f"add `--dir {shlex.quote(f'{host}:{path}{mode}')}`"
+
+
+def _network(denial: Denial, policy: Policy) -> str:
+    """Write the flag for a host the guest chose: quoted for a shell, and never wider than what it asked for."""
+    if denial.kind == "listen":
+        return "which no policy grants: a guest reaches others, and is reached by nobody"
+    granted = [*policy.net.tcp, *(f"udp://{endpoint}" for endpoint in policy.net.udp)]
+    grants = "nothing" if not granted else "only " + ", ".join(f"`{endpoint}`" for endpoint in granted)
+    where = denial.what
+    if denial.kind == "resolve":
+        # An address that is not public stands behind the name that leads to it.
+        name, at, address = where.partition(" at ")
+        host = address.partition(" ")[0] if at else name
+        where = f"{f'[{host}]' if ':' in host else host}:PORT"
+    where = where.removeprefix("tcp://")
+    if "\\" in where or "…" in where:
+        return f"the policy grants {grants}: grant it with `--net HOST:PORT`, or leave it so"
+    return f"the policy grants {grants}: add `--net {shlex.quote(where)}`, or leave it so"
+
+
+def _request(denial: Denial, policy: Policy) -> str:
+    """Write the flag for a request the guest chose: that method and that path, quoted for a shell."""
+    method, _, url = denial.what.partition(" ")
+    if " (" in url:
+        return "which no policy grants"
+    grants = ", ".join(f"`{grant}`" for grant in policy.net.http)
+    grants = f"only {grants}" if grants else "nothing"
+    if "\\" in denial.what or "…" in denial.what or "%" in url or not method.isalpha():
+        return f'the policy grants {grants}: grant it with `--http "METHOD https://HOST/PATH/*"`, or leave it so'
+    return f"the policy grants {grants}: add `--http {shlex.quote(denial.what)}`, or leave it so"
 
 
 def _covers(at: str, path: str) -> bool:

@@ -32,7 +32,7 @@ _WORDS = {
     "wasi:clocks/": "tell the time",
     "wasi:random/": "draw random numbers",
     "wasi:sockets/": "use sockets",
-    "wasi:http/": "make and answer HTTP requests",
+    "wasi:http/": "send HTTP requests",
 }
 _UNKNOWN = "something nobody provides"
 
@@ -43,8 +43,8 @@ _GRANTS: dict[str, str | None] = {
     "read its arguments and variables": '# it sees no variables unless set or handed on:\n# env = { NAME = "value" }',
     "tell the time": '# its clocks are coarse unless granted:\n# clock = "precise"',
     "draw random numbers": "# its random numbers are real unless seeded:\n# random = 42",
-    "use sockets": "# there is no network: its sockets are refused",
-    "make and answer HTTP requests": "# there is no network: its requests are refused",
+    "use sockets": '# it reaches nobody unless granted:\n# net.tcp = ["db.example.com:5432"]',
+    "send HTTP requests": '# it sends no requests unless granted:\n# net.http = ["GET https://api.example.com/v1/*"]',
 }
 
 

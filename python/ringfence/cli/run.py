@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ringfence._policy import Policy
     from ringfence._result import Result
 
+# Changes told one by one.
+_MAX_TOLD = 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes: one flag is one line, in the order of `Policy` and `Limits`."""
@@ -22,10 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", metavar="FILE", help="start from this policy file; the flags add to it")
     add(
-        "--dir", metavar="HOST[:GUEST][:MODE]", action="append", help="let it see a directory or file; MODE is ro or rw"
+        "--dir", metavar="HOST[:GUEST][:MODE]", action="append", help="let it see a directory or file; MODE is ro, rw or overlay"
     )
+    add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
     add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
     add("--env", metavar="NAME[=VALUE]", action="append", help="set a variable, or hand on our own by its name")
+    add("--net", metavar="[udp://]HOST:PORT", action="append", help="let it connect there; TCP unless said")
+    add("--http", metavar="[METHODS] URL", action="append", help="let it send such requests; GET and HEAD unless said")
+    add(
+        "--secret",
+        metavar="NAME=env:VAR@ORIGIN[#HEADER]",
+        action="append",
+        help="let it send our variable VAR to ORIGIN and never see it; in the header authorization unless said",
+    )
     add("--clock", choices=("coarse", "precise"), help="how fine its clocks are")
     add("--random", metavar="real|SEED", help="real random numbers, or the same ones in every run")
     add("--wasi", choices=("0.2", "0.3"), help="the highest WASI level a component may use")
@@ -42,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--connections", metavar="N", help="network connections open at one time")
     add("--net-bytes", metavar="SIZE", help="bytes over the network, both ways together")
     add("--compile", metavar="TIME", help="time to compile it")
+    kinds = ("wasm", "process", "worker")
+    add("--isolation", choices=kinds, default="wasm", help="run it in a child process, or in one behind a wall")
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     add("program", metavar="PROGRAM", help="a WebAssembly module or component")
     rest = add("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what follows PROGRAM belongs to it")
@@ -57,16 +71,34 @@ def execute(arguments: argparse.Namespace) -> int:
     policy = policy_of(arguments)
     progress = _output.Progress(arguments.program)
     try:
-        sandbox = Sandbox(arguments.program, policy=policy, progress=progress)
+        sandbox = Sandbox(arguments.program, policy=policy, progress=progress, isolation=arguments.isolation)
     finally:
         progress.clear()
-    if arguments.json:
-        result = sandbox.run(arguments.args, stdin="inherit")
-        _output.data(result.json())
-    else:
-        result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
-        _explain(result, policy)
+    try:
+        if arguments.json:
+            result = sandbox.run(arguments.args, stdin="inherit")
+            _output.data(result.json())
+        else:
+            result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
+            _explain(result, policy)
+            _tell_changes(result)
+        if arguments.apply and result.ok:
+            _output.say(f"applied {result.changes.apply()} changes")
+    finally:
+        if arguments.isolation != "wasm":
+            core.close_workers()
     return _exit.of(result)
+
+
+def _tell_changes(result: Result) -> None:
+    """Say what would be different on the host."""
+    from ringfence._text import quote
+
+    changes = result.changes
+    for change in changes[:_MAX_TOLD]:
+        _output.say(f"{change.act} {quote(change.path)}")
+    if len(changes) > _MAX_TOLD:
+        _output.say(f"and {len(changes) - _MAX_TOLD} more changes")
 
 
 def _explain(result: Result, policy: Policy) -> None:

@@ -6,8 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{MemfdFlags, SealFlags};
+
 use crate::error::Result;
 use crate::load::cache_dir::{CacheDir, EntryLock, Temporary, Unusable, standard_path};
+use crate::load::image::reopened;
 use crate::load::inventory::{self, CacheInfo, Pruned};
 use crate::load::seal::{Identity, SEAL_BYTES, Seal};
 
@@ -202,7 +205,13 @@ fn seal_name(name: &str) -> String {
 
 /// A file that nobody else can open by name, in memory.
 pub(super) fn memory_file(name: &str) -> std::io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
+    Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?))
+}
+
+/// Ends all writing to a file in memory.
+pub(super) fn seal(file: &File) -> std::io::Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    Ok(rustix::fs::fcntl_add_seals(file, seals)?)
 }
 
 /// Compiled code that our own compiler wrote: proven by its seal, or just written by a child that we started.
@@ -216,6 +225,21 @@ pub(super) struct Proven {
 impl Proven {
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// What a worker was handed by the parent that proved it: there is no key on this side of the wall.
+    pub(super) fn by_parent(file: File) -> std::io::Result<Self> {
+        let identity = Identity::of(&file.metadata()?);
+        Ok(Self { file, identity })
+    }
+
+    /// The same file for a worker to map: it cannot be written to through this.
+    pub(super) fn for_worker(self) -> std::io::Result<Self> {
+        // Only a file in memory has seals: a worker could open it again for writing, where no wall sees it.
+        if rustix::fs::fcntl_get_seals(&self.file).is_ok() {
+            seal(&self.file)?;
+        }
+        Ok(Self { file: reopened(&self.file)?, identity: self.identity })
     }
 
     /// Whether the file is still as it was when it was proven; asked again once it is mapped.

@@ -4,7 +4,7 @@
 //! for comes in one variable of its otherwise empty environment, so that every embedding can start it in its own way.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use crate::load::bytes::{Kind, MAX_PROGRAM_BYTES, to_binary};
 use crate::load::cache::MAX_CODE_BYTES;
 use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
+use crate::load::image::write_sparsely;
 use crate::sandbox::engine::Profile;
+use crate::worker::wall::Wall;
 
 /// Address space of the compiler, in bytes. CPython with numpy and pandas takes half of it.
 pub(super) const MEMORY_BYTES: u64 = 4 << 30;
@@ -120,22 +122,9 @@ fn compile() -> Result<(), Failure> {
             MAX_CODE_BYTES >> 20
         )));
     }
-    let output = stdio(rustix::stdio::stdout())?;
-    write_sparsely(output, &code).map_err(|error| Failure::Host(format!("cannot write: {error}")))
-}
-
-/// Writes what is not zero and leaves holes for the rest: a program of 60 bytes may have a memory image of 256 MiB,
-/// and should not take that much of the disk.
-fn write_sparsely(mut output: File, code: &[u8]) -> std::io::Result<()> {
-    const CHUNK: usize = 64 << 10;
-    for chunk in code.chunks(CHUNK) {
-        if chunk.iter().all(|byte| *byte == 0) {
-            output.seek_relative(chunk.len() as i64)?;
-        } else {
-            output.write_all(chunk)?;
-        }
-    }
-    output.set_len(code.len() as u64)
+    let mut output = stdio(rustix::stdio::stdout())?;
+    let written = write_sparsely(&mut output, &code).and_then(|()| output.set_len(code.len() as u64));
+    written.map_err(|error| Failure::Host(format!("cannot write: {error}")))
 }
 
 fn read_program() -> Result<Vec<u8>, Failure> {
@@ -168,7 +157,9 @@ fn confine(job: &Job) -> Result<(), Failure> {
     lower(Resource::Cpu, seconds)?;
     lower(Resource::Core, 0)?;
     lower(Resource::Fsize, MAX_CODE_BYTES)?;
-    lower(Resource::Nofile, 32)
+    lower(Resource::Nofile, 32)?;
+    // Last: nothing is opened any more.
+    Wall::compiler().raise().map_err(|error| Failure::Host(error.to_string()))
 }
 
 /// Lowers a limit for good; one that is lower already stays.

@@ -1,5 +1,6 @@
 //! Loading: the way from a program to code that can be instantiated.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use wasmtime::Engine;
 use crate::error::{Error, Result};
 use crate::load::cache::{Attempt, Cache, Proven};
 use crate::load::entry::{Build, entry_name};
+use crate::load::image::Image;
 use crate::load::patience::{Patience, Watch};
 use crate::load::{Kind, Program, cache_unsafe, compile, memo};
 use crate::sandbox::engine::{Engines, Profile};
@@ -20,6 +22,18 @@ pub enum Code {
     Module(wasmtime::Module),
     /// Of a component.
     Component(wasmtime::component::Component),
+}
+
+impl Code {
+    /// Slots of a pool that one run of it takes: the most of what it has several of. Unknown for a component that
+    /// instantiates what it imports, which ours cannot.
+    pub(crate) fn needs(&self) -> u32 {
+        let resources = match self {
+            Self::Module(module) => Some(module.resources_required()),
+            Self::Component(component) => component.resources_required(),
+        };
+        resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).max(1))
+    }
 }
 
 /// A program's code, and the engine it belongs to.
@@ -52,12 +66,45 @@ pub fn load_in(
     compile_limit: Duration,
     watch: Option<Watch<'_>>,
 ) -> Result<Loaded> {
+    let known = || find(program, engines.profile()).map(|loaded| (loaded, None));
+    load_or(&known, cache, program, engines, compile_limit, watch).map(|(loaded, _)| loaded)
+}
+
+/// Loads a program, and gives the file of its compiled code too, for workers to map.
+pub(crate) fn load_for_worker(
+    program: &Program,
+    engines: &Engines,
+    compile_limit: Duration,
+    watch: Option<Watch<'_>>,
+) -> Result<(Loaded, Image)> {
+    let unreadable = |why: &str| Error::host("no code for a worker", why, "run `ringfence doctor`");
+    let (loaded, proven) = load_or(&|| None, &Cache::standard()?, program, engines, compile_limit, watch)?;
+    let proven = proven.ok_or_else(|| unreadable("its file is gone"))?;
+    let image = proven.for_worker().map_err(|error| unreadable(&error.to_string()))?;
+    Ok((loaded, Image::new(image)))
+}
+
+/// In a worker: maps code that the parent process proved.
+pub(crate) fn map_image(kind: Kind, engines: &Engines, file: File) -> Result<(Code, Engine)> {
+    let failed = |why: String| Error::host("a worker cannot map its code", why, "run `ringfence doctor`");
+    let proven = Proven::by_parent(file).map_err(|error| failed(error.to_string()))?;
+    map(kind, engines, &proven).map_err(|error| failed(cut(&format!("{error:#}"), 500)))
+}
+
+fn load_or(
+    known: &dyn Fn() -> Option<(Loaded, Option<Proven>)>,
+    cache: &Cache,
+    program: &Program,
+    engines: &Engines,
+    compile_limit: Duration,
+    watch: Option<Watch<'_>>,
+) -> Result<(Loaded, Option<Proven>)> {
     engines.check_process()?;
     let profile = engines.profile();
     let build = Build::of(profile, engines.usual()?);
     let name = entry_name(program, profile, build);
     let patience = Patience::new(program, compile_limit, watch);
-    let ready = || find(program, profile).or_else(|| from_cache(cache, &name, program, engines));
+    let ready = || known().or_else(|| from_cache(cache, &name, program, engines));
 
     let _lock = loop {
         if let Some(loaded) = ready() {
@@ -81,23 +128,25 @@ pub fn load_in(
     let output = cache.output().map_err(failed)?;
     compile::compile(program, profile, build, output.file(), &patience)?;
     let proven = output.finish(&name).map_err(failed)?;
-    map(program.kind(), engines, &proven).map(|(code, engine)| keep(program, profile, code, engine, false)).map_err(
-        |error| {
-            let why = cut(&format!("{error:#}"), 500);
-            Error::host(format!("cannot map the code of `{}`", program.name()), why, "run `ringfence doctor`")
-        },
-    )
+    let (code, engine) = map(program.kind(), engines, &proven).map_err(|error| {
+        let why = cut(&format!("{error:#}"), 500);
+        Error::host(format!("cannot map the code of `{}`", program.name()), why, "run `ringfence doctor`")
+    })?;
+    Ok((keep(program, profile, code, engine, false), Some(proven)))
 }
 
 fn find(program: &Program, profile: Profile) -> Option<Loaded> {
     memo::find(program, profile).map(|(code, engine)| Loaded { code, engine, from_cache: true })
 }
 
-fn from_cache(cache: &Cache, name: &str, program: &Program, engines: &Engines) -> Option<Loaded> {
+fn from_cache(cache: &Cache, name: &str, program: &Program, engines: &Engines) -> Option<(Loaded, Option<Proven>)> {
     let proven = cache.open(name)?;
+    if let Some(loaded) = find(program, engines.profile()) {
+        return Some((loaded, Some(proven)));
+    }
     // Code that is proven and yet cannot be mapped is compiled again: then the error is told.
     let (code, engine) = map(program.kind(), engines, &proven).ok()?;
-    Some(keep(program, engines.profile(), code, engine, true))
+    Some((keep(program, engines.profile(), code, engine, true), Some(proven)))
 }
 
 fn keep(program: &Program, profile: Profile, code: Code, engine: Engine, from_cache: bool) -> Loaded {
@@ -110,11 +159,12 @@ fn keep(program: &Program, profile: Profile, code: Code, engine: Engine, from_ca
 fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
     let usual = engines.usual().map_err(host)?;
     let (code, engine) = match cache_unsafe::map(usual, kind, proven) {
-        Ok(code) => (code, usual),
-        Err(_) if engines.is_pooled() => {
+        Ok(code) if code.needs() <= engines.size() || !engines.is_pooled() => (code, usual),
+        Ok(_) | Err(_) if engines.is_pooled() => {
             let roomy = engines.roomy().map_err(host)?;
             (cache_unsafe::map(roomy, kind, proven)?, roomy)
         }
+        Ok(code) => (code, usual),
         Err(error) => return Err(error),
     };
     // The first instance would wait for it otherwise.

@@ -150,6 +150,11 @@ fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, compl
             "build it again with current tools; `wasm-tools validate --features all` says more",
         ),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => patience.used_up(),
+        (_, Some(signal)) if signal == Signal::SYS.as_raw() => Error::host(
+            what,
+            "the compiler asked the kernel for what its wall forbids, and was ended",
+            "report it with the program and what `ringfence doctor` prints: either it is an attack, or a call is missing",
+        ),
         (Some(EXIT_TOO_MUCH), _) if !shown.is_empty() => Error::load(what, shown, SMALLER),
         (_, Some(signal)) if !OUT_OF_MEMORY.map(Signal::as_raw).contains(&signal) => Error::host(
             what,

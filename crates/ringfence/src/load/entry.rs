@@ -7,6 +7,7 @@ use wasmtime::Engine;
 
 use crate::load::Program;
 use crate::load::program::hex;
+use crate::process_unsafe::PerProcess;
 use crate::sandbox::engine::Profile;
 
 /// A fingerprint of the compiler with its settings: wasmtime's whole version, the processor, every tunable.
@@ -18,8 +19,8 @@ pub(super) struct Build([u8; 16]);
 impl Build {
     /// The fingerprint of an engine of this profile, taken once per process.
     pub(super) fn of(profile: Profile, engine: &Engine) -> Self {
-        static KNOWN: Mutex<Vec<(Profile, Build)>> = Mutex::new(Vec::new());
-        let mut known = KNOWN.lock().unwrap_or_else(|broken| broken.into_inner());
+        static KNOWN: PerProcess<Mutex<Vec<(Profile, Build)>>> = PerProcess::new();
+        let mut known = KNOWN.get().lock().unwrap_or_else(|broken| broken.into_inner());
         if let Some((_, build)) = known.iter().find(|(of, _)| *of == profile) {
             return *build;
         }

@@ -3,7 +3,7 @@
 use crate::sandbox::wasi01::FUNCTIONS;
 
 /// The packages of WASI 0.2 and 0.3 that are provided, each with its interfaces.
-const INTERFACES: [(&str, &[&str]); 6] = [
+const INTERFACES: [(&str, &[&str]); 7] = [
     (
         "cli",
         &[
@@ -22,6 +22,7 @@ const INTERFACES: [(&str, &[&str]); 6] = [
     ),
     ("clocks", &["monotonic-clock", "system-clock", "timezone", "types", "wall-clock"]),
     ("filesystem", &["preopens", "types"]),
+    ("http", &["client", "outgoing-handler", "types"]),
     ("io", &["error", "poll", "streams"]),
     ("random", &["insecure", "insecure-seed", "random"]),
     (

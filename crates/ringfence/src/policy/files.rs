@@ -34,6 +34,11 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Whether what the guest writes there stays in a private layer.
+    pub fn has_layer(self) -> bool {
+        self == Self::Overlay
+    }
+
     /// The word in a policy.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ mod files;
 mod guest_path;
 mod http;
 mod limits;
-mod nearest;
+pub(crate) mod nearest;
 mod network;
 mod place;
 mod random;

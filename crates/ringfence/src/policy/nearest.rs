@@ -42,7 +42,7 @@ const SYNONYMS: [(&str, &str); 32] = [
 ];
 
 /// The one of `words` that `word` is nearest to, if it is near to any.
-pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > MAX_WORD {
         return None;
     }

@@ -23,6 +23,17 @@ pub struct Denial {
     pub first: Duration,
 }
 
+/// Every kind there is; a worker's parent knows no other.
+const KINDS: [&str; 11] =
+    ["read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files", "memory"];
+
+impl Denial {
+    /// The kind of that name.
+    pub(crate) fn known_kind(name: &str) -> Option<&'static str> {
+        KINDS.into_iter().find(|kind| *kind == name)
+    }
+}
+
 /// The refusals of one run: one list behind every handle to it, as files, sockets and requests all add to it.
 #[derive(Clone, Debug)]
 pub struct Denials(Arc<Mutex<List>>);
@@ -77,7 +88,6 @@ impl List {
         } else if self.seen.len() < MAX_DENIALS {
             self.seen.push(Denial { kind, what, count: 1, first: self.started.elapsed() });
         } else if let Some(last) = self.seen.last_mut() {
-            last.kind = "read";
             last.what = "(more than are kept apart)".into();
             last.count = last.count.saturating_add(1);
         }

@@ -4,13 +4,15 @@
 //! number of one run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::{Error, Result};
-use crate::sandbox::{fork_unsafe, ticker};
+use crate::process_unsafe::{PerProcess, generation};
+use crate::sandbox::{signals_unsafe, ticker};
 
 /// Stack of a guest, in bytes. Deep recursion past it is the trap `stack overflow`.
 pub const GUEST_STACK_BYTES: usize = 1 << 20;
@@ -28,15 +30,40 @@ const POOL_INSTANCES: u32 = 100_000;
 /// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
+/// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
+/// stays under the 64 MiB that a process may hold beyond what its guests were granted.
+const WARM_SLOTS: u32 = 40;
+
 /// Table elements of a pooled module, address space only; CPython with its libraries takes 47,000 at once.
 const POOL_TABLE_ELEMENTS: usize = 4 << 20;
 
+/// Slots of the pool of a process that runs one guest at a time.
+const POOL_SLOTS_FOR_ONE: u32 = 8;
+
+/// Memories that such a process keeps accessible beside the guest's own.
+const WARM_SLOTS_FOR_ONE: u32 = 3;
+
+/// Guests' memories that a process which runs one guest at a time may hold: the guest's, and the warm ones.
+pub(crate) const MEMORIES_FOR_ONE: u32 = 1 + WARM_SLOTS_FOR_ONE;
+
 static POOLED: AtomicBool = AtomicBool::new(true);
+static FOR_ONE: AtomicBool = AtomicBool::new(false);
 
 /// Leaves the pool out of every engine made from now on: making it costs 3 ms, which a process that runs
 /// one program once does not earn back.
 pub fn without_pool() {
     POOLED.store(false, Ordering::Relaxed);
+}
+
+/// Whether engines made from now on have a pool, where there is room for one.
+pub(crate) fn is_pooling() -> bool {
+    POOLED.load(Ordering::Relaxed)
+}
+
+/// Makes the pool of every engine from now on a small one, for a process that runs one guest at a time: what is
+/// reserved for a thousand would be memory that an escaped guest could fill.
+pub fn with_pool_for_one() {
+    FOR_ONE.store(true, Ordering::Relaxed);
 }
 
 /// A row of the table of engines.
@@ -90,31 +117,45 @@ impl Profile {
 /// The engines of one profile: a pool for ordinary programs, and plain allocation for those that do not fit it.
 pub struct Engines {
     profile: Profile,
+    generation: u64,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    size: u32,
 }
 
 impl Engines {
-    /// The engines of a profile, made at first use and kept for the life of the process.
+    /// The engines of a profile, made at first use and kept for the life of the process; a child made by `fork` makes
+    /// its own.
     pub fn of(profile: Profile) -> Result<Arc<Self>> {
-        static MADE: Mutex<Vec<(Profile, Arc<Engines>)>> = Mutex::new(Vec::new());
-        fork_unsafe::watch();
-        let mut made = MADE.lock().unwrap_or_else(|broken| broken.into_inner());
-        if let Some((_, engines)) = made.iter().find(|(of, _)| *of == profile) {
-            engines.check_process()?;
+        static MADE: PerProcess<Mutex<Vec<Arc<Engines>>>> = PerProcess::new();
+        let mut made = MADE.get().lock().unwrap_or_else(|broken| broken.into_inner());
+        if let Some(engines) = made.iter().find(|made| made.profile == profile) {
             return Ok(engines.clone());
         }
+        let (size, warm) = match FOR_ONE.load(Ordering::Relaxed) {
+            true => (POOL_SLOTS_FOR_ONE, WARM_SLOTS_FOR_ONE),
+            false => (POOL_SLOTS, WARM_SLOTS),
+        };
+        // Our own frames in an error are of no use to anybody, and taking them down holds a lock of the whole process,
+        // which a child made by `fork` may inherit held: `RUST_BACKTRACE=1` would hang it.
+        wasmtime::error::disable_backtrace();
+        check_inheritance()?;
         let engines = Arc::new(Self {
             profile,
-            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile) } else { None },
+            generation: generation(),
+            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile, size, warm) } else { None },
             roomy: OnceLock::new(),
-            slots: Semaphore::new(POOL_SLOTS as usize),
+            slots: Arc::new(Semaphore::new(size as usize)),
+            size,
         });
+        if engines.usual().is_ok() {
+            signals_unsafe::remember();
+        }
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
         }
-        made.push((profile, engines.clone()));
+        made.push(engines.clone());
         Ok(engines)
     }
 
@@ -129,8 +170,13 @@ impl Engines {
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
-    pub fn slots(&self) -> &Semaphore {
+    pub fn slots(&self) -> &Arc<Semaphore> {
         &self.slots
+    }
+
+    /// How many slots there are, taken or free.
+    pub fn size(&self) -> u32 {
+        self.size
     }
 
     /// The engine for ordinary programs.
@@ -152,33 +198,69 @@ impl Engines {
         Ok(self.roomy.get_or_init(|| engine))
     }
 
-    /// Refuses to go on in a child made by `fork`: the engine's threads stayed behind in the parent.
+    /// Refuses engines that a child made by `fork` inherited: their threads stayed behind in the parent.
     pub fn check_process(&self) -> Result<()> {
-        if !fork_unsafe::is_forked() {
+        if self.generation == generation() {
             return Ok(());
         }
         Err(Error::host(
-            "this process was forked after Ringfence had started",
+            "these engines are of another process",
             "the threads that stop guests stayed behind in the parent process",
-            "start workers with `multiprocessing.set_start_method(\"spawn\")`, or first use Ringfence after the fork",
+            "ask for the engines again after a fork",
         ))
     }
 }
 
+/// How long a child may take to show that wasmtime works in it.
+const INHERITANCE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A program of ours that is small and has code.
+const SMALL: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a\x04\x01\x02\0\x0b";
+
+/// Whether a child can use wasmtime at all: its registry of code is the one lock that cannot be made anew, and a
+/// thread of the parent may have held it at the fork. It is tried on a thread that can be left there.
+fn check_inheritance() -> Result<()> {
+    static SOUND: PerProcess<OnceLock<bool>> = PerProcess::new();
+    if generation() == 0 {
+        return Ok(());
+    }
+    let sound = SOUND.get().get_or_init(|| {
+        let (tell, told) = mpsc::channel();
+        let tried = std::thread::Builder::new().name("ringfence-forked".into()).spawn(move || {
+            let mut config = Config::new();
+            config.parallel_compilation(false);
+            let code = wasmtime::Engine::new(&config).and_then(|engine| wasmtime::Module::new(&engine, SMALL));
+            drop(code);
+            let _ = tell.send(());
+        });
+        tried.is_ok() && told.recv_timeout(INHERITANCE_PATIENCE).is_ok()
+    });
+    if *sound {
+        return Ok(());
+    }
+    Err(Error::host(
+        "this process was forked at a moment that leaves it without WebAssembly",
+        "another thread was loading or ending a program just then, and what it held stays held here",
+        "start workers with `multiprocessing.set_start_method(\"spawn\")`, or first use Ringfence after the fork",
+    ))
+}
+
 /// An engine with pooled slots, or none where the system does not give the address space.
-fn pool_engine(profile: Profile) -> Option<wasmtime::Engine> {
+fn pool_engine(profile: Profile, size: u32, warm: u32) -> Option<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(POOL_INSTANCES)
         .total_core_instances(POOL_INSTANCES)
-        .total_memories(2 * POOL_SLOTS)
-        .total_tables(POOL_SLOTS)
-        .total_stacks(POOL_SLOTS)
-        .total_gc_heaps(POOL_SLOTS)
+        .total_memories(2 * size)
+        .total_tables(size)
+        .total_stacks(size)
+        .total_gc_heaps(size)
         .table_elements(POOL_TABLE_ELEMENTS)
         .max_core_instance_size(8 << 20)
         .max_component_instance_size(8 << 20)
-        .max_unused_warm_slots(100)
-        .decommit_batch_size(16)
+        .max_unused_warm_slots(warm)
+        // What a run leaves is given back when it ends. In batches of 16, fifteen guests' memory for each thread
+        // would stay until others run; what is kept resident needs no call, so a small guest costs the same.
+        .decommit_batch_size(1)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);

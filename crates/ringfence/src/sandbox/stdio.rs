@@ -52,6 +52,14 @@ impl Sink {
     }
 }
 
+impl Sink {
+    /// A sink that writes to a descriptor that was prepared by [`Sink::fd`] in another process.
+    pub(crate) fn as_it_is(fd: OwnedFd) -> Self {
+        let regular = is_regular(&fd);
+        Self::Fd { fd: Arc::new(fd), regular }
+    }
+}
+
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]

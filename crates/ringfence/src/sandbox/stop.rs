@@ -18,6 +18,14 @@ pub enum Limit {
 }
 
 impl Limit {
+    const ALL: [Self; 7] =
+        [Self::Wall, Self::Cpu, Self::Fuel, Self::Memory, Self::Output, Self::HostBytes, Self::NetBytes];
+
+    /// The limit of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.name() == name)
+    }
+
     /// The word used in the policy, in the flag and in the result.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,16 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
 use super::clock::Clock;
 use super::files::Files;
+use super::host_calls::HostCalls;
 use super::limits::Limiter;
 use super::network::Network;
 use super::random::Random;
 use super::stdio::{Input, Output};
 use super::stop::{Limit, Stop};
+use super::thread_clock_unsafe::ThreadClock;
 use super::wasi01::Descriptors;
 
 /// The state of one run; a new one for each.
@@ -38,6 +39,8 @@ pub struct State {
     pub env: Arc<Vec<Vec<u8>>>,
     /// Memory the host may hold for the guest, in bytes.
     pub host_bytes: u64,
+    /// Calls to functions of the host.
+    pub host_calls: HostCalls,
     /// The descriptor table of WASI 0.1.
     pub descriptors: Descriptors,
 }
@@ -51,6 +54,8 @@ pub struct Control {
     pub cancelled: Arc<AtomicBool>,
     /// Processor time of the guest, and what is allowed of it.
     pub cpu: Cpu,
+    /// The run whose host function started this one: when that is over, so is this.
+    pub outer: Option<Arc<Outer>>,
     /// Looked at for output past its limit, which some streams cannot end the run for by themselves.
     pub output: Output,
     /// Looked at where a run has network grants: its bytes are counted and its sends pushed on outside of any call.
@@ -60,7 +65,13 @@ pub struct Control {
 impl Control {
     /// Whether the run has to end now.
     pub fn check(&self) -> Result<(), Stop> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        self.cpu.look();
+        self.check_from_outside()
+    }
+
+    /// The same, asked by a thread that the guest does not run on.
+    pub fn check_from_outside(&self) -> Result<(), Stop> {
+        if self.cancelled.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_cancelled()) {
             return Err(Stop::Cancelled);
         }
         if Instant::now() >= self.deadline {
@@ -85,6 +96,30 @@ impl Control {
     }
 }
 
+/// A run that is inside a host function, seen from a run that was started there.
+#[derive(Debug)]
+pub struct Outer {
+    /// When it is over.
+    pub deadline: Instant,
+    /// Runs around this one, itself included.
+    pub depth: u32,
+    cancelled: Arc<AtomicBool>,
+    outer: Option<Arc<Outer>>,
+}
+
+impl Outer {
+    /// That run, for those inside it.
+    pub fn of(control: &Control) -> Self {
+        let Control { deadline, cancelled, outer, .. } = control;
+        let depth = outer.as_ref().map_or(0, |outer| outer.depth) + 1;
+        Self { deadline: *deadline, depth, cancelled: cancelled.clone(), outer: outer.clone() }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_cancelled())
+    }
+}
+
 /// Processor time of the guest's thread.
 ///
 /// Asking for it costs a system call, so it is first asked at the first look at the guest, which is at its first
@@ -100,7 +135,9 @@ pub struct Cpu {
 struct FirstLook {
     /// Time on the clock before.
     before: Duration,
-    /// The thread's time then.
+    /// The thread's clock, which any thread may read.
+    clock: ThreadClock,
+    /// What it showed then.
     thread: Duration,
 }
 
@@ -112,27 +149,32 @@ impl Cpu {
 
     /// The guest is about to wait, or has computed for a while.
     pub fn look(&self) {
-        self.first_look.get_or_init(|| FirstLook { before: self.started.elapsed(), thread: thread_cpu() });
+        self.first_look.get_or_init(|| FirstLook::now(self.started.elapsed()));
+    }
+
+    /// The guest begins now, on this thread, which is not the one that waits for it.
+    pub fn begin(&self) {
+        self.first_look.get_or_init(|| FirstLook::now(Duration::ZERO));
     }
 
     /// What the guest has used.
     pub fn used(&self) -> Duration {
         match self.first_look.get() {
-            Some(look) => look.before + thread_cpu().saturating_sub(look.thread),
+            Some(look) => look.before + look.clock.read().saturating_sub(look.thread),
             None => self.started.elapsed(),
         }
     }
 
     fn is_over(&self) -> bool {
-        self.look();
         self.limit.is_some_and(|limit| self.used() >= limit)
     }
 }
 
-/// Processor time of this thread since it started.
-fn thread_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+impl FirstLook {
+    fn now(before: Duration) -> Self {
+        let clock = ThreadClock::of_this_thread();
+        Self { before, clock, thread: clock.read() }
+    }
 }
 
 impl AsRef<Self> for State {

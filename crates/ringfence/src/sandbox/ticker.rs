@@ -9,68 +9,77 @@ use std::time::Duration;
 
 use wasmtime::{Engine, EngineWeak};
 
+use crate::process_unsafe::PerProcess;
+
 /// Time between two looks at a computing guest.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// Idle ticks before the thread parks.
 const LINGER_TICKS: u32 = 100;
 
-static ENGINES: Mutex<Vec<EngineWeak>> = Mutex::new(Vec::new());
-static ACTIVE: AtomicUsize = AtomicUsize::new(0);
-static PARKED: AtomicBool = AtomicBool::new(false);
-static THREAD: OnceLock<Option<Thread>> = OnceLock::new();
+/// The clock of this process.
+#[derive(Default)]
+struct Ticker {
+    engines: Mutex<Vec<EngineWeak>>,
+    active: AtomicUsize,
+    parked: AtomicBool,
+    thread: OnceLock<Option<Thread>>,
+}
+
+static TICKER: PerProcess<Ticker> = PerProcess::new();
 
 /// Advances this engine's epoch from now on.
 pub fn watch(engine: &Engine) {
-    ENGINES.lock().unwrap_or_else(|broken| broken.into_inner()).push(engine.weak());
+    TICKER.get().engines.lock().unwrap_or_else(|broken| broken.into_inner()).push(engine.weak());
 }
 
 /// Keeps the clock running while a guest does; `None` when its thread could not be started.
-pub struct Running(());
+pub struct Running(&'static Ticker);
 
 impl Running {
     /// Starts or wakes the clock.
     pub fn start() -> Option<Self> {
-        let thread = THREAD.get_or_init(|| {
+        let ticker = TICKER.get();
+        let thread = ticker.thread.get_or_init(|| {
             std::thread::Builder::new()
                 .name("ringfence-ticker".into())
                 .stack_size(128 << 10)
-                .spawn(tick_for_ever)
+                .spawn(|| tick_for_ever(ticker))
                 .ok()
                 .map(|handle| handle.thread().clone())
         });
         let thread = thread.as_ref()?;
-        ACTIVE.fetch_add(1, Ordering::SeqCst);
-        if PARKED.load(Ordering::SeqCst) {
+        ticker.active.fetch_add(1, Ordering::SeqCst);
+        if ticker.parked.load(Ordering::SeqCst) {
             thread.unpark();
         }
-        Some(Self(()))
+        Some(Self(ticker))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        ACTIVE.fetch_sub(1, Ordering::SeqCst);
+        self.0.active.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn tick_for_ever() {
+fn tick_for_ever(ticker: &Ticker) {
     let mut idle = 0;
     loop {
         std::thread::sleep(TICK);
-        for engine in ENGINES.lock().unwrap_or_else(|broken| broken.into_inner()).iter() {
+        for engine in ticker.engines.lock().unwrap_or_else(|broken| broken.into_inner()).iter() {
             if let Some(engine) = engine.upgrade() {
                 engine.increment_epoch();
             }
         }
-        idle = if ACTIVE.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
+        idle = if ticker.active.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
         if idle >= LINGER_TICKS {
-            PARKED.store(true, Ordering::SeqCst);
+            ticker.parked.store(true, Ordering::SeqCst);
             // Looked at once more after the flag is up: whoever comes now sees the flag and unparks.
-            while ACTIVE.load(Ordering::SeqCst) == 0 {
+            while ticker.active.load(Ordering::SeqCst) == 0 {
                 std::thread::park();
             }
-            PARKED.store(false, Ordering::SeqCst);
+            ticker.parked.store(false, Ordering::SeqCst);
             idle = 0;
         }
     }

@@ -16,8 +16,10 @@ use rand_chacha::rand_core::SeedableRng;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use self::streams::{InputView, OutputView};
+use super::http::{Http, Secrets};
 use super::network::Network;
 use super::stdio::Stream;
 use super::store::State;
@@ -35,12 +37,13 @@ pub struct ComponentState {
     pub state: State,
     ctx: WasiCtx,
     network: Arc<Network>,
-    pub(super) table: ResourceTable,
+    http: Http,
+    pub(in crate::sandbox) table: ResourceTable,
 }
 
 impl ComponentState {
     /// Wires the granted network, clocks, random numbers, variables and streams.
-    pub fn new(state: State, network: Arc<Network>, random: policy::Random) -> Self {
+    pub fn new(state: State, network: Arc<Network>, secrets: Secrets, random: policy::Random) -> Self {
         let mut ctx = WasiCtx::builder();
         ctx.stdin(InputView(state.input.clone()))
             .stdout(OutputView(state.output.clone(), Stream::Stdout))
@@ -63,7 +66,12 @@ impl ComponentState {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { state, ctx: ctx.build(), network, table }
+        let http = Http::new(network.clone(), secrets, state.host_bytes);
+        Self { state, ctx: ctx.build(), network, http, table }
+    }
+
+    pub(super) fn requests(&self) -> &Http {
+        &self.http
     }
 
     pub(super) fn files(&mut self) -> FilesView<'_> {
@@ -107,5 +115,11 @@ fn without_nul(text: &[u8]) -> String {
 impl WasiView for ComponentState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for ComponentState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +68,17 @@ impl Mount {
             Root::Layer(_) => Layer::over_dir(run, number, None)?,
         };
         Ok(Self { at: self.at.clone(), mode: self.mode, root: Root::Layer(Arc::new(layer)) })
+    }
+
+    /// A grant whose directory or file is open already.
+    pub(super) fn from_handle(at: String, mode: Mode, handle: OwnedFd) -> std::io::Result<Self> {
+        let file = File::from(handle);
+        let root = if file.metadata()?.is_dir() {
+            Root::Dir(Arc::new(Dir::from_std_file(file)))
+        } else {
+            Root::File(Arc::new(file))
+        };
+        Ok(Self { at, mode, root })
     }
 
     fn is_writable_dir(&self) -> bool {
@@ -137,8 +149,31 @@ impl Grants {
     }
 
     /// Whether `/proc` or its like is mounted below a grant.
-    pub(super) fn has_kernel_tree_below(&self) -> bool {
+    pub(crate) fn has_kernel_tree_below(&self) -> bool {
         self.has_kernel_tree_below
+    }
+
+    /// What is held open, with what may be done there.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Mode)> {
+        self.mounts.iter().filter_map(|mount| match &mount.root {
+            Root::Dir(dir) => Some((dir.as_fd(), mount.mode)),
+            Root::File(file) => Some((file.as_fd(), mount.mode)),
+            Root::Layer(_) => None,
+        })
+    }
+
+    /// Where each of them hangs: a guest path without slashes at the ends, with its mode.
+    pub(crate) fn hung(&self) -> impl Iterator<Item = (&str, Mode)> {
+        self.mounts.iter().map(|mount| (mount.at.as_str(), mount.mode))
+    }
+
+    /// The same grants in another process, which was handed their descriptors.
+    pub(crate) fn from_handles(
+        handles: impl Iterator<Item = (String, Mode, OwnedFd)>,
+        has_kernel_tree_below: bool,
+    ) -> std::io::Result<Self> {
+        let mounts = handles.map(|(at, mode, handle)| Mount::from_handle(at, mode, handle));
+        Ok(Self { mounts: mounts.collect::<std::io::Result<_>>()?, has_kernel_tree_below })
     }
 
     pub(super) fn mounts(&self) -> &[Mount] {

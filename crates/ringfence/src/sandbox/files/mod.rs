@@ -33,7 +33,7 @@ use std::time::Instant;
 use self::disk::Disk;
 use self::grants::{Mount, Root};
 use self::kernel::KnownDevices;
-use self::tmp::PrivateTmp;
+pub(crate) use self::tmp::{PrivateTmp, TmpHome};
 use super::denials::Denials;
 use super::limits::Allowance;
 use super::store::Control;
@@ -68,6 +68,19 @@ impl Files {
         started: Instant,
         control: &Control,
     ) -> Result<Self> {
+        let tmp = if policy.tmp { Some(PrivateTmp::new()?) } else { None };
+        Self::with_tmp(grants, policy, limits, started, control, tmp)
+    }
+
+    /// The same with a `/tmp` that was made before.
+    pub(crate) fn with_tmp(
+        grants: Arc<Grants>,
+        policy: &Policy,
+        limits: &Limits,
+        started: Instant,
+        control: &Control,
+        tmp: Option<PrivateTmp>,
+    ) -> Result<Self> {
         let denials = Denials::new(started, policy.on_denied);
         let disk = Disk::new(limits, denials.clone());
         let host_bytes = Allowance::new(limits.host_bytes.0);
@@ -80,7 +93,7 @@ impl Files {
         Ok(Self {
             layered: grants.layered(&run)?,
             grants,
-            tmp: if policy.tmp { Some(PrivateTmp::new()?) } else { None },
+            tmp,
             open: Allowance::new(u64::from(limits.open_files)),
             host_bytes,
             disk,

@@ -1,74 +1,153 @@
 //! The private `/tmp` of one run: a directory of the host that goes when the run does.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 
-use super::grants::Mount;
+use super::grants::{Mount, Root};
 use crate::error::{Error, Result};
+use crate::policy;
 
 /// Where the guest's files are, below the directory that is ours.
 const FILES: &CStr = c"files";
 
 /// A private `/tmp`, and the grant of it.
-pub(super) struct PrivateTmp {
+pub(crate) struct PrivateTmp {
     pub(super) mount: Mount,
-    /// Removed last, when it is empty.
-    directory: PathBuf,
+    removal: Removal,
+}
+
+/// Who removes it, and how.
+enum Removal {
+    /// Another process.
+    NotOurs,
+    /// The directory goes last, when it is empty.
+    Directory(PathBuf),
+    /// The home that it is in stays, and everything in it goes.
+    Home(Arc<OwnedFd>),
 }
 
 impl PrivateTmp {
     pub(super) fn new() -> Result<Self> {
-        Self::in_directory(&std::env::temp_dir()).map_err(|error| {
-            Error::system(
-                "no private /tmp for the guest",
-                &error,
-                "free space in the temporary directory, or set TMPDIR to one that has some",
-            )
-        })
+        Self::in_directory(&std::env::temp_dir()).map_err(|error| no_tmp(&error))
     }
 
-    fn in_directory(parent: &Path) -> std::io::Result<Self> {
+    /// One whose directory another process made, and removes.
+    pub(crate) fn of_handle(files: OwnedFd) -> std::io::Result<Self> {
+        Ok(Self { mount: Mount::from_handle("tmp".into(), policy::Mode::Rw, files)?, removal: Removal::NotOurs })
+    }
+
+    /// The directory of the guest's files.
+    pub(crate) fn handle(&self) -> Option<BorrowedFd<'_>> {
+        match &self.mount.root {
+            Root::Dir(dir) => Some(dir.as_fd()),
+            Root::File(_) | Root::Layer(_) => None,
+        }
+    }
+
+    pub(super) fn in_directory(parent: &Path) -> std::io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("ringfence-").tempdir_in(parent)?;
         let files = directory.path().join("files");
         mkdirat(CWD, &files, Mode::RWXU)?;
         let mount = Mount::temporary("tmp", &files)?;
         // From here on it is ours to remove: what `TempDir` does is recursive.
-        Ok(Self { mount, directory: directory.keep() })
+        Ok(Self { mount, removal: Removal::Directory(directory.keep()) })
     }
 }
 
 impl Drop for PrivateTmp {
     fn drop(&mut self) {
-        // What cannot be removed is left: the run's result is worth more than its rubbish.
-        let _ = empty(&self.directory).and_then(|()| unlinkat(CWD, &self.directory, AtFlags::REMOVEDIR));
+        match &self.removal {
+            Removal::NotOurs => {}
+            Removal::Directory(directory) => remove(directory),
+            Removal::Home(home) => {
+                let _ = empty(home);
+            }
+        }
     }
 }
+
+/// A place for the private `/tmp`s of one worker, one after the other; it goes with the worker.
+///
+/// The worker may write in it, and so may whatever has escaped in the worker: it is used by handle only.
+pub(crate) struct TmpHome {
+    directory: PathBuf,
+    handle: Arc<OwnedFd>,
+}
+
+impl TmpHome {
+    /// A new and empty one.
+    pub(crate) fn new() -> Result<Self> {
+        let made = tempfile::Builder::new().prefix("ringfence-").tempdir().map_err(|error| no_tmp(&error))?;
+        let handle = openat(CWD, made.path(), DIRECTORY, Mode::empty()).map_err(|error| no_tmp(&error.into()))?;
+        Ok(Self { directory: made.keep(), handle: Arc::new(handle) })
+    }
+
+    /// The directory, open.
+    pub(crate) fn handle(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// A private `/tmp` for one run in it; there is one at a time.
+    pub(crate) fn tmp(&self) -> Result<PrivateTmp> {
+        let make = || {
+            // What a run that was killed left behind.
+            empty(&self.handle)?;
+            mkdirat(&self.handle, FILES, Mode::RWXU)?;
+            let files = openat(&self.handle, FILES, DIRECTORY, Mode::empty())?;
+            Mount::from_handle("tmp".into(), policy::Mode::Rw, files)
+        };
+        let mount = make().map_err(|error| no_tmp(&error))?;
+        Ok(PrivateTmp { mount, removal: Removal::Home(self.handle.clone()) })
+    }
+}
+
+impl Drop for TmpHome {
+    fn drop(&mut self) {
+        remove(&self.directory);
+    }
+}
+
+fn no_tmp(error: &std::io::Error) -> Error {
+    Error::system(
+        "no private /tmp for the guest",
+        error,
+        "free space in the temporary directory, or set TMPDIR to one that has some",
+    )
+}
+
+fn remove(directory: &Path) {
+    // What cannot be removed is left: the run's result is worth more than its rubbish.
+    let opened = openat(CWD, directory, DIRECTORY, Mode::empty());
+    let _ = opened.and_then(|top| empty(&top)).and_then(|()| unlinkat(CWD, directory, AtFlags::REMOVEDIR));
+}
+
+/// How a directory of ours is opened.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Removes everything below a directory that only its owner can reach, however deep a guest made it.
 ///
 /// A recursive removal holds a descriptor and a stack frame for each level: ten thousand nested directories end
 /// this process. So each directory inside another is first moved up to the top, and nothing is ever deep.
-fn empty(top: &Path) -> rustix::io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let top = openat(CWD, top, flags, Mode::empty())?;
-    if unlinkat(&top, FILES, AtFlags::REMOVEDIR).is_ok() {
+fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
+    if unlinkat(top, FILES, AtFlags::REMOVEDIR).is_ok() {
         return Ok(());
     }
     let mut moved = 0u64;
     loop {
         let mut removed_one = false;
-        for entry in Dir::read_from(&top)? {
+        for entry in Dir::read_from(top)? {
             let entry = entry?;
             let name = entry.file_name();
             if is_dots(name) {
                 continue;
             }
-            let inner = openat(&top, name, flags, Mode::empty())?;
-            flatten(&inner, &top, &mut moved)?;
-            unlinkat(&top, name, AtFlags::REMOVEDIR)?;
+            let inner = openat(top, name, DIRECTORY, Mode::empty())?;
+            flatten(&inner, top, &mut moved)?;
+            unlinkat(top, name, AtFlags::REMOVEDIR)?;
             removed_one = true;
         }
         if !removed_one {
@@ -108,12 +187,19 @@ mod tests {
 
     use super::*;
 
+    fn files(tmp: &PrivateTmp) -> PathBuf {
+        match &tmp.removal {
+            Removal::Directory(directory) => directory.join("files"),
+            _ => unreachable!(),
+        }
+    }
+
     #[test]
     fn a_tree_deeper_than_any_stack_is_removed() {
         let parent = tempfile::tempdir().unwrap();
         let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut deep = openat(CWD, tmp.directory.join("files"), flags, Mode::empty()).unwrap();
+        let mut deep = openat(CWD, files(&tmp), flags, Mode::empty()).unwrap();
         for _ in 0..6_000 {
             mkdirat(&deep, "d", Mode::RWXU).unwrap();
             deep = openat(&deep, "d", flags, Mode::empty()).unwrap();
@@ -129,7 +215,7 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("kept"), "x").unwrap();
         let tmp = PrivateTmp::in_directory(parent.path()).unwrap();
-        let files = tmp.directory.join("files");
+        let files = files(&tmp);
         std::fs::create_dir_all(files.join("a/b/c")).unwrap();
         std::fs::create_dir(files.join("empty")).unwrap();
         std::fs::write(files.join("a/0"), "named like a moved directory").unwrap();

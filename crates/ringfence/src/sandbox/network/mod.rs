@@ -15,6 +15,14 @@ mod udp;
 pub use address::special;
 pub use connection::Connection;
 pub use names::Unresolved;
+
+/// The system's name servers, for a process that may not read who they are.
+pub(crate) fn system_name_servers() -> Vec<std::net::SocketAddr> {
+    let mut servers = resolver::system_servers();
+    servers.sort_unstable();
+    servers.dedup();
+    servers
+}
 pub use options::Change;
 pub use outbox::Outbox;
 pub use tcp::{Family, Receiver, Sender, TcpSocket};
@@ -127,17 +135,16 @@ impl Network {
     /// Addresses that are not public are left out and noted, unless they are granted as addresses.
     pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
         let names = self.names.get_or_init(|| Names::new(self.servers.clone()));
-        names.lookup(name, |address| self.keeps(name, address), &self.denials).await
+        names.lookup(name, |address| self.keeps(address), &self.denials).await
     }
 
-    fn keeps(&self, name: &str, address: IpAddr) -> bool {
-        let Some(purpose) = special(address) else { return true };
-        let granted = self.sockets().any(|endpoint| covers(endpoint, address, *endpoint.ports().start()))
-            || self.grants.http.iter().any(|grant| grant.covers_address(address, grant.port()));
-        if !granted {
-            self.denials.note("resolve", &format!("{name} at {address} ({purpose})"));
+    /// Whether an address behind a name is of any use: not yet whether a port of it is.
+    fn keeps(&self, address: IpAddr) -> bool {
+        if special(address).is_none() {
+            return true;
         }
-        granted
+        self.sockets().any(|endpoint| covers(endpoint, address, *endpoint.ports().start()))
+            || self.grants.http.iter().any(|grant| grant.covers_address(address, grant.port()))
     }
 
     /// Whether a guest may reach an address: it is granted itself, or it is public and belongs to a granted name that
@@ -199,8 +206,13 @@ impl Network {
 
     /// Connects to a name whose grant the caller has checked: to the first of its addresses that answers.
     pub async fn connect_name(self: &Arc<Self>, name: &str, port: u16) -> Result<Connection, Unreached> {
-        let mut failed = Errno::HOSTUNREACH;
+        let mut failed = Errno::ACCESS;
         for address in self.lookup(name).await.map_err(Unreached::Name)? {
+            if !self.leads_to(address, port) {
+                let to = SocketAddr::new(address, port);
+                self.denials.note("connect", &format!("tcp://{to}"));
+                continue;
+            }
             match self.connect(SocketAddr::new(address, port)).await {
                 Ok(connection) => return Ok(connection),
                 Err(Errno::MFILE) => return Err(Unreached::Connection(Errno::MFILE)),
@@ -210,13 +222,21 @@ impl Network {
         Err(Unreached::Connection(failed))
     }
 
+    /// Whether a granted name may lead to an address at a port: always if it is public, else if the address is granted
+    /// at this port. It may be kept of the name for another one.
+    fn leads_to(&self, address: IpAddr, port: u16) -> bool {
+        special(address).is_none()
+            || self.grants.tcp.iter().any(|endpoint| covers(endpoint, address, port))
+            || self.grants.http.iter().any(|grant| grant.covers_address(address, port))
+    }
+
     /// How much of `wanted` bytes may still be moved; never 0 for something, as the run ends when nothing is left.
     pub fn allowance(&self, wanted: usize) -> usize {
         usize::try_from(self.bytes_left.load(Ordering::Relaxed)).unwrap_or(usize::MAX).min(wanted)
     }
 
     /// Whether the run has moved as many bytes as it may.
-    pub fn is_spent(&self) -> bool {
+    fn is_spent(&self) -> bool {
         self.bytes_left.load(Ordering::Relaxed) == 0
     }
 

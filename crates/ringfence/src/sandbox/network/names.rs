@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::address::special;
 use super::resolver::Resolver;
 use crate::sandbox::denials::Denials;
 
@@ -71,8 +72,17 @@ impl Names {
             match self.resolver.lookup(name).await {
                 Ok(found) if found.is_empty() => Ok(Err(Unresolved::NotFound)),
                 Ok(found) => {
-                    let kept: Vec<IpAddr> =
-                        found.into_iter().take(MAX_ADDRESSES).filter(|address| keeps(*address)).collect();
+                    let found = found.into_iter().take(MAX_ADDRESSES);
+                    let (kept, dropped): (Vec<IpAddr>, Vec<IpAddr>) = found.partition(|address| keeps(*address));
+                    for address in dropped {
+                        let what = format!("{name} at {address} ({})", special(address).unwrap_or("public"));
+                        // A name that keeps another address was not refused.
+                        if kept.is_empty() {
+                            denials.note("resolve", &what)
+                        } else {
+                            denials.note_limit("resolve", &what)
+                        }
+                    }
                     Ok(if kept.is_empty() { Err(Unresolved::Denied) } else { Ok(kept) })
                 }
                 // What may get better is asked again, but not for ever.

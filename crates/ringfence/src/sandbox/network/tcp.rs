@@ -128,7 +128,8 @@ impl TcpSocket {
         if !is_unicast(address.ip()) || !self.family.fits(address.ip()) {
             return Err(Errno::INVAL);
         }
-        if address.port() != 0 {
+        // Who binds without anything to connect to is about to listen.
+        if address.port() != 0 || !self.network.has(Protocol::Tcp) {
             self.network.refuse_listening(address, Protocol::Tcp);
             return Err(Errno::ACCESS);
         }

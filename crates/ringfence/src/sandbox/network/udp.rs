@@ -152,6 +152,11 @@ impl UdpSocket {
         if !self.network.check(to, Protocol::Udp) {
             return Poll::Ready(Err(Errno::ACCESS));
         }
+        if self.network.allowance(bytes.len()) < bytes.len() {
+            // It goes whole or not at all: what is left of the limit is spent on it.
+            self.network.count(bytes.len());
+            return Poll::Ready(Err(Errno::NOBUFS));
+        }
         let connected = self.remote.is_some();
         let socket = &self.open()?.socket;
         let send = || match connected {

@@ -110,6 +110,13 @@ impl Changes {
         bytes(&file, change.size_before.unwrap_or(0)).map_err(|error| Error::system(shown(path), &error, RUN_AGAIN))
     }
 
+    /// Removes the bytes from the disk; the list stays.
+    pub fn close(&self) {
+        for (_, layer) in &self.layers {
+            layer.ground.private.close();
+        }
+    }
+
     /// What a link names that was added or modified.
     pub fn target(&self, path: &str) -> Option<String> {
         let change = self.list().ok()?.iter().find(|change| change.path == path && change.act != Act::Deleted)?;

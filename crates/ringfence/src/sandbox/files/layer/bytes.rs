@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(in super::super) struct Ground {
     pub(in super::super) lower: Option<LowerRoot>,
-    pub(super) private: Arc<Private>,
+    pub(in super::super) private: Arc<Private>,
     pub(super) disk: Disk,
     pub(super) control: Control,
     /// Makes its numbers of files unlike those of other layers and of the host.

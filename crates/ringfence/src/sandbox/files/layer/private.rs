@@ -21,7 +21,7 @@ pub(in super::super) struct Private {
 #[derive(Debug)]
 struct Made {
     dir: OwnedFd,
-    _path: TempDir,
+    path: TempDir,
 }
 
 impl Private {
@@ -44,6 +44,14 @@ impl Private {
         Ok(Stat::of_rustix(&statat(&self.made()?.dir, number.to_string(), AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
+    /// Removes the directory now, for an owner that may never be dropped.
+    pub(in super::super) fn close(&self) {
+        if let Some(made) = self.made.get() {
+            // It is flat, and what cannot be removed is left.
+            let _ = std::fs::remove_dir_all(made.path.path());
+        }
+    }
+
     /// Removes a file and tells how long it was.
     pub(super) fn remove(&self, number: u64) -> u64 {
         let Some(made) = self.made.get() else { return 0 };
@@ -60,6 +68,6 @@ impl Private {
         let path = tempfile::Builder::new().prefix("ringfence-").tempdir()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(CWD, path.path(), flags, Mode::empty())?;
-        Ok(self.made.get_or_init(|| Made { dir, _path: path }))
+        Ok(self.made.get_or_init(|| Made { dir, path }))
     }
 }

@@ -1,0 +1,172 @@
+//! Python functions as functions of the host: numbers in, numbers out, exceptions as themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
+use ringfence::host::{HostCall, Raised, Signature, Value, ValueType};
+use ringfence::{HostFunction, HostFunctions};
+
+use crate::call_unsafe::call;
+
+/// Module, name and function of each import.
+pub type Given = Vec<(String, String, Py<PyAny>)>;
+
+/// Host functions of Python functions.
+pub fn functions(given: Given) -> HostFunctions {
+    let functions = given.into_iter().map(|(module, name, function)| {
+        let title = format!("{module}.{name}");
+        HostFunction::new(module, name, Callback { title, function })
+    });
+    HostFunctions { functions: functions.collect(), around: Some(Arc::new(around)) }
+}
+
+/// Set when the interpreter begins to exit: from then on no guest's thread enters it. Before Python 3.13 nobody else
+/// can tell, and a thread that is new to an interpreter in its last moments makes it crash.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Calls no Python function from a guest any more.
+#[pyfunction]
+pub fn close_imports() {
+    CLOSED.store(true, Ordering::SeqCst);
+}
+
+/// Enters the interpreter, unless it exits.
+fn attached<T>(work: impl for<'py> FnOnce(Python<'py>) -> T) -> Option<T> {
+    if CLOSED.load(Ordering::SeqCst) { None } else { Python::try_attach(work) }
+}
+
+/// One thread state for a whole run, and not one for every call.
+fn around(run: &mut (dyn FnMut() + Send)) {
+    attached(|py| py.detach(run));
+}
+
+/// The exception that a host function raised, as the same object.
+pub fn exception(py: Python<'_>, raised: &Raised) -> Option<PyErr> {
+    let payload = raised.payload.as_ref()?.downcast_ref::<PyErr>()?;
+    Some(payload.clone_ref(py))
+}
+
+/// Warns that a function was left to itself.
+pub fn warn_abandoned(py: Python<'_>, name: &str) -> PyResult<()> {
+    static ABANDONED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    call(ABANDONED.import(py, "ringfence._imports", "abandoned")?, &(name,).into_pyobject(py)?).map(drop)
+}
+
+struct Callback {
+    title: String,
+    function: Py<PyAny>,
+}
+
+impl HostCall for Callback {
+    fn accepts(&self, signature: &Signature) -> Result<(), String> {
+        static ACCEPTS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        Python::attach(|py| {
+            let why: Option<String> = ACCEPTS
+                .import(py, "ringfence._imports", "refusal")
+                .and_then(|refusal| call(refusal, &(&self.function, signature.params.len()).into_pyobject(py)?))
+                .and_then(|why| why.extract())
+                .map_err(|error| error.to_string())?;
+            why.map_or(Ok(()), Err)
+        })
+    }
+
+    fn call(&self, params: &[Value], results: &[ValueType]) -> Result<Vec<Value>, Raised> {
+        let done = attached(|py| {
+            self.answer(py, params, results).map_err(|error| {
+                let why = format!("`{}` raised {}", self.title, error.get_type(py));
+                Raised { why, payload: Some(Arc::new(error)) }
+            })
+        });
+        done.unwrap_or_else(|| Err(Raised::new(format!("`{}` belongs to an interpreter that exits", self.title))))
+    }
+}
+
+impl Callback {
+    fn answer(&self, py: Python<'_>, params: &[Value], results: &[ValueType]) -> PyResult<Vec<Value>> {
+        let args = params.iter().map(|value| to_python(py, *value)).collect::<PyResult<Vec<_>>>()?;
+        let answer = call(self.function.bind(py), &PyTuple::new(py, args)?)?;
+        match results {
+            [] if answer.is_none() => Ok(Vec::new()),
+            [] => Err(self.wrong(&answer, "its import gives nothing: return None")),
+            [kind] => Ok(vec![self.of_python(&answer, *kind, 1)?]),
+            kinds => {
+                let several: Vec<Bound<'_, PyAny>> = if let Ok(tuple) = answer.cast::<PyTuple>() {
+                    tuple.iter().collect()
+                } else if let Ok(list) = answer.cast::<PyList>() {
+                    list.iter().collect()
+                } else {
+                    Vec::new()
+                };
+                if several.len() != kinds.len() {
+                    return Err(self.wrong(&answer, &format!("its import gives a tuple of {}", kinds.len())));
+                }
+                several
+                    .iter()
+                    .zip(kinds)
+                    .enumerate()
+                    .map(|(at, (value, kind))| self.of_python(value, *kind, at + 1))
+                    .collect()
+            }
+        }
+    }
+
+    fn wrong(&self, answer: &Bound<'_, PyAny>, expected: &str) -> PyErr {
+        // A coroutine that nobody awaits would complain about that too, later and elsewhere.
+        if is_coroutine(answer) {
+            let _ = answer.call_method0("close");
+        }
+        let kind = answer.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
+        PyTypeError::new_err(format!("`{}` returned {kind}, and {expected}", self.title))
+    }
+
+    fn of_python(&self, value: &Bound<'_, PyAny>, kind: ValueType, position: usize) -> PyResult<Value> {
+        let expected = || format!("result {position} of its import is {}", kind.name());
+        let too_large = || {
+            let what = format!("`{}` returned a number that is too large, and {}", self.title, expected());
+            PyOverflowError::new_err(what)
+        };
+        match kind {
+            ValueType::I32 | ValueType::I64 => {
+                let Ok(number) = value.cast::<PyInt>() else { return Err(self.wrong(value, &expected())) };
+                let number: i64 = number.extract().map_err(|_| too_large())?;
+                Ok(match kind {
+                    ValueType::I32 => Value::I32(i32::try_from(number).map_err(|_| too_large())?),
+                    _ => Value::I64(number),
+                })
+            }
+            ValueType::F32 | ValueType::F64 => {
+                let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+                if !is_number || value.is_instance_of::<PyBool>() {
+                    return Err(self.wrong(value, &expected()));
+                }
+                let number: f64 = value.extract().map_err(|_| too_large())?;
+                if kind == ValueType::F64 {
+                    return Ok(Value::F64(number.to_bits()));
+                }
+                let narrow = number as f32;
+                if number.is_finite() && !narrow.is_finite() {
+                    Err(too_large())
+                } else {
+                    Ok(Value::F32(narrow.to_bits()))
+                }
+            }
+        }
+    }
+}
+
+fn is_coroutine(answer: &Bound<'_, PyAny>) -> bool {
+    answer.get_type().name().is_ok_and(|name| name == "coroutine")
+}
+
+fn to_python<'py>(py: Python<'py>, value: Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::I32(number) => number.into_pyobject(py)?.into_any(),
+        Value::I64(number) => number.into_pyobject(py)?.into_any(),
+        Value::F32(bits) => f64::from(f32::from_bits(bits)).into_pyobject(py)?.into_any(),
+        Value::F64(bits) => f64::from_bits(bits).into_pyobject(py)?.into_any(),
+    })
+}

@@ -1,0 +1,158 @@
+//! What every run of a sandbox shares: made from its recipe once in every process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::{InstancePre, Store};
+
+use crate::error::{Error, Parts, Result};
+use crate::given::{argv0, environment};
+use crate::host::HostFunctions;
+use crate::link::{self, Command, Start};
+use crate::link_functions;
+use crate::load::{self, Code, Loaded, Program};
+use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::sandbox::engine::{Engines, Profile};
+use crate::sandbox::files::Grants;
+use crate::sandbox::store::State;
+use crate::supervisor::LOOK;
+
+/// How long a caller waits for a free slot.
+const SLOT_WAIT: Duration = Duration::from_secs(10);
+
+/// What a sandbox is made of.
+pub(crate) struct Recipe {
+    /// None in a worker, which is given the code and does not fork.
+    pub(crate) program: Option<Program>,
+    pub(crate) policy: Policy,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) functions: HostFunctions,
+}
+
+/// What every run of a sandbox shares; one that was abandoned may outlive the sandbox.
+pub(crate) struct Prepared {
+    pub(crate) policy: Policy,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) net: Arc<Net>,
+    pub(crate) env: Arc<Vec<Vec<u8>>>,
+    pub(crate) argv0: String,
+    engines: Arc<Engines>,
+    engine: wasmtime::Engine,
+    slots: u32,
+    pub(crate) entry: Entry,
+    pub(crate) functions: HostFunctions,
+    /// Keeps the code in this process's memory of loaded programs.
+    _code: Arc<Code>,
+}
+
+pub(crate) enum Entry {
+    Module { linked: InstancePre<State>, start: Start },
+    Component(Command),
+}
+
+impl Recipe {
+    /// Compiles (or takes from the cache) and links; whether it was in the cache.
+    pub(crate) fn prepare(&self, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
+        let Some(program) = &self.program else {
+            return Err(Error::host(
+                "a worker was forked",
+                "the code it runs came from its parent, once",
+                "please report this as a bug",
+            ));
+        };
+        let engines = Engines::of(profile(&self.policy))?;
+        let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
+        let from_cache = loaded.from_cache;
+        Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
+    }
+
+    /// Links what was loaded.
+    pub(crate) fn link(
+        &self,
+        loaded: Loaded,
+        engines: Arc<Engines>,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Result<Arc<Prepared>> {
+        let Self { policy, grants, functions, .. } = self;
+        let entry = match &*loaded.code {
+            Code::Module(module) => {
+                let (linked, start) = link::module(&loaded.engine, module, name, functions)?;
+                Entry::Module { linked, start }
+            }
+            Code::Component(component) => {
+                link_functions::refuse_for_component(functions, name)?;
+                Entry::Component(link::component(&loaded.engine, component, name, policy)?)
+            }
+        };
+        Ok(Arc::new(Prepared {
+            env: Arc::new(env),
+            argv0: argv0(name),
+            net: Arc::new(policy.net.clone()),
+            policy: policy.clone(),
+            grants: grants.clone(),
+            slots: loaded.code.needs().min(engines.size()),
+            engines,
+            engine: loaded.engine,
+            entry,
+            functions: functions.clone(),
+            _code: loaded.code,
+        }))
+    }
+
+    /// The program's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        self.program.as_ref().map_or("a worker's", Program::name)
+    }
+}
+
+/// The engine that a policy asks for.
+pub(crate) fn profile(policy: &Policy) -> Profile {
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
+}
+
+impl Prepared {
+    pub(crate) fn store<T: AsMut<State> + AsRef<State> + 'static>(
+        &self,
+        state: T,
+        limits: &Limits,
+    ) -> Result<Store<T>> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.as_mut().limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
+        store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
+        if let Some(fuel) = limits.fuel {
+            store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
+        }
+        Ok(store)
+    }
+
+    /// Waits, but not for ever, until the pool has room for one more run.
+    pub(crate) fn slot(
+        &self,
+        runtime: &Runtime,
+        cancelled: &AtomicBool,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<OwnedSemaphorePermit> {
+        let slots = self.engines.slots();
+        if let Ok(slot) = slots.clone().try_acquire_many_owned(self.slots) {
+            return Ok(slot);
+        }
+        let until = Instant::now() + SLOT_WAIT;
+        while Instant::now() < until && !cancelled.load(Ordering::Relaxed) && tick() {
+            let slot = slots.clone().acquire_many_owned(self.slots);
+            if let Ok(Ok(slot)) = runtime.block_on(async { tokio::time::timeout(LOOK, slot).await }) {
+                return Ok(slot);
+            }
+        }
+        Err(Error::Busy(Parts::new(
+            "no free slot for this run",
+            format!("{} guests run in this process already", self.engines.size()),
+            "run fewer at one time, or spread them over several processes",
+        )))
+    }
+}

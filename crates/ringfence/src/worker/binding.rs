@@ -1,0 +1,111 @@
+//! What a worker is bound to for life: one policy with its open grants, one tenant, one height of wall.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use rustix::fs::fstat;
+
+use super::Isolation;
+use super::frame::MAX_DESCRIPTORS;
+use super::protocol::{Bind, Grant};
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+use crate::sandbox::engine;
+use crate::sandbox::files::{Grants, TmpHome};
+use crate::sandbox::network;
+use crate::text;
+
+/// Longest name of a tenant, in bytes.
+const MAX_TENANT_BYTES: usize = 1024;
+
+/// Workers are shared by runs whose bindings are equal, and by no others.
+pub(crate) struct Binding {
+    pub(super) policy: Policy,
+    pub(super) grants: Arc<Grants>,
+    pub(super) isolation: Isolation,
+    key: Key,
+}
+
+#[derive(PartialEq, Eq)]
+struct Key {
+    /// The whole policy, names of variables and host paths included.
+    policy: String,
+    tenant: Option<String>,
+    isolation: Isolation,
+    /// Device and inode of each grant: one path may by now lead elsewhere than when another policy was made. What
+    /// is held open has its inode to itself.
+    inodes: Vec<(u64, u64)>,
+}
+
+impl PartialEq for Binding {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Binding {
+    pub(super) fn new(
+        policy: Policy,
+        grants: Arc<Grants>,
+        isolation: Isolation,
+        tenant: Option<String>,
+    ) -> Result<Self> {
+        if let Some(tenant) = &tenant
+            && (tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES)
+        {
+            return Err(Error::policy(
+                format!("`{}` is not a tenant", text::quote(tenant)),
+                format!("a tenant is a text of 1 to {MAX_TENANT_BYTES} bytes"),
+                "give a short name, such as a customer's number",
+            ));
+        }
+        if let Some(layered) = policy.dirs.iter().find(|dir| dir.mode.has_layer()) {
+            let at = text::quote(&layered.guest_path()?);
+            return Err(Error::policy(
+                format!("`{at}` cannot be granted `{}` to a guest in a process of its own", layered.mode.name()),
+                "its private layer is kept in this process, from where its changes are applied",
+                "leave `isolation` out, or grant the directory `ro` and let the guest write to `tmp`",
+            ));
+        }
+        let mut inodes = Vec::new();
+        for (handle, _) in grants.handles() {
+            let stat = fstat(handle)
+                .map_err(|error| Error::system("a granted directory is gone", &error.into(), "make the policy anew"))?;
+            inodes.push((stat.st_dev, stat.st_ino));
+        }
+        // One more is for `/tmp`.
+        if inodes.len() >= MAX_DESCRIPTORS {
+            return Err(Error::policy(
+                format!("{} grants are too many for a worker", inodes.len()),
+                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - 1),
+                "grant the directory that they are in",
+            ));
+        }
+        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes };
+        Ok(Self { policy, grants, isolation, key })
+    }
+
+    /// A place for the private `/tmp`s of a worker that is bound so.
+    pub(super) fn home(&self) -> Result<Option<TmpHome>> {
+        self.policy.tmp.then(TmpHome::new).transpose()
+    }
+
+    /// What to tell the worker, and what to hand over with it.
+    pub(super) fn to_bind(&self) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
+        let mut policy = self.policy.clone();
+        // It has handles for the directories, and the values come with each program: nothing more of the host.
+        policy.dirs.clear();
+        policy.env.clear();
+        policy.inherit_env.clear();
+        let grants = self.grants.hung().map(|(at, mode)| Grant { at: at.to_owned(), mode }).collect();
+        let bind = Bind {
+            policy: policy.to_json()?,
+            grants,
+            has_kernel_tree_below: self.grants.has_kernel_tree_below(),
+            wall: self.isolation == Isolation::Worker,
+            name_servers: if self.policy.net.is_empty() { Vec::new() } else { network::system_name_servers() },
+            pooled: engine::is_pooling(),
+        };
+        Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))
+    }
+}

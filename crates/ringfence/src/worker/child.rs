@@ -1,0 +1,253 @@
+//! The worker itself: a process that is bound to one policy, raises its wall, and runs what it is given.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
+
+use super::descriptor_unsafe::take_stdin;
+use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
+use super::protocol::{
+    Answer, Bind, Ended, Failed, From, Load, MAX_REQUEST_BYTES, Ready, Request, Run, To, build, read, write,
+};
+use super::wall::{Needs, Wall, close_all_but};
+use crate::error::{Error, Result};
+use crate::load::Kind;
+use crate::policy::{Endpoint, Policy, WasiLevel};
+use crate::prepared::profile;
+use crate::result::RunResult;
+use crate::run::Sandbox;
+use crate::sandbox::engine::{self, Engines};
+use crate::sandbox::files::{Grants, PrivateTmp};
+use crate::sandbox::stdio::{Sink, Source};
+
+/// What a child takes of its parent, which it has to trust for what it runs, and not for how much.
+const CAPS: Caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 1 << 20, descriptors: MAX_DESCRIPTORS as u32 };
+
+/// What a worker runs: serves its parent over the socket that is its standard input, and gives the exit code.
+///
+/// For embeddings to call in a process that they start for it; see [`crate::worker::set_worker`]. Nothing may have
+/// been opened and no thread started before.
+pub fn serve() -> i32 {
+    match std::panic::catch_unwind(serve_parent) {
+        Ok(Ok(())) => 0,
+        Ok(Err(_)) => 1,
+        Err(_) => 2,
+    }
+}
+
+fn serve_parent() -> Result<(), Broken> {
+    let own = |why: String| Broken::Protocol(why);
+    close_all_but(&[]).map_err(|error| own(error.to_string()))?;
+    let socket = take_stdin().ok_or_else(|| own("it serves already".into()))?;
+    let mut parent = Parent { link: Link::of_child(leave(socket)?) };
+    parent.answer(0, &Answer::Ready(Ready { build: build() }), [&[], &[]])?;
+
+    let first = parent.next()?;
+    let number = first.request;
+    let Request::Bind(bind) = read(&first.metadata).map_err(own)? else {
+        return Err(own("it is not bound".into()));
+    };
+    let mut room = match Room::bind(bind, first.descriptors) {
+        Ok(room) => room,
+        Err(error) => return parent.fail(number, &error),
+    };
+    parent.answer(number, &Answer::Bound, [&[], &[]])?;
+    loop {
+        let Frame { request: number, metadata, tail, descriptors } = parent.next()?;
+        match read(&metadata).map_err(own)? {
+            Request::Bind(_) => return Err(own("it is bound already".into())),
+            Request::Load(load) => match room.load(load, descriptors) {
+                Ok(()) => parent.answer(number, &Answer::Loaded, [&[], &[]])?,
+                Err(error) => parent.fail(number, &error)?,
+            },
+            Request::Run(run) => match room.run(*run, tail, descriptors, number, &mut parent) {
+                Ok(result) => {
+                    let ended = Answer::Ended(Box::new(Ended::of(&result)));
+                    parent.answer(number, &ended, [&result.stdout, &result.stderr])?;
+                }
+                Err(error) => parent.fail(number, &error)?,
+            },
+            // Of a run that has ended meanwhile.
+            Request::Cancel => {}
+        }
+    }
+}
+
+/// Leaves what the parent shares with this process: its group, its session, its life.
+fn leave(socket: OwnedFd) -> Result<OwnedFd, Broken> {
+    let own = |what: &str| Broken::Protocol(format!("cannot leave {what}"));
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let made_by = rustix::net::sockopt::socket_peercred(&socket).map_err(Broken::from)?.pid;
+    // The parent may have been gone before we asked to hear of it.
+    if getppid() != Some(made_by) {
+        return Err(Broken::Closed);
+    }
+    // Who leads a group cannot lead a session: back into the parent's first.
+    getpgid(Some(made_by)).and_then(|group| setpgid(None, Some(group))).map_err(|_| own("its group"))?;
+    setsid().map_err(|_| own("its session"))?;
+    // Where memory runs out, it is this process that goes.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // A number beyond those that mean standard streams.
+    rustix::io::fcntl_dupfd_cloexec(&socket, 3).map_err(Broken::from)
+}
+
+/// The parent process, at the other end of the socket.
+struct Parent {
+    link: Link,
+}
+
+impl Parent {
+    fn next(&mut self) -> Result<Frame, Broken> {
+        loop {
+            if let Some(frame) = self.link.receive(CAPS)? {
+                return Ok(frame);
+            }
+            self.link.wait(None);
+        }
+    }
+
+    fn answer(&self, number: u64, answer: &Answer, tail: [&[u8]; 2]) -> Result<(), Broken> {
+        let metadata = write(answer).map_err(Broken::Protocol)?;
+        self.link.send(number, &metadata, tail, &[], &mut || ControlFlow::Continue(()))
+    }
+
+    fn fail(&self, number: u64, error: &Error) -> Result<(), Broken> {
+        self.answer(number, &Answer::Failed(Failed::of(error)), [&[], &[]])
+    }
+
+    /// Whether the run of this number should go on.
+    fn lets_go_on(&mut self, number: u64) -> bool {
+        match self.link.receive(CAPS) {
+            Ok(None) => true,
+            Ok(Some(frame)) => frame.request != number || !matches!(read(&frame.metadata), Ok(Request::Cancel)),
+            // Nobody waits for the result.
+            Err(_) => std::process::exit(1),
+        }
+    }
+}
+
+/// What this worker is bound to, and what it has loaded.
+struct Room {
+    policy: Policy,
+    grants: Arc<Grants>,
+    programs: HashMap<u32, Sandbox>,
+    /// Behind the wall only: without it the system's own settings are read.
+    name_servers: Option<Vec<SocketAddr>>,
+}
+
+fn refused(why: &str) -> Error {
+    Error::host("a worker cannot do what it is asked", why, "please report this as a bug")
+}
+
+impl Room {
+    fn bind(bind: Bind, descriptors: Vec<OwnedFd>) -> Result<Self> {
+        let policy = Policy::from_json(&bind.policy, std::path::Path::new("/"))?;
+        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) {
+            return Err(refused("its grants do not fit their descriptors"));
+        }
+        let mut descriptors = descriptors.into_iter();
+        let handles =
+            bind.grants.into_iter().zip(&mut descriptors).map(|(grant, handle)| (grant.at, grant.mode, handle));
+        let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)
+            .map_err(|error| Error::system("a worker cannot use its grants", &error, "please report this as a bug"))?;
+        let home = descriptors.next();
+        engine::with_pool_for_one();
+        // Tasks of WASI 0.3 have a stack each, which a small pool has too few of.
+        if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
+            engine::without_pool();
+        }
+        if bind.wall {
+            raise(&policy, &grants, home)?;
+        }
+        let name_servers = bind.wall.then_some(bind.name_servers);
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers })
+    }
+
+    fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let kind = Kind::from_name(&load.kind).ok_or_else(|| refused("a program is of no kind"))?;
+        let code = one(descriptors)?;
+        if let Some(program) = load.forget {
+            self.programs.remove(&program);
+        }
+        let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
+        let (policy, grants) = (self.policy.clone(), self.grants.clone());
+        let sandbox = Sandbox::from_image(kind, code.into(), policy, grants, &load.argv0, env)?;
+        let sandbox = match &self.name_servers {
+            Some(servers) => sandbox.with_name_servers(servers),
+            None => sandbox,
+        };
+        self.programs.insert(load.program, sandbox);
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        run: Run,
+        tail: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+        number: u64,
+        parent: &mut Parent,
+    ) -> Result<RunResult> {
+        let sandbox = self.programs.get(&run.program).ok_or_else(|| refused("the program is not loaded"))?;
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next().ok_or_else(|| refused("a run's descriptors are missing"));
+        let input = match run.input {
+            From::Tail if tail.is_empty() => Source::Empty,
+            From::Tail => Source::Bytes(tail.into()),
+            From::Descriptor => Source::Fd(Arc::new(next()?)),
+        };
+        let mut sink = |to: To| match to {
+            To::Capture => Ok(Sink::Capture(Vec::new())),
+            To::Discard => Ok(Sink::Discard),
+            To::Descriptor => next().map(Sink::as_it_is),
+        };
+        let (stdout, stderr) = (sink(run.stdout)?, sink(run.stderr)?);
+        let tmp = if run.tmp {
+            let made = PrivateTmp::of_handle(next()?);
+            Some(made.map_err(|error| Error::system("no private /tmp", &error, "please report this as a bug"))?)
+        } else {
+            None
+        };
+        let mut tick = || parent.lets_go_on(number);
+        let run = crate::run::Run {
+            args: run.args,
+            input,
+            stdout,
+            stderr,
+            limits: run.limits,
+            cancelled: Arc::default(),
+            tick: Some(&mut tick),
+        };
+        sandbox.run_here(run, tmp)
+    }
+}
+
+fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
+    let [one] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| refused("a program is one descriptor"))?;
+    Ok(one)
+}
+
+/// Makes the engine and raises the wall; the process has one thread until then.
+fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> {
+    Engines::of(profile(policy))?;
+    // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
+    // need not know.
+    let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Wall::of(policy, grants, Needs { tmp: home, ports: ports(policy), loads_code: true, one_at_a_time: true })?.raise()
+}
+
+/// TCP ports that guests may connect to, and that names are asked for at; none without a grant.
+fn ports(policy: &Policy) -> Option<Vec<RangeInclusive<u16>>> {
+    const NAMES: u16 = 53;
+    if policy.net.is_empty() {
+        return None;
+    }
+    if !policy.net.http.is_empty() {
+        return Some(vec![0..=u16::MAX]);
+    }
+    Some(policy.net.tcp.iter().map(Endpoint::ports).chain([NAMES..=NAMES]).collect())
+}

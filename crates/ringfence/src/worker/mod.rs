@@ -1,0 +1,105 @@
+//! Workers: guests in child processes, behind a second wall.
+//!
+//! `Sandbox::isolated → client → pool → process ⇄ child → Sandbox::run`. The child runs the same code as this process
+//! does, so that a run has the same result in either; what is between them is one Unix socket.
+//!
+//! # The protocol
+//!
+//! A frame is a header of 24 bytes, then `metadata`, then `tail`; numbers are little-endian.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..4 | length of the metadata |
+//! | 4..8 | descriptors that come with the frame (`SCM_RIGHTS` on its first byte); only a parent sends any |
+//! | 8..16 | request: the number that a parent gave to what it asks; an answer repeats it |
+//! | 16..24 | length of the tail |
+//!
+//! The metadata is JSON of one value of `protocol::Request` or `protocol::Answer`; the tail is bytes as they are: a
+//! guest's input, or its output. A parent asks one thing at a time and a child answers each once; `cancel` alone is
+//! sent without waiting, with the number of the run it means, and has no answer. What a later version of the child
+//! asks of its parent (a callback, a piece of a stream) is a frame with the number of the run it belongs to and a
+//! kind of its own: the header need not change for it.
+//!
+//! | asked | answered |
+//! |---|---|
+//! | (started) | `ready` |
+//! | `bind`: the policy, its grants as open descriptors | `bound`, once the wall is up |
+//! | `load`: compiled code as a descriptor | `loaded` |
+//! | `run` | `ended` |
+//! | any of them | `failed`, with the three parts of an error |
+//!
+//! Each side takes the other for hostile. Every length is checked against a bound before anything is kept for it,
+//! unknown kinds and keys are refused, and a parent escapes and cuts every text once more. A child that breaks the
+//! protocol is killed, and its run is `crashed`.
+
+mod ask;
+mod binding;
+mod child;
+mod client;
+mod descriptor_unsafe;
+mod frame;
+mod isolated;
+mod pool;
+mod process;
+mod protocol;
+pub mod wall;
+
+#[doc(hidden)]
+pub use crate::link::plant;
+pub use child::serve;
+pub use pool::close;
+pub use process::set_worker;
+
+pub(crate) use client::Client;
+
+use crate::error::{Error, Result};
+use crate::text;
+
+/// How guests are kept apart from this process. Each adds to the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// In this process: WebAssembly alone holds the guest.
+    #[default]
+    Wasm,
+    /// In a child process without a wall: it may fall without taking this one along.
+    Process,
+    /// In a child process behind the second wall: what escapes from WebAssembly there finds nothing.
+    Worker,
+}
+
+impl Isolation {
+    /// All of them, the weakest first.
+    pub const ALL: [Self; 3] = [Self::Wasm, Self::Process, Self::Worker];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wasm => "wasm",
+            Self::Process => "process",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// Functions of the host can be called in this process only.
+    pub fn refuse_functions(self) -> Result<()> {
+        if self == Self::Wasm {
+            return Ok(());
+        }
+        Err(Error::policy(
+            "`imports` and a process of its own do not go together yet",
+            "a guest in a worker cannot call functions of this process",
+            "leave the imports out, or run it in process (`isolation=\"wasm\"`)",
+        ))
+    }
+
+    /// The one of that name.
+    pub fn read(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|isolation| isolation.name() == name).ok_or_else(|| {
+            Error::policy(
+                format!("`{}` is no isolation", text::quote(name)),
+                "guests are isolated by `wasm` alone, by a `process` too, or by a `worker`, a process behind a wall",
+                "give one of these three words",
+            )
+        })
+    }
+}

@@ -1,0 +1,311 @@
+//! What a parent asks of a child, what that answers, and how far an answer is believed.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::frame::Caps;
+use crate::error::{Error, Parts};
+use crate::policy::{Limits, Mode};
+use crate::result::{Outcome, RunResult, Usage};
+use crate::sandbox::denials::{Denial, MAX_DENIALS};
+use crate::sandbox::stop::Limit;
+use crate::text::{self, MAX_CHARS, cut};
+
+/// Most metadata that a child takes of its parent, in bytes: a policy, or arguments and variables.
+pub(super) const MAX_REQUEST_BYTES: u32 = 64 << 20;
+
+/// Most metadata that a parent takes of a child, in bytes: a hundred refusals of two hundred escaped characters.
+pub(super) const MAX_ANSWER_BYTES: u32 = 1 << 20;
+
+/// Most characters of a text that was cut to [`MAX_CHARS`], all of them escaped (`\u{10ffff}`), and that says how much
+/// is missing.
+const SHOWN_CHARS: usize = 10 * MAX_CHARS + 40;
+
+/// Most lines of a backtrace, and most characters of each.
+const MAX_LINES: usize = 40;
+const LINE_CHARS: usize = SHOWN_CHARS + 20;
+
+/// What a parent takes of a child that has no output to give.
+pub(super) const ANSWER: Caps = Caps { metadata: MAX_ANSWER_BYTES, tail: 0, descriptors: 0 };
+
+/// What a parent asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Request {
+    /// Be bound to a policy, for good.
+    Bind(Bind),
+    /// Load compiled code.
+    Load(Load),
+    /// Run what was loaded.
+    Run(Box<Run>),
+    /// End the run of this number.
+    Cancel,
+}
+
+/// A policy; its directories and files come as descriptors, in the order of `grants`, and last the one for `/tmp`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bind {
+    /// The policy's JSON, without the host's paths and the values of variables.
+    pub(super) policy: String,
+    pub(super) grants: Vec<Grant>,
+    /// See `Grants`.
+    pub(super) has_kernel_tree_below: bool,
+    /// Whether the wall goes up.
+    pub(super) wall: bool,
+    /// Whom to ask for the addresses of names, where the policy grants a network: behind the wall no file says so.
+    pub(super) name_servers: Vec<std::net::SocketAddr>,
+    /// Whether engines have pools: making one costs more than a single run saves.
+    pub(super) pooled: bool,
+}
+
+/// One directory or file, hung into the guest's tree.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grant {
+    pub(super) at: String,
+    pub(super) mode: Mode,
+}
+
+/// Compiled code, which comes as one descriptor.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Load {
+    /// What to call it from now on.
+    pub(super) program: u32,
+    /// The one that it takes the place of.
+    pub(super) forget: Option<u32>,
+    /// `module` or `component`.
+    pub(super) kind: String,
+    pub(super) argv0: String,
+    /// `NAME=value`, as the parent resolved them.
+    pub(super) env: Vec<String>,
+}
+
+/// One run. Descriptors come in the order of the fields.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Run {
+    pub(super) program: u32,
+    pub(super) args: Vec<String>,
+    pub(super) input: From,
+    pub(super) stdout: To,
+    pub(super) stderr: To,
+    /// Whether a directory for `/tmp` comes too.
+    pub(super) tmp: bool,
+    pub(super) limits: Limits,
+}
+
+/// Where input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum From {
+    /// The frame's tail.
+    Tail,
+    /// A descriptor.
+    Descriptor,
+}
+
+/// Where output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum To {
+    /// Into the answer's tail.
+    Capture,
+    /// Nowhere.
+    Discard,
+    /// A descriptor.
+    Descriptor,
+}
+
+/// What a child answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Answer {
+    /// It has started. The parent's build and its must be one: they speak one protocol and map one kind of code.
+    Ready(Ready),
+    /// The wall is up.
+    Bound,
+    /// The code is mapped and linked.
+    Loaded,
+    /// The run is over; the tail is standard output, then standard error.
+    Ended(Box<Ended>),
+    /// It could not.
+    Failed(Failed),
+}
+
+/// What a child says first.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ready {
+    pub(super) build: String,
+}
+
+/// What parent and child must agree on before they talk.
+pub(super) fn build() -> String {
+    format!("ringfence {} wasmtime {}", env!("CARGO_PKG_VERSION"), crate::doctor::WASMTIME)
+}
+
+/// The three parts of an error.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Failed {
+    code: String,
+    what: String,
+    why: String,
+    fix: String,
+}
+
+impl Failed {
+    pub(super) fn of(error: &Error) -> Self {
+        let Parts { what, why, fix } = error.parts().clone();
+        Self { code: error.code().to_owned(), what, why, fix }
+    }
+
+    /// The error, of no kind that a child has no business with.
+    pub(super) fn into_error(self) -> Result<Error, String> {
+        let [what, why, fix] = [self.what, self.why, self.fix].map(|text| cut(&text, 600));
+        let parts = Parts { what, why, fix };
+        match self.code.as_str() {
+            "policy" => Ok(Error::Policy(parts)),
+            "load" => Ok(Error::Load(parts)),
+            "host" => Ok(Error::Host(parts)),
+            code => Err(format!("it failed with `{}`, which is no error of a worker", text::quote(code))),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ended {
+    outcome: String,
+    exit_code: Option<u32>,
+    limit: Option<String>,
+    trap: Option<String>,
+    backtrace: Option<String>,
+    truncated: bool,
+    stdout_bytes: u64,
+    wall_nanos: u64,
+    cpu_nanos: u64,
+    memory_bytes: u64,
+    output_bytes: u64,
+    fuel: Option<u64>,
+    denials: Vec<Refused>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refused {
+    kind: String,
+    what: String,
+    count: u64,
+    first_nanos: u64,
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Ended {
+    pub(super) fn of(result: &RunResult) -> Self {
+        let denials = result.denials.iter().map(|denial| Refused {
+            kind: denial.kind.to_owned(),
+            what: denial.what.clone(),
+            count: denial.count,
+            first_nanos: nanos(denial.first),
+        });
+        Self {
+            outcome: result.outcome.name().to_owned(),
+            exit_code: result.exit_code,
+            limit: result.limit.map(str::to_owned),
+            trap: result.trap.clone(),
+            backtrace: result.backtrace.clone(),
+            truncated: result.truncated,
+            stdout_bytes: result.stdout.len() as u64,
+            wall_nanos: nanos(result.usage.wall),
+            cpu_nanos: nanos(result.usage.cpu),
+            memory_bytes: result.usage.memory,
+            output_bytes: result.usage.output,
+            fuel: result.usage.fuel,
+            denials: denials.collect(),
+        }
+    }
+
+    /// The result that this claims, with what cannot be refused: a fallen child may lie about its guest, and about
+    /// nothing else.
+    pub(super) fn into_result(self, tail: Vec<u8>, limits: &Limits, elapsed: Duration) -> Result<RunResult, String> {
+        let outcome = Outcome::from_name(&self.outcome).ok_or("it ended in an unknown way")?;
+        let limit = match self.limit.as_deref() {
+            Some(name) => Some(Limit::from_name(name).ok_or("it reached an unknown limit")?.name()),
+            None => None,
+        };
+        if limit.is_some() != (outcome == Outcome::Limited) || (outcome == Outcome::Exited && self.exit_code.is_none())
+        {
+            return Err("its outcome contradicts itself".into());
+        }
+        let mut stdout = tail;
+        let written = stdout.len() as u64;
+        if self.stdout_bytes > written || written > self.output_bytes || self.output_bytes > limits.output.0 {
+            return Err("its output contradicts itself".into());
+        }
+        let stderr = stdout.split_off(usize::try_from(self.stdout_bytes).unwrap_or(usize::MAX).min(stdout.len()));
+        // A few more than are kept apart: limits come last.
+        if self.denials.len() > MAX_DENIALS + 10 {
+            return Err("it was refused more things than are counted".into());
+        }
+        let denials: Result<Vec<Denial>, String> = self.denials.into_iter().map(Refused::into_denial).collect();
+        let time = |nanos: u64| Duration::from_nanos(nanos).min(elapsed);
+        Ok(RunResult {
+            outcome,
+            exit_code: self.exit_code,
+            limit,
+            trap: self.trap.map(|trap| cut(&trap, SHOWN_CHARS)),
+            backtrace: self.backtrace.map(|lines| escape_lines(&lines)),
+            stdout,
+            stderr,
+            truncated: self.truncated,
+            usage: Usage {
+                wall: time(self.wall_nanos),
+                cpu: Duration::from_nanos(self.cpu_nanos),
+                memory: self.memory_bytes,
+                output: self.output_bytes,
+                fuel: self.fuel,
+            },
+            denials: denials?,
+            changes: None,
+            host_calls: 0,
+            raised: None,
+            abandoned: None,
+        })
+    }
+}
+
+impl Refused {
+    fn into_denial(self) -> Result<Denial, String> {
+        let kind = Denial::known_kind(&self.kind).ok_or("it was refused something of an unknown kind")?;
+        let first = Duration::from_nanos(self.first_nanos);
+        Ok(Denial { kind, what: cut(&self.what, SHOWN_CHARS), count: self.count, first })
+    }
+}
+
+/// A backtrace escaped line by line.
+fn escape_lines(text: &str) -> String {
+    text.lines().take(MAX_LINES).map(|line| cut(line, LINE_CHARS)).collect::<Vec<_>>().join("\n")
+}
+
+/// Metadata as bytes; it is ours and always can be.
+pub(super) fn write<T: Serialize>(message: &T) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(message).map_err(|error| error.to_string())
+}
+
+/// Metadata read, or why it is none.
+pub(super) fn read<T: DeserializeOwned>(metadata: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(metadata).map_err(|error| text::quote(&error.to_string()))
+}
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

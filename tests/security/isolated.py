@@ -1,0 +1,50 @@
+"""Running attacks where the test says: the fixture `isolation` sets it, `run` and `Sandbox` obey."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ringfence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    Program = str | bytes | Path | ringfence.Program
+
+# Every attack is run once under each of these.
+ISOLATIONS = ("none",)
+
+_options: dict[str, Any] = {}
+
+
+@contextmanager
+def isolated(isolation: str) -> Iterator[None]:
+    """Run everything below in that isolation; "none" is in this process."""
+    if isolation != "none":
+        _options["isolation"] = isolation
+    try:
+        yield
+    finally:
+        _options.clear()
+
+
+def options() -> dict[str, Any]:
+    """Give the keywords that every run of an attack takes, to hand them on to another process."""
+    return dict(_options)
+
+
+def flags() -> list[str]:
+    """Give the same for the command line."""
+    return [f"--{name}={value}" for name, value in _options.items()]
+
+
+def run(program: Program, args: Iterable[str] = (), **keywords: Any) -> ringfence.Result:
+    """Run a program as `ringfence.run` does."""
+    return ringfence.run(program, args, **_options, **keywords)
+
+
+def Sandbox(program: Program, **keywords: Any) -> ringfence.Sandbox:  # noqa: N802 - stands where the class would
+    """Make a sandbox as `ringfence.Sandbox` does."""
+    return ringfence.Sandbox(program, **_options, **keywords)
