@@ -11,8 +11,8 @@ Names are loaded when they are first used, so that importing the package costs n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._imports import CallbackAbandoned
     from ._changes import Change, ChangedFiles, Changes
+    from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
     from ._process import Process

@@ -9,15 +9,9 @@ from ._value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Literal, overload
+    from typing import Literal
 
     from ._engine import core
-
-else:  # `typing` costs milliseconds to import
-
-    def overload(function: object) -> object:
-        return function
-
 
 # Lines compared with lines before a diff gives up on finding what they share: both files are the guest's to write.
 _MAX_COMPARED = 4_000_000
@@ -81,11 +75,7 @@ class Changes:
     def __iter__(self) -> Iterator[Change]:
         return iter(self._all())
 
-    @overload
-    def __getitem__(self, index: int) -> Change: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Change, ...]: ...
-    def __getitem__(self, index: int | slice) -> Change | tuple[Change, ...]:
+    def __getitem__(self, index: int) -> Change:
         return self._all()[index]
 
     def diff(self) -> str:

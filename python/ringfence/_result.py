@@ -280,7 +280,8 @@ def _revive(state: tuple[Any, ...]) -> Result:
     from ._engine import core
 
     *plain, changes = state
-    return Result(core.Result(*plain, None if changes is None else core.Changes(changes)))
+    state = (*plain, None if changes is None else core.Changes(changes))
+    return Result(core.Result(*state))
 
 
 def _rounded(value: float) -> str:

@@ -179,7 +179,7 @@ class Crashed(GuestError):
 
 
 _BY_CODE: dict[str, type[RingfenceError]] = {
-    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, HostError)
+    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, Conflict, HostError)
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Change, Conflict, Dir, HostError, Policy, PolicyError, Result
+from ringfence import Change, Conflict, Dir, HostError, PolicyError, Result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import SandboxFactory
 
 
@@ -26,8 +27,7 @@ def source(tmp_path: Path) -> Path:
 
 def written(sandbox: SandboxFactory, source: Path, path: str) -> Result:
     """Let a guest write a file in an overlay of a directory."""
-    policy = Policy(dirs=[Dir(source, at="/src", mode="overlay")])
-    return sandbox("write_file.wat", [path], policy=policy).check()
+    return sandbox("write_file.wat", path, dirs=[Dir(source, at="/src", mode="overlay")]).check()
 
 
 def test_host_is_as_it_was_until_changes_are_applied(sandbox: SandboxFactory, source: Path) -> None:

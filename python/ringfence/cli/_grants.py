@@ -26,7 +26,7 @@ _LIMITS = (
     "net_bytes",
     "compile",
 )
-_MODES = ("ro", "rw", "overlay")
+_MODES: dict[str, Literal["ro", "rw", "overlay"]] = {"ro": "ro", "rw": "rw", "overlay": "overlay"}
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
@@ -59,11 +59,11 @@ def to_dir(text: str) -> Dir:
     """
     Read HOST[:GUEST][:MODE].
 
-    MODE is `ro`, `rw` or `overlay` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path with a
-    colon in it needs its guest path written out.
+    MODE is `ro`, `rw` or `overlay` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path
+    with a colon in it needs its guest path written out.
     """
     rest, colon, last = text.rpartition(":")
-    mode: Literal["ro", "rw", "overlay"] | None = last if last in _MODES else None  # type: ignore[assignment]
+    mode: Literal["ro", "rw", "overlay"] | None = _MODES.get(last)
     if not colon or mode is None:
         rest, mode = text, None
     host, absolute, guest = rest.rpartition(":/")

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", metavar="FILE", help="start from this policy file; the flags add to it")
     add(
-        "--dir", metavar="HOST[:GUEST][:MODE]", action="append", help="let it see a directory or file; MODE is ro, rw or overlay"
+        "--dir",
+        metavar="HOST[:GUEST][:MODE]",
+        action="append",
+        help="let it see a directory or file; MODE is ro, rw or overlay",
     )
     add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
     add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
@@ -95,7 +98,7 @@ def _tell_changes(result: Result) -> None:
     from ringfence._text import quote
 
     changes = result.changes
-    for change in changes[:_MAX_TOLD]:
+    for _, change in zip(range(_MAX_TOLD), changes, strict=False):
         _output.say(f"{change.act} {quote(change.path)}")
     if len(changes) > _MAX_TOLD:
         _output.say(f"and {len(changes) - _MAX_TOLD} more changes")

@@ -157,6 +157,7 @@ impl Stat {
         }
     }
 
+    #[allow(clippy::useless_conversion, reason = "the width of the count differs from machine to machine")]
     pub(super) fn of_rustix(stat: &rustix::fs::Stat) -> Self {
         Self {
             kind: Kind::of_rustix(rustix::fs::FileType::from_raw_mode(stat.st_mode)),

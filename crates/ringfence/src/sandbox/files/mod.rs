@@ -16,6 +16,7 @@ mod kernel;
 mod layer;
 mod list;
 mod locate;
+mod names;
 mod times;
 mod tmp;
 
