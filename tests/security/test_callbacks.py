@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Busy, CallbackAbandoned, Cancelled, Limits, Policy, Sandbox, run
+from ringfence import Busy, CallbackAbandoned, Cancelled, Limits, Policy
+from security.isolated import Sandbox, isolated, options, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import ringfence
 
 GRACE_SECONDS = 0.5
 ONCE = b'(module (import "env" "f" (func $f)) (func (export "_start") (call $f)))'
@@ -49,6 +52,23 @@ def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def without_workers(descriptors: Callable[[], int]) -> int:
+    """Count descriptors when no worker is there, nor one that was just being started ahead."""
+    from ringfence._engine import core
+
+    core.close_workers()
+    time.sleep(0.2)
+    core.close_workers()
+    return descriptors()
+
+
+@pytest.fixture(autouse=True, params=["wasm", "process", "worker"])
+def _everywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run each test in every isolation: the functions are the same, and so is all that comes of them."""
+    with isolated(request.param):
+        yield
 
 
 @pytest.fixture
@@ -229,7 +249,7 @@ def test_deep_recursion_in_a_function_is_pythons_own_error() -> None:
         run(ONCE, imports={"env": {"f": deep}})
 
 
-def interrupted(sandbox: Sandbox) -> None:
+def interrupted(sandbox: ringfence.Sandbox) -> None:
     """Press Ctrl-C."""
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -238,7 +258,7 @@ def interrupted(sandbox: Sandbox) -> None:
     timer.join()
 
 
-def killed(sandbox: Sandbox) -> None:
+def killed(sandbox: ringfence.Sandbox) -> None:
     """Kill it from another thread."""
     process = sandbox.start()
     time.sleep(0.2)
@@ -248,7 +268,7 @@ def killed(sandbox: Sandbox) -> None:
     process.close()
 
 
-def cancelled(sandbox: Sandbox) -> None:
+def cancelled(sandbox: ringfence.Sandbox) -> None:
     """Cancel the task that awaits it."""
 
     async def give_up() -> None:
@@ -259,7 +279,9 @@ def cancelled(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("give_up", [interrupted, killed, cancelled])
-def test_caller_who_gives_up_is_free_at_once(give_up: Callable[[Sandbox], None], release: threading.Event) -> None:
+def test_caller_who_gives_up_is_free_at_once(
+    give_up: Callable[[ringfence.Sandbox], None], release: threading.Event
+) -> None:
     """Ctrl-C, a kill and a cancelled task do not wait for a function that blocks."""
     sandbox = Sandbox(ONCE, imports={"env": {"f": lambda: release.wait(20) and None}})
     before = threading.active_count()
@@ -282,7 +304,7 @@ def test_hundred_abandoned_functions_leave_nothing(release: threading.Event, des
     sandbox = Sandbox(ONCE, imports={"env": {"f": lambda: release.wait(30) and None}})
     outcomes: list[str | None] = []
     eventually(lambda: guest_threads() == 0)
-    before, memory = (descriptors(), threading.active_count()), resident()
+    before, memory = (without_workers(descriptors), threading.active_count()), resident()
 
     def abandon_all() -> None:
         limits = Limits(wall="500ms")
@@ -300,7 +322,7 @@ def test_hundred_abandoned_functions_leave_nothing(release: threading.Event, des
     assert ["wall"] * 100 == outcomes
     assert 100 == guest_threads()
     release.set()
-    eventually(lambda: guest_threads() == 0 and (descriptors(), threading.active_count()) == before)
+    eventually(lambda: guest_threads() == 0 and (without_workers(descriptors), threading.active_count()) == before)
     assert resident() - memory < 64 << 20
 
 
@@ -314,7 +336,7 @@ def block():
     {block}
 program = b'(module (import "env" "f" (func $f)) (func (export "_start") (call $f)))'
 spin = b'(module (func (export "_start") (loop $again (br $again))))'
-sandbox = ringfence.Sandbox(program, imports={{"env": {{"f": block}}}})
+sandbox = ringfence.Sandbox(program, imports={{"env": {{"f": block}}}}, **{options})
 for _ in range(8):
     assert "wall" == sandbox.run(limits=ringfence.Limits(wall="100ms")).limit
 sandbox.start(stdin=None, stdout="capture") if {running} else None
@@ -338,7 +360,7 @@ print("done", flush=True)
 )
 def test_interpreter_exits_with_functions_still_blocked(block: str, running: bool) -> None:
     """Threads that are still inside a function end with the process: no hang, no abort, no noise."""
-    script = BLOCKED_AT_EXIT.format(block=block, running=running)
+    script = BLOCKED_AT_EXIT.format(block=block, running=running, options=options())
     ours, theirs = os.pipe()  # an input that never comes
     try:
         for _ in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -200,8 +201,11 @@ def test_workers_killed_between_runs_are_not_missed(guests: Path) -> None:
     for _ in range(5):
         assert sandbox.run().ok
         for worker in workers():
-            os.kill(worker, signal.SIGKILL)
-        until(lambda: not workers())
+            descriptor = os.pidfd_open(worker)
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            # Only now nothing of it is left: the list of its arguments is gone before its socket is.
+            assert select.select([descriptor], [], [], 10)[0]
+            os.close(descriptor)
 
 
 def test_worker_serves_one_policy_and_one_tenant_only(guests: Path) -> None:

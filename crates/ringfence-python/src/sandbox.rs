@@ -171,11 +171,8 @@ fn compile(
             }
         };
         let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
-        if functions.functions.is_empty() {
-            return ringfence::Sandbox::isolated(&program.program, policy, grants, Some(&watch), isolation, tenant);
-        }
-        isolation.refuse_functions()?;
-        ringfence::Sandbox::with_functions(&program.program, policy, grants, functions, Some(&watch))
+        let program = &program.program;
+        ringfence::Sandbox::isolated(program, policy, grants, functions, Some(&watch), isolation, tenant)
     });
     match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
         Some(error) => Err(error),

@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A number that crosses. Floats are bits, so that the payload of a NaN survives.
@@ -51,7 +52,7 @@ impl ValueType {
 }
 
 /// What a guest's import takes and gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Signature {
     pub params: Vec<ValueType>,
@@ -120,6 +121,16 @@ impl HostFunction {
     /// A function for the import of that name.
     pub fn new(module: impl Into<String>, name: impl Into<String>, call: impl HostCall + 'static) -> Self {
         Self { module: module.into(), name: name.into(), call: Arc::new(call) }
+    }
+
+    /// Calls it; what panics or gives other numbers than these has broken.
+    pub(crate) fn answer(&self, params: &[Value], results: &[ValueType]) -> Result<Vec<Value>, Raised> {
+        match catch_unwind(AssertUnwindSafe(|| self.call.call(params, results))) {
+            Ok(Ok(values)) if values.iter().map(|value| value.kind()).eq(results.iter().copied()) => Ok(values),
+            Ok(Ok(_)) => Err(Raised::new(format!("`{}` returned what its import does not give", self.title()))),
+            Ok(Err(raised)) => Err(raised),
+            Err(_) => Err(Raised::new(format!("`{}` panicked", self.title()))),
+        }
     }
 
     /// `env.add`, for people.

@@ -2,6 +2,7 @@
 //!
 //! `policy → load → sandbox → run → result`
 
+mod apart;
 pub mod doctor;
 mod ending;
 pub mod error;

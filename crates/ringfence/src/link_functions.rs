@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use wasmtime::{ExternType, Linker, Module};
 
 use crate::error::{Error, Result};
-use crate::host::{HostFunctions, Signature};
+use crate::host::{HostFunction, HostFunctions, Signature};
 use crate::link;
 use crate::policy::nearest;
 use crate::sandbox::host_calls;
@@ -114,6 +114,16 @@ impl<'a> Functions<'a> {
             fix,
         ))
     }
+}
+
+/// What each function is called with, where all of them are linked.
+pub(crate) fn signatures(given: &HostFunctions, module: &Module) -> Vec<Signature> {
+    let of = |function: &HostFunction| {
+        let import =
+            module.imports().find(|import| (import.module(), import.name()) == (&function.module, &function.name));
+        import.and_then(|import| host_calls::signature(import.ty().func()?).ok())
+    };
+    given.functions.iter().map(|function| of(function).unwrap_or_default()).collect()
 }
 
 /// A component takes no functions yet.

@@ -1,23 +1,21 @@
 //! Running a program: a new store each time, one supervisor around it.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
+use crate::apart::{self, no_thread};
 use crate::ending::Ending;
-use crate::error::{Error, Parts, Result};
+use crate::error::{Error, Result};
 use crate::given::arguments;
-use crate::guest_thread;
 use crate::host::HostFunctions;
 use crate::link::{Command, Start};
 use crate::load::{self, Program};
-use crate::policy::{Limits, Policy, Seconds};
+use crate::policy::{Limits, Policy};
 use crate::prepared::{Entry, Prepared, Recipe};
 use crate::process_unsafe::{Here, PerProcess};
 use crate::result::{RunResult, Usage};
@@ -27,27 +25,17 @@ use crate::sandbox::denials::Denial;
 use crate::sandbox::files::{Changes, Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
+use crate::sandbox::journal::Journal;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, Cpu, Outer, State};
+use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::supervisor::{LOOK, Supervisor, runtime};
+use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
-
-/// How long a guest that has to end may still be inside a host function before its caller goes on without it.
-const GRACE: Duration = Duration::from_millis(30);
-
-/// Runs inside one another, each started by a host function of the one before.
-const MAX_DEPTH: u32 = 50;
-
-thread_local! {
-    /// The run whose host functions are called on this thread.
-    static INSIDE: RefCell<Option<Arc<Outer>>> = const { RefCell::new(None) };
-}
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
@@ -123,31 +111,22 @@ impl Sandbox {
 
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind; or in a worker.
-    pub fn run(&self, mut run: Run<'_>) -> Result<RunResult> {
-        let Some(worker) = &self.worker else { return self.run_here(run, None) };
-        if let Some(outer) = INSIDE.with_borrow(|outer| outer.as_ref().map(|outer| outer.deadline)) {
-            run.limits.wall = run.limits.wall.min(Seconds(outer.saturating_duration_since(Instant::now())));
+    pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
+        match &self.worker {
+            Some(worker) => worker.run(run, apart::outer()?),
+            None => self.run_here(run, None),
         }
-        worker.run(run)
     }
 
-    /// Runs it in this process, with a `/tmp` that was made before where there is one.
-    pub(crate) fn run_here(&self, run: Run<'_>, tmp: Option<PrivateTmp>) -> Result<RunResult> {
+    /// Runs it in this process; in a worker on this thread, and with what its parent has given it for the run.
+    pub(crate) fn run_here(&self, run: Run<'_>, inside: Option<InWorker<'_>>) -> Result<RunResult> {
         let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
-        let outer = INSIDE.with_borrow(Clone::clone);
-        if outer.as_ref().is_some_and(|outer| outer.depth >= MAX_DEPTH) {
-            return Err(Error::Busy(Parts::new(
-                "too many runs inside one another",
-                format!("a host function of run {MAX_DEPTH} started one more"),
-                "end the recursion: a host function of a guest runs that guest again",
-            )));
-        }
+        let outer = apart::outer()?;
         let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
-        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
@@ -158,6 +137,15 @@ impl Sandbox {
             cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
             output,
             network: None,
+        };
+        let (tmp, secrets, begins) = match inside {
+            None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
+            Some(InWorker { tmp, secrets, journal, begins }) => {
+                if let Some((journal, number)) = journal {
+                    control.output.keep_in(journal, number);
+                }
+                (tmp, secrets, Some(begins))
+            }
         };
         let guest = Guest {
             prepared: prepared.clone(),
@@ -172,8 +160,27 @@ impl Sandbox {
             tmp,
             slot: Here::new(slot),
         };
-        if prepared.functions.functions.is_empty() { guest.run(tick) } else { guest.run_apart(tick) }
+        match begins {
+            Some(begins) => {
+                begins(&guest.control, &guest.host_calls);
+                guest.run(tick)
+            }
+            None if prepared.functions.functions.is_empty() => guest.run(tick),
+            None => guest.run_apart(tick),
+        }
     }
+}
+
+/// What a worker has for one run.
+pub(crate) struct InWorker<'a> {
+    /// Its `/tmp`, where it has one.
+    pub(crate) tmp: Option<PrivateTmp>,
+    /// The values of its secrets, which it cannot read for itself.
+    pub(crate) secrets: Secrets,
+    /// Where to keep its output for the parent, and its number there.
+    pub(crate) journal: Option<(Journal, u64)>,
+    /// Told just before the guest begins, for those who call the parent's functions for it.
+    pub(crate) begins: &'a dyn Fn(&Control, &HostCalls),
 }
 
 /// One run with all that it needs, so that it can go to another thread.
@@ -192,49 +199,13 @@ struct Guest {
 }
 
 impl Guest {
-    /// Runs it on a thread of its own, and waits for it no longer than for its end, or for a host function that is
-    /// at work when the run has to end.
+    /// Runs it on a thread of its own.
     fn run_apart(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
         let (control, host_calls, started) = (self.control.clone(), self.host_calls.clone(), self.started);
         let around = self.prepared.functions.around.clone();
-        let pending = guest_thread::start(move || {
-            self.control.cpu.begin();
-            INSIDE.set(Some(Arc::new(Outer::of(&self.control))));
-            let (mut guest, mut done) = (Some(self), None);
-            let mut run = || done = guest.take().map(|guest| guest.run(&mut || true));
-            match around {
-                Some(around) => around(&mut run),
-                None => run(),
-            }
-            INSIDE.set(None);
-            done.unwrap_or_else(|| Err(no_thread("the interpreter that the host functions are written for exits")))
-        });
-        let pending = pending.map_err(|error| no_thread(&error.to_string()))?;
-        let mut over: Option<(Stop, Instant)> = None;
-        loop {
-            let now = Instant::now();
-            let until = over.map_or_else(|| control.deadline.min(now + LOOK), |(_, until)| until);
-            match pending.wait_until(until) {
-                Some(Ok(done)) => return done,
-                Some(Err(panic)) => resume_unwind(panic),
-                None => {}
-            }
-            over = match over {
-                None if !tick() => {
-                    control.cancelled.store(true, Ordering::Relaxed);
-                    Some((Stop::Cancelled, Instant::now() + GRACE))
-                }
-                None => control.check_from_outside().err().map(|stop| (stop, Instant::now() + GRACE)),
-                Some((stop, _)) => {
-                    if let Some(name) = host_calls.abandon() {
-                        control.cancelled.store(true, Ordering::Relaxed);
-                        return Ok(abandoned(stop, name, &control, &host_calls, started));
-                    }
-                    // It computes or waits, and is ended like any other guest.
-                    Some((stop, Instant::now() + GRACE / 4))
-                }
-            };
-        }
+        apart::run(&control, around, move || self.run(&mut || true), tick, &mut |stop| {
+            host_calls.abandon().map(|name| abandoned(stop, name, &control, &host_calls, started))
+        })
     }
 
     /// Runs it on this thread.
@@ -332,10 +303,6 @@ fn abandoned(stop: Stop, name: String, control: &Control, host_calls: &HostCalls
         fuel: None,
     };
     RunResult { abandoned: Some(name), ..result(Ending::stopped(stop), written, usage, Vec::new(), host_calls) }
-}
-
-fn no_thread(why: &str) -> Error {
-    Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
 }
 
 /// What the state of a run still tells when the guest is gone.

@@ -3,7 +3,6 @@
 //! A call leaves the guest: its fiber is suspended, the function runs on the thread's own stack, outside every
 //! runtime, and its answer is handed back in. So a function may do what any other code may, run a guest included.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -65,13 +64,7 @@ impl HostCalls {
             return false;
         }
         calls.made.fetch_add(1, Ordering::Relaxed);
-        let done = catch_unwind(AssertUnwindSafe(|| function.call.call(&params, &results)));
-        let answer = match done {
-            Ok(Ok(values)) if values.iter().map(|value| value.kind()).eq(results.iter().copied()) => Ok(values),
-            Ok(Ok(_)) => Err(Raised::new(format!("`{}` returned what its import does not give", function.title()))),
-            Ok(Err(raised)) => Err(raised),
-            Err(_) => Err(Raised::new(format!("`{}` panicked", function.title()))),
-        };
+        let answer = function.answer(&params, &results);
         *calls.mailbox() = Mailbox::Answered(answer);
         calls.place.compare_exchange(index + 1, IN_GUEST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }

@@ -8,6 +8,7 @@ pub mod errno;
 pub mod files;
 pub mod host_calls;
 pub mod http;
+pub(crate) mod journal;
 pub mod limits;
 pub mod network;
 pub mod random;

@@ -13,6 +13,7 @@ use rustix::io::{Errno as Host, ReadWriteFlags, preadv2, pwritev2};
 use tokio::sync::Notify;
 
 use super::errno::Errno;
+use super::journal::Journal;
 use super::stop::{Limit, Stop};
 
 /// Longest piece moved in one step, in bytes.
@@ -53,6 +54,14 @@ impl Sink {
 }
 
 impl Sink {
+    /// Bytes that were captured.
+    fn captured(&self) -> u64 {
+        match self {
+            Self::Capture(kept) => kept.len() as u64,
+            _ => 0,
+        }
+    }
+
     /// A sink that writes to a descriptor that was prepared by [`Sink::fd`] in another process.
     pub(crate) fn as_it_is(fd: OwnedFd) -> Self {
         let regular = is_regular(&fd);
@@ -88,6 +97,8 @@ struct OutputState {
     limit: u64,
     truncated: bool,
     broken: u32,
+    /// In a worker: where what is captured goes too, and the number of the run.
+    journal: Option<(Journal, u64)>,
 }
 
 /// Writes to a pipe nobody reads that a guest may make. A native program dies of its first; one that handles the
@@ -115,7 +126,13 @@ impl Output {
             Sink::Fd { fd, .. } => Some(Waiter::new(fd.clone(), PollFlags::OUT)),
             Sink::Capture(_) | Sink::Discard => None,
         });
-        Self(Arc::new(Mutex::new(OutputState { sinks, waiters, written: 0, limit, truncated: false, broken: 0 })))
+        let state = OutputState { sinks, waiters, written: 0, limit, truncated: false, broken: 0, journal: None };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Writes what is captured into a journal too, for the run of that number.
+    pub(crate) fn keep_in(&self, journal: Journal, run: u64) {
+        self.state().journal = Some((journal, run));
     }
 
     fn state(&self) -> MutexGuard<'_, OutputState> {
@@ -131,11 +148,15 @@ impl Output {
             return Err(Stop::Limit(Limit::Output));
         }
         let wanted = &bytes[..bytes.len().min(left)];
-        let OutputState { sinks, waiters, .. } = &mut *state;
+        let OutputState { sinks, waiters, journal, .. } = &mut *state;
         let wrote = match &mut sinks[stream as usize] {
             Sink::Discard => wanted.len(),
             Sink::Capture(kept) => {
+                let at = kept.len() as u64;
                 kept.extend_from_slice(wanted);
+                if let Some((journal, run)) = journal {
+                    journal.add(*run, stream, at, wanted, [&sinks[0], &sinks[1]].map(Sink::captured));
+                }
                 wanted.len()
             }
             Sink::Fd { fd, regular } => match write_ready(fd, *regular, wanted) {

@@ -1,6 +1,6 @@
 //! What the host keeps beside one guest.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -115,7 +115,8 @@ impl Outer {
         Self { deadline: *deadline, depth, cancelled: cancelled.clone(), outer: outer.clone() }
     }
 
-    fn is_cancelled(&self) -> bool {
+    /// Whether its caller gave up on it, or on a run around it.
+    pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_cancelled())
     }
 }
@@ -129,6 +130,8 @@ pub struct Cpu {
     started: Instant,
     limit: Option<Duration>,
     first_look: Arc<OnceLock<FirstLook>>,
+    /// What the run has used in another process, in nanoseconds.
+    elsewhere: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -144,7 +147,7 @@ struct FirstLook {
 impl Cpu {
     /// Counts from `started`, on this thread.
     pub fn new(started: Instant, limit: Option<Duration>) -> Self {
-        Self { started, limit, first_look: Arc::default() }
+        Self { started, limit, first_look: Arc::default(), elsewhere: Arc::default() }
     }
 
     /// The guest is about to wait, or has computed for a while.
@@ -157,8 +160,18 @@ impl Cpu {
         self.first_look.get_or_init(|| FirstLook::now(Duration::ZERO));
     }
 
+    /// Notes what the run has used in another process so far.
+    pub fn used_elsewhere(&self, time: Duration) {
+        self.elsewhere.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// What the guest has used.
     pub fn used(&self) -> Duration {
+        self.used_here().saturating_add(Duration::from_nanos(self.elsewhere.load(Ordering::Relaxed)))
+    }
+
+    /// What of that was in this process.
+    pub fn used_here(&self) -> Duration {
         match self.first_look.get() {
             Some(look) => look.before + look.clock.read().saturating_sub(look.thread),
             None => self.started.elapsed(),

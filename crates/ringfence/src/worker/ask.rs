@@ -11,7 +11,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::client::Caller;
 use super::frame::{Broken, Caps, Frame};
 use super::pool::Worker;
-use super::protocol::{self, ANSWER, Answer, From, MAX_ANSWER_BYTES, Request, To, read, write};
+use super::protocol::{self, ANSWER, Answer, Call, Ended, From, MAX_ANSWER_BYTES, Request, Returned, To, read, write};
 use crate::error::{Error, Result};
 use crate::policy::Limits;
 use crate::result::{Outcome, RunResult, Usage};
@@ -67,14 +67,31 @@ fn open(frame: Frame, number: u64) -> Result<(Answer, Vec<u8>), Broken> {
 }
 
 /// One run to be asked for.
-pub(super) struct Asked<'a> {
+pub(super) struct Asked {
     pub(super) program: u32,
     pub(super) args: Vec<String>,
     pub(super) input: Source,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
-    pub(super) tmp: Option<&'a PrivateTmp>,
     pub(super) limits: Limits,
+    pub(super) secrets: Vec<Option<String>>,
+}
+
+/// One that was asked for.
+pub(super) struct Running {
+    asked: Asked,
+    number: u64,
+    started: Instant,
+    kill_at: Instant,
+    is_cancelled: bool,
+}
+
+/// What a worker says while it runs something.
+pub(super) enum Next {
+    /// The run is over.
+    Over(Told),
+    /// The guest calls a function, and waits.
+    Call(Call),
 }
 
 /// What came of it.
@@ -87,67 +104,33 @@ pub(super) enum Told {
     Lost(Box<RunResult>),
 }
 
-impl Asked<'_> {
-    /// Asks, waits for the end, and kills the worker where it does not end in time.
-    pub(super) fn run(self, worker: &mut Worker, caller: &mut Caller<'_>) -> Result<Told> {
+impl Asked {
+    /// Asks for it; the outer error is ours, before anything was sent.
+    pub(super) fn begin(
+        self,
+        worker: &mut Worker,
+        tmp: Option<&PrivateTmp>,
+        caller: &mut Caller<'_>,
+    ) -> Result<std::result::Result<Running, Told>> {
         let started = Instant::now();
-        let mut kill_at = started + self.limits.wall.0 + GRACE;
-        let limits = self.limits;
         let number = worker.next_request();
-        let mut is_cancelled = false;
-        let kept = [&self.stdout, &self.stderr].map(|sink| match sink {
-            Sink::Capture(kept) => kept.clone(),
-            _ => Vec::new(),
-        });
-
+        let kill_at = started + self.limits.wall.0 + GRACE;
+        let mut running = Running { asked: self, number, started, kill_at, is_cancelled: false };
         let mut look = || if Instant::now() < kill_at { caller.look() } else { ControlFlow::Break(()) };
-        match self.send(worker, number, &mut look)? {
-            Ok(()) => {}
-            Err(Broken::GaveUp) => {
-                let outcome = if Instant::now() < kill_at { Outcome::Cancelled } else { Outcome::Limited };
-                return Ok(lost(without_answer(outcome, started.elapsed())));
+        Ok(match running.asked.send(worker, tmp, number, &mut look)? {
+            Ok(()) => Ok(running),
+            Err(broken) => {
+                running.is_cancelled = Instant::now() < kill_at;
+                Err(running.lost(worker, broken))
             }
-            Err(broken) => return Ok(lost(crashed(worker, broken, started))),
-        }
-        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: limits.output.0, descriptors: 0 };
-        loop {
-            match worker.link.receive(caps).and_then(|frame| frame.map(|frame| open(frame, number)).transpose()) {
-                Ok(None) => {}
-                Ok(Some((Answer::Ended(ended), tail))) => {
-                    return Ok(match ended.into_result(tail, &limits, started.elapsed()) {
-                        Ok(result) => Told::Ended(Box::new(keeping(kept, result))),
-                        Err(why) => lost(crashed(worker, Broken::Protocol(why), started)),
-                    });
-                }
-                Ok(Some((Answer::Failed(failed), _))) => {
-                    return Ok(match failed.into_error() {
-                        Ok(error) => Told::Failed(error),
-                        Err(why) => lost(crashed(worker, Broken::Protocol(why), started)),
-                    });
-                }
-                Ok(Some(_)) => {
-                    let why = "it answered something else than how the run ended".into();
-                    return Ok(lost(crashed(worker, Broken::Protocol(why), started)));
-                }
-                Err(broken) => return Ok(lost(crashed(worker, broken, started))),
-            }
-            let now = Instant::now();
-            if now >= kill_at {
-                let outcome = if is_cancelled { Outcome::Cancelled } else { Outcome::Limited };
-                return Ok(lost(without_answer(outcome, started.elapsed())));
-            }
-            if !worker.link.wait(Some(LOOK.min(kill_at - now))) && !is_cancelled && caller.look().is_break() {
-                is_cancelled = true;
-                kill_at = kill_at.min(now + GRACE);
-                cancel(worker, number);
-            }
-        }
+        })
     }
 
     /// Sends it; the outer error is ours, before anything was sent.
     fn send(
         &self,
         worker: &Worker,
+        tmp: Option<&PrivateTmp>,
         number: u64,
         look: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<std::result::Result<(), Broken>> {
@@ -164,7 +147,7 @@ impl Asked<'_> {
         };
         let (stdout, out) = sink(&self.stdout);
         let (stderr, err) = sink(&self.stderr);
-        let tmp = self.tmp.and_then(PrivateTmp::handle);
+        let tmp = tmp.and_then(PrivateTmp::handle);
         let descriptors: Vec<BorrowedFd<'_>> = [source, out, err, tmp].into_iter().flatten().collect();
         let request = Request::Run(Box::new(protocol::Run {
             program: self.program,
@@ -174,6 +157,7 @@ impl Asked<'_> {
             stderr,
             tmp: tmp.is_some(),
             limits: self.limits,
+            secrets: self.secrets.clone(),
         }));
         let metadata = match write(&request) {
             Ok(metadata) if metadata.len() <= protocol::MAX_REQUEST_BYTES as usize => metadata,
@@ -186,6 +170,118 @@ impl Asked<'_> {
             }
         };
         Ok(worker.link.send(number, &metadata, [tail, &[]], &descriptors, look))
+    }
+}
+
+impl Running {
+    /// Waits for what the worker says next, and kills it where it does not end in time.
+    pub(super) fn next(&mut self, worker: &mut Worker, caller: &mut Caller<'_>) -> Next {
+        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: self.asked.limits.output.0, descriptors: 0 };
+        loop {
+            let frame = worker.link.receive(caps);
+            let answer = frame.and_then(|frame| frame.map(|frame| open(frame, self.number)).transpose());
+            let now = Instant::now();
+            match answer {
+                Ok(None) => {}
+                Ok(Some((Answer::Ended(ended), tail))) => return Next::Over(self.ended(worker, *ended, tail)),
+                Ok(Some((Answer::Failed(failed), _))) => {
+                    return Next::Over(match failed.into_error() {
+                        Ok(error) => Told::Failed(error),
+                        Err(why) => self.lost(worker, Broken::Protocol(why)),
+                    });
+                }
+                // Of a guest that is told to end: it hears of that instead.
+                Ok(Some((Answer::Call(_), _))) if self.is_cancelled => {}
+                Ok(Some((Answer::Call(call), tail))) if tail.is_empty() && now < self.kill_at => {
+                    if caller.look().is_continue() {
+                        return Next::Call(call);
+                    }
+                    self.cancel(worker, now);
+                }
+                Ok(Some(_)) => return Next::Over(self.broken(worker, "it answered something else than was asked")),
+                Err(broken) => return Next::Over(self.lost(worker, broken)),
+            }
+            if now >= self.kill_at {
+                return Next::Over(self.lost(worker, Broken::GaveUp));
+            }
+            let came = worker.link.wait(Some(LOOK.min(self.kill_at - now)));
+            if !came && !self.is_cancelled && caller.look().is_break() {
+                self.cancel(worker, now);
+            }
+        }
+    }
+
+    /// Lets the guest that called go on; the worker must not have spoken before.
+    pub(super) fn go_on(&mut self, worker: &mut Worker, returned: Returned) -> std::result::Result<(), Told> {
+        let told = match worker.link.receive(ANSWER) {
+            Ok(None) if worker.link.is_between_frames() => {
+                write(&Request::Returned(returned)).map_err(Broken::Protocol)
+            }
+            Ok(_) => Err(Broken::Protocol("it did not wait for what it had asked for".into())),
+            Err(broken) => Err(broken),
+        };
+        let kill_at = self.kill_at;
+        let mut look = || if Instant::now() < kill_at { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        told.and_then(|metadata| worker.link.send(self.number, &metadata, [&[], &[]], &[], &mut look))
+            .map_err(|broken| self.lost(worker, broken))
+    }
+
+    /// The worker said what it must not.
+    pub(super) fn broken(&self, worker: &Worker, why: &str) -> Told {
+        self.lost(worker, Broken::Protocol(why.into()))
+    }
+
+    fn ended(&self, worker: &Worker, ended: Ended, tail: Vec<u8>) -> Told {
+        match ended.into_result(tail, &self.asked.limits, self.started.elapsed()) {
+            Ok(result) => Told::Ended(Box::new(self.keeping(result))),
+            Err(why) => self.lost(worker, Broken::Protocol(why)),
+        }
+    }
+
+    /// Tells the worker to end the run; one that does not even take that is killed soon.
+    fn cancel(&mut self, worker: &Worker, now: Instant) {
+        self.is_cancelled = true;
+        self.kill_at = self.kill_at.min(now + GRACE);
+        if let Ok(metadata) = write(&Request::Cancel) {
+            let _ = worker.link.send(self.number, &metadata, [&[], &[]], &[], &mut || ControlFlow::Break(()));
+        }
+    }
+
+    /// The worker has to be killed, or died.
+    fn lost(&self, worker: &Worker, broken: Broken) -> Told {
+        let why = match broken {
+            Broken::Closed => format!("the worker died of {}", worker.how_it_died()),
+            Broken::Protocol(why) => format!("the worker broke its protocol: {why}"),
+            Broken::GaveUp => {
+                let outcome = if self.is_cancelled { Outcome::Cancelled } else { Outcome::Limited };
+                return Told::Lost(Box::new(self.without_answer(worker, outcome)));
+            }
+        };
+        let result = self.without_answer(worker, Outcome::Crashed);
+        Told::Lost(Box::new(RunResult { trap: Some(text::quote(&why)), ..result }))
+    }
+
+    /// What is known of the run when the worker is not heard.
+    pub(super) fn without_answer(&self, worker: &Worker, outcome: Outcome) -> RunResult {
+        let mut result = without_answer(outcome, self.started.elapsed());
+        if let Some(journal) = &worker.journal {
+            [result.stdout, result.stderr] = journal.read(self.number, self.asked.limits.output.0);
+            result.usage.output = (result.stdout.len() + result.stderr.len()) as u64;
+        }
+        self.keeping(result)
+    }
+
+    /// What the caller had captured before comes first.
+    fn keeping(&self, mut result: RunResult) -> RunResult {
+        let of = [(&self.asked.stdout, &mut result.stdout), (&self.asked.stderr, &mut result.stderr)];
+        for (sink, now) in of {
+            if let Sink::Capture(before) = sink
+                && !before.is_empty()
+            {
+                *now = [before, &now[..]].concat();
+            }
+        }
+        result
     }
 }
 
@@ -203,39 +299,6 @@ fn in_memory(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
-}
-
-/// Tells a worker to end a run; one that does not even take that is killed soon.
-fn cancel(worker: &Worker, number: u64) {
-    if let Ok(metadata) = write(&Request::Cancel) {
-        let _ = worker.link.send(number, &metadata, [&[], &[]], &[], &mut || ControlFlow::Break(()));
-    }
-}
-
-/// What a caller had captured before comes first.
-fn keeping(kept: [Vec<u8>; 2], mut result: RunResult) -> RunResult {
-    let [stdout, stderr] = kept;
-    for (mut before, now) in [(stdout, &mut result.stdout), (stderr, &mut result.stderr)] {
-        if !before.is_empty() {
-            before.append(now);
-            *now = before;
-        }
-    }
-    result
-}
-
-fn lost(result: RunResult) -> Told {
-    Told::Lost(Box::new(result))
-}
-
-/// The result of a run whose worker has to be killed, or died.
-fn crashed(worker: &Worker, broken: Broken, started: Instant) -> RunResult {
-    let why = match broken {
-        Broken::Closed => format!("the worker died of {}", worker.how_it_died()),
-        Broken::Protocol(why) => format!("the worker broke its protocol: {why}"),
-        Broken::GaveUp => "the worker did not answer".into(),
-    };
-    RunResult { trap: Some(text::quote(&why)), ..without_answer(Outcome::Crashed, started.elapsed()) }
 }
 
 /// The result of a run of which nothing is known but how it was ended, and when.

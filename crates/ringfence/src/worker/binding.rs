@@ -1,6 +1,8 @@
 //! What a worker is bound to for life: one policy with its open grants, one tenant, one height of wall.
 
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use rustix::fs::fstat;
@@ -9,14 +11,18 @@ use super::Isolation;
 use super::frame::MAX_DESCRIPTORS;
 use super::protocol::{Bind, Grant};
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{HttpGrant, Policy};
 use crate::sandbox::engine;
 use crate::sandbox::files::{Grants, TmpHome};
-use crate::sandbox::network;
+use crate::sandbox::http::{self, Places};
+use crate::sandbox::journal::Journal;
 use crate::text;
 
 /// Longest name of a tenant, in bytes.
 const MAX_TENANT_BYTES: usize = 1024;
+
+/// Descriptors that are no grants: for `/tmp`, and the journal.
+const OWN_DESCRIPTORS: usize = 2;
 
 /// Workers are shared by runs whose bindings are equal, and by no others.
 pub(crate) struct Binding {
@@ -35,6 +41,8 @@ struct Key {
     /// Device and inode of each grant: one path may by now lead elsewhere than when another policy was made. What
     /// is held open has its inode to itself.
     inodes: Vec<(u64, u64)>,
+    /// Where certificate authorities are, if any are needed: what a worker has read stays.
+    authorities: Option<Places>,
 }
 
 impl PartialEq for Binding {
@@ -73,15 +81,16 @@ impl Binding {
                 .map_err(|error| Error::system("a granted directory is gone", &error.into(), "make the policy anew"))?;
             inodes.push((stat.st_dev, stat.st_ino));
         }
-        // One more is for `/tmp`.
-        if inodes.len() >= MAX_DESCRIPTORS {
+        if inodes.len() + OWN_DESCRIPTORS > MAX_DESCRIPTORS {
             return Err(Error::policy(
                 format!("{} grants are too many for a worker", inodes.len()),
-                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - 1),
+                format!("a worker takes at most {} directories and files", MAX_DESCRIPTORS - OWN_DESCRIPTORS),
                 "grant the directory that they are in",
             ));
         }
-        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes };
+        let speaks_tls = policy.net.http.iter().any(HttpGrant::is_https);
+        let authorities = speaks_tls.then(http::places);
+        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes, authorities };
         Ok(Self { policy, grants, isolation, key })
     }
 
@@ -90,8 +99,14 @@ impl Binding {
         self.policy.tmp.then(TmpHome::new).transpose()
     }
 
+    /// A place for what runs of a worker that is bound so have written.
+    pub(super) fn journal(&self) -> Result<Journal> {
+        Journal::new(self.policy.limits.output.0)
+            .map_err(|error| Error::system("no room for a worker's output", &error.into(), "free some memory"))
+    }
+
     /// What to tell the worker, and what to hand over with it.
-    pub(super) fn to_bind(&self) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
+    pub(super) fn to_bind(&self, journal: u64) -> Result<(Bind, Vec<BorrowedFd<'_>>)> {
         let mut policy = self.policy.clone();
         // It has handles for the directories, and the values come with each program: nothing more of the host.
         policy.dirs.clear();
@@ -103,8 +118,9 @@ impl Binding {
             grants,
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
-            name_servers: if self.policy.net.is_empty() { Vec::new() } else { network::system_name_servers() },
+            authorities: self.key.authorities.clone().map(|places| places.map(|place| place.map(OsString::into_vec))),
             pooled: engine::is_pooling(),
+            journal,
         };
         Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))
     }

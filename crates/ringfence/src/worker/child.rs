@@ -1,31 +1,38 @@
 //! The worker itself: a process that is bound to one policy, raises its wall, and runs what it is given.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
+use zeroize::Zeroizing;
 
 use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
 use super::protocol::{
     Answer, Bind, Ended, Failed, From, Load, MAX_REQUEST_BYTES, Ready, Request, Run, To, build, read, write,
 };
+use super::proxy::Line;
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
-use crate::policy::{Endpoint, Policy, WasiLevel};
-use crate::prepared::profile;
+use crate::policy::{Policy, WasiLevel};
+use crate::prepared::{Recipe, profile};
 use crate::result::RunResult;
-use crate::run::Sandbox;
+use crate::run::{InWorker, Sandbox};
 use crate::sandbox::engine::{self, Engines};
 use crate::sandbox::files::{Grants, PrivateTmp};
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::{Secrets, read_authorities};
+use crate::sandbox::journal::Journal;
 use crate::sandbox::stdio::{Sink, Source};
+use crate::sandbox::store::Control;
 
 /// What a child takes of its parent, which it has to trust for what it runs, and not for how much.
-const CAPS: Caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 1 << 20, descriptors: MAX_DESCRIPTORS as u32 };
+pub(super) const CAPS: Caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 1 << 20, descriptors: MAX_DESCRIPTORS as u32 };
 
 /// What a worker runs: serves its parent over the socket that is its standard input, and gives the exit code.
 ///
@@ -43,36 +50,36 @@ fn serve_parent() -> Result<(), Broken> {
     let own = |why: String| Broken::Protocol(why);
     close_all_but(&[]).map_err(|error| own(error.to_string()))?;
     let socket = take_stdin().ok_or_else(|| own("it serves already".into()))?;
-    let mut parent = Parent { link: Link::of_child(leave(socket)?) };
-    parent.answer(0, &Answer::Ready(Ready { build: build() }), [&[], &[]])?;
+    let parent = Line::new(Parent { link: Link::of_child(leave(socket)?) });
+    parent.with(|parent| parent.answer(0, &Answer::Ready(Ready { build: build() }), [&[], &[]]))?;
 
-    let first = parent.next()?;
+    let first = parent.with(Parent::next)?;
     let number = first.request;
     let Request::Bind(bind) = read(&first.metadata).map_err(own)? else {
         return Err(own("it is not bound".into()));
     };
     let mut room = match Room::bind(bind, first.descriptors) {
         Ok(room) => room,
-        Err(error) => return parent.fail(number, &error),
+        Err(error) => return parent.with(|parent| parent.fail(number, &error)),
     };
-    parent.answer(number, &Answer::Bound, [&[], &[]])?;
+    parent.with(|parent| parent.answer(number, &Answer::Bound, [&[], &[]]))?;
     loop {
-        let Frame { request: number, metadata, tail, descriptors } = parent.next()?;
+        let Frame { request: number, metadata, tail, descriptors } = parent.with(Parent::next)?;
         match read(&metadata).map_err(own)? {
             Request::Bind(_) => return Err(own("it is bound already".into())),
-            Request::Load(load) => match room.load(load, descriptors) {
-                Ok(()) => parent.answer(number, &Answer::Loaded, [&[], &[]])?,
-                Err(error) => parent.fail(number, &error)?,
+            Request::Load(load) => match room.load(load, descriptors, &parent) {
+                Ok(()) => parent.with(|parent| parent.answer(number, &Answer::Loaded, [&[], &[]]))?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
-            Request::Run(run) => match room.run(*run, tail, descriptors, number, &mut parent) {
+            Request::Run(run) => match room.run(*run, tail, descriptors, number, &parent) {
                 Ok(result) => {
                     let ended = Answer::Ended(Box::new(Ended::of(&result)));
-                    parent.answer(number, &ended, [&result.stdout, &result.stderr])?;
+                    parent.with(|parent| parent.answer(number, &ended, [&result.stdout, &result.stderr]))?;
                 }
-                Err(error) => parent.fail(number, &error)?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
             // Of a run that has ended meanwhile.
-            Request::Cancel => {}
+            Request::Cancel | Request::Returned(_) => {}
         }
     }
 }
@@ -96,8 +103,8 @@ fn leave(socket: OwnedFd) -> Result<OwnedFd, Broken> {
 }
 
 /// The parent process, at the other end of the socket.
-struct Parent {
-    link: Link,
+pub(super) struct Parent {
+    pub(super) link: Link,
 }
 
 impl Parent {
@@ -135,8 +142,8 @@ struct Room {
     policy: Policy,
     grants: Arc<Grants>,
     programs: HashMap<u32, Sandbox>,
-    /// Behind the wall only: without it the system's own settings are read.
-    name_servers: Option<Vec<SocketAddr>>,
+    /// Where the parent finds what a run wrote, should this process be killed.
+    journal: Option<Journal>,
 }
 
 fn refused(why: &str) -> Error {
@@ -146,7 +153,7 @@ fn refused(why: &str) -> Error {
 impl Room {
     fn bind(bind: Bind, descriptors: Vec<OwnedFd>) -> Result<Self> {
         let policy = Policy::from_json(&bind.policy, std::path::Path::new("/"))?;
-        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) {
+        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) + 1 {
             return Err(refused("its grants do not fit their descriptors"));
         }
         let mut descriptors = descriptors.into_iter();
@@ -154,20 +161,23 @@ impl Room {
             bind.grants.into_iter().zip(&mut descriptors).map(|(grant, handle)| (grant.at, grant.mode, handle));
         let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)
             .map_err(|error| Error::system("a worker cannot use its grants", &error, "please report this as a bug"))?;
-        let home = descriptors.next();
+        let home = if policy.tmp { descriptors.next() } else { None };
+        let journal = descriptors.next().map(|file| Journal::of(file, bind.journal));
         engine::with_pool_for_one();
         // Tasks of WASI 0.3 have a stack each, which a small pool has too few of.
         if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
             engine::without_pool();
         }
+        if let Some(places) = bind.authorities {
+            read_authorities(places.map(|place| place.map(OsString::from_vec)));
+        }
         if bind.wall {
             raise(&policy, &grants, home)?;
         }
-        let name_servers = bind.wall.then_some(bind.name_servers);
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers })
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), journal })
     }
 
-    fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>) -> Result<()> {
+    fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
         let kind = Kind::from_name(&load.kind).ok_or_else(|| refused("a program is of no kind"))?;
         let code = one(descriptors)?;
         if let Some(program) = load.forget {
@@ -175,23 +185,13 @@ impl Room {
         }
         let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
-        let sandbox = Sandbox::from_image(kind, code.into(), policy, grants, &load.argv0, env)?;
-        let sandbox = match &self.name_servers {
-            Some(servers) => sandbox.with_name_servers(servers),
-            None => sandbox,
-        };
+        let recipe = Recipe { program: None, policy, grants, functions: parent.functions(load.functions) };
+        let sandbox = Sandbox::from_image(kind, code.into(), recipe, &load.argv0, env)?;
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
 
-    fn run(
-        &self,
-        run: Run,
-        tail: Vec<u8>,
-        descriptors: Vec<OwnedFd>,
-        number: u64,
-        parent: &mut Parent,
-    ) -> Result<RunResult> {
+    fn run(&self, run: Run, tail: Vec<u8>, descriptors: Vec<OwnedFd>, number: u64, parent: &Line) -> Result<RunResult> {
         let sandbox = self.programs.get(&run.program).ok_or_else(|| refused("the program is not loaded"))?;
         let mut descriptors = descriptors.into_iter();
         let mut next = || descriptors.next().ok_or_else(|| refused("a run's descriptors are missing"));
@@ -212,7 +212,9 @@ impl Room {
         } else {
             None
         };
-        let mut tick = || parent.lets_go_on(number);
+        let mut tick = || parent.with(|parent| parent.lets_go_on(number));
+        let values = run.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
+        let secrets = Secrets::with_values(&self.policy.secrets, values)?;
         let run = crate::run::Run {
             args: run.args,
             input,
@@ -222,7 +224,11 @@ impl Room {
             cancelled: Arc::default(),
             tick: Some(&mut tick),
         };
-        sandbox.run_here(run, tmp)
+        let journal = self.journal.clone().map(|journal| (journal, number));
+        let begins = |control: &Control, host_calls: &HostCalls| parent.begins(number, control, host_calls);
+        let result = sandbox.run_here(run, Some(InWorker { tmp, secrets, journal, begins: &begins }));
+        parent.ended();
+        result
     }
 }
 
@@ -237,17 +243,5 @@ fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> 
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Wall::of(policy, grants, Needs { tmp: home, ports: ports(policy), loads_code: true, one_at_a_time: true })?.raise()
-}
-
-/// TCP ports that guests may connect to, and that names are asked for at; none without a grant.
-fn ports(policy: &Policy) -> Option<Vec<RangeInclusive<u16>>> {
-    const NAMES: u16 = 53;
-    if policy.net.is_empty() {
-        return None;
-    }
-    if !policy.net.http.is_empty() {
-        return Some(vec![0..=u16::MAX]);
-    }
-    Some(policy.net.tcp.iter().map(Endpoint::ports).chain([NAMES..=NAMES]).collect())
+    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
 }

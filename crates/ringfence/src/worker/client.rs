@@ -7,19 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Isolation;
-use super::ask::{Asked, Told, ask, without_answer};
+use super::ask::{Asked, Next, Told, ask, without_answer};
 use super::binding::Binding;
 use super::frame::Broken;
+use super::functions::Functions;
 use super::pool::{self, NotReady, Pool, Worker};
 use super::process::not_started;
-use super::protocol::{Answer, Load, Request, build};
+use super::protocol::{Answer, Function, Load, Request, build};
 use super::wall::Wall;
 use crate::error::{Error, Result};
 use crate::load::{Image, Kind, Program};
-use crate::policy::Policy;
+use crate::policy::{Policy, Seconds};
+use crate::prepared::Prepared;
 use crate::result::{Outcome, RunResult};
 use crate::run::Run;
-use crate::sandbox::files::Grants;
+use crate::sandbox::files::{Grants, PrivateTmp};
+use crate::sandbox::store::Outer;
 
 /// Time between two ticks, each of which may cost the caller's interpreter.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,6 +40,7 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 pub(crate) struct Client {
     binding: Arc<Binding>,
     program: Arc<Loadable>,
+    functions: Functions,
 }
 
 /// What a worker is told of a program. Equal ones are loaded once.
@@ -46,11 +50,13 @@ pub(super) struct Loadable {
     digest: String,
     argv0: String,
     env: Vec<String>,
+    functions: Vec<Function>,
 }
 
 impl PartialEq for Loadable {
     fn eq(&self, other: &Self) -> bool {
-        (self.kind, &self.digest, &self.argv0, &self.env) == (other.kind, &other.digest, &other.argv0, &other.env)
+        let same_code = self.kind == other.kind && self.digest == other.digest && self.argv0 == other.argv0;
+        same_code && self.env == other.env && self.functions == other.functions
     }
 }
 
@@ -81,26 +87,31 @@ impl Client {
     }
 
     /// Workers bound so, for this program.
-    pub(crate) fn new(binding: Arc<Binding>, program: &Program, image: Image, argv0: &str, env: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(binding: Arc<Binding>, program: &Program, image: Image, prepared: &Prepared) -> Self {
         let variable = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into();
+        let functions = Functions::of(prepared);
         let program = Loadable {
             image,
             kind: program.kind(),
             digest: program.digest().to_owned(),
-            argv0: argv0.to_owned(),
-            env: env.iter().map(variable).collect(),
+            argv0: prepared.argv0.clone(),
+            env: prepared.env.iter().map(variable).collect(),
+            functions: functions.named(),
         };
-        Self { binding, program: Arc::new(program) }
+        Self { binding, program: Arc::new(program), functions }
     }
 
     /// Runs the program once in a worker.
-    pub(crate) fn run(&self, run: Run<'_>) -> Result<RunResult> {
-        let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
+    pub(crate) fn run(&self, run: Run<'_>, outer: Option<Arc<Outer>>) -> Result<RunResult> {
+        let Run { args, input, stdout, stderr, mut limits, cancelled, tick } = run;
+        if let Some(outer) = &outer {
+            limits.wall = limits.wall.min(Seconds(outer.deadline.saturating_duration_since(Instant::now())));
+        }
         let mut no_tick = || true;
-        let mut caller = Caller { cancelled, tick: tick.unwrap_or(&mut no_tick), ticked: Instant::now() };
+        let mut caller = Caller::new(cancelled, outer, tick.unwrap_or(&mut no_tick));
         let pool = pool::of_this_process();
         let mut attempts = 0;
-        let (mut worker, program) = loop {
+        let (worker, program) = loop {
             match self.ready(pool, &mut caller) {
                 Ok(ready) => break ready,
                 Err(NotReady::GaveUp) => return Ok(without_answer(Outcome::Cancelled, Duration::ZERO)),
@@ -120,28 +131,14 @@ impl Client {
                 return Err(error);
             }
         };
-        let asked = Asked { program, args, input, stdout, stderr, tmp: tmp.as_ref(), limits };
-        match asked.run(&mut worker, &mut caller) {
-            Ok(Told::Ended(result)) => {
-                // Before the next run finds something in it.
-                drop(tmp);
-                pool.give_back(worker);
-                Ok(*result)
-            }
-            Ok(Told::Failed(error)) => {
-                drop(tmp);
-                pool.give_back(worker);
-                Err(error)
-            }
-            Ok(Told::Lost(result)) => {
-                pool.bury(worker, tmp);
-                Ok(*result)
-            }
-            Err(error) => {
-                pool.bury(worker, tmp);
-                Err(error)
-            }
+        let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
+        let asked = Asked { program, args, input, stdout, stderr, limits, secrets };
+        let taken = Taken { worker, tmp };
+        if self.functions.is_empty() {
+            return taken.run(asked, &mut caller);
         }
+        let Caller { cancelled, outer, tick, .. } = caller;
+        self.functions.run(taken, asked, cancelled, outer, tick)
     }
 
     /// A worker that is bound to our policy, and its number for our program.
@@ -166,17 +163,77 @@ impl Client {
     }
 }
 
+/// A worker that was taken from the pool for one run.
+pub(super) struct Taken {
+    pub(super) worker: Worker,
+    pub(super) tmp: Option<PrivateTmp>,
+}
+
+impl Taken {
+    /// Runs there what calls no functions.
+    fn run(mut self, asked: Asked, caller: &mut Caller<'_>) -> Result<RunResult> {
+        let told = match asked.begin(&mut self.worker, self.tmp.as_ref(), caller) {
+            Ok(Ok(mut running)) => match running.next(&mut self.worker, caller) {
+                Next::Over(told) => told,
+                Next::Call(_) => running.broken(&self.worker, "it called a function, and was given none"),
+            },
+            Ok(Err(told)) => told,
+            Err(error) => {
+                self.bury();
+                return Err(error);
+            }
+        };
+        self.give_back(told)
+    }
+
+    /// The run is over: the worker goes back to the pool if it can.
+    pub(super) fn give_back(self, told: Told) -> Result<RunResult> {
+        let told = match told {
+            Told::Ended(result) => {
+                if let Some(journal) = &self.worker.journal {
+                    journal.trim(result.usage.output);
+                }
+                Ok(*result)
+            }
+            Told::Failed(error) => Err(error),
+            Told::Lost(result) => {
+                self.bury();
+                return Ok(*result);
+            }
+        };
+        let Self { worker, tmp } = self;
+        // Before the next run finds something in it.
+        drop(tmp);
+        pool::of_this_process().give_back(worker);
+        told
+    }
+
+    /// Kills the worker.
+    pub(super) fn bury(self) {
+        pool::of_this_process().bury(self.worker, self.tmp);
+    }
+}
+
 /// Whoever waits for a run, and may give up on it.
 pub(super) struct Caller<'a> {
     cancelled: Arc<AtomicBool>,
+    outer: Option<Arc<Outer>>,
     tick: &'a mut dyn FnMut() -> bool,
     ticked: Instant,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    pub(super) fn new(
+        cancelled: Arc<AtomicBool>,
+        outer: Option<Arc<Outer>>,
+        tick: &'a mut dyn FnMut() -> bool,
+    ) -> Self {
+        Self { cancelled, outer, tick, ticked: Instant::now() }
+    }
+
     /// Whether to go on waiting.
     pub(super) fn look(&mut self) -> ControlFlow<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.cancelled.load(Ordering::Relaxed) || self.outer.as_ref().is_some_and(|outer| outer.is_cancelled()) {
             return ControlFlow::Break(());
         }
         if self.ticked.elapsed() >= TICK {
@@ -216,11 +273,15 @@ fn bind(worker: &mut Worker, binding: &Arc<Binding>, look: Look<'_>) -> Result<(
         Answer::Ready(_) => return Err(Unready::Error(not_started("it is of another build of Ringfence"))),
         _ => return Err(unexpected("how it started")),
     }
-    let (request, mut descriptors) = binding.to_bind().map_err(Unready::Error)?;
+    let journal = binding.journal().map_err(Unready::Error)?;
+    let (handle, room) = journal.handle();
+    let (request, mut descriptors) = binding.to_bind(room).map_err(Unready::Error)?;
     let home = binding.home().map_err(Unready::Error)?;
     descriptors.extend(home.as_ref().map(|home| home.handle()));
+    descriptors.push(handle);
     let answer = ask(worker, &Request::Bind(request), &descriptors, look)?;
     worker.home = home;
+    worker.journal = Some(journal);
     match answer {
         Answer::Bound => {
             worker.bound_to = Some(binding.clone());
@@ -250,6 +311,7 @@ fn load(worker: &mut Worker, program: &Arc<Loadable>, is_walled: bool, look: Loo
         kind: program.kind.name().to_owned(),
         argv0: program.argv0.clone(),
         env: program.env.clone(),
+        functions: program.functions.clone(),
     };
     let image =
         if program.kind == Kind::Component && is_walled { program.image.copy() } else { Ok(program.image.file()) };

@@ -198,6 +198,11 @@ impl Link {
         }
     }
 
+    /// Whether nothing of a next frame is there yet, as far as was received.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     fn frame(&mut self, header: &Header) -> Result<Frame, Broken> {
         if self.descriptors.len() < header.descriptors {
             return Err(Broken::Protocol("fewer descriptors came than were announced".into()));

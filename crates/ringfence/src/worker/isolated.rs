@@ -15,43 +15,37 @@ use crate::sandbox::engine::Engines;
 use crate::sandbox::files::Grants;
 
 impl Sandbox {
-    /// The same as [`Sandbox::new`], to run in workers of that isolation, which serve one policy and tenant only.
+    /// The same as [`Sandbox::with_functions`], to run in workers of that isolation, which serve one policy and tenant
+    /// only. The functions stay in this process: a worker knows their names, and asks for each call.
     ///
     /// Everything that can be refused is refused here: compiled and linked in this process, run in another.
     pub fn isolated(
         program: &Program,
         policy: Policy,
         grants: Arc<Grants>,
+        functions: HostFunctions,
         watch: Option<load::Watch<'_>>,
         isolation: Isolation,
         tenant: Option<String>,
     ) -> Result<Self> {
         let Some(place) = Client::place(&policy, &grants, isolation, tenant)? else {
-            return Self::new(program, policy, grants, watch);
+            return Self::with_functions(program, policy, grants, functions, watch);
         };
         let engines = Engines::of(profile(&policy))?;
         let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         let env = environment(&policy);
-        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions: HostFunctions::default() };
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
         let prepared = recipe.link(loaded, engines, program.name(), env)?;
-        let worker = Client::new(place, program, image, &prepared.argv0, &prepared.env);
+        let worker = Client::new(place, program, image, &prepared);
         Ok(Self::of(recipe, prepared, from_cache).in_worker(worker))
     }
 
     /// In a worker: a program from code that the parent process proved.
-    pub(super) fn from_image(
-        kind: Kind,
-        file: File,
-        policy: Policy,
-        grants: Arc<Grants>,
-        name: &str,
-        env: Vec<Vec<u8>>,
-    ) -> Result<Self> {
-        let engines = Engines::of(profile(&policy))?;
+    pub(super) fn from_image(kind: Kind, file: File, recipe: Recipe, name: &str, env: Vec<Vec<u8>>) -> Result<Self> {
+        let engines = Engines::of(profile(&recipe.policy))?;
         let (code, engine) = load::map_image(kind, &engines, file)?;
         let loaded = load::Loaded { code: Arc::new(code), engine, from_cache: true };
-        let recipe = Recipe { program: None, policy, grants, functions: HostFunctions::default() };
         let prepared = recipe.link(loaded, engines, name, env)?;
         Ok(Self::of(recipe, prepared, true))
     }

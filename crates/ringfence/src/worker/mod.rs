@@ -16,16 +16,15 @@
 //!
 //! The metadata is JSON of one value of `protocol::Request` or `protocol::Answer`; the tail is bytes as they are: a
 //! guest's input, or its output. A parent asks one thing at a time and a child answers each once; `cancel` alone is
-//! sent without waiting, with the number of the run it means, and has no answer. What a later version of the child
-//! asks of its parent (a callback, a piece of a stream) is a frame with the number of the run it belongs to and a
-//! kind of its own: the header need not change for it.
+//! sent without waiting, with the number of the run it means, and has no answer. A child asks its parent for one thing
+//! only: while it runs something, a `call` of a function, with the number of the run; one at a time, and it waits.
 //!
 //! | asked | answered |
 //! |---|---|
 //! | (started) | `ready` |
 //! | `bind`: the policy, its grants as open descriptors | `bound`, once the wall is up |
 //! | `load`: compiled code as a descriptor | `loaded` |
-//! | `run` | `ended` |
+//! | `run` | `ended`, after any number of `call`s, each of which is answered by `returned` |
 //! | any of them | `failed`, with the three parts of an error |
 //!
 //! Each side takes the other for hostile. Every length is checked against a bound before anything is kept for it,
@@ -38,10 +37,12 @@ mod child;
 mod client;
 mod descriptor_unsafe;
 mod frame;
+mod functions;
 mod isolated;
 mod pool;
 mod process;
 mod protocol;
+mod proxy;
 pub mod wall;
 
 #[doc(hidden)]
@@ -78,18 +79,6 @@ impl Isolation {
             Self::Process => "process",
             Self::Worker => "worker",
         }
-    }
-
-    /// Functions of the host can be called in this process only.
-    pub fn refuse_functions(self) -> Result<()> {
-        if self == Self::Wasm {
-            return Ok(());
-        }
-        Err(Error::policy(
-            "`imports` and a process of its own do not go together yet",
-            "a guest in a worker cannot call functions of this process",
-            "leave the imports out, or run it in process (`isolation=\"wasm\"`)",
-        ))
     }
 
     /// The one of that name.

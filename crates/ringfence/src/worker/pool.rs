@@ -14,6 +14,7 @@ use crate::error::{Error, Parts};
 use crate::process_unsafe;
 use crate::sandbox::engine;
 use crate::sandbox::files::{PrivateTmp, TmpHome};
+use crate::sandbox::journal::Journal;
 
 /// Most workers that are bound at one time.
 pub const MAX_WORKERS: usize = 64;
@@ -35,6 +36,7 @@ pub(super) struct Worker {
     pub(super) link: Link,
     pub(super) bound_to: Option<Arc<Binding>>,
     pub(super) home: Option<TmpHome>,
+    pub(super) journal: Option<Journal>,
     /// What it has loaded, by its number there; the last used last.
     pub(super) loaded: Vec<(Arc<Loadable>, u32)>,
     pub(super) next_program: u32,
@@ -50,6 +52,7 @@ impl Worker {
             link: Link::of_parent(socket),
             bound_to: None,
             home: None,
+            journal: None,
             loaded: Vec::new(),
             next_program: 0,
             process,

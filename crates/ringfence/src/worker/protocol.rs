@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::Caps;
 use crate::error::{Error, Parts};
+use crate::host::{Signature, Value};
 use crate::policy::{Limits, Mode};
 use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::denials::{Denial, MAX_DENIALS};
@@ -42,9 +43,12 @@ pub(super) enum Request {
     Run(Box<Run>),
     /// End the run of this number.
     Cancel,
+    /// Go on in the run of this number: a function has come back.
+    Returned(Returned),
 }
 
-/// A policy; its directories and files come as descriptors, in the order of `grants`, and last the one for `/tmp`.
+/// A policy; its directories and files come as descriptors, in the order of `grants`, then the one for `/tmp`, and last
+/// the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bind {
@@ -55,10 +59,12 @@ pub(super) struct Bind {
     pub(super) has_kernel_tree_below: bool,
     /// Whether the wall goes up.
     pub(super) wall: bool,
-    /// Whom to ask for the addresses of names, where the policy grants a network: behind the wall no file says so.
-    pub(super) name_servers: Vec<std::net::SocketAddr>,
+    /// Where certificate authorities are read from, as bytes: a file and a directory. None is no need of any.
+    pub(super) authorities: Option<[Option<Vec<u8>>; 2]>,
     /// Whether engines have pools: making one costs more than a single run saves.
     pub(super) pooled: bool,
+    /// How much of each stream the journal has room for.
+    pub(super) journal: u64,
 }
 
 /// One directory or file, hung into the guest's tree.
@@ -82,6 +88,16 @@ pub(super) struct Load {
     pub(super) argv0: String,
     /// `NAME=value`, as the parent resolved them.
     pub(super) env: Vec<String>,
+    /// The functions of the parent that it may call: all that a child is ever told of them.
+    pub(super) functions: Vec<Function>,
+}
+
+/// The name of one function. Equal names are called alike, whatever the parent does then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Function {
+    pub(super) module: String,
+    pub(super) name: String,
 }
 
 /// One run. Descriptors come in the order of the fields.
@@ -96,6 +112,8 @@ pub(super) struct Run {
     /// Whether a directory for `/tmp` comes too.
     pub(super) tmp: bool,
     pub(super) limits: Limits,
+    /// The values of the policy's secrets, in their order; what is not set is missing.
+    pub(super) secrets: Vec<Option<String>>,
 }
 
 /// Where input comes from.
@@ -130,10 +148,80 @@ pub(super) enum Answer {
     Bound,
     /// The code is mapped and linked.
     Loaded,
+    /// The guest calls a function of the parent, and waits.
+    Call(Call),
     /// The run is over; the tail is standard output, then standard error.
     Ended(Box<Ended>),
     /// It could not.
     Failed(Failed),
+}
+
+/// A guest's call of a function of the parent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Call {
+    /// Its place among those that were loaded.
+    pub(super) function: u32,
+    pub(super) params: Vec<Number>,
+    /// What the guest has used up to here.
+    pub(super) cpu_nanos: u64,
+    pub(super) memory_bytes: u64,
+}
+
+/// What came of a call.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Returned {
+    /// None where the function broke, which ends the guest. Why is not told: that is for the caller of the run.
+    pub(super) values: Option<Vec<Number>>,
+    /// Processor time that functions have used in this run.
+    pub(super) cpu_nanos: u64,
+}
+
+/// A number that crosses; floats as their bits.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub(super) enum Number {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+}
+
+impl std::convert::From<Value> for Number {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::I32(value) => Self::I32(value),
+            Value::I64(value) => Self::I64(value),
+            Value::F32(bits) => Self::F32(bits),
+            Value::F64(bits) => Self::F64(bits),
+        }
+    }
+}
+
+impl std::convert::From<Number> for Value {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::I32(value) => Self::I32(value),
+            Number::I64(value) => Self::I64(value),
+            Number::F32(bits) => Self::F32(bits),
+            Number::F64(bits) => Self::F64(bits),
+        }
+    }
+}
+
+impl Call {
+    /// Which function is called with what, if there is one that can be called so.
+    pub(super) fn of(&self, signatures: &[Signature]) -> Result<(usize, Vec<Value>), String> {
+        let function = usize::try_from(self.function).unwrap_or(usize::MAX);
+        let signature = signatures.get(function).ok_or("it called a function that it was not given")?;
+        let params: Vec<Value> = self.params.iter().map(|number| (*number).into()).collect();
+        if !params.iter().map(|param| param.kind()).eq(signature.params.iter().copied()) {
+            return Err("it called a function with what that does not take".into());
+        }
+        Ok((function, params))
+    }
 }
 
 /// What a child says first.

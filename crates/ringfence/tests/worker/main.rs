@@ -21,7 +21,7 @@ use ringfence::load::set_compiler;
 use ringfence::sandbox::files::Grants;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::{self, Isolation};
-use ringfence::{Policy, Program, Run, RunResult, Sandbox};
+use ringfence::{HostFunctions, Policy, Program, Run, RunResult, Sandbox};
 
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -73,7 +73,7 @@ fn started_as() -> (String, PathBuf) {
 fn isolated(wat: &str, policy: Policy, isolation: Isolation) -> Sandbox {
     let program = Program::from_bytes(wat.as_bytes(), "guest").unwrap();
     let grants = Grants::open(&policy, &[]).unwrap();
-    Sandbox::isolated(&program, policy, grants, None, isolation, None).unwrap()
+    Sandbox::isolated(&program, policy, grants, HostFunctions::default(), None, isolation, None).unwrap()
 }
 
 fn run(sandbox: &Sandbox) -> ringfence::Result<RunResult> {

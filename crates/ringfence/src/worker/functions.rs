@@ -1,0 +1,242 @@
+//! Functions of this process that a guest in a worker calls: on a thread that the caller of the run can leave behind.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::ask::{Asked, Next, Running};
+use super::client::{Caller, Taken};
+use super::protocol::{Call, Function, Returned};
+use crate::apart::{self, no_thread};
+use crate::error::Result;
+use crate::host::{HostFunction, HostFunctions, Raised, Signature, Value};
+use crate::link_functions;
+use crate::prepared::{Entry, Prepared};
+use crate::process_unsafe::{Here, leave};
+use crate::result::{Outcome, RunResult};
+use crate::sandbox::stdio::{Output, Sink};
+use crate::sandbox::stop::Stop;
+use crate::sandbox::store::{Control, Cpu, Outer};
+use crate::text;
+
+/// The functions that a program was linked with.
+#[derive(Clone)]
+pub(super) struct Functions {
+    given: HostFunctions,
+    signatures: Arc<[Signature]>,
+}
+
+impl Functions {
+    pub(super) fn of(prepared: &Prepared) -> Self {
+        let given = prepared.functions.clone();
+        let signatures = match &prepared.entry {
+            Entry::Module { linked, .. } => link_functions::signatures(&given, linked.module()),
+            Entry::Component(_) => Vec::new(),
+        };
+        Self { given, signatures: signatures.into() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.given.functions.is_empty()
+    }
+
+    /// What a worker is told of them.
+    pub(super) fn named(&self) -> Vec<Function> {
+        let function =
+            |function: &HostFunction| Function { module: function.module.clone(), name: function.name.clone() };
+        self.given.functions.iter().map(function).collect()
+    }
+
+    /// Runs there what calls them.
+    pub(super) fn run(
+        &self,
+        taken: Taken,
+        asked: Asked,
+        cancelled: Arc<AtomicBool>,
+        outer: Option<Arc<Outer>>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<RunResult> {
+        let started = Instant::now();
+        let control = Control {
+            deadline: started + asked.limits.wall.0,
+            cancelled,
+            outer,
+            cpu: Cpu::new(started, asked.limits.cpu.map(|cpu| cpu.0)),
+            // What the guest writes is for the worker to look at.
+            output: Output::new(Sink::Discard, Sink::Discard, 0),
+            network: None,
+        };
+        let place = Place(Arc::new(Mutex::new(State::Waiting(Box::new(taken)))));
+        let talk = Talk { functions: self.clone(), control: control.clone(), place: place.clone(), made: 0 };
+        let guest = move || talk.run(asked);
+        let done = apart::run(&control, self.given.around.clone(), guest, tick, &mut |stop| {
+            self.abandon(&place, stop, &control)
+        });
+        // Nobody came to talk to it.
+        if let State::Waiting(taken) = place.now(State::GivenUp) {
+            taken.bury();
+        }
+        done
+    }
+
+    /// Gives up on a guest that is inside a function: its worker is killed, and what is known of its run is told.
+    fn abandon(&self, place: &Place, stop: Stop, control: &Control) -> Option<RunResult> {
+        let inside = place.take_inside(State::GivenUp)?;
+        let Inside { taken, running, index, memory, made } = *inside;
+        let mut result = running.without_answer(&taken.worker, Outcome::Cancelled);
+        taken.bury();
+        result.outcome = Outcome::Cancelled;
+        if let Stop::Limit(limit) = stop {
+            (result.outcome, result.limit) = (Outcome::Limited, Some(limit.name()));
+        }
+        result.usage.cpu = control.cpu.used();
+        result.usage.memory = memory;
+        result.host_calls = made;
+        result.abandoned = self.given.functions.get(index).map(HostFunction::title);
+        Some(result)
+    }
+}
+
+/// Where the worker of a run is. Clones share it.
+#[derive(Clone)]
+struct Place(Arc<Mutex<State>>);
+
+enum State {
+    /// Nobody talks to it yet.
+    Waiting(Box<Taken>),
+    /// With whoever talks to it.
+    Talking,
+    /// Its guest is inside a function: whoever waits for the run may take it.
+    Inside(Box<Inside>),
+    /// Nobody talks to it any more.
+    GivenUp,
+}
+
+/// A worker whose guest is inside a function.
+struct Inside {
+    taken: Taken,
+    running: Running,
+    /// Which function.
+    index: usize,
+    /// The most memory the guest had taken when it called.
+    memory: u64,
+    /// Calls made, this one included.
+    made: u64,
+}
+
+impl Place {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Changes it, and gives what it was.
+    fn now(&self, state: State) -> State {
+        std::mem::replace(&mut self.state(), state)
+    }
+
+    /// Changes it only where the guest is inside a function.
+    fn take_inside(&self, next: State) -> Option<Box<Inside>> {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, next) {
+            State::Inside(inside) => Some(inside),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+}
+
+/// Whoever talks to the worker, on the thread that functions are called on.
+struct Talk {
+    functions: Functions,
+    control: Control,
+    place: Place,
+    made: u64,
+}
+
+impl Talk {
+    fn run(mut self, asked: Asked) -> Result<RunResult> {
+        let State::Waiting(taken) = self.place.now(State::Talking) else {
+            return Err(no_thread("its worker is gone"));
+        };
+        let Control { cancelled, outer, .. } = self.control.clone();
+        let mut tick = || true;
+        let mut caller = Caller::new(cancelled, outer, &mut tick);
+        let mut taken = *taken;
+        let mut running = match asked.begin(&mut taken.worker, taken.tmp.as_ref(), &mut caller) {
+            Ok(Ok(running)) => running,
+            Ok(Err(told)) => return taken.give_back(told),
+            Err(error) => {
+                taken.bury();
+                return Err(error);
+            }
+        };
+        let mut raised = None;
+        loop {
+            let call = match running.next(&mut taken.worker, &mut caller) {
+                Next::Call(call) => call,
+                Next::Over(told) => return taken.give_back(told).map(|result| self.complete(result, raised)),
+            };
+            let called = match call.of(&self.functions.signatures) {
+                Ok(called) if raised.is_none() => Ok(called),
+                Ok(_) => Err(running.broken(&taken.worker, "it went on after a function broke")),
+                Err(why) => Err(running.broken(&taken.worker, &why)),
+            };
+            let called = match called {
+                Ok(called) => called,
+                Err(told) => return taken.give_back(told).map(|result| self.complete(result, raised)),
+            };
+            let returned;
+            (taken, running, returned) = match self.call(taken, running, &call, called) {
+                Some(back) => back,
+                // Nobody waits for the result.
+                None => return Err(no_thread("its caller has given up on it")),
+            };
+            let values = match returned {
+                Ok(values) => Some(values.into_iter().map(Into::into).collect()),
+                Err(why) => {
+                    raised = Some(why);
+                    None
+                }
+            };
+            let cpu_nanos = u64::try_from(self.control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
+            if let Err(told) = running.go_on(&mut taken.worker, Returned { values, cpu_nanos }) {
+                return taken.give_back(told).map(|result| self.complete(result, raised));
+            }
+        }
+    }
+
+    /// Calls a function; gives nothing back when the caller of the run went on without it.
+    fn call(
+        &mut self,
+        taken: Taken,
+        running: Running,
+        call: &Call,
+        (index, params): (usize, Vec<Value>),
+    ) -> Option<(Taken, Running, std::result::Result<Vec<Value>, Raised>)> {
+        let (function, signature) = (self.functions.given.functions.get(index)?, self.functions.signatures.get(index)?);
+        self.made += 1;
+        self.control.cpu.used_elsewhere(Duration::from_nanos(call.cpu_nanos));
+        let inside = Inside { taken, running, index, memory: call.memory_bytes, made: self.made };
+        self.place.now(State::Inside(Box::new(inside)));
+        let here = Here::new(());
+        let returned = function.answer(&params, &signature.results);
+        if !here.is_ours() {
+            leave("a host function forked, and this child came back from it: its caller is in the parent");
+        }
+        let Inside { taken, running, .. } = *self.place.take_inside(State::Talking)?;
+        Some((taken, running, returned))
+    }
+
+    /// The result with what a worker does not know.
+    fn complete(&self, mut result: RunResult, raised: Option<Raised>) -> RunResult {
+        result.host_calls = self.made;
+        if let Some(raised) = raised {
+            (result.outcome, result.exit_code, result.limit) = (Outcome::Crashed, None, None);
+            (result.trap, result.backtrace) = (Some(text::quote(&raised.why)), None);
+            result.raised = Some(raised);
+        }
+        result
+    }
+}

@@ -1,0 +1,121 @@
+//! Functions of the parent process, as a worker has them: each call is a question, and the guest waits for its answer.
+
+use std::ops::ControlFlow;
+use std::process::exit;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::child::{CAPS, Parent};
+use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
+use crate::host::{HostCall, HostFunction, HostFunctions, Raised, Value, ValueType};
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::store::Control;
+
+/// How long after its deadline a guest still waits for a parent, which should have ended this process by then.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The parent process, shared by the one who serves it and the functions that ask it. All are on one thread.
+#[derive(Clone)]
+pub(super) struct Line(Arc<Mutex<State>>);
+
+struct State {
+    parent: Parent,
+    run: Option<Current>,
+}
+
+/// The run whose guest may call.
+#[derive(Clone)]
+struct Current {
+    number: u64,
+    control: Control,
+    host_calls: HostCalls,
+}
+
+impl Line {
+    pub(super) fn new(parent: Parent) -> Self {
+        Self(Arc::new(Mutex::new(State { parent, run: None })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Talks to the parent.
+    pub(super) fn with<T>(&self, talk: impl FnOnce(&mut Parent) -> T) -> T {
+        talk(&mut self.state().parent)
+    }
+
+    /// The run of that number begins.
+    pub(super) fn begins(&self, number: u64, control: &Control, host_calls: &HostCalls) {
+        self.state().run = Some(Current { number, control: control.clone(), host_calls: host_calls.clone() });
+    }
+
+    /// There is no run any more.
+    pub(super) fn ended(&self) {
+        self.state().run = None;
+    }
+
+    /// The functions of those names.
+    pub(super) fn functions(&self, named: Vec<Function>) -> HostFunctions {
+        let functions = named.into_iter().zip(0..).map(|(Function { module, name }, index)| {
+            let line = self.clone();
+            HostFunction::new(module, name, Proxy { line, index })
+        });
+        HostFunctions { functions: functions.collect(), around: None }
+    }
+}
+
+/// One function, by its place among those that were loaded.
+struct Proxy {
+    line: Line,
+    index: u32,
+}
+
+impl HostCall for Proxy {
+    fn call(&self, params: &[Value], _results: &[ValueType]) -> Result<Vec<Value>, Raised> {
+        let mut state = self.line.state();
+        let Some(Current { number, control, host_calls }) = state.run.clone() else {
+            return Err(Raised::new("it was called outside of a run"));
+        };
+        let call = Answer::Call(Call {
+            function: self.index,
+            params: params.iter().copied().map(Number::from).collect(),
+            cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
+            memory_bytes: host_calls.memory_peak(),
+        });
+        match state.parent.ask(number, &call, control.deadline + GRACE) {
+            Some(Returned { values, cpu_nanos }) => {
+                control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
+                let values = values.ok_or_else(|| Raised::new("a function of the parent broke"))?;
+                Ok(values.into_iter().map(Value::from).collect())
+            }
+            None => {
+                // The guest runs no further instruction, and its run is cancelled.
+                host_calls.abandon();
+                Err(Raised::new("nobody waits for the run any more"))
+            }
+        }
+    }
+}
+
+impl Parent {
+    /// What came of a call; none when the parent gave up on its run, or is late.
+    fn ask(&mut self, number: u64, call: &Answer, until: Instant) -> Option<Returned> {
+        let metadata = write(call).unwrap_or_else(|_| exit(1));
+        let look = &mut || if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        self.link.send(number, &metadata, [&[], &[]], &[], look).unwrap_or_else(|_| exit(1));
+        loop {
+            self.link.wait(Some(until.checked_duration_since(Instant::now())?));
+            while let Some(frame) = self.link.receive(CAPS).unwrap_or_else(|_| exit(1)) {
+                // What else there is to hear is of runs before this one.
+                if frame.request == number {
+                    match read(&frame.metadata) {
+                        Ok(Request::Returned(returned)) => return Some(returned),
+                        Ok(Request::Cancel) => return None,
+                        _ => exit(1),
+                    }
+                }
+            }
+        }
+    }
+}
