@@ -314,6 +314,7 @@ pub(super) fn without_answer(outcome: Outcome, wall: Duration) -> RunResult {
         truncated: false,
         usage: Usage { wall, ..Usage::default() },
         denials: Vec::new(),
+        changes: None,
         host_calls: 0,
         raised: None,
         abandoned: None,

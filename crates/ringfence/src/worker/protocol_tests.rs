@@ -27,6 +27,7 @@ fn result() -> RunResult {
             count: 2,
             first: Duration::from_millis(1),
         }],
+        changes: None,
         host_calls: 0,
         raised: None,
         abandoned: None,
