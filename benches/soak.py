@@ -3,7 +3,7 @@
 """
 Does it hold for long? Thousands of runs on many threads, good programs mixed with every hostile one of the manifest.
 
-    benches/soak.py [--runs 20000] [--threads 8] [--seed 1] [--isolation none]
+    benches/soak.py [--runs 20000] [--threads 8] [--seed 1] [--isolation wasm]
 
 The runs are made in a process of their own, so that its death can be told. The exit code is 1 if it died, if a single
 verdict was wrong, or if memory, descriptors or threads grew.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ringfence
+from ringfence._engine import core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +102,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--isolation", default="none")
+    parser.add_argument("--isolation", default="wasm")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -116,7 +117,7 @@ def main() -> int:
 def child(arguments: argparse.Namespace) -> int:
     """Warm up, run everything, and print the table."""
     with tempfile.TemporaryDirectory() as directory:
-        options = {} if arguments.isolation == "none" else {"isolation": arguments.isolation}
+        options = {"isolation": arguments.isolation}
         crowd = max(1, arguments.threads / (os.cpu_count() or 1))
         cases = [*good(options), *hostile(Path(directory), GRACE_SECONDS * crowd, options)]
         wrong = [f"{case.name}: {problem}" for case in cases if (problem := case.run())]
@@ -231,7 +232,12 @@ def ended(
 
 
 def settled(wanted: Footprint | None) -> Footprint:
-    """Give the footprint once helper threads had time to end; waits while there is more than what is wanted."""
+    """
+    Give the footprint once helper threads had time to end; waits while there is more than what is wanted.
+
+    Workers that are kept for the next run are ended: they have a bound, and descriptors here.
+    """
+    core.close_workers()
     until = time.monotonic() + 10
     time.sleep(1.5 if wanted is None else 0)
     while wanted is not None and time.monotonic() < until:

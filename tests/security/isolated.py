@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     Program = str | bytes | Path | ringfence.Program
 
 # Every attack is run once under each of these.
-ISOLATIONS = ("none",)
+ISOLATIONS = ("wasm", "worker")
 
 _options: dict[str, Any] = {}
 
 
 @contextmanager
 def isolated(isolation: str) -> Iterator[None]:
-    """Run everything below in that isolation; "none" is in this process."""
-    if isolation != "none":
-        _options["isolation"] = isolation
+    """Run everything below in that isolation."""
+    _options["isolation"] = isolation
     try:
         yield
     finally:
@@ -48,3 +47,10 @@ def run(program: Program, args: Iterable[str] = (), **keywords: Any) -> ringfenc
 def Sandbox(program: Program, **keywords: Any) -> ringfence.Sandbox:  # noqa: N802 - stands where the class would
     """Make a sandbox as `ringfence.Sandbox` does."""
     return ringfence.Sandbox(program, **_options, **keywords)
+
+
+def close_workers() -> None:
+    """End the workers that are kept for the next run, and all that is theirs; nothing where there are none."""
+    from ringfence._engine import core
+
+    core.close_workers()

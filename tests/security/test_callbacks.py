@@ -64,7 +64,7 @@ def without_workers(descriptors: Callable[[], int]) -> int:
     return descriptors()
 
 
-@pytest.fixture(autouse=True, params=["none", "process", "worker"])
+@pytest.fixture(autouse=True, params=["wasm", "process", "worker"])
 def _everywhere(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run each test in every isolation: the functions are the same, and so is all that comes of them."""
     with isolated(request.param):

@@ -8,7 +8,7 @@ import pytest
 
 from ringfence import Dir, Limits, Policy
 from security.guest import CREAT, LAST, WRITE, call, opened
-from security.isolated import run
+from security.isolated import close_workers, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,7 @@ def test_disk_fills_up_no_further_than_its_limit(
 
     assert ("exited", errno) == (result.outcome, result.exit_code)
     assert {"disk", "files"} & {denial.kind for denial in result.denials}
+    close_workers()
     assert [] == list(tmp_path.iterdir())
 
 

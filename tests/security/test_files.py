@@ -10,7 +10,7 @@ import pytest
 
 from ringfence import Dir, Limits, Policy
 from security.guest import CREAT, DIRECTORY, FD_AT, LAST, READ, ROOT_FD, WRITE, call, guest, inventory, opened, read
-from security.isolated import Sandbox, run
+from security.isolated import Sandbox, close_workers, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +138,7 @@ def test_tree_as_deep_as_it_gets_ends_with_its_run(tmp_path: Path, monkeypatch: 
     result = run(program, policy=Policy(tmp=True, limits=Limits(wall="20s")))
 
     assert "exited" == result.outcome
+    close_workers()
     assert [] == [name for name in os.listdir(tmp_path) if name.startswith("ringfence")]
 
 

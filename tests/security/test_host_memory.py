@@ -1,8 +1,8 @@
 """
 The host's own memory, measured: beside a guest it takes no more than the guest's limit and 64 MiB.
 
-Measured in a process of its own, from after loading: private and shared memory as the kernel counts them, while the
-guest runs (sampled) and when it is gone.
+Measured in a process of its own, from after loading: private and shared memory as the kernel counts them, of its
+workers too, while the guest runs (sampled) and when it is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,38 +29,28 @@ SLACK_BYTES = 64 * MIB
 # Loads everything first; then runs each so many times, on so many threads, and prints the highest sum seen while it
 # did and the sum afterwards.
 MEASURE = """
-import json, sys, threading, time
+import json, sys, threading
+sys.path.insert(0, sys.argv[1])
 import ringfence
+from security.held import Held
 told = json.load(sys.stdin)
-def held():
-    with open("/proc/self/smaps_rollup") as lines:
-        fields = dict(line.split(":", 1) for line in list(lines)[1:])
-    names = ("Private_Clean", "Private_Dirty", "Shared_Clean", "Shared_Dirty")
-    return sum(int(fields[name].split()[0]) for name in names) * 1024
 limits = ringfence.Limits(**told["limits"])
 policy = ringfence.Policy(limits=limits, env={"A": "x" * 1000})
 sandbox = ringfence.Sandbox(told["program"].encode(), policy=policy, **told["options"])
 hello = ringfence.Sandbox(b'(module (func (export "_start")))', **told["options"])
 hello.run()
-before, seen, over = held(), [], threading.Event()
-def watch():
-    while not over.wait(0.002):
-        seen.append(held())
 def work():
     for _ in range(told["runs"]):
         with open("/dev/zero", "rb") as endless:
             ended.add(sandbox.run(["argument"], stdin=endless, stdout=told["stdout"]).outcome)
 ended = set()
-watching = threading.Thread(target=watch)
 threads = [threading.Thread(target=work) for _ in range(told["threads"])]
-watching.start()
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-after = held()
-over.set()
-watching.join()
+with Held() as held:
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    after = held.now()
 assert hello.run().ok
-print(json.dumps([max([*seen, after]) - before, after - before, sorted(ended)]))
+print(json.dumps([held.most, after, sorted(ended)]))
 """
 
 ATTACKED = {
@@ -91,7 +82,11 @@ def held(program: str, *, threads: int, runs: int, stdout: str = "discard", **li
         "options": options(),
     }
     ended = subprocess.run(
-        [sys.executable, "-c", MEASURE], input=json.dumps(told), capture_output=True, text=True, check=False
+        [sys.executable, "-c", MEASURE, str(Path(__file__).parents[1])],
+        input=json.dumps(told),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 0 == ended.returncode, ended.stderr
     most, after, outcomes = json.loads(ended.stdout)

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Limits, Net, Policy, Result, Sandbox, run
+from ringfence import Limits, Net, Policy, Result
 from security.http_guest import Answer, Request, answers, http_guest
 from security.http_server import OK, Server, answer, echo, says
+from security.isolated import Sandbox, run
 
 if TYPE_CHECKING:
     import socket
 
     from security.conftest import Measure
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 DENIED = "HTTP-request-denied"
 

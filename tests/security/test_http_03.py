@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ringfence import Limits, Net, Policy, run
+from ringfence import Limits, Net, Policy
 from security.http_guest import ERRORS, SHARED_TYPES
 from security.http_server import Server
+from security.isolated import run
 from security.test_http import HOSTILE, dripping, silent
+
+pytestmark = pytest.mark.usefixtures("isolation")
+
 
 GUEST = Path(__file__).with_name("http_guest_03.wat").read_text()
 

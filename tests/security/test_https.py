@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from ringfence import Net, Policy, run
+from ringfence import Net, Policy
 from security.http_guest import Answer, Request, answers, http_guest
 from security.http_server import OK, Server, echo
+from security.isolated import run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 
 def tls(authority: trustme.CA, *names: str, **details: object) -> ssl.SSLContext:

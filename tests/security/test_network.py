@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Limits, Net, Policy, Result, Sandbox
+from ringfence import Limits, Net, Policy, Result
+from security.isolated import Sandbox
 from security.peers import answering, deaf, drip, echo, flood, full, serving, silent
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from security.peers import Talk
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 # Grants that a program could have and that lead to none of the targets below.
 ELSEWHERE = Net(tcp=["db.example.com:*", "*.example.org:*", "203.0.113.0/24:*"])

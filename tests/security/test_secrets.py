@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from ringfence import Net, Policy, PolicyError, Result, Sandbox, Secret, run
+from ringfence import Net, Policy, PolicyError, Result, Secret
 from security.http_guest import PLACEHOLDER, Answer, Request, answers, http_guest
 from security.http_server import Server, answer, echo
+from security.isolated import Sandbox, run
 from security.test_https import tls
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 VALUE = "sk-live-0123456789/ab+CD=ef"
 AUTHORIZED = (("authorization", f"Bearer {PLACEHOLDER}"),)

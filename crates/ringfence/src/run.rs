@@ -127,7 +127,6 @@ impl Sandbox {
         let outer = apart::outer()?;
         let slot = prepared.slot(runtime(false)?, &cancelled, tick)?;
 
-        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
@@ -139,12 +138,15 @@ impl Sandbox {
             output,
             network: None,
         };
-        let (tmp, begins) = inside.map_or((None, None), |inside| {
-            if let Some((journal, number)) = inside.journal {
-                control.output.keep_in(journal, number);
+        let (tmp, secrets, begins) = match inside {
+            None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
+            Some(InWorker { tmp, secrets, journal, begins }) => {
+                if let Some((journal, number)) = journal {
+                    control.output.keep_in(journal, number);
+                }
+                (tmp, secrets, Some(begins))
             }
-            (inside.tmp, Some(inside.begins))
-        });
+        };
         let guest = Guest {
             prepared: prepared.clone(),
             name_servers: self.name_servers.clone(),
@@ -173,6 +175,8 @@ impl Sandbox {
 pub(crate) struct InWorker<'a> {
     /// Its `/tmp`, where it has one.
     pub(crate) tmp: Option<PrivateTmp>,
+    /// The values of its secrets, which it cannot read for itself.
+    pub(crate) secrets: Secrets,
     /// Where to keep its output for the parent, and its number there.
     pub(crate) journal: Option<(Journal, u64)>,
     /// Told just before the guest begins, for those who call the parent's functions for it.

@@ -60,6 +60,11 @@ impl HttpGrant {
             && self.has_path(url.path())
     }
 
+    /// Whether it is granted over https.
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Whether the grant names this host, at any port.
     pub fn has_name(&self, name: &str) -> bool {
         self.host.has_name(name)

@@ -74,6 +74,7 @@ pub(super) struct Asked {
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) limits: Limits,
+    pub(super) secrets: Vec<Option<String>>,
 }
 
 /// One that was asked for.
@@ -156,6 +157,7 @@ impl Asked {
             stderr,
             tmp: tmp.is_some(),
             limits: self.limits,
+            secrets: self.secrets.clone(),
         }));
         let metadata = match write(&request) {
             Ok(metadata) if metadata.len() <= protocol::MAX_REQUEST_BYTES as usize => metadata,

@@ -1,6 +1,8 @@
 //! What a worker is bound to for life: one policy with its open grants, one tenant, one height of wall.
 
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use rustix::fs::fstat;
@@ -9,11 +11,11 @@ use super::Isolation;
 use super::frame::MAX_DESCRIPTORS;
 use super::protocol::{Bind, Grant};
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{HttpGrant, Policy};
 use crate::sandbox::engine;
 use crate::sandbox::files::{Grants, TmpHome};
+use crate::sandbox::http::{self, Places};
 use crate::sandbox::journal::Journal;
-use crate::sandbox::network;
 use crate::text;
 
 /// Longest name of a tenant, in bytes.
@@ -39,6 +41,8 @@ struct Key {
     /// Device and inode of each grant: one path may by now lead elsewhere than when another policy was made. What
     /// is held open has its inode to itself.
     inodes: Vec<(u64, u64)>,
+    /// Where certificate authorities are, if any are needed: what a worker has read stays.
+    authorities: Option<Places>,
 }
 
 impl PartialEq for Binding {
@@ -76,7 +80,9 @@ impl Binding {
                 "grant the directory that they are in",
             ));
         }
-        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes };
+        let speaks_tls = policy.net.http.iter().any(HttpGrant::is_https);
+        let authorities = speaks_tls.then(http::places);
+        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes, authorities };
         Ok(Self { policy, grants, isolation, key })
     }
 
@@ -104,7 +110,7 @@ impl Binding {
             grants,
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
-            name_servers: if self.policy.net.is_empty() { Vec::new() } else { network::system_name_servers() },
+            authorities: self.key.authorities.clone().map(|places| places.map(|place| place.map(OsString::into_vec))),
             pooled: engine::is_pooling(),
             journal,
         };

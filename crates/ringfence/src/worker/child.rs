@@ -1,12 +1,14 @@
 //! The worker itself: a process that is bound to one policy, raises its wall, and runs what it is given.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
+use zeroize::Zeroizing;
 
 use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
@@ -17,13 +19,14 @@ use super::proxy::Line;
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
-use crate::policy::{Endpoint, Policy, WasiLevel};
+use crate::policy::{Policy, WasiLevel};
 use crate::prepared::{Recipe, profile};
 use crate::result::RunResult;
 use crate::run::{InWorker, Sandbox};
 use crate::sandbox::engine::{self, Engines};
 use crate::sandbox::files::{Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::{Secrets, read_authorities};
 use crate::sandbox::journal::Journal;
 use crate::sandbox::stdio::{Sink, Source};
 use crate::sandbox::store::Control;
@@ -139,8 +142,6 @@ struct Room {
     policy: Policy,
     grants: Arc<Grants>,
     programs: HashMap<u32, Sandbox>,
-    /// Behind the wall only: without it the system's own settings are read.
-    name_servers: Option<Vec<SocketAddr>>,
     /// Where the parent finds what a run wrote, should this process be killed.
     journal: Option<Journal>,
 }
@@ -167,11 +168,13 @@ impl Room {
         if !bind.pooled || policy.wasi == WasiLevel::V0_3 {
             engine::without_pool();
         }
+        if let Some(places) = bind.authorities {
+            read_authorities(places.map(|place| place.map(OsString::from_vec)));
+        }
         if bind.wall {
             raise(&policy, &grants, home)?;
         }
-        let name_servers = bind.wall.then_some(bind.name_servers);
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), name_servers, journal })
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), journal })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
@@ -184,10 +187,6 @@ impl Room {
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let recipe = Recipe { program: None, policy, grants, functions: parent.functions(load.functions) };
         let sandbox = Sandbox::from_image(kind, code.into(), recipe, &load.argv0, env)?;
-        let sandbox = match &self.name_servers {
-            Some(servers) => sandbox.with_name_servers(servers),
-            None => sandbox,
-        };
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
@@ -214,6 +213,8 @@ impl Room {
             None
         };
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
+        let values = run.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
+        let secrets = Secrets::with_values(&self.policy.secrets, values)?;
         let run = crate::run::Run {
             args: run.args,
             input,
@@ -225,7 +226,7 @@ impl Room {
         };
         let journal = self.journal.clone().map(|journal| (journal, number));
         let begins = |control: &Control, host_calls: &HostCalls| parent.begins(number, control, host_calls);
-        let result = sandbox.run_here(run, Some(InWorker { tmp, journal, begins: &begins }));
+        let result = sandbox.run_here(run, Some(InWorker { tmp, secrets, journal, begins: &begins }));
         parent.ended();
         result
     }
@@ -242,17 +243,5 @@ fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> 
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Wall::of(policy, grants, Needs { tmp: home, ports: ports(policy), loads_code: true, one_at_a_time: true })?.raise()
-}
-
-/// TCP ports that guests may connect to, and that names are asked for at; none without a grant.
-fn ports(policy: &Policy) -> Option<Vec<RangeInclusive<u16>>> {
-    const NAMES: u16 = 53;
-    if policy.net.is_empty() {
-        return None;
-    }
-    if !policy.net.http.is_empty() {
-        return Some(vec![0..=u16::MAX]);
-    }
-    Some(policy.net.tcp.iter().map(Endpoint::ports).chain([NAMES..=NAMES]).collect())
+    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
 }

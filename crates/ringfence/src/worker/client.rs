@@ -131,7 +131,8 @@ impl Client {
                 return Err(error);
             }
         };
-        let asked = Asked { program, args, input, stdout, stderr, limits };
+        let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
+        let asked = Asked { program, args, input, stdout, stderr, limits, secrets };
         let taken = Taken { worker, tmp };
         if self.functions.is_empty() {
             return taken.run(asked, &mut caller);

@@ -59,8 +59,8 @@ pub(super) struct Bind {
     pub(super) has_kernel_tree_below: bool,
     /// Whether the wall goes up.
     pub(super) wall: bool,
-    /// Whom to ask for the addresses of names, where the policy grants a network: behind the wall no file says so.
-    pub(super) name_servers: Vec<std::net::SocketAddr>,
+    /// Where certificate authorities are read from, as bytes: a file and a directory. None is no need of any.
+    pub(super) authorities: Option<[Option<Vec<u8>>; 2]>,
     /// Whether engines have pools: making one costs more than a single run saves.
     pub(super) pooled: bool,
     /// How much of each stream the journal has room for.
@@ -112,6 +112,8 @@ pub(super) struct Run {
     /// Whether a directory for `/tmp` comes too.
     pub(super) tmp: bool,
     pub(super) limits: Limits,
+    /// The values of the policy's secrets, in their order; what is not set is missing.
+    pub(super) secrets: Vec<Option<String>>,
 }
 
 /// Where input comes from.

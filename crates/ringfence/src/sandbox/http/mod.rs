@@ -12,7 +12,7 @@ pub use approve::{Unfit, approve, check_headers};
 pub(crate) use linker::{INTERFACES, add_to_linker};
 pub use scrub::{Patterns, Scrubber, TooLong};
 pub use secrets::Secrets;
-pub use tls::prepare;
+pub use tls::{Places, places, read_authorities};
 
 use std::sync::Arc;
 

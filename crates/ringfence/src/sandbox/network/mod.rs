@@ -15,14 +15,6 @@ mod udp;
 pub use address::special;
 pub use connection::Connection;
 pub use names::Unresolved;
-
-/// The system's name servers, for a process that may not read who they are.
-pub(crate) fn system_name_servers() -> Vec<std::net::SocketAddr> {
-    let mut servers = resolver::system_servers();
-    servers.sort_unstable();
-    servers.dedup();
-    servers
-}
 pub use options::Change;
 pub use outbox::Outbox;
 pub use tcp::{Family, Receiver, Sender, TcpSocket};

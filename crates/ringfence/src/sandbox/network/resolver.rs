@@ -50,13 +50,6 @@ impl Resolver {
     }
 }
 
-/// The system's name servers, for a process that may not read who they are.
-pub(super) fn system_servers() -> Vec<SocketAddr> {
-    let Ok((config, _)) = hickory_resolver::system_conf::read_system_conf() else { return Vec::new() };
-    let servers = config.name_servers.iter();
-    servers.flat_map(|server| server.connections.iter().map(|one| SocketAddr::new(server.ip, one.port))).collect()
-}
-
 fn set_up(servers: Option<&[SocketAddr]>) -> Result<TokioResolver, NetError> {
     let mut builder = match servers {
         Some(servers) => {

@@ -338,9 +338,13 @@ pub(super) fn sockets() -> Vec<Call> {
     calls
 }
 
-/// Sockets that resolvers try before they do without: refused, the process goes on.
-pub(super) fn other_sockets() -> Vec<Call> {
-    vec![Call::when(libc::SYS_socket, [INTERNET.map(|family| is_not(0, family)).to_vec()])]
+/// What resolvers try before they do without: refused, the process goes on.
+pub(super) fn resolving() -> Vec<Call> {
+    vec![
+        Call::when(libc::SYS_socket, [INTERNET.map(|family| is_not(0, family)).to_vec()]),
+        // The name of the host, whose domain they would search.
+        Call::any(libc::SYS_uname),
+    ]
 }
 
 /// Opening files by a process that may open none: refused, so that who asks for a hint goes on without it.

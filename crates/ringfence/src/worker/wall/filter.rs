@@ -23,7 +23,7 @@ pub(super) fn install(wall: &Wall) -> Result<()> {
             allowed.extend(calls::memory(wall.loads_code));
             if wall.ports.is_some() {
                 allowed.extend(calls::sockets());
-                refused.extend(calls::other_sockets());
+                refused.extend(calls::resolving());
             }
         }
         Kind::Compiler => {
