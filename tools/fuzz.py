@@ -20,7 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 FUZZ = ROOT / "fuzz"
 MODES = ["smith", "mutate", "corrupt", "wit"]
 # Files to begin with, where there are some.
-SEEDS = {"policy_toml": ROOT / "tests" / "policies", "module": ROOT / "crates" / "guests" / "attacks"}
+SEEDS = {
+    "policy_toml": ROOT / "tests" / "policies",
+    "module": ROOT / "crates" / "guests" / "attacks",
+    **{directory.name: directory for directory in (FUZZ / "seeds").iterdir()},
+}
 MOST_MIB, MOST_SECONDS_EACH, MOST_BYTES = 2048, 10, 65536
 
 
@@ -44,7 +48,7 @@ def main() -> int:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         executed = re.search(r"number_of_executed_units: (\d+)", ended.stderr)
         verdict = "FOUND" if ended.returncode else "nothing found"
-        print(f"{target:<12} {executed[1] if executed else 'no'} inputs, {verdict}", flush=True)
+        print(f"{target:<14} {executed[1] if executed else 'no'} inputs, {verdict}", flush=True)
         if ended.returncode:
             found.append(target)
             print(ended.stderr[-3000:], file=sys.stderr)

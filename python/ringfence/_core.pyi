@@ -16,7 +16,7 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
-    "close_imports",
+    "close_interpreter",
     "close_workers",
     "compile_child",
     "doctor",
@@ -214,8 +214,8 @@ def cache_info() -> str:
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
 
-def close_imports() -> None:
-    """Call no Python function from a guest any more: what is done when the interpreter begins to exit."""
+def close_interpreter() -> None:
+    """Let no guest's thread into the interpreter any more: what is done when it begins to exit."""
 
 def doctor() -> str:
     """What this machine has and lacks, as JSON text: a list of name, value, ok and fix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 from . import _core as core
@@ -22,3 +23,4 @@ os._exit(getattr(core, sys.argv[2])())
 
 core.set_compiler([sys.executable, "-I", "-S", "-c", _CHILD, core.__file__, "compile_child"])
 core.set_worker([sys.executable, "-I", "-S", "-c", _CHILD, core.__file__, "worker_child"])
+atexit.register(core.close_interpreter)

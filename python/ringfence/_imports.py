@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import sys
 import warnings
 
-from ._engine import core
 from .errors import LoadError
 
 TYPE_CHECKING = False
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
     from ._program import Program
 
     Imports = Mapping[str, Mapping[str, Callable[..., Any]] | object]
-
-atexit.register(core.close_imports)
 
 _PACKAGE = __file__.removesuffix("_imports.py")
 

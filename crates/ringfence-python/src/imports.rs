@@ -1,7 +1,6 @@
 //! Python functions as functions of the host: numbers in, numbers out, exceptions as themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -10,6 +9,7 @@ use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
 use ringfence::host::{HostCall, Raised, Signature, Value, ValueType};
 use ringfence::{HostFunction, HostFunctions};
 
+use crate::attach::attached;
 use crate::call_unsafe::call;
 
 /// Module, name and function of each import.
@@ -22,21 +22,6 @@ pub fn functions(given: Given) -> HostFunctions {
         HostFunction::new(module, name, Callback { title, function })
     });
     HostFunctions { functions: functions.collect(), around: Some(Arc::new(around)) }
-}
-
-/// Set when the interpreter begins to exit: from then on no guest's thread enters it. Before Python 3.13 nobody else
-/// can tell, and a thread that is new to an interpreter in its last moments makes it crash.
-static CLOSED: AtomicBool = AtomicBool::new(false);
-
-/// Calls no Python function from a guest any more.
-#[pyfunction]
-pub fn close_imports() {
-    CLOSED.store(true, Ordering::SeqCst);
-}
-
-/// Enters the interpreter, unless it exits.
-fn attached<T>(work: impl for<'py> FnOnce(Python<'py>) -> T) -> Option<T> {
-    if CLOSED.load(Ordering::SeqCst) { None } else { Python::try_attach(work) }
 }
 
 /// One thread state for a whole run, and not one for every call.

@@ -1,5 +1,6 @@
 //! `ringfence._core`: the core for Python. It converts and forwards; it decides nothing.
 
+mod attach;
 mod cache;
 mod call_unsafe;
 mod descriptor_unsafe;
@@ -26,11 +27,11 @@ mod _core {
     }
 
     #[pymodule_export]
+    use crate::attach::close_interpreter;
+    #[pymodule_export]
     use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
     #[pymodule_export]
     use crate::doctor::doctor;
-    #[pymodule_export]
-    use crate::imports::close_imports;
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]

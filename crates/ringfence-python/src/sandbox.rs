@@ -12,6 +12,7 @@ use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::Isolation;
 use ringfence::{HostFunctions, Run};
 
+use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::descriptor_unsafe::duplicate;
 use crate::enter::enter;
@@ -97,9 +98,9 @@ impl Sandbox {
                 None => *of,
             };
             // Ctrl-C is Python's to handle: its handler runs here, and what it raises ends the guest.
-            let mut tick = || match Python::attach(|py| py.check_signals()) {
-                Ok(()) => true,
-                Err(error) => {
+            let mut tick = || match attached(|py| py.check_signals()) {
+                Some(Ok(())) | None => true,
+                Some(Err(error)) => {
                     *interrupt.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
                     false
                 }
@@ -149,7 +150,7 @@ fn compile(
     let last = Mutex::new(Duration::ZERO);
     let made = enter(py, || {
         let watch = |waited: Duration| {
-            let done = Python::attach(|py| {
+            let done = attached(|py| {
                 py.check_signals()?;
                 let mut last = last.lock().unwrap_or_else(|broken| broken.into_inner());
                 if let Some(progress) = &progress
@@ -163,8 +164,8 @@ fn compile(
                 PyResult::Ok(())
             });
             match done {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
+                Some(Ok(())) | None => ControlFlow::Continue(()),
+                Some(Err(error)) => {
                     *raised.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
                     ControlFlow::Break(())
                 }

@@ -50,7 +50,7 @@ pub(super) fn answer(
 ) -> Result<Answer, Broken> {
     loop {
         if let Some(frame) = worker.link.receive(ANSWER)? {
-            return open(frame, number).map(|(answer, _)| answer);
+            return open_frame(frame, number).map(|(answer, _)| answer);
         }
         if !worker.link.wait(Some(LOOK)) && look().is_break() {
             return Err(Broken::GaveUp);
@@ -58,7 +58,7 @@ pub(super) fn answer(
     }
 }
 
-fn open(frame: Frame, number: u64) -> Result<(Answer, Vec<u8>), Broken> {
+pub(super) fn open_frame(frame: Frame, number: u64) -> Result<(Answer, Vec<u8>), Broken> {
     if frame.request != number {
         return Err(Broken::Protocol("it answered what nobody asked".into()));
     }
@@ -179,7 +179,7 @@ impl Running {
         let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: self.asked.limits.output.0, descriptors: 0 };
         loop {
             let frame = worker.link.receive(caps);
-            let answer = frame.and_then(|frame| frame.map(|frame| open(frame, self.number)).transpose());
+            let answer = frame.and_then(|frame| frame.map(|frame| open_frame(frame, self.number)).transpose());
             let now = Instant::now();
             match answer {
                 Ok(None) => {}

@@ -38,6 +38,8 @@ mod client;
 mod descriptor_unsafe;
 mod frame;
 mod functions;
+#[doc(hidden)]
+pub mod heard;
 mod isolated;
 mod pool;
 mod process;

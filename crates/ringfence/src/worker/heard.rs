@@ -1,0 +1,80 @@
+//! What each side of the protocol makes of any bytes, for `make fuzz`.
+
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+
+use super::ask::open_frame;
+use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
+use super::protocol::{Answer, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request, read};
+use crate::error::Error;
+use crate::policy::Limits;
+use crate::result::RunResult;
+
+/// What a parent believes.
+#[derive(Debug)]
+pub enum Believed {
+    /// That a run ended so.
+    Ended(Box<RunResult>),
+    /// That the worker failed so.
+    Failed(Error),
+    /// Something else that it may say.
+    Other,
+}
+
+/// What a parent believes of bytes that came in pieces of so many bytes, until it breaks off; and why it did.
+pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, Option<String>) {
+    let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: limits.output.0, descriptors: 0 };
+    heard(sent, piece, caps, Link::of_parent, |frame| {
+        let number = frame.request;
+        let (answer, tail) = open_frame(frame, number).map_err(why)?;
+        Ok(match answer {
+            Answer::Ended(ended) => {
+                Believed::Ended(Box::new(ended.into_result(tail, limits, Duration::from_secs(1))?))
+            }
+            Answer::Failed(failed) => Believed::Failed(failed.into_error()?),
+            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Call(_) => Believed::Other,
+        })
+    })
+}
+
+/// The same for a child: how many requests it understands.
+pub fn by_child(sent: &[u8], piece: usize) -> (usize, Option<String>) {
+    let descriptors = u32::try_from(MAX_DESCRIPTORS).unwrap_or(0);
+    let caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 64 << 10, descriptors };
+    let (understood, why) =
+        heard(sent, piece, caps, Link::of_child, |frame| read::<Request>(&frame.metadata).map(drop));
+    (understood.len(), why)
+}
+
+fn heard<T>(
+    sent: &[u8],
+    piece: usize,
+    caps: Caps,
+    link: fn(std::os::fd::OwnedFd) -> Link,
+    mut take: impl FnMut(Frame) -> Result<T, String>,
+) -> (Vec<T>, Option<String>) {
+    let mut taken = Vec::new();
+    let flags = SocketFlags::CLOEXEC;
+    let Ok((ours, theirs)) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None) else {
+        return (taken, None);
+    };
+    let mut link = link(ours);
+    for piece in sent.chunks(piece.max(1)) {
+        if send(&theirs, piece, SendFlags::DONTWAIT).is_err() {
+            break;
+        }
+        loop {
+            match link.receive(caps).map_err(why).and_then(|frame| frame.map(&mut take).transpose()) {
+                Ok(Some(one)) => taken.push(one),
+                Ok(None) => break,
+                Err(why) => return (taken, Some(why)),
+            }
+        }
+    }
+    (taken, None)
+}
+
+fn why(broken: Broken) -> String {
+    format!("{broken:?}")
+}
