@@ -239,7 +239,7 @@ impl Running {
     }
 
     /// Tells the worker to end the run; one that does not even take that is killed soon.
-    fn cancel(&mut self, worker: &Worker, now: Instant) {
+    pub(super) fn cancel(&mut self, worker: &Worker, now: Instant) {
         self.is_cancelled = true;
         self.kill_at = self.kill_at.min(now + GRACE);
         if let Ok(metadata) = write(&Request::Cancel) {
