@@ -5,9 +5,11 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::ask::open_frame;
-use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
-use super::protocol::{Answer, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request, read};
+use super::child::CAPS;
+use super::frame::{Broken, Caps, Frame, Link};
+use super::protocol::{Answer, MAX_ANSWER_BYTES, Request, read};
 use crate::error::Error;
+use crate::host::{Signature, ValueType};
 use crate::policy::Limits;
 use crate::result::RunResult;
 
@@ -18,6 +20,8 @@ pub enum Believed {
     Ended(Box<RunResult>),
     /// That the worker failed so.
     Failed(Error),
+    /// That its guest calls this function with so many numbers.
+    Called(usize, usize),
     /// Something else that it may say.
     Other,
 }
@@ -25,6 +29,8 @@ pub enum Believed {
 /// What a parent believes of bytes that came in pieces of so many bytes, until it breaks off; and why it did.
 pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, Option<String>) {
     let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: limits.output.0, descriptors: 0 };
+    let functions = [[ValueType::I32, ValueType::I64], [ValueType::F32, ValueType::F64]];
+    let functions = functions.map(|params| Signature { params: params.into(), results: Vec::new() });
     heard(sent, piece, caps, Link::of_parent, |frame| {
         let number = frame.request;
         let (answer, tail) = open_frame(frame, number).map_err(why)?;
@@ -33,17 +39,19 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 Believed::Ended(Box::new(ended.into_result(tail, limits, Duration::from_secs(1))?))
             }
             Answer::Failed(failed) => Believed::Failed(failed.into_error()?),
-            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Call(_) => Believed::Other,
+            Answer::Call(call) => {
+                let (function, params) = call.of(&functions)?;
+                Believed::Called(function, params.len())
+            }
+            Answer::Ready(_) | Answer::Bound | Answer::Loaded => Believed::Other,
         })
     })
 }
 
 /// The same for a child: how many requests it understands.
 pub fn by_child(sent: &[u8], piece: usize) -> (usize, Option<String>) {
-    let descriptors = u32::try_from(MAX_DESCRIPTORS).unwrap_or(0);
-    let caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 64 << 10, descriptors };
     let (understood, why) =
-        heard(sent, piece, caps, Link::of_child, |frame| read::<Request>(&frame.metadata).map(drop));
+        heard(sent, piece, CAPS, Link::of_child, |frame| read::<Request>(&frame.metadata).map(drop));
     (understood.len(), why)
 }
 
