@@ -257,7 +257,9 @@ fn in_a_grant_of_everything_does_not_open_the_kernel(mode: &str) {
     act!(script, "path_open", ROOT, FOLLOW, "etc/passwd", 0, READ, 0, 0, OUT);
     expected.extend([ACCES, ACCES, ACCES, ACCES, ACCES, OK]);
     let answer = script.run(&driver(grant(Path::new("/"), "/", mode)));
-    assert_eq!(expected, answer.errnos);
+    // Without `openat2` a magic link is refused as one that leads out.
+    let refused = |errno| if errno == PERM { LOOP } else { errno };
+    assert_eq!(expected, answer.errnos.into_iter().map(refused).collect::<Vec<_>>());
 }
 
 #[test]
