@@ -3,7 +3,8 @@
 """
 What does a worker add to one run of a hello module from Python, everything compiled and warm?
 
-The same `Sandbox.run` three times: in process, in a process of its own, and in one behind the wall.
+The same `Sandbox.run` three times: in process, in a process of its own, and in one behind the wall. Then one call from
+a guest to a Python function, in each of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 HELLO = Path(__file__).resolve().parents[1] / "crates" / "guests" / "hello.wat"
 ROUNDS, RUNS = 10, 1000
+CALLS = 2000
+CALLING = f"""(module (import "env" "f" (func $f (param i32) (result i32)))
+  (func (export "_start") (local $left i32) (local.set $left (i32.const {CALLS}))
+    (loop $again (local.set $left (call $f (local.get $left))) (br_if $again (local.get $left)))))"""
 
 
 def main() -> None:
@@ -33,6 +38,8 @@ def main() -> None:
         row(f'isolation="{where}"', taken)
     added = statistics.median(times["worker"]) - statistics.median(times["wasm"])
     print(f"a worker adds at the median: {added * 1e6:.1f} µs")
+    for where in runs:
+        row(f'one call from "{where}"', [taken / CALLS for taken in calls(where)])
 
 
 def warm_run(where: str) -> Callable[[], object]:
@@ -40,6 +47,19 @@ def warm_run(where: str) -> Callable[[], object]:
     sandbox = ringfence.Sandbox(HELLO, isolation=where)  # type: ignore[arg-type]
     assert sandbox.run().text == "hello, world\n"  # noqa: S101 - a bench of something that works
     return sandbox.run
+
+
+def calls(where: str) -> list[float]:
+    """Time runs that do nothing but call, in seconds."""
+    imports = {"env": {"f": lambda left: left - 1}}
+    sandbox = ringfence.Sandbox(CALLING.encode(), imports=imports, isolation=where)  # type: ignore[arg-type]
+    assert sandbox.run().ok  # noqa: S101 - a bench of something that works
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        sandbox.run()
+        times.append(time.perf_counter() - began)
+    return times
 
 
 def timed(run: Callable[[], object]) -> list[float]:

@@ -338,11 +338,23 @@ GROUPS = {
     "Running": ["run", "arun", "Sandbox", "Process"],
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
-    "Results": ["Result", "Usage", "Denial"],
+    "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
 # Their constructors are ours to call.
-MADE_BY_US = {"CallbackAbandoned", "Denial", "Export", "Import", "Process", "Program", "Result", "Usage"}
+MADE_BY_US = {
+    "CallbackAbandoned",
+    "Change",
+    "ChangedFiles",
+    "Changes",
+    "Denial",
+    "Export",
+    "Import",
+    "Process",
+    "Program",
+    "Result",
+    "Usage",
+}
 ALIASES = ["Arguments", "Imports", "Source", "Sink", "Outcome", "Limit"]
 ALIASES_HEAD = """\
 ## Types in signatures

@@ -11,6 +11,7 @@ Names are loaded when they are first used, so that importing the package costs n
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._changes import Change, ChangedFiles, Changes
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import (
         Busy,
         Cancelled,
+        Conflict,
         Crashed,
         Denied,
         GuestError,
@@ -40,6 +42,10 @@ __all__ = [
     "Busy",
     "CallbackAbandoned",
     "Cancelled",
+    "Change",
+    "ChangedFiles",
+    "Changes",
+    "Conflict",
     "Crashed",
     "Denial",
     "Denied",
@@ -71,6 +77,9 @@ __all__ = [
 
 _HOMES = {
     "CallbackAbandoned": "_imports",
+    "Change": "_changes",
+    "ChangedFiles": "_changes",
+    "Changes": "_changes",
     "Denial": "_result",
     "Dir": "_policy",
     "Export": "_program",

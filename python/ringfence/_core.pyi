@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 __all__ = [
+    "Changes",
     "Kill",
     "Policy",
     "Program",
@@ -16,6 +17,7 @@ __all__ = [
     "Sandbox",
     "cache_info",
     "cache_prune",
+    "close_changes",
     "close_interpreter",
     "close_workers",
     "compile_child",
@@ -137,6 +139,28 @@ class Kill:
         """End the run; harmless when it is over, and a run not yet begun will not begin."""
 
 @final
+class Changes:
+    """What a run changed in private layers, with the bytes, or the list alone."""
+
+    def __new__(cls, changes: Sequence[tuple[str, str, str, int | None, int | None]], /) -> Changes:
+        """Make them again from their `list`, without the bytes."""
+
+    def list(self) -> list[tuple[str, str, str, int | None, int | None]]:
+        """Path, act, kind, size before and after, sorted by path."""
+
+    def read(self, path: str) -> bytes:
+        """What the run left in a file that it added or modified."""
+
+    def read_before(self, path: str) -> bytes:
+        """What the host has in a file that was modified or deleted."""
+
+    def apply(self, only: Sequence[str] | None, overwrite: bool) -> int:
+        """Write changes to the host; how many names that were. Raises Conflict, PolicyError or HostError."""
+
+def close_changes() -> None:
+    """Remove what private layers have on the disk; called when the interpreter ends."""
+
+@final
 class Result:
     """How a run ended, frozen."""
 
@@ -152,6 +176,7 @@ class Result:
         truncated: bool,
         usage: tuple[float, float, int, int, int | None],
         denials: Sequence[tuple[str, str, int, float]],
+        changes: Changes | None = None,
         /,
     ) -> Result:
         """Make a result again from its `state`."""
@@ -195,6 +220,10 @@ class Result:
     @property
     def denials(self) -> list[tuple[str, str, int, float]]:
         """Kind, what, how often, and the second of the first time."""
+
+    @property
+    def changes(self) -> Changes | None:
+        """What it changed in private layers; None where it had none."""
 
     def state(self) -> tuple[Any, ...]:
         """What `Result(*state)` makes this result from again."""

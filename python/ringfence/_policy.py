@@ -55,16 +55,17 @@ class Dir(Value):
         host: the directory or file; a relative one is taken from the working directory.
         at: where the guest sees it, an absolute path; left out, the host path as it was written, made absolute
             at `/`: `data` is `/data`, `.` is `/`.
-        mode: "ro" to read, "rw" also to write.
+        mode: "ro" to read, "rw" also to write, "overlay" to write into a private layer: the host stays as it is, and
+            `result.changes` says what would be different.
     """
 
     __slots__ = ("host", "at", "mode")
     host: str
     at: str | None
-    mode: Literal["ro", "rw"]
+    mode: Literal["ro", "rw", "overlay"]
 
     def __init__(
-        self, host: str | os.PathLike[str], *, at: str | None = None, mode: Literal["ro", "rw"] = "ro"
+        self, host: str | os.PathLike[str], *, at: str | None = None, mode: Literal["ro", "rw", "overlay"] = "ro"
     ) -> None:
         self._fill(host=os.fspath(host), at=at, mode=mode)
 

@@ -187,5 +187,5 @@ def _end(pumps: list[Pump], until: float) -> bool:
 def _too_late(result: core.Result) -> core.Result:
     if result.outcome != "exited":
         return result
-    _, _, stdout, stderr, *_, truncated, usage, denials = result.state()
-    return core.Result("limited", None, stdout, stderr, "wall", None, None, truncated, usage, denials)
+    _, _, stdout, stderr, *_, truncated, usage, denials, _ = result.state()
+    return core.Result("limited", None, stdout, stderr, "wall", None, None, truncated, usage, denials, result.changes)

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal, Self
 
+    from ._changes import ChangedFiles, Changes
     from ._engine import core
     from .errors import GuestError
 
@@ -150,6 +151,20 @@ class Result:
         """What it asked for and was refused, each once with its count."""
         return tuple(Denial(*denial) for denial in self._native.denials)
 
+    @property
+    def changes(self) -> Changes:
+        """What it changed where its policy grants `mode="overlay"`; the host is as it was until they are applied."""
+        from ._changes import Changes
+
+        return Changes(self._native.changes)
+
+    @property
+    def files(self) -> ChangedFiles:
+        """The bytes of the files that it added or modified there, by guest path."""
+        from ._changes import ChangedFiles
+
+        return ChangedFiles(self.changes)
+
     def check(self) -> Self:
         """
         Return this result if the guest exited with code 0.
@@ -220,6 +235,7 @@ class Result:
             "truncated": self.truncated,
             "usage": self.usage._fields(),
             "denials": [denial._fields() for denial in self.denials],
+            "changes": [change._fields() for change in self.changes],
         }
 
     def _last_words(self) -> str:
@@ -263,6 +279,8 @@ _READ_BACKTRACE = "read `result.backtrace`: the defect is the program's"
 def _revive(state: tuple[Any, ...]) -> Result:
     from ._engine import core
 
+    *plain, changes = state
+    state = (*plain, None if changes is None else core.Changes(changes))
     return Result(core.Result(*state))
 
 

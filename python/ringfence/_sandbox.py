@@ -42,7 +42,7 @@ class Sandbox:
         isolation: what keeps its guests from this process, each adding to the one before. "wasm": WebAssembly alone,
             in this process. "process": a child process too, which may fall alone. "worker": a child process behind a
             second wall, Landlock and seccomp, where what escapes from WebAssembly finds nothing. Child processes are
-            reused for runs of the same policy and tenant only, and cannot call `imports`.
+            reused for runs of the same policy and tenant only. `imports` stay in this process and are called there.
         tenant: whose runs these are, as text of your choice; guests of two tenants never meet in one process.
 
     Raises:

@@ -27,6 +27,14 @@ def result_schema() -> str:
         count=_of("integer", "How often."),
         first_seconds=_of("number", "When first, in seconds from the start of the run."),
     )
+    change = _object(
+        "A name that is not as it was before the run.",
+        path=_of("string", "Where the guest has it."),
+        act={"description": "What became of it.", "enum": ["added", "modified", "deleted"]},
+        kind={"description": "What it is, or was.", "enum": ["file", "dir", "link", "other"]},
+        size_before=_of(["integer", "null"], "Bytes it had."),
+        size=_of(["integer", "null"], "Bytes it has."),
+    )
     result = _object(
         "How a run ended.",
         outcome={"description": "How it ended.", "enum": _OUTCOMES},
@@ -42,6 +50,7 @@ def result_schema() -> str:
         truncated=_of("boolean", "Whether output was cut at its limit."),
         usage=usage,
         denials={"type": "array", "description": "Each thing refused, once.", "items": denial},
+        changes={"type": "array", "description": "What it changed in private layers.", "items": change},
     )
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Result", **result}
     return json.dumps(schema, indent=2)

@@ -13,6 +13,7 @@ RingfenceError
 │   ├── Denied       (also PermissionError)    ended by its policy (`on_denied="stop"`)
 │   ├── Cancelled                              killed by its caller
 │   └── Crashed                                Ringfence failed while it ran
+├── Conflict                                   what a run changed, somebody else changed too: it is not applied
 ├── Busy                                       every instance slot stayed taken for as long as a caller waits
 └── HostError                                  ours: the host system, or a defect of Ringfence
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Busy",
     "Cancelled",
+    "Conflict",
     "Crashed",
     "Denied",
     "GuestError",
@@ -93,6 +95,12 @@ class Busy(RingfenceError):
     """Every instance slot stayed taken for as long as a caller waits."""
 
     code = "busy"
+
+
+class Conflict(RingfenceError):
+    """What a run changed cannot be applied: somebody else changed the same on the host."""
+
+    code = "conflict"
 
 
 class HostError(RingfenceError):
@@ -171,7 +179,7 @@ class Crashed(GuestError):
 
 
 _BY_CODE: dict[str, type[RingfenceError]] = {
-    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, HostError)
+    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, Conflict, HostError)
 }
 
 

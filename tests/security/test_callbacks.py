@@ -166,7 +166,7 @@ def test_storm_of_calls_ends_at_the_deadline() -> None:
 
     assert ("limited", "wall") == (result.outcome, result.limit)
     assert time.monotonic() - started < 0.3 + GRACE_SECONDS
-    assert calls[0] > 1000
+    assert calls[0] > 100
 
 
 @pytest.mark.parametrize("kind", [LookupError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError])

@@ -128,17 +128,20 @@ def test_multiprocessing_works(method: str, before: bool, guests: Path, tmp_path
     assert "0 [True, True, True, True]\n" == script(code, guests, tmp_path)
 
 
-def test_function_that_forks_leaves_the_parent_alone(guests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolation", ["wasm", "worker"])
+def test_function_that_forks_leaves_the_parent_alone(isolation: str, guests: Path, tmp_path: Path) -> None:
     """A child that ends inside the function is none of the guest's business; it may run guests of its own."""
     code = """
     codes = []
-    result = ringfence.run(CALLING, imports={"env": {"f": lambda: codes.append(child(is_well))}})
-    print(result.outcome, codes)
+    sandbox = Sandbox(CALLING, imports={"env": {"f": lambda: codes.append(child(is_well))}}, isolation=ISOLATION)
+    print(sandbox.run().outcome, sandbox.run().outcome, codes)
     """
-    assert "exited [0]\n" == script(code, guests, tmp_path)
+    told = script(code.replace("ISOLATION", repr(isolation)), guests, tmp_path)
+    assert "exited exited [0, 0]\n" == told
 
 
-def test_child_that_comes_back_from_a_function_ends(guests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolation", ["wasm", "worker"])
+def test_child_that_comes_back_from_a_function_ends(isolation: str, guests: Path, tmp_path: Path) -> None:
     """Its caller is in the parent: it tells so and is gone, with an exit code of its own."""
     code = """
     pids = []
@@ -148,10 +151,10 @@ def test_child_that_comes_back_from_a_function_ends(guests: Path, tmp_path: Path
             os.dup2(1, 2)
         else:
             pids.append(pid)
-    result = ringfence.run(CALLING, imports={"env": {"f": fork}})
+    result = ringfence.run(CALLING, imports={"env": {"f": fork}}, isolation=ISOLATION)
     print(result.outcome, ended(pids[0]))
     """
-    told = script(code, guests, tmp_path)
+    told = script(code.replace("ISOLATION", repr(isolation)), guests, tmp_path)
     assert told.startswith("ringfence: a host function forked")
     assert told.endswith("exited 125\n")
 

@@ -172,6 +172,29 @@ def test_bulk_operation_of_gigabytes_ends_in_time() -> None:
     assert time.monotonic() - started < 0.3 + 2 * GRACE_SECONDS
 
 
+SAYING = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 49152)
+  (data (i32.const 0) "\\08\\00\\00\\00\\04\\00\\00\\00said")
+  (func $say (param $stream i32) (drop (call $write (local.get $stream) (i32.const 0) (i32.const 1) (i32.const 32))))
+  (func (export "_start") (call $say (i32.const 1)) (call $say (i32.const 2)) (call $say (i32.const 1))
+    (loop $again (memory.fill (i32.const 0) (i32.const 1) (i32.const -1073741824)) (br $again))))"""
+
+
+def test_output_before_a_worker_was_killed_is_kept(guests: Path) -> None:
+    """What a run said is told, though its worker cannot tell it any more; and never by another run."""
+    policy = Policy(limits=Limits(wall="300ms", memory="3GiB"))
+    sandbox = Sandbox(SAYING.encode(), policy=policy, isolation="worker")
+    for _ in range(2):
+        result = sandbox.run()
+        assert ("limited", "wall", b"saidsaid", b"said") == (result.outcome, result.limit, result.stdout, result.stderr)
+        assert 12 == result.usage.output_bytes
+    cut = sandbox.run(limits=Limits(output=6))
+    assert ("output", b"said", b"sa") == (cut.limit, cut.stdout, cut.stderr)
+    spin = Sandbox(guests / "spin_forever.wat", policy=policy, isolation="worker")
+    assert b"" == spin.run(limits=Limits(wall="50ms")).stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGTERM])
 def test_worker_killed_from_outside_is_a_crash_and_the_next_run_works(guests: Path, number: signal.Signals) -> None:
     """A worker that dies in the middle of a run takes nothing but that run along."""
@@ -239,8 +262,8 @@ def test_worker_inherits_no_descriptor_and_no_variable(guests: Path, monkeypatch
         for worker in workers():
             assert os.getsid(worker) == worker
             links = [str(entry.readlink()) for entry in Path(f"/proc/{worker}/fd").iterdir()]
-            # Nothing but its socket, and what it opened itself: code, and the map of its own memory.
-            own = ("socket:", "/dev/null", "anon_inode:", f"/proc/{worker}/pagemap")
+            # Its socket, the journal of its output, and what it opened itself: code, and the map of its own memory.
+            own = ("socket:", "/memfd:ringfence-output", "/dev/null", "anon_inode:", f"/proc/{worker}/pagemap")
             assert [] == [link for link in links if not link.startswith(own) and not link.endswith(".cwasm")]
             variables = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
             assert [] == [variable for variable in variables if variable and not variable.startswith(b"LD_LIBRARY")]

@@ -3,6 +3,7 @@
 mod attach;
 mod cache;
 mod call_unsafe;
+mod changes;
 mod descriptor_unsafe;
 mod doctor;
 mod enter;
@@ -30,6 +31,8 @@ mod _core {
     use crate::attach::close_interpreter;
     #[pymodule_export]
     use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
+    #[pymodule_export]
+    use crate::changes::{Changes, close_changes};
     #[pymodule_export]
     use crate::doctor::doctor;
     #[pymodule_export]

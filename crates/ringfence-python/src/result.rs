@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use ringfence::RunResult;
 
+use crate::changes::Changes;
+
 type Usage = (f64, f64, u64, u64, Option<u64>);
 type Denial = (Cow<'static, str>, String, u64, f64);
 
@@ -31,12 +33,14 @@ pub struct Result {
     usage: Usage,
     #[pyo3(get)]
     denials: Vec<Denial>,
+    #[pyo3(get)]
+    changes: Option<Py<Changes>>,
 }
 
 #[pymethods]
 impl Result {
     #[new]
-    #[pyo3(signature = (outcome, exit_code, stdout, stderr, limit, trap, backtrace, truncated, usage, denials, /))]
+    #[pyo3(signature = (outcome, exit_code, stdout, stderr, limit, trap, backtrace, truncated, usage, denials, changes = None, /))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         outcome: String,
@@ -49,6 +53,7 @@ impl Result {
         truncated: bool,
         usage: Usage,
         denials: Vec<(String, String, u64, f64)>,
+        changes: Option<Py<Changes>>,
     ) -> Self {
         let denials = denials.into_iter().map(|(kind, what, count, first)| (kind.into(), what, count, first)).collect();
         Self {
@@ -62,6 +67,7 @@ impl Result {
             truncated,
             usage,
             denials,
+            changes,
         }
     }
 
@@ -76,6 +82,8 @@ impl Result {
     }
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // Only the list goes along: the bytes stay where they are.
+        let changes = self.changes.as_ref().map(|changes| changes.get().list(py)).transpose()?;
         let state = (
             &self.outcome,
             self.exit_code,
@@ -87,16 +95,20 @@ impl Result {
             self.truncated,
             self.usage,
             self.denials.clone(),
+            changes,
         );
         Ok(state.into_pyobject(py)?.into_any())
     }
 }
 
-impl From<RunResult> for Result {
-    fn from(result: RunResult) -> Self {
+impl Result {
+    /// The result of a run for Python.
+    pub fn of(py: Python<'_>, result: RunResult) -> PyResult<Self> {
+        let changes = result.changes.map(|changes| Py::new(py, Changes::whole(py, changes)?)).transpose()?;
         let seconds = |time: Duration| time.as_secs_f64();
         let usage = result.usage;
-        Self {
+        Ok(Self {
+            changes,
             outcome: result.outcome.name().into(),
             exit_code: result.exit_code,
             stdout: result.stdout,
@@ -111,6 +123,6 @@ impl From<RunResult> for Result {
                 .into_iter()
                 .map(|denial| (denial.kind.into(), denial.what, denial.count, seconds(denial.first)))
                 .collect(),
-        }
+        })
     }
 }

@@ -126,7 +126,7 @@ impl Sandbox {
         let result = result?;
         match result.raised.as_ref().and_then(|raised| imports::exception(py, raised)) {
             Some(exception) => Err(exception),
-            None => Ok(result.into()),
+            None => Result::of(py, result),
         }
     }
 }

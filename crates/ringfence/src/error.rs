@@ -39,6 +39,8 @@ pub enum Error {
     ProgramNotFound(Parts),
     /// Every instance slot stayed taken for as long as a caller waits.
     Busy(Parts),
+    /// What a run changed cannot be applied: somebody else changed the same on the host.
+    Conflict(Parts),
     /// Ours: the host system, or a defect of Ringfence.
     Host(Parts),
 }
@@ -52,6 +54,11 @@ impl Error {
     /// A load error in three parts.
     pub fn load(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Load(Parts::new(what, why, fix))
+    }
+
+    /// A conflict in three parts.
+    pub fn conflict(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Conflict(Parts::new(what, why, fix))
     }
 
     /// A host error in three parts.
@@ -71,7 +78,7 @@ impl Error {
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.
-    pub const CODES: [&str; 5] = ["policy", "load", "program-not-found", "busy", "host"];
+    pub const CODES: [&str; 6] = ["policy", "load", "program-not-found", "busy", "conflict", "host"];
 
     /// The stable name of this kind of error.
     pub fn code(&self) -> &'static str {
@@ -80,6 +87,7 @@ impl Error {
             Self::Load(_) => "load",
             Self::ProgramNotFound(_) => "program-not-found",
             Self::Busy(_) => "busy",
+            Self::Conflict(_) => "conflict",
             Self::Host(_) => "host",
         }
     }
@@ -91,6 +99,7 @@ impl Error {
             | Self::Load(parts)
             | Self::ProgramNotFound(parts)
             | Self::Busy(parts)
+            | Self::Conflict(parts)
             | Self::Host(parts) => parts,
         }
     }

@@ -1,9 +1,11 @@
 //! What came of a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::host::Raised;
 use crate::sandbox::denials::Denial;
+use crate::sandbox::files::Changes;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,8 @@ pub struct RunResult {
     pub usage: Usage,
     /// What was refused.
     pub denials: Vec<Denial>,
+    /// What it changed in private layers, where it had any.
+    pub changes: Option<Arc<Changes>>,
     /// Calls to functions of the host.
     pub host_calls: u64,
     /// The host function that broke and so ended the run.

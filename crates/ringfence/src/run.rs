@@ -22,7 +22,7 @@ use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::files::{Files, Grants, PrivateTmp};
+use crate::sandbox::files::{Changes, Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::journal::Journal;
@@ -218,8 +218,10 @@ impl Guest {
             return Err(no_thread("the system starts no more threads for this process"));
         };
         let files = match tmp {
-            Some(tmp) => Files::with_tmp(prepared.grants.clone(), &prepared.policy, &limits, started, Some(tmp)),
-            None => Files::new(prepared.grants.clone(), &prepared.policy, &limits, started)?,
+            Some(tmp) => {
+                Files::with_tmp(prepared.grants.clone(), &prepared.policy, &limits, started, &control, Some(tmp))?
+            }
+            None => Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control)?,
         };
         let state = State {
             limiter: Limiter::new(limits.memory.0),
@@ -267,7 +269,7 @@ impl Guest {
         let ending = if written.truncated { ending.after_cut_output() } else { ending };
         let wall = started.elapsed();
         let usage = Usage { wall, cpu: control.cpu.used(), memory: left.memory_peak, output: written.bytes, fuel };
-        Ok(result(ending, written, usage, left.denials, &host_calls))
+        Ok(RunResult { changes: left.changes, ..result(ending, written, usage, left.denials, &host_calls) })
     }
 }
 
@@ -283,6 +285,7 @@ fn result(ending: Ending, written: Written, usage: Usage, denials: Vec<Denial>, 
         truncated: written.truncated,
         usage,
         denials,
+        changes: None,
         host_calls: host_calls.made(),
         raised: ending.raised,
         abandoned: None,
@@ -307,6 +310,7 @@ struct Left {
     memory_peak: u64,
     memory_refused: bool,
     denials: Vec<Denial>,
+    changes: Option<Arc<Changes>>,
 }
 
 impl Left {
@@ -319,7 +323,7 @@ impl Left {
             let first = state.clock.since_start(refused.first);
             denials.push(Denial { kind: "memory", what, count: refused.count, first });
         }
-        Self { memory_peak, memory_refused: refused.is_some(), denials }
+        Self { memory_peak, memory_refused: refused.is_some(), denials, changes: state.files.changes().map(Arc::new) }
     }
 }
 

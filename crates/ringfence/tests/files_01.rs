@@ -191,7 +191,23 @@ fn the_same_calls_are_done_where_writing_is_granted() {
 }
 
 #[test]
+fn the_same_calls_are_done_in_a_private_layer_and_the_host_stays_as_it_was() {
+    for table in [changes(), changes_of_a_reader()] {
+        let tree = tree();
+        let before = snapshot(tree.path());
+        table.check(grant(tree.path(), "/data", "overlay"), 1);
+        assert_eq!(before, snapshot(tree.path()));
+    }
+}
+
+#[test]
 fn a_grant_at_the_root_answers_like_one_below() {
+    for mode in ["rw", "overlay"] {
+        root_answers_like_one_below(mode);
+    }
+}
+
+fn root_answers_like_one_below(mode: &str) {
     let tree = tree();
     let mut script = Script::new();
     script.open("file").print(FIRST, 16).open("link").open("dir/inner").open("dir/../file");
@@ -199,7 +215,7 @@ fn a_grant_at_the_root_answers_like_one_below() {
     act!(script, "path_open", ROOT, FOLLOW, "dir/../../file", 0, READ, 0, 0, OUT);
     act!(script, "path_create_directory", ROOT, "dir");
     act!(script, "path_remove_directory", ROOT, ".");
-    let answer = script.run(&driver(grant(tree.path(), "/", "rw")));
+    let answer = script.run(&driver(grant(tree.path(), "/", mode)));
     assert_eq!(vec![OK, OK, OK, OK, OK, OK, PERM, PERM, EXIST, INVAL], answer.errnos);
     assert_eq!("content", answer.said());
 }
@@ -226,6 +242,7 @@ fn a_granted_file_is_that_file_and_no_directory() {
     act!(row.row("make a directory", &[EXIST]), "path_create_directory", ROOT, "etc/conf");
     act!(row.row("rename", &[BUSY]), "path_rename", ROOT, "etc/conf", ROOT, "etc/other");
     table.check(grant(&tree.path().join("file"), "/etc/conf", "ro"), 0);
+    table.check(grant(&tree.path().join("file"), "/etc/conf", "overlay"), 1);
     assert_eq!("content", std::fs::read_to_string(tree.path().join("file")).unwrap());
     table.check(grant(&tree.path().join("file"), "/etc/conf", "rw"), 1);
     assert_eq!("", std::fs::read_to_string(tree.path().join("file")).unwrap());
@@ -263,13 +280,20 @@ fn what_exists_only_in_the_guests_view_cannot_be_changed() {
     act!(row.row("set times", &[ACCES]), "path_filestat_set_times", ROOT, 0, "a", 1u64, 1u64, 5);
     act!(row.row("stat", &[OK]), "path_filestat_get", ROOT, 0, "a", OUT);
     table.check(grant(tree.path(), "/a/b/data", "rw"), 0);
+    table.check(grant(tree.path(), "/a/b/data", "overlay"), 0);
 }
 
 #[test]
 fn a_grant_inside_another_keeps_its_own_mode_and_its_place() {
+    for mode in ["rw", "overlay"] {
+        grant_inside_another(mode);
+    }
+}
+
+fn grant_inside_another(mode: &str) {
     let (outer, inner) = (tree(), tree());
     let document = format!(
-        r#"{{"dirs": [{{"host": {:?}, "at": "/data", "mode": "rw"}}, {{"host": {:?}, "at": "/data/x/in", "mode": "ro"}}]}}"#,
+        r#"{{"dirs": [{{"host": {:?}, "at": "/data", "mode": "{mode}"}}, {{"host": {:?}, "at": "/data/x/in", "mode": "ro"}}]}}"#,
         outer.path(),
         inner.path()
     );

@@ -26,6 +26,7 @@ _LIMITS = (
     "net_bytes",
     "compile",
 )
+_MODES: dict[str, Literal["ro", "rw", "overlay"]] = {"ro": "ro", "rw": "rw", "overlay": "overlay"}
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
@@ -58,11 +59,11 @@ def to_dir(text: str) -> Dir:
     """
     Read HOST[:GUEST][:MODE].
 
-    MODE is `ro` or `rw` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path with a
-    colon in it needs its guest path written out.
+    MODE is `ro`, `rw` or `overlay` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path
+    with a colon in it needs its guest path written out.
     """
     rest, colon, last = text.rpartition(":")
-    mode: Literal["ro", "rw"] | None = "rw" if last == "rw" else "ro" if last == "ro" else None
+    mode: Literal["ro", "rw", "overlay"] | None = _MODES.get(last)
     if not colon or mode is None:
         rest, mode = text, None
     host, absolute, guest = rest.rpartition(":/")
@@ -72,7 +73,7 @@ def to_dir(text: str) -> Dir:
     if colon and mode is None:
         raise UsageError(
             f"cannot read `--dir {text}`",
-            f"`{wrong}` is neither a mode, which is `ro` or `rw`, nor an absolute guest path",
+            f"`{wrong}` is neither a mode, which is `ro`, `rw` or `overlay`, nor an absolute guest path",
             "write `--dir HOST:/GUEST:ro`, the whole of it where a path has a colon",
         )
     if not host:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ringfence._policy import Policy
     from ringfence._result import Result
 
+# Changes told one by one.
+_MAX_TOLD = 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes: one flag is one line, in the order of `Policy` and `Limits`."""
@@ -22,8 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--policy", metavar="FILE", help="start from this policy file; the flags add to it")
     add(
-        "--dir", metavar="HOST[:GUEST][:MODE]", action="append", help="let it see a directory or file; MODE is ro or rw"
+        "--dir",
+        metavar="HOST[:GUEST][:MODE]",
+        action="append",
+        help="let it see a directory or file; MODE is ro, rw or overlay",
     )
+    add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
     add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
     add("--env", metavar="NAME[=VALUE]", action="append", help="set a variable, or hand on our own by its name")
     add("--net", metavar="[udp://]HOST:PORT", action="append", help="let it connect there; TCP unless said")
@@ -77,10 +84,24 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
             _explain(result, policy)
+            _tell_changes(result)
+        if arguments.apply and result.ok:
+            _output.say(f"applied {result.changes.apply()} changes")
     finally:
         if arguments.isolation != "wasm":
             core.close_workers()
     return _exit.of(result)
+
+
+def _tell_changes(result: Result) -> None:
+    """Say what would be different on the host."""
+    from ringfence._text import quote
+
+    changes = result.changes
+    for _, change in zip(range(_MAX_TOLD), changes, strict=False):
+        _output.say(f"{change.act} {quote(change.path)}")
+    if len(changes) > _MAX_TOLD:
+        _output.say(f"and {len(changes) - _MAX_TOLD} more changes")
 
 
 def _explain(result: Result, policy: Policy) -> None:

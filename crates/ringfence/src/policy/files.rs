@@ -29,4 +29,22 @@ pub enum Mode {
     Ro,
     /// Read and write.
     Rw,
+    /// Read, and write into a private layer: the host is not changed, and the result lists what would be.
+    Overlay,
+}
+
+impl Mode {
+    /// Whether what the guest writes there stays in a private layer.
+    pub fn has_layer(self) -> bool {
+        self == Self::Overlay
+    }
+
+    /// The word in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ro => "ro",
+            Self::Rw => "rw",
+            Self::Overlay => "overlay",
+        }
+    }
 }

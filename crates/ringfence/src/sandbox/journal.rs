@@ -130,9 +130,9 @@ mod tests {
     #[test]
     fn another_run_has_written_nothing() {
         let journal = Journal::new(10).unwrap();
-        assert_eq!([vec![], vec![]], journal.read(7, 10));
+        assert_eq!([0, 0], journal.read(7, 10).map(|stream| stream.len()));
         journal.add(6, Stream::Stdout, 0, b"out", [3, 0]);
-        assert_eq!([vec![], vec![]], journal.read(7, 10));
+        assert_eq!([0, 0], journal.read(7, 10).map(|stream| stream.len()));
     }
 
     #[test]

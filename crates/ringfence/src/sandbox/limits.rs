@@ -92,7 +92,7 @@ impl ResourceLimiter for Limiter {
 }
 
 /// A total that a guest may take from; what is taken is given back when it is dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Allowance {
     limit: u64,
     taken: Arc<AtomicU64>,

@@ -239,7 +239,7 @@ impl Running {
     }
 
     /// Tells the worker to end the run; one that does not even take that is killed soon.
-    fn cancel(&mut self, worker: &Worker, now: Instant) {
+    pub(super) fn cancel(&mut self, worker: &Worker, now: Instant) {
         self.is_cancelled = true;
         self.kill_at = self.kill_at.min(now + GRACE);
         if let Ok(metadata) = write(&Request::Cancel) {
@@ -314,6 +314,7 @@ pub(super) fn without_answer(outcome: Outcome, wall: Duration) -> RunResult {
         truncated: false,
         usage: Usage { wall, ..Usage::default() },
         denials: Vec::new(),
+        changes: None,
         host_calls: 0,
         raised: None,
         abandoned: None,

@@ -67,6 +67,14 @@ impl Binding {
                 "give a short name, such as a customer's number",
             ));
         }
+        if let Some(layered) = policy.dirs.iter().find(|dir| dir.mode.has_layer()) {
+            let at = text::quote(&layered.guest_path()?);
+            return Err(Error::policy(
+                format!("`{at}` cannot be granted `{}` to a guest in a process of its own", layered.mode.name()),
+                "its private layer is kept in this process, from where its changes are applied",
+                "leave `isolation` out, or grant the directory `ro` and let the guest write to `tmp`",
+            ));
+        }
         let mut inodes = Vec::new();
         for (handle, _) in grants.handles() {
             let stat = fstat(handle)

@@ -172,12 +172,18 @@ impl Talk {
                 return Err(error);
             }
         };
-        let mut raised = None;
+        let (mut raised, mut over) = (None, None);
         loop {
             let call = match running.next(&mut taken.worker, &mut caller) {
                 Next::Call(call) => call,
-                Next::Over(told) => return taken.give_back(told).map(|result| self.complete(result, raised)),
+                Next::Over(told) => return taken.give_back(told).map(|result| self.complete(result, raised, over)),
             };
+            // Late calls are not made: their caller would find the guest inside of one, and give up on it.
+            if let Err(stop) = self.control.check_from_outside() {
+                over = Some(stop);
+                running.cancel(&taken.worker, Instant::now());
+                continue;
+            }
             let called = match call.of(&self.functions.signatures) {
                 Ok(called) if raised.is_none() => Ok(called),
                 Ok(_) => Err(running.broken(&taken.worker, "it went on after a function broke")),
@@ -185,7 +191,7 @@ impl Talk {
             };
             let called = match called {
                 Ok(called) => called,
-                Err(told) => return taken.give_back(told).map(|result| self.complete(result, raised)),
+                Err(told) => return taken.give_back(told).map(|result| self.complete(result, raised, over)),
             };
             let returned;
             (taken, running, returned) = match self.call(taken, running, &call, called) {
@@ -202,7 +208,7 @@ impl Talk {
             };
             let cpu_nanos = u64::try_from(self.control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
             if let Err(told) = running.go_on(&mut taken.worker, Returned { values, cpu_nanos }) {
-                return taken.give_back(told).map(|result| self.complete(result, raised));
+                return taken.give_back(told).map(|result| self.complete(result, raised, over));
             }
         }
     }
@@ -230,8 +236,11 @@ impl Talk {
     }
 
     /// The result with what a worker does not know.
-    fn complete(&self, mut result: RunResult, raised: Option<Raised>) -> RunResult {
+    fn complete(&self, mut result: RunResult, raised: Option<Raised>, over: Option<Stop>) -> RunResult {
         result.host_calls = self.made;
+        if let (Outcome::Cancelled, Some(Stop::Limit(limit))) = (result.outcome, over) {
+            (result.outcome, result.limit) = (Outcome::Limited, Some(limit.name()));
+        }
         if let Some(raised) = raised {
             (result.outcome, result.exit_code, result.limit) = (Outcome::Crashed, None, None);
             (result.trap, result.backtrace) = (Some(text::quote(&raised.why)), None);

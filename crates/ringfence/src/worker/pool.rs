@@ -120,6 +120,8 @@ struct State {
     /// Whether to have a spare that nobody has asked for yet, and since when nobody has.
     ahead: Option<Instant>,
     dying: Vec<Dying>,
+    /// One that is being started just now; false when all were told to end meanwhile.
+    starting: Option<bool>,
     /// Why the last start failed, for one who waits for it.
     failed: Option<Error>,
     has_keeper: bool,
@@ -252,7 +254,8 @@ impl Pool {
             state.bury(worker, None);
         }
         let until = Instant::now() + LAST_WAIT;
-        while !state.dying.is_empty() && Instant::now() < until {
+        state.starting = state.starting.map(|_| false);
+        while (state.starting.is_some() || !state.dying.is_empty()) && Instant::now() < until {
             let gone = state.reap();
             drop(state);
             drop(gone);
@@ -292,15 +295,19 @@ impl Pool {
                 continue;
             }
             if !retired && state.failed.is_none() && state.spares.len() < state.wanted() {
+                state.starting = Some(true);
                 drop(state);
                 let started = Worker::start();
                 state = self.state();
                 match started {
+                    // All were to end meanwhile.
+                    Ok(worker) if state.starting == Some(false) => state.bury(worker, None),
                     Ok(worker) => state.spares.push(worker),
                     Err(error) if state.waiting > 0 => state.failed = Some(error),
                     // Told to the next who asks for one.
                     Err(_) => state.ahead = None,
                 }
+                state.starting = None;
                 self.changed.notify_all();
                 continue;
             }

@@ -363,6 +363,7 @@ impl Ended {
                 fuel: self.fuel,
             },
             denials: denials?,
+            changes: None,
             host_calls: 0,
             raised: None,
             abandoned: None,

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::host::ValueType;
 use crate::policy::Bytes;
 
 fn result() -> RunResult {
@@ -26,6 +27,7 @@ fn result() -> RunResult {
             count: 2,
             first: Duration::from_millis(1),
         }],
+        changes: None,
         host_calls: 0,
         raised: None,
         abandoned: None,
@@ -110,6 +112,64 @@ fn unknown_requests_and_keys_are_refused() {
     {
         assert!(read::<Request>(text.as_bytes()).is_err(), "{text}");
     }
+    for text in [
+        r#"{"returned": {}}"#,
+        r#"{"returned": {"values": [{"i32": 2147483648}], "cpu_nanos": 0}}"#,
+        r#"{"returned": {"values": [{"v128": 1}], "cpu_nanos": 0}}"#,
+    ] {
+        assert!(read::<Request>(text.as_bytes()).is_err(), "{text}");
+    }
     assert!(matches!(read::<Request>(b"\"cancel\""), Ok(Request::Cancel)));
     assert!(read::<Answer>(b"{\"ready\": {\"build\": \"x\", \"more\": 1}}").is_err());
+}
+
+/// What a parent makes of a call that came as that text.
+fn called(text: &str) -> Result<(usize, Vec<Value>), String> {
+    let signature = |params: &[ValueType]| Signature { params: params.to_vec(), results: vec![] };
+    let signatures = [signature(&[]), signature(&[ValueType::I32, ValueType::F64])];
+    let Answer::Call(call) = read(text.as_bytes())? else { return Err("no call".into()) };
+    call.of(&signatures)
+}
+
+fn call(function: &str, params: &str) -> String {
+    format!(r#"{{"call": {{"function": {function}, "params": {params}, "cpu_nanos": 0, "memory_bytes": 0}}}}"#)
+}
+
+#[test]
+fn a_call_arrives_bit_by_bit() {
+    for value in [Value::I32(i32::MIN), Value::I64(i64::MIN), Value::F32(u32::MAX), Value::F64(u64::MAX - 1)] {
+        let back: Number = read(&write(&Number::from(value)).unwrap()).unwrap();
+        assert_eq!(value, back.into());
+    }
+    assert_eq!(Ok((0, vec![])), called(&call("0", "[]")));
+    let params = vec![Value::I32(-1), Value::F64(0x7ff8_0000_0000_0001)];
+    assert_eq!(Ok((1, params)), called(&call("1", r#"[{"i32": -1}, {"f64": 9221120237041090561}]"#)));
+}
+
+#[test]
+fn attack_calls_that_no_program_can_make_are_refused() {
+    for (function, params) in [
+        ("2", "[]"),
+        ("4294967295", "[]"),
+        ("4294967296", "[]"),
+        ("-1", "[]"),
+        ("0.5", "[]"),
+        ("\"0\"", "[]"),
+        ("0", r#"[{"i32": 1}]"#),
+        ("1", "[]"),
+        ("1", r#"[{"i32": 1}]"#),
+        ("1", r#"[{"i32": 1}, {"f64": 1}, {"i32": 1}]"#),
+        ("1", r#"[{"f64": 1}, {"i32": 1}]"#),
+        ("1", r#"[{"i64": 1}, {"f64": 1}]"#),
+        ("1", r#"[{"i32": 2147483648}, {"f64": 1}]"#),
+        ("1", r#"[{"i32": 1}, {"f64": 1.5}]"#),
+        ("1", r#"[{"i32": 1}, {"f64": -1}]"#),
+        ("1", r#"[{"i32": 1}, {"externref": 1}]"#),
+        ("1", r#"[1, 1]"#),
+        ("1", "null"),
+    ] {
+        assert!(called(&call(function, params)).is_err(), "{function} {params}");
+    }
+    assert!(called(r#"{"call": {"function": 0, "params": []}}"#).is_err());
+    assert!(called(r#"{"call": {"function": 0, "params": [], "cpu_nanos": 0, "memory_bytes": 0, "x": 1}}"#).is_err());
 }

@@ -14,7 +14,7 @@ use crate::{GRACE, Workers, isolated, run, started_as, until};
 const HELLO: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
 /// A result that is believed.
-const ENDED: &str = r#"{"ended": {"outcome": "exited", "exit_code": 0, "limit": null, "trap": null, "backtrace": null,
+pub const ENDED: &str = r#"{"ended": {"outcome": "exited", "exit_code": 0, "limit": null, "trap": null, "backtrace": null,
     "truncated": false, "stdout_bytes": 0, "wall_nanos": 1, "cpu_nanos": 1, "memory_bytes": 1, "output_bytes": 0,
     "fuel": null, "denials": []}}"#;
 
@@ -69,7 +69,7 @@ fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
                 std::thread::sleep(Duration::from_secs(60));
             }
         },
-        other => panic!("{other}"),
+        other => crate::calls::misbehave(other, number, parent),
     }
 }
 
@@ -77,13 +77,13 @@ fn header(metadata: u32, descriptors: u32, number: u64, tail: u64) -> Vec<u8> {
     [&metadata.to_le_bytes()[..], &descriptors.to_le_bytes(), &number.to_le_bytes(), &tail.to_le_bytes()].concat()
 }
 
-fn answer(parent: &mut UnixStream, number: u64, metadata: &str, tail: &[u8]) {
+pub fn answer(parent: &mut UnixStream, number: u64, metadata: &str, tail: &[u8]) {
     let length = u32::try_from(metadata.len()).unwrap();
     let frame = [&header(length, 0, number, tail.len() as u64), metadata.as_bytes(), tail].concat();
     parent.write_all(&frame).unwrap();
 }
 
-fn asked(parent: &mut UnixStream) -> (u64, String) {
+pub fn asked(parent: &mut UnixStream) -> (u64, String) {
     let mut header = [0; 24];
     if parent.read_exact(&mut header).is_err() {
         std::process::exit(0);

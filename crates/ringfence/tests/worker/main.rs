@@ -6,6 +6,7 @@
 #[path = "../wall/attacks_unsafe.rs"]
 #[allow(dead_code)]
 mod attacks_unsafe;
+mod calls;
 mod deeds;
 #[path = "../driver/mod.rs"]
 #[allow(unused_imports, unused_macros)]

@@ -1,6 +1,6 @@
 //! The acts: open, look, list, change. Every act that changes something asks the grant's mode first.
 
-use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
@@ -8,25 +8,19 @@ use cap_std::fs::{Dir, OpenOptionsExt};
 use rustix::fs::OFlags;
 
 use super::Files;
-use super::handle::{DirHandle, FileHandle, Handle, Kind, Place, Stat};
-use super::locate::{FileMount, Intent, MAX_PATH_BYTES, Target, check_path, joined};
+use super::bytes::Bytes;
+use super::handle::{DirHandle, FileHandle, Handle, Place, Stat};
+use super::layer::node::DirNode;
+use super::layer::{Layer, Opened, Refused};
+use super::locate::{FileMount, Granted, Intent, MAX_PATH_BYTES, Target, check_path, joined};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
-use crate::sandbox::limits::Share;
-use crate::sandbox::stop::{Fail, Limit, Stop};
-use crate::sandbox::store::Control;
 
 /// Opening a terminal does not make it this process's own.
 pub(super) const NO_TERMINAL: i32 = OFlags::NOCTTY.bits().cast_signed();
 
 /// Longest guest path that a handle carries, in bytes: each open file keeps one, and a guest may go down for ever.
 const MAX_GUEST_BYTES: usize = 4 * MAX_PATH_BYTES;
-
-/// What the host keeps for one name in a listing, in bytes, without the name itself: an entry and its allocation.
-const ENTRY_BYTES: usize = size_of::<Entry>() + 16;
-
-/// Names read between two looks at the deadline.
-const NAMES_PER_LOOK: usize = 256;
 
 /// How a path is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,30 +42,6 @@ impl OpenOptions {
     }
 }
 
-/// One name in a directory.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Entry {
-    pub name: String,
-    pub kind: Kind,
-    pub ino: u64,
-}
-
-/// The answer where a path leads to a grant's own root, which stays where the policy hung it: Linux's at a mount.
-#[derive(Clone, Copy)]
-struct AtRoot {
-    dir: Errno,
-    file: Errno,
-}
-
-/// The names in a directory, and the memory they take.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub struct Listing {
-    pub entries: Vec<Entry>,
-    pub held: Share,
-}
-
 impl Files {
     /// Opens a path. What is neither a directory nor a regular file is refused: a pipe may block for ever,
     /// a device may do anything.
@@ -91,6 +61,7 @@ impl Files {
             Target::Dir(_) if options.write || options.truncate || options.create => return Err(Errno::Isdir),
             Target::Dir(dir) => Handle::Dir(dir),
             Target::File(mount) => Handle::File(self.open_granted_file(mount, options)?),
+            Target::Layer { layer, dir, path, guest } => self.open_in_layer(&layer, &dir, &path, guest, options)?,
         };
         Ok(handle.seated(seat))
     }
@@ -126,7 +97,29 @@ impl Files {
         if options.directory {
             return Err(Errno::Notdir);
         }
-        Ok(Handle::File(self.open_file(FileMount { file: Arc::new(file), mode, guest }, options)?))
+        let file = Granted::Host(Arc::new(file));
+        Ok(Handle::File(self.open_mount(FileMount { file, mode, guest }, options)?))
+    }
+
+    fn open_in_layer(
+        &mut self,
+        layer: &Arc<Layer>,
+        dir: &Arc<DirNode>,
+        path: &str,
+        guest: String,
+        options: OpenOptions,
+    ) -> Result<Handle, Errno> {
+        if guest.len() > MAX_GUEST_BYTES {
+            return Err(Errno::Nametoolong);
+        }
+        let opened = layer.open(dir, path, options, &guest, |file| self.check_file(file, &guest));
+        match opened.map_err(|refused| self.refused(refused, options.intent(), &guest))? {
+            Opened::Dir(dir) => {
+                let place = Place::Layer { layer: layer.clone(), dir };
+                Ok(Handle::Dir(DirHandle { guest, place, seat: None }))
+            }
+            Opened::File(open) => Ok(Handle::File(open_file(Bytes::Layer(open), Mode::Overlay, guest, options)?)),
+        }
     }
 
     /// Opens on the host. A file that is made is counted, so whether it is made has to be known.
@@ -156,17 +149,24 @@ impl Files {
         }
     }
 
-    /// The guest's handle of a file that the host opened; cuts it where that was asked for.
-    fn open_file(&mut self, mount: FileMount, options: OpenOptions) -> Result<FileHandle, Errno> {
+    /// The guest's handle of a file; cuts it where that was asked for.
+    pub(super) fn open_mount(&mut self, mount: FileMount, options: OpenOptions) -> Result<FileHandle, Errno> {
         let FileMount { file, mode, guest } = mount;
-        let counted = if mode == Mode::Rw { Some(self.disk.count(&file)?) } else { None };
-        let OpenOptions { read, write, .. } = options;
-        let mut handle = FileHandle { guest, file, read, write: true, mode, counted, seat: None };
-        if options.truncate {
-            handle.set_size(0)?;
-        }
-        handle.write = write;
-        Ok(handle)
+        let bytes = match file {
+            Granted::Host(file) => {
+                let counted = if mode == Mode::Rw { Some(self.disk.count(&file)?) } else { None };
+                Bytes::Host { file, counted }
+            }
+            Granted::Layer(file) => Bytes::Layer(file.open(|file| self.check_file(file, &guest))?),
+        };
+        open_file(bytes, mode, guest, options)
+    }
+
+    /// Refuses a file of the host that is not what it was when it was found.
+    pub(super) fn check_file(&mut self, file: &std::fs::File, guest: &str) -> Result<(), Errno> {
+        let metadata = file.metadata()?;
+        self.refuse_strange(file, &metadata, Intent::Read, guest)?;
+        if metadata.is_file() { Ok(()) } else { Err(Errno::Isdir) }
     }
 
     /// Refuses an opened file that is neither a directory nor a regular file, or only looks like one.
@@ -195,15 +195,21 @@ impl Files {
         if options.intent() == Intent::Write {
             self.check_mode(mount.mode, &mount.guest)?;
         }
-        self.open_file(mount, options)
+        self.open_mount(mount, options)
     }
 
     /// What a path leads to.
     pub fn stat_at(&mut self, base: &DirHandle, path: &str, follow: bool) -> Result<Stat, Errno> {
         match self.locate(base, path, Intent::Read)? {
             Target::Dir(dir) => self.stat_dir(&dir),
-            Target::File(mount) => Ok(Stat::of_std(&mount.file.metadata()?)),
+            Target::File(FileMount { file: Granted::Host(file), .. }) => Ok(Stat::of_std(&file.metadata()?)),
+            Target::File(FileMount { file: Granted::Layer(file), .. }) => file.stat(),
+            Target::Layer { layer, dir, path, guest } => {
+                layer.stat(&dir, &path, follow).map_err(|refused| self.refused(refused, Intent::Read, &guest))
+            }
             Target::Host { dir, path, guest, .. } => {
+                // A slash behind a link means what it leads to, with a dot or without.
+                let follow = follow || path.ends_with('/') || path.ends_with("/.");
                 let metadata = if follow { dir.metadata(&path) } else { dir.symlink_metadata(&path) };
                 metadata
                     .map(|metadata| Stat::of_cap(&metadata))
@@ -217,194 +223,48 @@ impl Files {
         match &dir.place {
             Place::Virtual => Ok(Stat::of_virtual()),
             Place::Host { dir, .. } => Ok(Stat::of_cap(&dir.dir_metadata()?)),
+            Place::Layer { dir, .. } => Ok(dir.stat()),
         }
-    }
-
-    /// The names in a directory, sorted, without `.` and `..`; a name that is not UTF-8 is left out.
-    ///
-    /// The host holds them until the guest has read them, all listings of a run under one total.
-    /// The deadline is looked at: a directory may have millions of names.
-    pub fn list(&self, dir: &DirHandle, control: &Control) -> Result<Listing, Fail> {
-        let full = || Fail::Stop(Stop::Limit(Limit::HostBytes));
-        let mut held = self.host_bytes.take(0).ok_or_else(full)?;
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut keep = |entries: &mut Vec<Entry>, entry: Entry| {
-            if !held.grow((ENTRY_BYTES + entry.name.len()) as u64) {
-                return Err(full());
-            }
-            entries.push(entry);
-            Ok(())
-        };
-        if let Place::Host { dir, .. } = &dir.place {
-            for (number, entry) in dir.entries().map_err(Errno::from)?.enumerate() {
-                if number % NAMES_PER_LOOK == 0 {
-                    control.check()?;
-                }
-                let entry = entry.map_err(Errno::from)?;
-                let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
-                keep(&mut entries, Entry { name, kind: Kind::of_cap(kind), ino: entry.ino() })?;
-            }
-        }
-        for mount in self.mounts() {
-            let below = if dir.guest.is_empty() {
-                Some(mount.at.as_str())
-            } else {
-                mount.at.strip_prefix(&dir.guest).and_then(|rest| rest.strip_prefix('/'))
-            };
-            let Some((name, deeper)) = below.map(|below| below.split_once('/').unwrap_or((below, ""))) else {
-                continue;
-            };
-            if name.is_empty() {
-                continue;
-            }
-            let is_file = deeper.is_empty() && matches!(mount.root, super::grants::Root::File(_));
-            let kind = if is_file { Kind::File } else { Kind::Dir };
-            if let Some(hidden) = entries.iter_mut().find(|entry| entry.name == name) {
-                // Whatever the host has under that name, the guest finds the grant.
-                hidden.kind = kind;
-                continue;
-            }
-            keep(&mut entries, Entry { name: name.to_owned(), kind, ino: 1 })?;
-        }
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Listing { entries, held })
-    }
-
-    /// Makes a directory.
-    pub fn make_dir_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
-        let made = self.disk.naming(&guest, || dir.create_dir(path.trim_end_matches('/')))?;
-        made.map_err(|error| self.failed(error, Intent::Write, &guest))
-    }
-
-    /// Removes an empty directory.
-    pub fn remove_dir_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let itself = matches!(path.rsplit('/').next(), Some("."));
-        let busy = if itself { Errno::Inval } else { Errno::Busy };
-        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: busy, file: Errno::Notdir })?;
-        self.refuse_mount_point(&guest)?;
-        let last = dir.symlink_metadata(&path).map(|metadata| Stat::of_cap(&metadata));
-        dir.remove_dir(&path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
-        self.gone(last)
-    }
-
-    /// Removes a file or link.
-    pub fn unlink_at(&mut self, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Isdir, file: Errno::Busy })?;
-        if path.ends_with('/') {
-            let metadata = dir.symlink_metadata(path.trim_end_matches('/'))?;
-            return Err(if metadata.is_dir() { Errno::Isdir } else { Errno::Notdir });
-        }
-        let last = dir.symlink_metadata(&path).map(|metadata| Stat::of_cap(&metadata));
-        dir.remove_file(&path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
-        self.gone(last)
-    }
-
-    /// Moves within one grant.
-    pub fn rename_at(&mut self, from: &DirHandle, old: &str, to: &DirHandle, new: &str) -> Result<(), Errno> {
-        let busy = AtRoot { dir: Errno::Busy, file: Errno::Busy };
-        let (old_dir, old_path, old_guest) = self.writable_place(from, old, busy)?;
-        let (new_dir, new_path, new_guest) = self.writable_place(to, new, busy)?;
-        self.refuse_mount_point(&old_guest)?;
-        self.refuse_mount_point(&new_guest)?;
-        let look = |dir: &Dir, path: &str| {
-            let metadata = dir.symlink_metadata(path.trim_end_matches('/'));
-            metadata.map(|metadata| Stat::of_cap(&metadata))
-        };
-        let replaced = look(&new_dir, &new_path);
-        let same =
-            |one: &Stat| look(&old_dir, &old_path).is_ok_and(|other| (one.dev, one.ino) == (other.dev, other.ino));
-        // Two names of one file: the host does nothing.
-        let nothing = replaced.as_ref().is_ok_and(same);
-        old_dir
-            .rename(&old_path, &new_dir, &new_path)
-            .map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
-        if nothing || replaced.is_err() { Ok(()) } else { self.gone(replaced) }
-    }
-
-    /// Makes a second name for a file; both names must lie where writing is granted.
-    pub fn link_at(&mut self, from: &DirHandle, old: &str, to: &DirHandle, new: &str) -> Result<(), Errno> {
-        let (old_dir, old_path, _) = self.writable_place(from, old, AtRoot { dir: Errno::Perm, file: Errno::Xdev })?;
-        let taken = AtRoot { dir: Errno::Exist, file: Errno::Exist };
-        let (new_dir, new_path, new_guest) = self.writable_place(to, new, taken)?;
-        if old_path.ends_with('/') || new_path.ends_with('/') {
-            return Err(Errno::Noent);
-        }
-        let made = self.disk.naming(&new_guest, || old_dir.hard_link(&old_path, &new_dir, &new_path))?;
-        made.map_err(|error| self.failed(error, Intent::Write, &new_guest))
-    }
-
-    /// Makes a symbolic link; one that names an absolute path is refused, it would mean the host's root.
-    pub fn symlink_at(&mut self, target: &str, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let (dir, path, guest) = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
-        if target.len() > MAX_PATH_BYTES {
-            return Err(Errno::Nametoolong);
-        }
-        if target.starts_with('/') {
-            self.denials.note("write", target);
-            return Err(Errno::Perm);
-        }
-        if target.is_empty() || path.ends_with('/') {
-            return Err(Errno::Noent);
-        }
-        if target.contains('\0') {
-            return Err(Errno::Inval);
-        }
-        let made = self.disk.naming(&guest, || dir.symlink(target, &path))?;
-        made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
     /// What a symbolic link names; one that names a host path is not told.
     pub fn read_link_at(&mut self, base: &DirHandle, path: &str) -> Result<String, Errno> {
-        match self.locate(base, path, Intent::Read)? {
-            Target::Dir(_) | Target::File(_) => Err(Errno::Inval),
+        let (target, guest) = match self.locate(base, path, Intent::Read)? {
+            Target::Dir(_) | Target::File(_) => return Err(Errno::Inval),
             Target::Host { dir, path, guest, .. } => {
                 let target = dir.read_link_contents(&path).map_err(|error| self.failed(error, Intent::Read, &guest))?;
-                let target = target.into_os_string().into_string().map_err(|_| Errno::Ilseq)?;
-                if target.starts_with('/') {
-                    self.denials.note("read", &format!("/{guest}"));
-                    return Err(Errno::Perm);
-                }
-                Ok(target)
+                (target.into_os_string(), guest)
             }
-        }
-    }
-
-    /// A path where writing is granted, in the host directory it lies in.
-    fn writable_place(
-        &mut self,
-        base: &DirHandle,
-        path: &str,
-        at_root: AtRoot,
-    ) -> Result<(Arc<Dir>, String, String), Errno> {
-        match self.locate(base, path, Intent::Write)? {
-            Target::Host { dir, mode, path, guest } => {
-                self.check_mode(mode, &guest)?;
-                Ok((dir, path, guest))
+            Target::Layer { layer, dir, path, guest } => {
+                let target = layer.read_link(&dir, &path);
+                (target.map_err(|refused| self.refused(refused, Intent::Read, &guest))?, guest)
             }
-            Target::Dir(_) => Err(at_root.dir),
-            Target::File(_) => Err(at_root.file),
+        };
+        let target = target.into_string().map_err(|_| Errno::Ilseq)?;
+        if target.starts_with('/') {
+            self.denials.note("read", &format!("/{guest}"));
+            return Err(Errno::Perm);
         }
-    }
-
-    /// A name was removed; what it led to was looked at before.
-    fn gone(&self, last: std::io::Result<Stat>) -> Result<(), Errno> {
-        if let Ok(last) = last {
-            self.disk.removed(&last);
-        }
-        Ok(())
-    }
-
-    fn refuse_mount_point(&self, guest: &str) -> Result<(), Errno> {
-        if self.has_mount_below(guest) { Err(Errno::Busy) } else { Ok(()) }
+        Ok(target)
     }
 
     pub(super) fn check_mode(&mut self, mode: Mode, guest: &str) -> Result<(), Errno> {
         match mode {
-            Mode::Rw => Ok(()),
+            Mode::Rw | Mode::Overlay => Ok(()),
             Mode::Ro => {
                 self.denials.note("write", &format!("/{guest}"));
                 Err(Errno::Rofs)
+            }
+        }
+    }
+
+    /// The error number of what a layer refused.
+    pub(super) fn refused(&mut self, refused: Refused, intent: Intent, guest: &str) -> Errno {
+        match refused {
+            Refused::Errno(errno) => errno,
+            Refused::Denied(errno) => {
+                self.denials.note(intent.kind(), &format!("/{guest}"));
+                errno
             }
         }
     }
@@ -419,33 +279,15 @@ impl Files {
     }
 }
 
-impl FileHandle {
-    /// What the file is.
-    pub fn stat(&self) -> Result<Stat, Errno> {
-        Ok(Stat::of_std(&self.file.metadata()?))
+/// The guest's handle of a file; cuts it where that was asked for.
+fn open_file(bytes: Bytes, mode: Mode, guest: String, options: OpenOptions) -> Result<FileHandle, Errno> {
+    let OpenOptions { read, write, .. } = options;
+    let mut handle = FileHandle { guest, bytes, read, write: true, mode, seat: None };
+    if options.truncate {
+        handle.set_size(0)?;
     }
-
-    /// Reads from an offset; 0 bytes are the end of the file.
-    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        if !self.read {
-            return Err(Errno::Badf);
-        }
-        retry(|| self.file.read_at(buffer, offset))
-    }
-
-    /// Lets the bytes reach the disk.
-    pub fn sync(&self) -> Result<(), Errno> {
-        Ok(self.file.sync_all()?)
-    }
-}
-
-pub(super) fn retry(mut act: impl FnMut() -> std::io::Result<usize>) -> Result<usize, Errno> {
-    loop {
-        match act() {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            done => return done.map_err(Errno::from),
-        }
-    }
+    handle.write = write;
+    Ok(handle)
 }
 
 /// How the host is asked. Cutting is left out: it is done, and counted, when it is known what was opened.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::handle::{FileHandle, Kind, Stat};
@@ -94,17 +94,30 @@ impl Disk {
         guest: &str,
         make: impl FnOnce() -> std::io::Result<T>,
     ) -> Result<std::io::Result<T>, Errno> {
-        if self.totals().names.take(1, guest, &self.denials) == 0 {
-            return Err(Errno::Nospc);
-        }
+        self.take_name(guest)?;
         let made = make();
         if made.is_err() {
-            self.totals().names.give_back(1);
+            self.give_back_name();
         }
         Ok(made)
     }
 
-    fn take_bytes(&self, wanted: u64, guest: &str) -> u64 {
+    /// Makes room for one name; a full disk refuses it.
+    pub(super) fn take_name(&self, guest: &str) -> Result<(), Errno> {
+        if self.totals().names.take(1, guest, &self.denials) == 0 { Err(Errno::Nospc) } else { Ok(()) }
+    }
+
+    pub(super) fn give_back_name(&self) {
+        self.totals().names.give_back(1);
+    }
+
+    /// Bytes are gone from the disk.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.totals().bytes.give_back(bytes);
+    }
+
+    /// Takes as many bytes as there is room for, at most so many.
+    pub(super) fn take_bytes(&self, wanted: u64, guest: &str) -> u64 {
         self.totals().bytes.take(wanted, guest, &self.denials)
     }
 
@@ -145,51 +158,50 @@ impl Drop for Counted {
     }
 }
 
+impl Counted {
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+}
+
 impl FileHandle {
     /// Writes at an offset: less than all of it where the run's disk is nearly full.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-        let counted = self.writable()?;
+        let (file, disk) = self.writable(u64::MAX)?;
         let end = offset.checked_add(bytes.len() as u64).filter(|_| offset <= LAST_OFFSET).ok_or(Errno::Inval)?;
-        let length = self.file.metadata()?.len();
+        let length = file.metadata()?.len();
         let wanted = end.saturating_sub(length);
-        let granted = counted.disk.take_bytes(wanted, &self.guest);
+        let granted = disk.take_bytes(wanted, &self.guest);
         let fits = if granted == wanted { end } else { length + granted };
         let count = usize::try_from(fits.saturating_sub(offset)).unwrap_or(bytes.len()).min(bytes.len());
         let written = match count {
             0 if !bytes.is_empty() => Err(Errno::Nospc),
-            _ => super::act::retry(|| std::os::unix::fs::FileExt::write_at(&*self.file, &bytes[..count], offset)),
+            _ => super::bytes::retry(|| file.write_at(&bytes[..count], offset)),
         };
         let grown = written.as_ref().map_or(0, |written| (offset + *written as u64).saturating_sub(length));
-        counted.disk.totals().bytes.give_back(granted.saturating_sub(grown));
+        disk.give_back(granted.saturating_sub(grown));
         written
     }
 
     /// Writes at the end; returns where the file then ends.
     pub fn append(&self, bytes: &[u8]) -> Result<(usize, u64), Errno> {
-        let end = self.file.metadata()?.len();
+        let (file, _) = self.writable(u64::MAX)?;
+        let end = file.metadata()?.len();
         let written = self.write_at(bytes, end)?;
         Ok((written, end + written as u64))
     }
 
     /// Cuts or lengthens the file.
     pub fn set_size(&self, size: u64) -> Result<(), Errno> {
-        let counted = self.writable()?;
         if size > LAST_OFFSET {
-            return Err(Errno::Inval);
+            return if self.write { Err(Errno::Inval) } else { Err(Errno::Badf) };
         }
-        let length = self.file.metadata()?.len();
+        let (file, disk) = self.writable(size)?;
+        let length = file.metadata()?.len();
         let wanted = size.saturating_sub(length);
-        let granted = counted.disk.take_bytes(wanted, &self.guest);
-        let set = if granted < wanted { Err(Errno::Nospc) } else { self.file.set_len(size).map_err(Errno::from) };
-        let back = if set.is_ok() { length.saturating_sub(size) } else { granted };
-        counted.disk.totals().bytes.give_back(back);
+        let granted = disk.take_bytes(wanted, &self.guest);
+        let set = if granted < wanted { Err(Errno::Nospc) } else { file.set_len(size).map_err(Errno::from) };
+        disk.give_back(if set.is_ok() { length.saturating_sub(size) } else { granted });
         set
-    }
-
-    fn writable(&self) -> Result<&Counted, Errno> {
-        match &self.counted {
-            Some(counted) if self.write => Ok(counted),
-            _ => Err(Errno::Badf),
-        }
     }
 }

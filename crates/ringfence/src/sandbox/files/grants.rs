@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::handle::{DirHandle, Place};
 use super::kernel::{is_mounted_below, kernel_tree};
+use super::layer::{self, Layer, Top};
 use crate::error::{Error, Parts, Result};
 use crate::policy::{self, Document, Mode, Policy};
 use crate::text;
@@ -38,12 +39,35 @@ pub(super) struct Mount {
 pub(super) enum Root {
     Dir(Arc<Dir>),
     File(Arc<File>),
+    /// A private layer, which each run has its own of.
+    Layer(Arc<Layer>),
+}
+
+impl Root {
+    /// A granted file and no directory.
+    pub(super) fn is_file(&self) -> bool {
+        match self {
+            Self::Dir(_) => false,
+            Self::File(_) => true,
+            Self::Layer(layer) => matches!(layer.top, Top::File(_)),
+        }
+    }
 }
 
 impl Mount {
     pub(super) fn temporary(at: &str, host: &Path) -> std::io::Result<Self> {
         let dir = Dir::from_std_file(open_resolved(host, OFlags::RDONLY | OFlags::DIRECTORY)?);
         Ok(Self { at: at.into(), mode: Mode::Rw, root: Root::Dir(Arc::new(dir)) })
+    }
+
+    /// The same grant with a private layer of one run over it.
+    pub(super) fn layered(&self, run: &layer::Run, number: u64, has_kernel_tree: bool) -> std::io::Result<Self> {
+        let layer = match &self.root {
+            Root::Dir(dir) => Layer::over_dir(run, number, Some((dir.clone(), has_kernel_tree)))?,
+            Root::File(file) => Layer::over_file(run, number, file)?,
+            Root::Layer(_) => Layer::over_dir(run, number, None)?,
+        };
+        Ok(Self { at: self.at.clone(), mode: self.mode, root: Root::Layer(Arc::new(layer)) })
     }
 
     /// A grant whose directory or file is open already.
@@ -65,6 +89,10 @@ impl Mount {
     pub(super) fn root_handle(&self) -> DirHandle {
         let place = match &self.root {
             Root::Dir(dir) => Place::Host { dir: dir.clone(), mode: self.mode },
+            Root::Layer(layer) => match &layer.top {
+                Top::Dir(dir) => Place::Layer { layer: layer.clone(), dir: dir.clone() },
+                Top::File(_) => Place::Virtual,
+            },
             Root::File(_) => Place::Virtual,
         };
         DirHandle { guest: self.at.clone(), place, seat: None }
@@ -111,6 +139,15 @@ impl Grants {
         Ok(Arc::new(Self { mounts, has_kernel_tree_below }))
     }
 
+    /// The grants that are written into a private layer, each with the one of this run.
+    pub(super) fn layered(&self, run: &layer::Run) -> Result<Vec<Mount>> {
+        let overlays = self.mounts.iter().filter(|mount| mount.mode == Mode::Overlay);
+        let layered = overlays.zip(0..).map(|(mount, number)| mount.layered(run, number, self.has_kernel_tree_below));
+        layered.collect::<std::io::Result<_>>().map_err(|error| {
+            Error::system("no private layer for the guest", &error, "see whether the granted directory is still there")
+        })
+    }
+
     /// Whether `/proc` or its like is mounted below a grant.
     pub(crate) fn has_kernel_tree_below(&self) -> bool {
         self.has_kernel_tree_below
@@ -118,9 +155,10 @@ impl Grants {
 
     /// What is held open, with what may be done there.
     pub(crate) fn handles(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Mode)> {
-        self.mounts.iter().map(|mount| match &mount.root {
-            Root::Dir(dir) => (dir.as_fd(), mount.mode),
-            Root::File(file) => (file.as_fd(), mount.mode),
+        self.mounts.iter().filter_map(|mount| match &mount.root {
+            Root::Dir(dir) => Some((dir.as_fd(), mount.mode)),
+            Root::File(file) => Some((file.as_fd(), mount.mode)),
+            Root::Layer(_) => None,
         })
     }
 
@@ -166,6 +204,8 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
     let held = match &root {
         Root::Dir(handle) => handle.try_clone().and_then(|handle| handle.into_std_file().metadata()),
         Root::File(file) => file.metadata(),
+        // A layer has no place on the host.
+        Root::Layer(_) => return Err(not_files(&shown)),
     };
     let held = held.map_err(failed)?;
     if held.is_dir() != metadata.is_dir() || held.is_file() != metadata.is_file() {
@@ -214,6 +254,7 @@ fn refuse_kernel_tree(root: &Root, shown: &str) -> Result<()> {
     let found = match root {
         Root::Dir(dir) => kernel_tree(dir),
         Root::File(file) => kernel_tree(file),
+        Root::Layer(_) => Ok(None),
     };
     let refused =
         |why: String| Error::policy(format!("cannot grant `{shown}`"), why, "grant a directory of real files");
@@ -276,12 +317,13 @@ impl Tree {
     ///
     /// A `rw` grant inside a `ro` one, at the matching guest path, is no contradiction: it hides the `ro` view.
     fn refuse_two_modes(&self, mount: &Mount, other: &Self, other_mount: &Mount) -> Result<()> {
-        if self.mode == other.mode || !(self.covers(other) || other.covers(self)) {
+        let one_writes = (self.mode == Mode::Rw) != (other.mode == Mode::Rw);
+        if !one_writes || !(self.covers(other) || other.covers(self)) {
             return Ok(());
         }
         let (rw, rw_mount, ro, ro_mount) = match self.mode {
             Mode::Rw => (self, mount, other, other_mount),
-            Mode::Ro => (other, other_mount, self, mount),
+            _ => (other, other_mount, self, mount),
         };
         let inside = rw.path.strip_prefix(&ro.path).ok().and_then(Path::to_str);
         let guest = inside
@@ -293,10 +335,12 @@ impl Tree {
         Err(Error::policy(
             format!("`{}` and `{}` are one host tree", ro.shown, rw.shown),
             format!(
-                "granted `ro` at `/{}` and `rw` at `/{}`, so what is read-only could be written",
-                ro_mount.at, rw_mount.at
+                "granted `{}` at `/{}` and `rw` at `/{}`, so what is not to be changed could be written",
+                ro.mode.name(),
+                ro_mount.at,
+                rw_mount.at
             ),
-            "grant it once, or hang the `rw` directory at its own place inside the `ro` one",
+            format!("grant it once, or hang the `rw` directory at its own place inside the `{}` one", ro.mode.name()),
         ))
     }
 

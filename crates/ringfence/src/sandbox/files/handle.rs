@@ -1,13 +1,16 @@
 //! What a guest holds once a path was opened, and what it is told about it.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 
-use super::disk::Counted;
+use super::bytes::Bytes;
+use super::layer::Layer;
+use super::layer::node::DirNode;
+use super::times::nanos_of;
 use crate::policy::Mode;
 use crate::sandbox::limits::Share;
 
@@ -49,6 +52,8 @@ pub(super) enum Place {
     Virtual,
     /// A directory of the host.
     Host { dir: Arc<Dir>, mode: Mode },
+    /// A directory of a private layer.
+    Layer { layer: Arc<Layer>, dir: Arc<DirNode> },
 }
 
 impl DirHandle {
@@ -58,7 +63,7 @@ impl DirHandle {
 
     /// Whether acts that change something are granted here.
     pub fn is_writable(&self) -> bool {
-        matches!(self.place, Place::Host { mode: Mode::Rw, .. })
+        matches!(self.place, Place::Host { mode: Mode::Rw, .. } | Place::Layer { .. })
     }
 }
 
@@ -66,15 +71,13 @@ impl DirHandle {
 #[derive(Clone, Debug)]
 pub struct FileHandle {
     pub(super) guest: String,
-    pub(super) file: Arc<File>,
+    pub(super) bytes: Bytes,
     /// Opened to be read.
     pub read: bool,
-    /// Opened to be written, which only a `rw` grant allows.
+    /// Opened to be written, which a `ro` grant never allows.
     pub write: bool,
     /// The grant's mode: timestamps may be set without having opened for writing.
     pub(super) mode: Mode,
-    /// Counts what it puts on the disk, where a grant lets it.
-    pub(super) counted: Option<Arc<Counted>>,
     /// Its place among the open files, which a stream that outlives the descriptor keeps.
     pub(super) seat: Option<Arc<Share>>,
 }
@@ -99,6 +102,15 @@ impl Kind {
             Self::Symlink
         } else {
             Self::Other
+        }
+    }
+
+    pub(super) fn of_rustix(kind: rustix::fs::FileType) -> Self {
+        match kind {
+            rustix::fs::FileType::Directory => Self::Dir,
+            rustix::fs::FileType::RegularFile => Self::File,
+            rustix::fs::FileType::Symlink => Self::Symlink,
+            _ => Self::Other,
         }
     }
 }
@@ -145,6 +157,20 @@ impl Stat {
         }
     }
 
+    #[allow(clippy::useless_conversion, reason = "the width of the count differs from machine to machine")]
+    pub(super) fn of_rustix(stat: &rustix::fs::Stat) -> Self {
+        Self {
+            kind: Kind::of_rustix(rustix::fs::FileType::from_raw_mode(stat.st_mode)),
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            links: stat.st_nlink.into(),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            accessed: unix_nanos(stat.st_atime, stat.st_atime_nsec.cast_signed()),
+            modified: unix_nanos(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            changed: unix_nanos(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        }
+    }
+
     pub(super) fn of_cap(metadata: &cap_std::fs::Metadata) -> Self {
         use cap_std::fs::MetadataExt as _;
         Self {
@@ -161,8 +187,7 @@ impl Stat {
 }
 
 fn nanos(time: std::io::Result<SystemTime>) -> u64 {
-    let since = time.ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    time.map_or(0, nanos_of)
 }
 
 /// Times before 1970 are told as 1970.

@@ -6,6 +6,9 @@ use cap_std::fs::Dir;
 
 use super::grants::Root;
 use super::handle::{DirHandle, Place};
+use super::layer::bytes::FileNode;
+use super::layer::node::DirNode;
+use super::layer::{Layer, Top};
 use super::{Files, is_below};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
@@ -37,13 +40,21 @@ pub(super) enum Target {
     Dir(DirHandle),
     /// To a granted file itself.
     File(FileMount),
+    /// Into a private layer; `path` is walked from `dir` and never empty.
+    Layer { layer: Arc<Layer>, dir: Arc<DirNode>, path: String, guest: String },
 }
 
 /// A granted file.
 pub(super) struct FileMount {
-    pub(super) file: Arc<std::fs::File>,
+    pub(super) file: Granted,
     pub(super) mode: Mode,
     pub(super) guest: String,
+}
+
+/// What stands behind a granted file.
+pub(super) enum Granted {
+    Host(Arc<std::fs::File>),
+    Layer(Arc<FileNode>),
 }
 
 impl Files {
@@ -71,6 +82,13 @@ impl Files {
             let guest = resolved(&base.guest, path);
             return Ok(Target::Host { dir: dir.clone(), mode: *mode, path: path.to_owned(), guest });
         }
+        if let Place::Layer { layer, dir } = &base.place
+            && !self.has_mount_below(&base.guest)
+            && !base.guest.is_empty()
+        {
+            let guest = resolved(&base.guest, path);
+            return Ok(Target::Layer { layer: layer.clone(), dir: dir.clone(), path: path.to_owned(), guest });
+        }
         self.walk(base, path, intent)
     }
 
@@ -79,12 +97,13 @@ impl Files {
         let mut guest = base.guest.clone();
         // The grant we are in, and the names walked since its root.
         let mut inside = match &base.place {
-            Place::Host { dir, mode } => Some((Root::Dir(dir.clone()), *mode, Vec::new())),
+            Place::Host { dir, mode } => Some((Inside::Dir(dir.clone()), *mode, Vec::new())),
+            Place::Layer { layer, dir } => Some((Inside::Layer(layer.clone(), dir.clone()), Mode::Overlay, Vec::new())),
             Place::Virtual => None,
         };
         for name in path.split('/') {
             match name {
-                "." | ".." if matches!(inside, Some((Root::File(_), ..))) => return Err(Errno::Notdir),
+                "." | ".." if matches!(inside, Some((Inside::File(_), ..))) => return Err(Errno::Notdir),
                 "" | "." => {
                     if let Some((_, _, names)) = &mut inside
                         && !names.is_empty()
@@ -107,7 +126,7 @@ impl Files {
                 name => {
                     guest = joined(&guest, name);
                     if let Some(mount) = self.mount_at(&guest) {
-                        inside = Some((mount.root.clone(), mount.mode, Vec::new()));
+                        inside = Some((Inside::of(&mount.root), mount.mode, Vec::new()));
                     } else if let Some((_, _, names)) = &mut inside {
                         names.push(name.to_owned());
                     }
@@ -116,15 +135,21 @@ impl Files {
         }
         let must_be_dir = path.ends_with('/');
         match inside {
-            Some((Root::Dir(dir), mode, names)) if names.is_empty() => {
+            Some((Inside::Dir(dir), mode, names)) if names.is_empty() => {
                 Ok(Target::Dir(DirHandle { guest, place: Place::Host { dir, mode }, seat: None }))
             }
-            Some((Root::Dir(dir), mode, names)) => Ok(Target::Host { dir, mode, path: names.join("/"), guest }),
-            Some((Root::File(_), ..)) if must_be_dir => Err(Errno::Notdir),
-            Some((Root::File(file), mode, names)) if names.is_empty() => {
+            Some((Inside::Dir(dir), mode, names)) => Ok(Target::Host { dir, mode, path: names.join("/"), guest }),
+            Some((Inside::Layer(layer, dir), _, names)) if names.is_empty() => {
+                Ok(Target::Dir(DirHandle { guest, place: Place::Layer { layer, dir }, seat: None }))
+            }
+            Some((Inside::Layer(layer, dir), _, names)) => {
+                Ok(Target::Layer { layer, dir, path: names.join("/"), guest })
+            }
+            Some((Inside::File(_), ..)) if must_be_dir => Err(Errno::Notdir),
+            Some((Inside::File(file), mode, names)) if names.is_empty() => {
                 Ok(Target::File(FileMount { file, mode, guest }))
             }
-            Some((Root::File(_), ..)) => Err(Errno::Notdir),
+            Some((Inside::File(_), ..)) => Err(Errno::Notdir),
             None if guest.is_empty() || self.has_mount_below(&guest) => {
                 Ok(Target::Dir(DirHandle { guest, place: Place::Virtual, seat: None }))
             }
@@ -139,13 +164,33 @@ impl Files {
     }
 
     /// The grant that a guest path lies in, when `..` led out of a deeper one.
-    fn enclosing(&self, guest: &str) -> Option<(Root, Mode, Vec<String>)> {
+    fn enclosing(&self, guest: &str) -> Option<(Inside, Mode, Vec<String>)> {
         let mount = self
             .mounts()
             .filter(|mount| mount.at == guest || is_below(guest, &mount.at))
             .max_by_key(|mount| mount.at.len())?;
         let names = guest[mount.at.len()..].split('/').filter(|name| !name.is_empty()).map(str::to_owned);
-        Some((mount.root.clone(), mount.mode, names.collect()))
+        Some((Inside::of(&mount.root), mount.mode, names.collect()))
+    }
+}
+
+/// What a walk through the virtual tree is in.
+enum Inside {
+    Dir(Arc<Dir>),
+    File(Granted),
+    Layer(Arc<Layer>, Arc<DirNode>),
+}
+
+impl Inside {
+    fn of(root: &Root) -> Self {
+        match root {
+            Root::Dir(dir) => Self::Dir(dir.clone()),
+            Root::File(file) => Self::File(Granted::Host(file.clone())),
+            Root::Layer(layer) => match &layer.top {
+                Top::File(file) => Self::File(Granted::Layer(file.clone())),
+                Top::Dir(dir) => Self::Layer(layer.clone(), dir.clone()),
+            },
+        }
     }
 }
 

@@ -7,17 +7,24 @@
 //! writes is checked against the grant's mode before the host is asked.
 
 mod act;
+mod bytes;
+mod changes;
 mod disk;
 mod grants;
 mod handle;
 mod kernel;
+mod layer;
+mod list;
 mod locate;
+mod names;
 mod times;
 mod tmp;
 
-pub use act::{Entry, Listing, OpenOptions};
+pub use act::OpenOptions;
+pub use changes::{Act, Change, Changes};
 pub use grants::Grants;
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
+pub use list::{Entry, Listing};
 pub use locate::MAX_PATH_BYTES;
 pub use times::{NewTime, Times};
 
@@ -25,19 +32,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::disk::Disk;
-use self::grants::Mount;
+use self::grants::{Mount, Root};
 use self::kernel::KnownDevices;
 pub(crate) use self::tmp::{PrivateTmp, TmpHome};
 use super::denials::Denials;
 use super::limits::Allowance;
+use super::store::Control;
 use crate::error::Result;
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Mode, Policy};
 
 /// The files of one run.
 pub struct Files {
     grants: Arc<Grants>,
     /// The private `/tmp`; its host directory goes with the run.
     tmp: Option<PrivateTmp>,
+    /// Grants with a private layer of this run.
+    layered: Vec<Mount>,
     /// Places for open files.
     open: Allowance,
     /// Memory for listings.
@@ -52,9 +62,15 @@ pub struct Files {
 
 impl Files {
     /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
-    pub fn new(grants: Arc<Grants>, policy: &Policy, limits: &Limits, started: Instant) -> Result<Self> {
+    pub fn new(
+        grants: Arc<Grants>,
+        policy: &Policy,
+        limits: &Limits,
+        started: Instant,
+        control: &Control,
+    ) -> Result<Self> {
         let tmp = if policy.tmp { Some(PrivateTmp::new()?) } else { None };
-        Ok(Self::with_tmp(grants, policy, limits, started, tmp))
+        Self::with_tmp(grants, policy, limits, started, control, tmp)
     }
 
     /// The same with a `/tmp` that was made before.
@@ -63,18 +79,28 @@ impl Files {
         policy: &Policy,
         limits: &Limits,
         started: Instant,
+        control: &Control,
         tmp: Option<PrivateTmp>,
-    ) -> Self {
+    ) -> Result<Self> {
         let denials = Denials::new(started, policy.on_denied);
-        Self {
+        let disk = Disk::new(limits, denials.clone());
+        let host_bytes = Allowance::new(limits.host_bytes.0);
+        let run = layer::Run {
+            private: Arc::default(),
+            disk: disk.clone(),
+            host_bytes: host_bytes.clone(),
+            control: control.clone(),
+        };
+        Ok(Self {
+            layered: grants.layered(&run)?,
             grants,
             tmp,
             open: Allowance::new(u64::from(limits.open_files)),
-            host_bytes: Allowance::new(limits.host_bytes.0),
-            disk: Disk::new(limits, denials.clone()),
+            host_bytes,
+            disk,
             devices: KnownDevices::default(),
             denials,
-        }
+        })
     }
 
     /// The root of everything the guest sees.
@@ -82,8 +108,19 @@ impl Files {
         self.mount_at("").map_or_else(DirHandle::virtual_root, |mount| mount.root_handle())
     }
 
+    /// What the run changed in its private layers, where it has any.
+    pub fn changes(&self) -> Option<Changes> {
+        let layer = |mount: &Mount| match &mount.root {
+            Root::Layer(layer) => Some((mount.at.clone(), layer.clone())),
+            _ => None,
+        };
+        let layers: Vec<_> = self.layered.iter().filter_map(layer).collect();
+        (!layers.is_empty()).then(|| Changes::new(layers))
+    }
+
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
-        self.grants.mounts().iter().chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
+        let granted = self.grants.mounts().iter().filter(|mount| mount.mode != Mode::Overlay);
+        granted.chain(&self.layered).chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
     }
 
     /// The grant that hangs exactly here.

@@ -6,8 +6,9 @@ use cap_fs_ext::{DirExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
 use cap_std::fs::{Dir, OpenOptionsExt};
 
 use super::Files;
-use super::act::NO_TERMINAL;
-use super::handle::{DirHandle, FileHandle, Place};
+use super::act::{NO_TERMINAL, OpenOptions};
+use super::bytes::Bytes;
+use super::handle::{DirHandle, FileHandle, Place, Stat};
 use super::locate::{Intent, Target};
 use crate::sandbox::errno::Errno;
 
@@ -34,8 +35,12 @@ impl Files {
         match self.locate(base, path, Intent::Write)? {
             Target::Dir(dir) => self.set_dir_times(&dir, times),
             Target::File(mount) => {
-                self.check_mode(mount.mode, &mount.guest)?;
-                Ok(mount.file.set_times(times.to_std())?)
+                let file = self.open_mount(mount, OpenOptions::default())?;
+                self.set_file_times(&file, times)
+            }
+            Target::Layer { layer, dir, path, guest } => {
+                let set = layer.set_times(&dir, &path, follow, times, |file| self.check_file(file, &guest));
+                set.map_err(|refused| self.refused(refused, Intent::Write, &guest))
             }
             Target::Host { dir, mode, path, guest } => {
                 self.check_mode(mode, &guest)?;
@@ -77,6 +82,10 @@ impl Files {
                 self.denials.note("write", &format!("/{}", dir.guest));
                 Err(Errno::Acces)
             }
+            Place::Layer { dir, .. } => {
+                dir.set_times(times);
+                Ok(())
+            }
             Place::Host { dir: host, mode } => {
                 self.check_mode(*mode, &dir.guest)?;
                 Ok(host.try_clone()?.into_std_file().set_times(times.to_std())?)
@@ -87,9 +96,19 @@ impl Files {
     /// Sets an open file's timestamps.
     pub fn set_file_times(&mut self, file: &FileHandle, times: Times) -> Result<(), Errno> {
         self.check_mode(file.mode, &file.guest)?;
-        Ok(file.file.set_times(times.to_std())?)
+        match &file.bytes {
+            Bytes::Host { file, .. } => Ok(file.set_times(times.to_std())?),
+            Bytes::Layer(open) => open.set_times(times, &file.guest),
+        }
     }
 }
+
+/// Nanoseconds since 1970; a time before that is told as that.
+pub(super) fn nanos_of(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl NewTime {
     /// A time as guests write it.
     pub fn at(seconds: u64, nanoseconds: u32) -> Result<Self, Errno> {
@@ -113,7 +132,15 @@ impl NewTime {
 }
 
 impl Times {
-    fn to_std(self) -> std::fs::FileTimes {
+    /// Changes what is told of something that is no file of the host.
+    pub(super) fn set(self, stat: &mut Stat) {
+        let nanos = |time: NewTime| nanos_of(time.to_std());
+        stat.accessed = self.accessed.map_or(stat.accessed, nanos);
+        stat.modified = self.modified.map_or(stat.modified, nanos);
+        stat.changed = nanos_of(SystemTime::now());
+    }
+
+    pub(super) fn to_std(self) -> std::fs::FileTimes {
         let mut times = std::fs::FileTimes::new();
         if let Some(accessed) = self.accessed {
             times = times.set_accessed(accessed.to_std());

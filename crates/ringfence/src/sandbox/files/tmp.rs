@@ -44,7 +44,7 @@ impl PrivateTmp {
     pub(crate) fn handle(&self) -> Option<BorrowedFd<'_>> {
         match &self.mount.root {
             Root::Dir(dir) => Some(dir.as_fd()),
-            Root::File(_) => None,
+            Root::File(_) | Root::Layer(_) => None,
         }
     }
 

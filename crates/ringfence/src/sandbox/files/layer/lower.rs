@@ -1,0 +1,152 @@
+//! The host directory under a layer: looked at and read, never written, and no link of it is ever followed here.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
+use rustix::io::Errno as Host;
+
+use super::super::handle::{Kind, Stat};
+use super::super::kernel::kernel_tree;
+use super::super::locate::MAX_PATH_BYTES;
+use crate::sandbox::errno::Errno;
+
+/// A host directory, and the names that lead down from it.
+#[derive(Debug)]
+pub(in super::super) struct Lower {
+    root: Arc<Dir>,
+    /// Something like `/proc` is mounted below it.
+    has_kernel_tree: bool,
+    /// The kernel answered that it has no `openat2`: names are opened one by one.
+    one_by_one: AtomicBool,
+}
+
+/// What lies at a path of the host.
+#[derive(Debug)]
+pub(in super::super) struct Found {
+    /// Opened only to be named: it can be neither read nor written.
+    pub(super) fd: OwnedFd,
+    pub(in super::super) stat: Stat,
+}
+
+/// A name in a directory of the host; it may be no UTF-8, and then no guest can name it.
+pub(in super::super) struct Name {
+    pub(in super::super) name: OsString,
+    pub(in super::super) ino: u64,
+    pub(in super::super) kind: Option<Kind>,
+}
+
+/// Only names a place: nothing is opened that could block or change.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Reads, without waiting for a pipe that took a file's place and without taking a terminal.
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+impl Lower {
+    pub(in super::super) fn new(root: Arc<Dir>, has_kernel_tree: bool) -> Self {
+        Self { root, has_kernel_tree, one_by_one: AtomicBool::new(false) }
+    }
+
+    /// Whether a path may be looked up in one step: nothing on the way has to be asked for.
+    pub(super) fn is_plain(&self) -> bool {
+        !self.has_kernel_tree
+    }
+
+    /// What is at a path, if anything is.
+    pub(in super::super) fn look(&self, path: &str) -> Result<Option<Found>, Errno> {
+        match self.open(path, LOOK) {
+            Ok(fd) => {
+                let stat = Stat::of_rustix(&fstat(&fd)?);
+                Ok(Some(Found { fd, stat }))
+            }
+            Err(Host::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a file to read it.
+    pub(in super::super) fn read(&self, path: &str) -> Result<File, Errno> {
+        Ok(File::from(self.open(path, READ)?))
+    }
+
+    /// What a link names.
+    pub(in super::super) fn target(link: &Found) -> Result<OsString, Errno> {
+        let target = readlinkat(&link.fd, "", Vec::new())?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    /// Whether a directory is a door into the kernel.
+    pub(super) fn is_kernel_tree(&self, dir: &Found) -> bool {
+        self.has_kernel_tree && !matches!(kernel_tree(&dir.fd), Ok(None))
+    }
+
+    /// Calls `each` with every name in a directory until it returns false.
+    pub(in super::super) fn names<E: From<Errno>>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(Name) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let errno = |error: Host| E::from(Errno::from(error));
+        let dir = self.open(path, READ | OFlags::DIRECTORY).map_err(errno)?;
+        let mut buffer = Vec::with_capacity(32 << 10);
+        let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(errno)?;
+            let name = entry.file_name().to_bytes();
+            if matches!(name, b"." | b"..") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                rustix::fs::FileType::Unknown => {
+                    let stat = statat(&dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+                    stat.ok().map(|stat| Kind::of_rustix(rustix::fs::FileType::from_raw_mode(stat.st_mode)))
+                }
+                kind => Some(Kind::of_rustix(kind)),
+            };
+            let name = Name { name: OsStr::from_bytes(name).to_owned(), ino: entry.ino(), kind };
+            if !each(name)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a path of names without a link among them; the last one is not followed either.
+    pub(in super::super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let path = if path.is_empty() { "." } else { path };
+        if !self.one_by_one.load(Ordering::Relaxed) && path.len() < MAX_PATH_BYTES {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            loop {
+                match openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
+                    // The host moved something while the kernel looked.
+                    Err(Host::AGAIN) => {}
+                    Err(Host::NOSYS | Host::PERM) => {
+                        self.one_by_one.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                    opened => return opened,
+                }
+            }
+        }
+        let mut names = path.split('/').peekable();
+        let mut at: Option<OwnedFd> = None;
+        while let Some(name) = names.next() {
+            let last = names.peek().is_none();
+            let flags = if last { flags } else { LOOK | OFlags::DIRECTORY };
+            let above = at.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
+            at = Some(openat(above, name, flags, Mode::empty())?);
+        }
+        at.ok_or(Host::NOENT)
+    }
+}
+
+/// A path of the host and one more name.
+pub(in super::super) fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+}

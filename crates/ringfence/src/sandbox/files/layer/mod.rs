@@ -1,0 +1,220 @@
+//! A private layer: what a guest writes goes into a tree of our own and never to the host, which shows through
+//! where nothing was changed.
+//!
+//! The tree holds names, and only those that were changed or opened; bytes of written files are in one flat private
+//! directory of the host ([`private`]), so an open file is a file of the host like any other. Removing what the host
+//! has leaves a name without anything behind it; a directory that was moved remembers which directory of the host
+//! shows through it ([`node`]).
+
+mod acts;
+pub(super) mod bytes;
+pub(super) mod lower;
+pub(super) mod node;
+mod private;
+mod walk;
+
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use cap_std::fs::Dir;
+
+pub(super) use self::acts::Opened;
+use self::bytes::{FileNode, Ground, LowerRoot};
+use self::lower::{Found, Lower, below};
+use self::node::{DirNode, Entry, Leaf, Node, Seen};
+pub(super) use self::private::Private;
+pub(super) use self::walk::Refused;
+use self::walk::{Position, Thing};
+use super::disk::Disk;
+use super::handle::{Kind, Stat};
+use crate::sandbox::errno::Errno;
+use crate::sandbox::limits::Allowance;
+use crate::sandbox::store::Control;
+
+/// What the host keeps for one name of the tree, in bytes, without the name itself: the entry, its node and both
+/// their allocations.
+const NODE_BYTES: usize = 512;
+
+/// Numbers of files that the guest makes start here: no file system of the host counts so far.
+const FIRST_INO: u64 = 1 << 62;
+
+/// Devices of layers start here.
+const FIRST_DEVICE: u64 = 1 << 62;
+
+/// What the layers of one run share.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) private: Arc<Private>,
+    pub(super) disk: Disk,
+    pub(super) host_bytes: Allowance,
+    pub(super) control: Control,
+}
+
+/// One grant's private layer, for one run.
+#[derive(Debug)]
+pub struct Layer {
+    pub(super) ground: Arc<Ground>,
+    pub(super) top: Top,
+    host_bytes: Allowance,
+    next_ino: AtomicU64,
+}
+
+/// What a layer stands for: a directory, or one granted file.
+#[derive(Clone, Debug)]
+pub(super) enum Top {
+    Dir(Arc<DirNode>),
+    File(Arc<FileNode>),
+}
+
+impl Layer {
+    /// A layer over a directory of the host, or over nothing.
+    pub(super) fn over_dir(run: &Run, number: u64, dir: Option<(Arc<Dir>, bool)>) -> std::io::Result<Self> {
+        let (stat, lower) = match dir {
+            Some((dir, has_kernel_tree)) => {
+                (Stat::of_cap(&dir.dir_metadata()?), Some(LowerRoot::Dir(Lower::new(dir, has_kernel_tree))))
+            }
+            None => (new_stat(Kind::Dir, FIRST_INO, 0), None),
+        };
+        let shows = lower.is_some().then(String::new);
+        let ground = Self::ground(run, number, lower);
+        let root = Top::Dir(DirNode::new(Stat { dev: ground.device, ..stat }, shows, &Weak::new()));
+        Ok(Self::of(run, ground, root))
+    }
+
+    /// A layer over one file of the host.
+    pub(super) fn over_file(run: &Run, number: u64, file: &Arc<File>) -> std::io::Result<Self> {
+        let stat = Stat::of_std(&file.metadata()?);
+        let ground = Self::ground(run, number, Some(LowerRoot::File(file.clone())));
+        let root = Top::File(FileNode::of_lower(&ground, String::new(), &stat));
+        Ok(Self::of(run, ground, root))
+    }
+
+    fn ground(run: &Run, number: u64, lower: Option<LowerRoot>) -> Arc<Ground> {
+        Arc::new(Ground {
+            lower,
+            private: run.private.clone(),
+            disk: run.disk.clone(),
+            control: run.control.clone(),
+            device: FIRST_DEVICE + number,
+        })
+    }
+
+    fn of(run: &Run, ground: Arc<Ground>, top: Top) -> Self {
+        Self { ground, top, host_bytes: run.host_bytes.clone(), next_ino: AtomicU64::new(FIRST_INO + 1) }
+    }
+
+    /// The directory of the host that shows through.
+    pub(super) fn lower(&self) -> Option<&Lower> {
+        match &self.ground.lower {
+            Some(LowerRoot::Dir(lower)) => Some(lower),
+            _ => None,
+        }
+    }
+
+    /// Keeps a copy of a file of the host; its number.
+    pub(super) fn keep(&self, file: &File) -> Result<u64, Errno> {
+        self.ground.keep(file)
+    }
+
+    /// Opens a copy that is kept.
+    pub(super) fn kept(&self, number: u64) -> Result<Arc<File>, Errno> {
+        self.ground.private.open(number).map(Arc::new)
+    }
+
+    fn ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The directory of the tree for a position; those of the host on the way there get theirs.
+    fn settle(&self, at: Position) -> Result<Arc<DirNode>, Errno> {
+        let mut dir = at.node;
+        for name in at.names {
+            let here = Position { node: dir.clone(), names: Vec::new() };
+            let thing = self.look(&here, &name)?;
+            match self.place(&dir, &name, thing)? {
+                Node::Dir(next) => dir = next,
+                // The host put something else there meanwhile.
+                _ => return Err(Errno::Notdir),
+            }
+        }
+        Ok(dir)
+    }
+
+    /// What is at a name, as a part of the tree.
+    fn place(&self, dir: &Arc<DirNode>, name: &str, thing: Thing) -> Result<Node, Errno> {
+        let found = match thing {
+            Thing::Node(node) => return Ok(node),
+            Thing::Missing => return Err(Errno::Noent),
+            Thing::Lower(found) => found,
+        };
+        let path = below(dir.lower.as_deref().ok_or(Errno::Noent)?, name);
+        let stat = self.stat_of_found(&found);
+        let node = match stat.kind {
+            Kind::Dir => Node::Dir(DirNode::new(stat, Some(path), &Arc::downgrade(dir))),
+            Kind::File => Node::File(FileNode::of_lower(&self.ground, path, &stat)),
+            Kind::Symlink => Node::Leaf(Leaf::new(stat, Some(Lower::target(&found)?))),
+            Kind::Other => Node::Leaf(Leaf::new(stat, None)),
+        };
+        let entry = self.entry(name, Some(node.clone()), Some(Seen::of(&found.stat)), false)?;
+        dir.state().entries.insert(name.to_owned(), entry);
+        Ok(node)
+    }
+
+    /// Puts something at a name, or nothing; what was there is the caller's to have looked at.
+    fn put(&self, dir: &Arc<DirNode>, name: &str, node: Option<Node>, counted: bool) -> Result<(), Errno> {
+        let known = dir.state().entries.remove(name);
+        let entry = match known {
+            // Its place is kept, so this cannot fail.
+            Some(entry) => Entry { counted, ..entry },
+            None => {
+                let host = self.host_at(dir, name)?;
+                self.entry(name, None, host, counted)?
+            }
+        };
+        let stays = node.is_some() || entry.host.is_some();
+        // What was there may be the last name of a whole tree: that is taken down without our lock.
+        let (before, entry) = (entry.node, Entry { node, ..entry });
+        let mut state = dir.state();
+        if stays {
+            state.entries.insert(name.to_owned(), entry);
+        }
+        state.touch();
+        drop(state);
+        drop(before);
+        Ok(())
+    }
+
+    /// What the host has at a name that the tree does not know yet.
+    fn host_at(&self, dir: &DirNode, name: &str) -> Result<Option<Seen>, Errno> {
+        let (Some(lower), Some(path)) = (self.lower(), &dir.lower) else { return Ok(None) };
+        Ok(lower.look(&below(path, name))?.map(|found| Seen::of(&found.stat)))
+    }
+
+    fn entry(&self, name: &str, node: Option<Node>, host: Option<Seen>, counted: bool) -> Result<Entry, Errno> {
+        let held = self.host_bytes.take((NODE_BYTES + name.len()) as u64).ok_or(Errno::Nomem)?;
+        Ok(Entry { node, host, counted, _held: held })
+    }
+
+    pub(super) fn stat_of(&self, node: &Node) -> Result<Stat, Errno> {
+        match node {
+            Node::Dir(dir) => Ok(dir.stat()),
+            Node::File(file) => file.stat(),
+            Node::Leaf(leaf) => Ok(leaf.stat()),
+        }
+    }
+
+    /// What is told of something of the host that has no node. A name of the host is a file of its own: what is
+    /// written to one of several names of a file is not found under the others.
+    fn stat_of_found(&self, found: &Found) -> Stat {
+        let links = if found.stat.kind == Kind::Dir { found.stat.links } else { 1 };
+        Stat { dev: self.ground.device, links, ..found.stat }
+    }
+}
+
+/// What is known of something made just now.
+fn new_stat(kind: Kind, ino: u64, size: u64) -> Stat {
+    let now = super::times::nanos_of(SystemTime::now());
+    Stat { kind, dev: 0, ino, links: 1, size, accessed: now, modified: now, changed: now }
+}
