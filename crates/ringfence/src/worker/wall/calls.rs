@@ -201,6 +201,8 @@ pub(super) fn files() -> Vec<Call> {
         libc::SYS_openat2,
         libc::SYS_openat,
         libc::SYS_readlinkat,
+        // Whether a directory may be left through `..`, where paths are resolved name by name.
+        libc::SYS_faccessat2,
         // Which kind of file system a file is on.
         libc::SYS_fstatfs,
         // Acts of guests that only look, and of any on what is open.
