@@ -120,9 +120,8 @@ class Sandbox:
             limits: limits for this run; they may only narrow the policy's.
             check: raise unless it exits with code 0, see `Result.check`.
         """
-        if stdin is None and limits is None and stdout == "capture" == stderr and not args and self._runnable.pack is None:
-            if code is not None:
-                self._runnable.with_code(code)
+        plain = stdin is None and limits is None and stdout == "capture" == stderr
+        if plain and code is None and not args and not self._runnable.args:
             native = self._native_run((), input, None, None, None, None, None)
         else:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
@@ -215,7 +214,7 @@ class Sandbox:
         if isinstance(args, str | bytes):
             raise TypeError(f"args is a list of arguments, and {args!r} is one text\nhint: write `[{args!r}]`")
         runnable = self._runnable if code is None else self._runnable.with_code(code)
-        texts = [*runnable.args, *map(os.fspath, args)]
+        texts = [*runnable.args, *(os.fspath(arg) for arg in args)]
         source = runnable.source
         narrower = limits._json() if limits else None  # noqa: SLF001
 

@@ -10,7 +10,7 @@ A language is a pack: a package with a `pack.toml` and a WebAssembly module, fou
 
 from __future__ import annotations
 
-from ._find import find, installed
+from ._find import find, installed, names
 from ._pack import Pack
 
-__all__ = ["Pack", "find", "installed"]
+__all__ = ["Pack", "find", "installed", "names"]

@@ -47,8 +47,12 @@ def installed() -> list[Pack]:
     Raises:
         LoadError: one of them is damaged, or two packs have one name.
     """
-    places = _places()
-    return [_read(name, places[name]) for name in sorted(places)]
+    return [_read(name, _places()[name]) for name in names()]
+
+
+def names() -> list[str]:
+    """Name the languages that are installed, whole or not."""
+    return sorted(_places())
 
 
 def find(language: str) -> Pack:
@@ -85,6 +89,7 @@ def not_installed(language: str, what: str, why: str) -> LoadError:
 def forget() -> None:
     """Look anew the next time: something was installed."""
     _known.clear()
+    _path.clear()
 
 
 def _readable() -> list[Pack]:
@@ -109,36 +114,40 @@ def _bare(word: str) -> str:
 
 
 def _missing(language: str, there: list[str]) -> LoadError:
-    shown = quote(language, 80)
-    what = f"there is no language `{shown}`"
-    if not there and language not in _OURS:
-        return LoadError(what, "no language is installed", "install one: `ringfence languages install python`")
-    known = f"installed are {', '.join(there)}" if there else "no language is installed"
     from difflib import get_close_matches
 
+    shown = quote(language, 80)
+    known = f"installed are {', '.join(there)}" if there else "no language is installed"
+    if language in _OURS:
+        return LoadError(
+            f"the language `{language}` is not installed", known, f"`ringfence languages install {language}`"
+        )
     near = get_close_matches(language.lower(), [*there, *_OURS], 1, 0.6)
-    if near and near[0] in there:
-        return LoadError(what, known, f"did you mean `{near[0]}`?")
-    name = near[0] if near else language if is_name(language) else "python"
-    return LoadError(f"the language `{shown}` is not installed", known, f"`ringfence languages install {name}`")
+    fix = f"did you mean `{near[0]}`?" if near else f"`ringfence languages install {language}`, if there is such a pack"
+    if not is_name(language) and not near:
+        fix = "`ringfence languages` lists what there is"
+    return LoadError(f"there is no language `{shown}`", known, fix)
 
 
 # What was read, by the folder and what it looked like: each run of a process asks again.
-_known: dict[tuple[object, ...], object] = {}
+_known: dict[tuple[object, ...], Pack] = {}
+_path: dict[tuple[object, ...], dict[str, list[Place]]] = {}
 
 
 def _read(language: str, places: list[Place]) -> Pack:
     if len(places) > 1:
         origins = " and ".join(sorted(place.origin for place in places))
         raise LoadError(
-            f"the language `{language}` is installed twice", f"by {origins}", "uninstall one of the two: `pip uninstall …`"
+            f"the language `{language}` is installed twice",
+            f"by {origins}",
+            "uninstall one of the two: `pip uninstall …`",
         )
     [place] = places
     folder = place.folder or _imported_folder(place)
     seen = _look(f"{folder}/{FILE}")
     key = (folder, language, seen)
     pack = _known.get(key)
-    if not isinstance(pack, Pack) or _look(pack.file)[2:] != (pack.changed, pack.size):
+    if pack is None or _look(pack.file)[2:] != (pack.changed, pack.size):
         pack = read_pack(folder, language, place.origin)
         _known[key] = pack
     return pack
@@ -155,13 +164,13 @@ def _look(path: str) -> tuple[int, ...]:
 def _places() -> dict[str, list[Place]]:
     """Read the entry points of everything on `sys.path`, once for each state of it."""
     key = tuple((path, _look(path or ".")[:3]) for path in sys.path)
-    found = _known.get(key)
-    if not isinstance(found, dict):
-        found = {}
+    known = _path.get(key)
+    if known is None:
+        known = {}
         for place in _entry_points():
-            found.setdefault(place.language, []).append(place)
-        _known[key] = found
-    return found
+            known.setdefault(place.language, []).append(place)
+        _path[key] = known
+    return known
 
 
 def _entry_points() -> Iterator[Place]:

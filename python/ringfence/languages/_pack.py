@@ -10,6 +10,7 @@ from ringfence.errors import LoadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 FILE = "pack.toml"
@@ -87,6 +88,9 @@ class Pack(Value):
     changed: int
     origin: str
 
+    def __init__(self, **fields: object) -> None:
+        self._fill(**fields)
+
 
 def is_name(text: str) -> bool:
     """Tell whether this can be the name of a language: lower case, digits, `-` and `_`, as it stands in commands."""
@@ -151,18 +155,9 @@ class Reader:
         known = {*_TEXTS, *_LISTS, "abi", "size", "options"}
         # The ABI first: a pack of another one may have other keys.
         self._abi(fields.get("abi"))
-        for key in fields:
-            if key not in known:
-                raise self._refused(f"it has a key `{quote(key)}` that nobody knows{_meant(key, known)}")
+        self._known("", fields, known)
         texts = {key: self._text(key, fields.get(key)) for key in _TEXTS}
-        if texts["language"] != self._language:
-            raise self._refused(
-                f"it is installed as `{quote(self._language)}` and says of itself that it is `{texts['language']}`"
-            )
-        if not is_name(texts["language"]):
-            raise self._refused(f"`{texts['language']}` is no name: it may have a-z, 0-9, `-` and `_`")
-        if len(texts["sha256"]) != 64 or not set(texts["sha256"]) <= _HEX:  # noqa: PLR2004
-            raise self._refused("`sha256` is not a digest of 64 hexadecimal digits")
+        self._identity(texts["language"], texts["sha256"])
         lists = {key: self._list(key, fields.get(key, [])) for key in _LISTS}
         for suffix in lists["suffixes"]:
             if not suffix.startswith(".") or "/" in suffix or suffix in {".", ".wasm", ".wat"}:
@@ -170,14 +165,11 @@ class Reader:
         options = fields.get("options", {})
         if not isinstance(options, dict):
             raise self._refused("`options` is not a table")
-        for key in options:
-            if key not in _OPTIONS:
-                raise self._refused(f"it has a key `options.{quote(key)}` that nobody knows{_meant(key, _OPTIONS)}")
+        self._known("options.", options, _OPTIONS)
         file, size, changed = self._module(texts["wasm"])
         if fields.get("size", size) != size:
             raise broken(self._language, file, f"it has {size} bytes, and not {fields['size']}")
-        made = Pack()
-        made._fill(
+        return Pack(
             **{key.replace("-", "_"): text for key, text in texts.items() if key != "wasm"},
             **lists,
             **{key: self._list(f"options.{key}", options.get(key, [])) for key in _OPTIONS},
@@ -186,7 +178,22 @@ class Reader:
             changed=changed,
             origin=self._origin,
         )
-        return made
+
+    def _known(self, table: str, fields: dict[str, Any], known: Collection[str]) -> None:
+        for key in fields:
+            if key not in known:
+                near = _meant(key, known)
+                raise self._refused(f"it has a key `{table}{quote(key)}` that nobody knows{near}")
+
+    def _identity(self, language: str, sha256: str) -> None:
+        if language != self._language:
+            raise self._refused(
+                f"it is installed as `{quote(self._language)}` and says of itself that it is `{quote(language)}`"
+            )
+        if not is_name(language):
+            raise self._refused(f"`{quote(language)}` is no name: it may have a-z, 0-9, `-` and `_`")
+        if len(sha256) != 64 or not set(sha256) <= _HEX:  # noqa: PLR2004
+            raise self._refused("`sha256` is not a digest of 64 hexadecimal digits")
 
     def _abi(self, abi: object) -> None:
         if isinstance(abi, int) and not isinstance(abi, bool) and abi > ABI:
@@ -225,7 +232,7 @@ class Reader:
         return broken(self._language, self._path, why)
 
 
-def _meant(key: str, known: Any) -> str:
+def _meant(key: str, known: Collection[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(key, sorted(known), 1, 0.6)

@@ -39,6 +39,9 @@ class Script(Value):
     path: str
     source: bytes
 
+    def __init__(self, pack: Pack, path: str, source: bytes) -> None:
+        self._fill(pack=pack, path=path, source=source)
+
     @property
     def args(self) -> tuple[str, ...]:
         """What the interpreter is given before the script's own arguments."""
@@ -84,9 +87,7 @@ def pick(path: str, language: str | None = None) -> Script | None:
             return None
         source = head + file.read(MAX_SCRIPT_BYTES + 1 - len(head))
     _check(path, source, pack)
-    script = Script()
-    script._fill(pack=pack, path=path, source=source)
-    return script
+    return Script(pack, path, source)
 
 
 def _language(path: str, suffix: str, head: bytes) -> Pack | None:
@@ -177,13 +178,17 @@ def _check(path: str, source: bytes, pack: Pack) -> None:
     what = f"`{quote(path)}` is not {pack.title}"
     if len(source) > MAX_SCRIPT_BYTES:
         why = f"it is longer than {MAX_SCRIPT_BYTES >> 20} MiB"
-        raise LoadError(f"`{quote(path)}` cannot be run", why, "keep data in a file of its own, and grant that with `--dir`")
+        raise LoadError(
+            f"`{quote(path)}` cannot be run", why, "keep data in a file of its own, and grant that with `--dir`"
+        )
     if source.startswith((b"\xff\xfe", b"\xfe\xff")):
         fix = f"write it as UTF-8: `iconv -f utf-16 -t utf-8 {quote(path)}`"
         raise LoadError(what, "it is text in UTF-16", fix)
     if b"\0" in source:
         line = source.count(b"\n", 0, source.index(b"\0")) + 1
-        raise LoadError(what, f"line {line} has a NUL byte: it is no text", "give the source text, not what was built from it")
+        raise LoadError(
+            what, f"line {line} has a NUL byte: it is no text", "give the source text, not what was built from it"
+        )
     try:
         source.decode()
     except UnicodeDecodeError as error:
