@@ -4,6 +4,7 @@
 //! its caller can leave behind. What ends a turn other than by its own return leaves the instance in an unknown state:
 //! it is dropped, and the session is poisoned.
 
+mod discard_unsafe;
 mod live;
 mod result;
 mod turn;
