@@ -23,6 +23,7 @@ INTERNAL = {
     "Value",
     "abandoned",
     "about",
+    "audit",
     "functions_of",
     "on_thread",
     "quote",
