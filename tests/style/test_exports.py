@@ -24,6 +24,7 @@ INTERNAL = {
     "Value",
     "abandoned",
     "about",
+    "audit",
     "functions_of",
     "on_thread",
     "pack_program",

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 
 use super::Files;
 use super::bytes::Bytes;
+use super::disk::NewName;
 use super::handle::{DirHandle, FileHandle, Handle, Place, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Opened, Refused};
@@ -140,10 +141,11 @@ impl Files {
                 opened => return Ok(opened),
             }
         }
-        match self.disk.naming(guest, || open(OpenOptions { exclusive: true, ..options }))? {
+        let name = NewName { dir, path, follow: options.follow && !options.exclusive };
+        match self.disk.naming(guest, name, || open(OpenOptions { exclusive: true, ..options }))? {
             // A link that leads to nothing yet, or another run was faster.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && !options.exclusive => {
-                self.disk.naming(guest, || open(options))
+                self.disk.naming(guest, name, || open(options))
             }
             opened => Ok(opened),
         }
