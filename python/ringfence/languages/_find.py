@@ -62,6 +62,9 @@ def find(language: str) -> Pack:
     Raises:
         LoadError: it is not installed, is damaged, or two packs have its name.
     """
+    known = _found.get(language)
+    if known is not None and known[0] == sys.path and known[1] == _look(known[2]) and _is_there(known[3]):
+        return known[3]
     places = _places()
     if language not in places:
         _look_closer(places)
@@ -88,6 +91,7 @@ def not_installed(language: str, what: str, why: str) -> LoadError:
 
 def forget() -> None:
     """Look anew the next time: something was installed."""
+    _found.clear()
     _known.clear()
     _path.clear()
 
@@ -129,7 +133,9 @@ def _missing(language: str, there: list[str]) -> LoadError:
     return LoadError(f"there is no language `{shown}`", known, fix)
 
 
-# What was read, by the folder and what it looked like: each run of a process asks again.
+# What was read, by what it looked like: each run of a process asks again. `_found` is for the runs after the first, and
+# holds what must still be so: the path, and the look of the file.
+_found: dict[str, tuple[list[str], tuple[int, ...], str, Pack]] = {}
 _known: dict[tuple[object, ...], Pack] = {}
 _path: dict[tuple[object, ...], dict[str, list[Place]]] = {}
 
@@ -147,10 +153,15 @@ def _read(language: str, places: list[Place]) -> Pack:
     seen = _look(f"{folder}/{FILE}")
     key = (folder, language, seen)
     pack = _known.get(key)
-    if pack is None or _look(pack.file)[2:] != (pack.changed, pack.size):
+    if pack is None or not _is_there(pack):
         pack = read_pack(folder, language, place.origin)
         _known[key] = pack
+    _found[language] = (list(sys.path), seen, f"{folder}/{FILE}", pack)
     return pack
+
+
+def _is_there(pack: Pack) -> bool:
+    return _look(pack.file)[2:] == (pack.changed, pack.size)
 
 
 def _look(path: str) -> tuple[int, ...]:

@@ -96,9 +96,22 @@ def parse(signature):
     space = {}
     try:
         exec(f"from __future__ import annotations\ndef f{signature}: ...", {}, space)
-        return inspect.signature(space["f"])
+        said = inspect.signature(space["f"])
+        parameters = [each.replace(annotation=words(each.annotation)) for each in said.parameters.values()]
+        return said.replace(parameters=parameters, return_annotation=words(said.return_annotation))
     except Exception:  # noqa: BLE001
         return None
+
+
+class Words(str):
+    """An annotation, shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def words(annotation):
+    return Words(annotation) if isinstance(annotation, str) else annotation
 
 
 def finish(coroutine):
