@@ -207,6 +207,7 @@ def script(program, rest, options):
     sys.argv = rest
     path = name if name.startswith("/") else os.path.join(os.getcwd(), name.removeprefix("./"))
     source = _ringfence_host.source()
+    folder = os.path.dirname(path)
     if source is None:
         if is_container(path):
             import runpy
@@ -219,8 +220,9 @@ def script(program, rest, options):
         except OSError as error:
             sys.stderr.write(f"{program}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n")
             raise SystemExit(2) from None
+        folder = os.path.dirname(os.path.realpath(path))
     if not options.safe_path:
-        sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+        sys.path.insert(0, folder)
     from importlib.machinery import SourceFileLoader
 
     import __main__
