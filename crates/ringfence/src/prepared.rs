@@ -15,6 +15,7 @@ use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Loaded, Program};
 use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
 use crate::sandbox::store::State;
@@ -44,8 +45,8 @@ pub(crate) struct Prepared {
     slots: u32,
     pub(crate) entry: Entry,
     pub(crate) functions: HostFunctions,
-    /// Keeps the code in this process's memory of loaded programs.
-    _code: Arc<Code>,
+    /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
+    _code: EndsWhole<Arc<Code>>,
 }
 
 pub(crate) enum Entry {
@@ -100,7 +101,7 @@ impl Recipe {
             engine: loaded.engine,
             entry,
             functions: functions.clone(),
-            _code: loaded.code,
+            _code: EndsWhole::new(loaded.code),
         }))
     }
 

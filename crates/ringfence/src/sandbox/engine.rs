@@ -165,7 +165,7 @@ impl Engines {
             size,
         });
         if engines.usual().is_ok() {
-            signals_unsafe::remember();
+            signals_unsafe::surround();
         }
         if let Some(pool) = &engines.pool {
             ticker::watch(pool);
