@@ -36,7 +36,8 @@ WRAPPED = ["__wasi_random_get", "__wasi_clock_time_get"]
 
 def build(build: Build) -> Path:
     """Link the module."""
-    build.compiler_path = build.compiler().path
+    compiler = build.compiler()
+    build.compiler_path = compiler.path
     crate = build.crate(CRATE, VERSION, SHA256)
     engine = crate / "embed" / "quickjs"
     names = {build.work: ".", engine: "engine", build.folder: "driver"}
@@ -71,5 +72,9 @@ def build(build: Build) -> Path:
             f"-Wl,-z,stack-size={STACK_BYTES}", "-Wl,--stack-first", "-Wl,--strip-all", "-Wl,--gc-sections",
             *(f"-Wl,--wrap={name}" for name in WRAPPED), "-o", "reactor.wasm",
         ])  # fmt: skip
-    build.licences["quickjs-ng.txt"] = (engine / "LICENSE").read_text(encoding="utf-8")
+    told = compiler.root / "root" / "usr" / "share" / "doc"
+    build.licences |= {
+        "quickjs-ng.txt": (engine / "LICENSE").read_text(encoding="utf-8"),
+        "wasi-libc.txt": (told / "wasi-libc" / "copyright").read_text(encoding="utf-8"),
+    }
     return build.work / "reactor.wasm"
