@@ -134,8 +134,8 @@ class Sandbox:
         `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
         `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
         the policy's. `source` is the text that a language pack runs instead of the file that argument 1 names; any
-        other program refuses it with LoadError. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the
-        guest and is raised.
+        other program refuses it with LoadError. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends
+        the guest and is raised.
 
         With imports the guest runs on a thread of its own. What one of them raises is raised here; one that is still
         at work when the run has to end is left to itself, with the warning CallbackAbandoned.
