@@ -36,6 +36,7 @@ def preload():
     for name in MODULES:
         __import__(name)
     importer.step_back()
+    importer.know_lines()
     builtins_of_site()
     asyncio_without_threads()
     names_without_network()
