@@ -21,6 +21,9 @@ use crate::values::{Plain, exception_type, read};
 /// Longest message of an exception that a guest is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 10_000;
 
+/// Name, signature, doc, and whether it is an `async def`.
+type Described = (String, String, String, bool);
+
 /// One live instance of a language pack.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Session {
@@ -34,7 +37,7 @@ impl Session {
     fn new(
         py: Python<'_>,
         sandbox: &Sandbox,
-        functions: Option<Vec<(String, String, String)>>,
+        functions: Option<Vec<Described>>,
         call: Option<Py<PyAny>>,
         kill: Option<&Kill>,
     ) -> PyResult<Self> {
@@ -152,14 +155,17 @@ struct Functions {
 }
 
 impl Functions {
-    fn new(functions: Vec<(String, String, String)>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
+    fn new(functions: Vec<Described>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
         let mut list = Plain::new(room);
         list.item(Item::List(functions.len()))?;
-        for (name, signature, doc) in &functions {
-            list.item(Item::List(3))?;
-            for text in [name, signature, doc] {
+        for (name, signature, doc, is_async) in &functions {
+            list.item(Item::Map(4))?;
+            for (key, text) in [("name", name), ("signature", signature), ("doc", doc)] {
+                list.item(Item::Text(key))?;
                 list.item(Item::Text(text))?;
             }
+            list.item(Item::Text("async"))?;
+            list.item(Item::Bool(*is_async))?;
         }
         Ok(Self { list: list.into_bytes(), call, room })
     }
