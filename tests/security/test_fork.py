@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENVIRONMENT = {**os.environ, "RUST_BACKTRACE": "1"}
 
 HEAD = """
-import multiprocessing, os, signal, sys, threading, time, warnings
+import multiprocessing, os, signal, sys, threading, time, traceback, warnings
 from concurrent.futures import ProcessPoolExecutor
 import ringfence
 from ringfence import Limits, Policy, Sandbox
@@ -36,6 +36,8 @@ def child(work):
         code = 1
         try:
             code = 0 if work() else 2
+        except BaseException:
+            traceback.print_exc()  # a child leaves by _exit: nobody else would tell
         finally:
             os._exit(code)
     return ended(pid)
@@ -108,6 +110,27 @@ def test_child_forked_in_the_middle_of_runs_works(guests: Path, tmp_path: Path) 
     print(set(codes) - {0}, is_well(sandbox))
     """
     assert "set() True\n" == script(code, guests, tmp_path)
+
+
+def test_child_forked_while_guests_trap_works(guests: Path, tmp_path: Path) -> None:
+    """A trap looks its code up under a lock that a child cannot make anew."""
+    code = """
+    going = [True]
+    trap = Sandbox(b'(module (func (export "_start") unreachable))')
+    def repeat():
+        while going[0]:
+            trap.run()
+    threads = [threading.Thread(target=repeat) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    codes = [child(lambda: b"hello, world\\n" == ringfence.run(HELLO).stdout) for _ in range(30)]
+    going[0] = False
+    for thread in threads:
+        thread.join()
+
+    print(set(codes))
+    """
+    assert "{0}\n" == script(code, guests, tmp_path)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

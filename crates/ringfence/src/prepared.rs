@@ -15,6 +15,7 @@ use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Loaded, Program};
 use crate::policy::{Limits, Net, Policy, WasiLevel};
+use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
 use crate::sandbox::store::State;
@@ -44,8 +45,8 @@ pub(crate) struct Prepared {
     slots: u32,
     pub(crate) entry: Entry,
     pub(crate) functions: HostFunctions,
-    /// Keeps the code in this process's memory of loaded programs.
-    _code: Arc<Code>,
+    /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
+    _code: EndsWhole<Arc<Code>>,
 }
 
 pub(crate) enum Entry {
@@ -63,7 +64,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy))?;
+        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -78,9 +79,10 @@ impl Recipe {
         env: Vec<Vec<u8>>,
     ) -> Result<Arc<Prepared>> {
         let Self { policy, grants, functions, .. } = self;
+        let language = engines.profile().language;
         let entry = match &*loaded.code {
             Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, name, functions)?;
+                let (linked, start) = link::module(&loaded.engine, module, name, functions, language)?;
                 Entry::Module { linked, start }
             }
             Code::Component(component) => {
@@ -99,7 +101,7 @@ impl Recipe {
             engine: loaded.engine,
             entry,
             functions: functions.clone(),
-            _code: loaded.code,
+            _code: EndsWhole::new(loaded.code),
         }))
     }
 
@@ -109,9 +111,10 @@ impl Recipe {
     }
 }
 
-/// The engine that a policy asks for.
-pub(crate) fn profile(policy: &Policy) -> Profile {
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
+/// The engine that a policy asks for, for a language pack or any other program.
+pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
+    let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
 }
 
 impl Prepared {

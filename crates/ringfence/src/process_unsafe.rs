@@ -7,7 +7,8 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
@@ -20,14 +21,96 @@ pub(crate) fn generation() -> u64 {
 fn watch() {
     static WATCHING: AtomicBool = AtomicBool::new(false);
     if !WATCHING.swap(true, Ordering::SeqCst) {
-        // SAFETY: the handler is a plain function that lives as long as the program, and all it does is add to an
-        // atomic, which is allowed between `fork` and `exec`. It fails only where there is no memory for it.
-        let _ = unsafe { libc::pthread_atfork(None, None, Some(count)) };
+        // SAFETY: the handlers are plain functions that live as long as the program, and all they do is work with
+        // atomics and sleep, which is allowed around `fork`. It fails only where there is no memory for them.
+        let _ = unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     }
 }
 
-extern "C" fn count() {
+/// Threads that are in a `whole` section.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// Forks under way: nobody enters a section meanwhile.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+/// How long a fork waits for sections to end. They take microseconds; a machine may be slow.
+const PATIENCE: Duration = Duration::from_secs(2);
+const NAP: Duration = Duration::from_micros(50);
+
+extern "C" fn before_fork() {
+    FORKS.fetch_add(1, Ordering::SeqCst);
+    let mut left = PATIENCE.as_micros() / NAP.as_micros();
+    while INSIDE.load(Ordering::SeqCst) > 0 && left > 0 {
+        std::thread::sleep(NAP);
+        left -= 1;
+    }
+}
+
+extern "C" fn after_fork() {
+    FORKS.fetch_sub(1, Ordering::SeqCst);
+}
+
+extern "C" fn in_child() {
+    INSIDE.store(0, Ordering::SeqCst);
+    FORKS.store(0, Ordering::SeqCst);
     GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Does something short that no fork falls in the middle of: wasmtime's registry of code is a lock of the whole process
+/// that a child cannot make anew. Never waits for anything, and never forks, in there.
+pub(crate) fn whole<T>(work: impl FnOnce() -> T) -> T {
+    watch();
+    let section = Section::enter();
+    let done = work();
+    drop(section);
+    done
+}
+
+/// Being in the middle of something that no fork falls into. Fit for a signal handler: atomics, and a sleep.
+pub(crate) struct Section(u64);
+
+impl Section {
+    pub(crate) fn enter() -> Self {
+        loop {
+            INSIDE.fetch_add(1, Ordering::SeqCst);
+            let section = Self(generation());
+            if FORKS.load(Ordering::SeqCst) == 0 {
+                return section;
+            }
+            drop(section);
+            std::thread::sleep(NAP);
+        }
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        if self.0 == generation() {
+            INSIDE.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// A value that no fork falls in the middle of the end of.
+pub(crate) struct EndsWhole<T>(ManuallyDrop<T>);
+
+impl<T> EndsWhole<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(ManuallyDrop::new(value))
+    }
+}
+
+impl<T> Deref for EndsWhole<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Drop for EndsWhole<T> {
+    fn drop(&mut self) {
+        // SAFETY: dropped here, once, and not used afterwards.
+        whole(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
 }
 
 /// Ends this process at once, telling why: for a thread whose caller stayed in another process.

@@ -12,6 +12,7 @@ use crate::load::entry::{Build, entry_name};
 use crate::load::image::Image;
 use crate::load::patience::{Patience, Watch};
 use crate::load::{Kind, Program, cache_unsafe, compile, memo};
+use crate::process_unsafe::whole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::text::cut;
 
@@ -157,6 +158,10 @@ fn keep(program: &Program, profile: Profile, code: Code, engine: Engine, from_ca
 
 /// Maps code into the pool's engine, or where it does not fit into that, into the roomy one.
 fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
+    whole(|| map_whole(kind, engines, proven))
+}
+
+fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
     let usual = engines.usual().map_err(host)?;
     let (code, engine) = match cache_unsafe::map(usual, kind, proven) {
         Ok(code) if code.needs() <= engines.size() || !engines.is_pooled() => (code, usual),

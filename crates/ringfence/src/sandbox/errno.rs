@@ -95,6 +95,15 @@ impl Errno {
     }
 }
 
+/// As the reason of a failed stream: WASI 0.2 asks for the number afterwards.
+impl std::error::Error for Errno {}
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{self:?}")
+    }
+}
+
 impl From<rustix::io::Errno> for Errno {
     fn from(errno: rustix::io::Errno) -> Self {
         use rustix::io::Errno as Host;

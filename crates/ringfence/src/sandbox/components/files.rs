@@ -150,7 +150,10 @@ impl FilesView<'_> {
     }
 
     pub(crate) fn set_size(&self, fd: &Descriptor, size: u64) -> Result<(), Fail> {
-        Ok(self.file(fd)?.set_size(size)?)
+        match &self.open(fd)?.handle {
+            Handle::File(file) => Ok(file.set_size(size)?),
+            Handle::Dir(_) => Err(Errno::Badf.into()),
+        }
     }
 
     pub(crate) fn set_times(&mut self, fd: &Descriptor, times: Times) -> Result<(), Fail> {

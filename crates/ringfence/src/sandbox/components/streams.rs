@@ -19,7 +19,7 @@ use crate::sandbox::stdio::{Input, Output, Read, Stream, Waiter, Wrote, io_error
 pub(crate) fn failed(errno: Errno) -> StreamError {
     match errno {
         Errno::Pipe => StreamError::Closed,
-        errno => StreamError::LastOperationFailed(io_error(errno).into()),
+        errno => StreamError::LastOperationFailed(errno.into()),
     }
 }
 

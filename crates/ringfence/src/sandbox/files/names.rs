@@ -157,10 +157,10 @@ impl Files {
 
     /// Makes a symbolic link; one that names an absolute path is refused, it would mean the host's root.
     pub fn symlink_at(&mut self, target: &str, base: &DirHandle, path: &str) -> Result<(), Errno> {
-        let place = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
         if target.len() > MAX_PATH_BYTES {
             return Err(Errno::Nametoolong);
         }
+        let place = self.writable_place(base, path, AtRoot { dir: Errno::Exist, file: Errno::Exist })?;
         if target.starts_with('/') {
             self.denials.note("write", target);
             return Err(Errno::Perm);

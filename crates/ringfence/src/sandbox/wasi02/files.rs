@@ -7,6 +7,7 @@ use wasmtime_wasi::p2::bindings::sync::filesystem::types::{self, Filesize, PathF
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use crate::sandbox::components::{Descriptor, FilesView, Opening, PIECE_BYTES, Rights, hashed};
+use crate::sandbox::errno::Errno;
 use crate::sandbox::files::{Entry, Kind, NewTime, Stat, Times};
 use crate::sandbox::limits::Share;
 use crate::sandbox::stop::Fail;
@@ -41,8 +42,7 @@ impl types::Host for FilesView<'_> {
         &mut self,
         error: Resource<wasmtime::Error>,
     ) -> wasmtime::Result<Option<types::ErrorCode>> {
-        let error = self.table.get(&error)?.downcast_ref::<std::io::Error>();
-        Ok(error.map(|error| named::ErrorCode::from(error).into()))
+        Ok(self.table.get(&error)?.downcast_ref::<Errno>().map(|errno| errno.to_p2().into()))
     }
 }
 

@@ -1,0 +1,8 @@
+"""`files` is what these tests share with those of `properties`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
