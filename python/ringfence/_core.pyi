@@ -201,6 +201,9 @@ class Changes:
     def read(self, path: str) -> bytes:
         """What the run left in a file that it added or modified."""
 
+    def target(self, path: str) -> str | None:
+        """What a link names that the run added or modified."""
+
     def read_before(self, path: str) -> bytes:
         """What the host has in a file that was modified or deleted."""
 

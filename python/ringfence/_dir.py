@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Self
 
 
+# Shown only where there is one.
+_REST = ("zip", "tree")
+
+
 class Dir(Value):
     """
     One directory or single file at one guest path: of the host, or in memory only (`Dir.memory`).
@@ -85,6 +89,10 @@ class Dir(Value):
         elif source is not None or mode != "memory":
             tree = core.Tree([_entry(path, data) for path, data in (source or {}).items()])
         return cls._of({"at": at, "mode": mode, "zip": archive, "tree": tree})
+
+    def __repr__(self) -> str:
+        fields = {name: value for name, value in self._fields().items() if name not in _REST or value is not None}
+        return f"Dir({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @classmethod
     def _of(cls, entry: Mapping[str, Any], trees: Mapping[str, core.Tree] | None = None) -> Self:

@@ -102,6 +102,9 @@ def test_guest_writes_nothing_to_the_host_until_it_is_applied(house: Path) -> No
         ("deleted", "/data/sub/deep.txt"),
     ] == [(change.act, change.path) for change in result.changes]
     assert b"granted\n" == result.files["/data/dir/moved/deep.txt"]
+    assert "file.txt" == result.changes.target("/data/link")
+    with pytest.raises(KeyError):
+        result.changes.target("/data/new.txt")
     assert 9 == result.changes.apply()
     assert "granted\n" == (house / "granted" / "dir" / "moved" / "deep.txt").read_text()
     assert "file.txt" == str((house / "granted" / "link").readlink())

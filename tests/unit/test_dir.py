@@ -138,6 +138,13 @@ def test_what_cannot_be_granted_is_refused_with_its_reason(wrong: dict[str, Any]
         Policy(dirs=[Dir.memory(wrong.pop("source", None), **{"at": "/in", **wrong})])
 
 
+def test_repr_names_what_there_is() -> None:
+    """A grant of the host is shown without what is in memory."""
+    assert "Dir(host='data', at=None, mode='ro')" == repr(Dir("data"))
+    assert "Dir(host=None, at='/in', mode='memory', zip='in.zip')" == repr(Dir.memory("in.zip", at="/in"))
+    assert repr(Dir.memory({"a": b"x"}, at="/in")).endswith("tree=<Tree: 1 names, 1 bytes>)")
+
+
 def test_memory_over_a_host_path_is_refused() -> None:
     """`overlay` is what was meant."""
     with pytest.raises(PolicyError, match=r"over a path of the host(?s:.*)overlay"):

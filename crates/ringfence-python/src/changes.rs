@@ -113,6 +113,10 @@ impl Changes {
         Ok(PyBytes::new(py, &enter(py, || self.bytes()?.read_before(path))?))
     }
 
+    fn target(&self, py: Python<'_>, path: &str) -> PyResult<Option<String>> {
+        enter(py, || Ok(self.bytes()?.target(path)))
+    }
+
     #[pyo3(signature = (only, overwrite))]
     fn apply(&self, py: Python<'_>, only: Option<Vec<String>>, overwrite: bool) -> PyResult<usize> {
         enter(py, || self.bytes()?.apply(only.as_deref(), overwrite))
