@@ -12,7 +12,7 @@ from security.without_openat2 import openat2
 HERE = Path(__file__).parent
 WRAPPER = HERE / "without_openat2.py"
 # Every attack on files there is in Python; those in Rust run under the same wrapper in `make test`.
-FILES = [HERE / "test_escape.py", HERE / "test_files.py", HERE / "test_disk.py"]
+FILES = [HERE / "test_escape.py", HERE / "test_files.py", HERE / "test_disk.py", HERE / "test_changes.py"]
 CHECK = "import sys; sys.path.insert(0, sys.argv[1]); from security.without_openat2 import openat2; print(openat2())"
 
 

@@ -36,6 +36,8 @@ INTERNAL = {
     "size",
     "to_program",
     "to_size",
+    "unpack",
+    "unzip",
     "with_pumps",
 }
 

@@ -200,7 +200,10 @@ impl Files {
                 self.check_mode(mode, &guest)?;
                 Ok(Writable::Host(dir, path, guest))
             }
-            Target::Layer { layer, dir, path, guest } => Ok(Writable::Layer(layer, dir, path, guest)),
+            Target::Layer { layer, dir, path, guest } => {
+                self.check_mode(layer.mode, &guest)?;
+                Ok(Writable::Layer(layer, dir, path, guest))
+            }
             Target::Dir(_) => Err(at_root.dir),
             Target::File(_) => Err(at_root.file),
         }

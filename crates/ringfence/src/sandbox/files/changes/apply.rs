@@ -25,6 +25,7 @@ use crate::sandbox::files::handle::{Kind, Stat};
 use crate::sandbox::files::layer::Layer;
 use crate::sandbox::files::layer::lower::Lower;
 use crate::sandbox::files::layer::node::Seen;
+use crate::sandbox::files::layer::source::Source;
 use crate::text;
 
 /// Bytes copied at one time.
@@ -53,7 +54,15 @@ impl Changes {
     pub fn apply(&self, only: Option<&[String]>, overwrite: bool) -> Result<usize> {
         let list = self.list()?;
         let chosen: Vec<&Change> = match only {
-            None => list.iter().collect(),
+            None => {
+                // What is in memory has nowhere to go, and is not asked for by name.
+                let on_host = |change: &&Change| self.layers[change.layer].1.host().is_some();
+                let chosen: Vec<_> = list.iter().filter(on_host).collect();
+                if let (true, Some(change)) = (chosen.is_empty(), list.first()) {
+                    return Err(no_directory(&self.layers[change.layer].0));
+                }
+                chosen
+            }
             Some(only) => {
                 for path in only {
                     if !list.iter().any(|change| is_at(&change.path, path)) {
@@ -80,7 +89,7 @@ impl Changes {
         for change in &chosen {
             let replaces = above(&change.place).any(|at| deleted.contains(&(change.layer, at)));
             let (at, layer) = &self.layers[change.layer];
-            let Some(lower) = layer.lower() else { return Err(no_directory(at)) };
+            let Some(lower) = layer.host() else { return Err(no_directory(at)) };
             refuse_leading_out(change)?;
             match look(layer, lower, change, replaces).map_err(|errno| failed(change, errno))? {
                 Ready::Done => {}
@@ -103,7 +112,7 @@ impl Changes {
         let deleted = places(chosen, |act| act == Act::Deleted);
         let mut grown = Vec::new();
         for change in chosen.iter().filter(|change| change.act == Act::Deleted && change.kind == Kind::Dir) {
-            let Some(lower) = self.layers[change.layer].1.lower() else { continue };
+            let Some(lower) = self.layers[change.layer].1.host() else { continue };
             let mut has_more = false;
             let looked = lower.names(&change.place, |entry| {
                 let inside = entry.name.to_str().map(|name| format!("{}/{name}", change.place));
@@ -154,16 +163,16 @@ impl Changes {
             let source = change.after.as_ref().and_then(After::source);
             if source.is_some_and(|source| above(source).any(|at| spoiled.contains(&(change.layer, at)))) {
                 let layer = &self.layers[change.layer].1;
-                let number = change.after.as_ref().ok_or(Errno::Io).and_then(|after| layer.keep(&*after.open(layer)?));
+                let number = change.after.as_ref().ok_or(Errno::Io).and_then(|after| layer.keep(&after.open(layer)?));
                 kept.insert((change.layer, &change.place), number.map_err(|errno| failed(change, errno))?);
             }
         }
         let mut touched = BTreeSet::new();
         for change in steps {
             let layer = &self.layers[change.layer].1;
-            let Some(lower) = layer.lower() else { continue };
+            let Some(lower) = layer.host() else { continue };
             let kept = kept.get(&(change.layer, change.place.as_str())).copied();
-            let done = Step::new(lower, change).and_then(|step| {
+            let done = Step::new(lower, layer.place_on_host(&change.place)).and_then(|step| {
                 step.take(layer, change, kept, overwrite)?;
                 Ok(step)
             });
@@ -174,7 +183,7 @@ impl Changes {
             }
         }
         for (layer, above) in touched {
-            if let Some(lower) = self.layers[layer].1.lower()
+            if let Some(lower) = self.layers[layer].1.host()
                 && let Ok(dir) = lower.open(&above, DIR)
             {
                 // The names are there; this only makes a power cut find them.
@@ -217,8 +226,8 @@ struct Step {
 }
 
 impl Step {
-    fn new(lower: &Lower, change: &Change) -> Result<Self, Stopped> {
-        let (above, name) = change.place.rsplit_once('/').unwrap_or(("", &change.place));
+    fn new(lower: &Lower, place: &str) -> Result<Self, Stopped> {
+        let (above, name) = place.rsplit_once('/').unwrap_or(("", place));
         let dir = lower.open(above, DIR)?;
         Ok(Self { dir, above: above.to_owned(), name: name.to_owned() })
     }
@@ -351,7 +360,7 @@ impl Step {
 }
 
 /// Writes the bytes, and gives the file the owner and the permissions of the one it takes the place of.
-fn fill_in(from: &File, to: &File, old: Option<&rustix::fs::Stat>) -> Result<(), Errno> {
+fn fill_in(from: &Source, to: &File, old: Option<&rustix::fs::Stat>) -> Result<(), Errno> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut at = 0;
     loop {
@@ -387,7 +396,8 @@ fn look(layer: &Layer, lower: &Lower, change: &Change, replaces: bool) -> Result
         // What is there is deleted first, and looked at for itself.
         return Ok(Ready::Yes);
     }
-    let now = match lower.look(&change.place) {
+    let place = layer.place_on_host(&change.place);
+    let now = match lower.look(place) {
         Ok(found) => found,
         // Something on the way is no directory any more.
         Err(Errno::Notdir | Errno::Loop) => return Ok(Ready::Conflict),
@@ -400,7 +410,7 @@ fn look(layer: &Layer, lower: &Lower, change: &Change, replaces: bool) -> Result
         (Act::Added, Some(seen)) if change.kind == Kind::Dir && seen.kind == Kind::Dir => Ready::Done,
         (Act::Added | Act::Modified, Some(seen)) if change.kind == Kind::File && seen.kind == Kind::File => {
             let after = change.after.as_ref().ok_or(Errno::Io)?.open(layer)?;
-            if same(&lower.read(&change.place)?, &after)? { Ready::Done } else { Ready::Conflict }
+            if same(&lower.read(place)?, &after)? { Ready::Done } else { Ready::Conflict }
         }
         (Act::Added | Act::Modified, Some(_)) => match (&change.after, now) {
             (Some(After::Link(target)), Some(found))

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::handle::{Kind, Stat};
 use super::super::times::Times;
 use super::bytes::FileNode;
@@ -50,7 +52,8 @@ pub(in super::super) struct Entry {
 }
 
 /// What a file of the host looked like, so that a later change of it is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in super::super) struct Seen {
     pub(in super::super) kind: Kind,
     pub(in super::super) size: u64,
