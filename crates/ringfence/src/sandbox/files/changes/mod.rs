@@ -5,6 +5,8 @@
 
 mod apply;
 mod compare;
+mod refusals;
+mod strays;
 
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
