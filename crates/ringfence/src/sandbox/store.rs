@@ -80,6 +80,7 @@ impl Control {
             cpu: Cpu::new(now, None),
             output: Output::new(Sink::Discard, Sink::Discard, 0),
             network: None,
+            soft: None,
         }
     }
 

@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
@@ -18,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno as Host;
 
 use super::compare::{After, fill, same};
-use super::{Act, Change, Changes};
+use super::refusals::{conflict, failed, refuse_leading_out};
+use super::{Act, Change, Changes, strays};
 use crate::error::{Error, Result};
 use crate::sandbox::errno::Errno;
 use crate::sandbox::files::handle::{Kind, Stat};
@@ -30,9 +30,6 @@ use crate::text;
 
 /// Bytes copied at one time.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// Conflicts named in one message.
-const MAX_NAMED: usize = 5;
 
 /// Permissions that a file keeps: a guest's bytes never run as somebody else.
 const KEPT_MODE: u32 = 0o777;
@@ -167,12 +164,15 @@ impl Changes {
                 kept.insert((change.layer, &change.place), number.map_err(|errno| failed(change, errno))?);
             }
         }
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut cleared) = (BTreeSet::new(), HashSet::new());
         for change in steps {
             let layer = &self.layers[change.layer].1;
             let Some(lower) = layer.host() else { continue };
             let kept = kept.get(&(change.layer, change.place.as_str())).copied();
             let done = Step::new(lower, layer.place_on_host(&change.place)).and_then(|step| {
+                if cleared.insert((change.layer, step.above.clone())) {
+                    strays::clear(&step.dir);
+                }
                 step.take(layer, change, kept, overwrite)?;
                 Ok(step)
             });
@@ -261,6 +261,7 @@ impl Step {
                     Ok(())
                 })?;
                 let Some(file) = file else { return Err(Errno::Io.into()) };
+                strays::lock(&file);
                 let written = fill_in(&from, &file, old.as_ref());
                 if let Err(errno) = written {
                     let _ = unlinkat(&self.dir, &made, AtFlags::empty());
@@ -286,7 +287,7 @@ impl Step {
     /// Makes something under a name that nothing has.
     fn beside(&self, mut make: impl FnMut(&OsStr) -> rustix::io::Result<()>) -> Result<OsString, Errno> {
         loop {
-            let name = OsString::from(format!(".ringfence-{:016x}", random()?));
+            let name = strays::new_name()?;
             match make(&name) {
                 Err(Host::EXIST) => {}
                 made => return Ok(made.map(|()| name)?),
@@ -295,26 +296,33 @@ impl Step {
     }
 
     /// Gives what was made its name; what had it is removed if it is what was expected, and has it again if not.
-    fn exchange(&self, made: OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        let done = self.exchange_or_not(&made, expected);
-        if done.is_err() {
+    fn exchange(&self, mut made: OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
+        let new = seen(&self.dir, &made)?;
+        let done = self.exchange_or_not(&mut made, expected);
+        // If the exchange could not be undone, this is somebody else's.
+        if done.is_err() && seen(&self.dir, &made).is_ok_and(|found| found == new) {
             let _ = unlinkat(&self.dir, &made, AtFlags::empty());
         }
         done
     }
 
-    fn exchange_or_not(&self, made: &OsStr, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        if self.seen()?.is_none() {
+    fn exchange_or_not(&self, made: &mut OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
+        let Some(now) = self.seen()? else {
             if expected.is_some_and(|expected| expected.is_some()) {
                 return Err(Stopped::Conflict);
             }
-            return match renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::NOREPLACE) {
+            return match renameat_with(&self.dir, &*made, &self.dir, &self.name, RenameFlags::NOREPLACE) {
                 Err(Host::EXIST) => Err(Stopped::Conflict),
                 // A file system without it: the look above has to do.
-                Err(Host::INVAL | Host::NOSYS) => Ok(renameat(&self.dir, made, &self.dir, &self.name)?),
+                Err(Host::INVAL | Host::NOSYS) => Ok(renameat(&self.dir, &*made, &self.dir, &self.name)?),
                 done => Ok(done?),
             };
-        }
+        };
+        let new = statat(&self.dir, &*made, AtFlags::SYMLINK_NOFOLLOW)?;
+        let swapping = strays::old_name(new.st_ino, &now)?;
+        renameat(&self.dir, &*made, &self.dir, &swapping)?;
+        *made = swapping;
+        let made: &OsStr = made;
         match renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::EXCHANGE) {
             Err(Host::INVAL | Host::NOSYS) => {
                 if expected.is_some_and(|expected| Ok(expected) != self.seen()) {
@@ -324,20 +332,29 @@ impl Step {
             }
             done => done?,
         }
-        let old = seen(&self.dir, made)?;
+        let Some(old) = seen(&self.dir, made)?.map(Some) else {
+            // Cleared by another who applies: it was what it was expected to be.
+            return Ok(());
+        };
         if expected.is_some_and(|expected| expected != old) || old.is_some_and(|old| old.kind == Kind::Dir) {
             renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::EXCHANGE)?;
             return Err(Stopped::Conflict);
         }
-        Ok(unlinkat(&self.dir, made, AtFlags::empty())?)
+        self.let_go(made)
+    }
+
+    fn let_go(&self, name: &OsStr) -> Result<(), Stopped> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Err(Host::NOENT) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     /// Removes a file: under a name of our own first, so that it is known to be what was expected.
     fn remove(&self, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        let mut moved = OsString::new();
-        loop {
-            moved.clear();
-            moved.push(format!(".ringfence-{:016x}", random()?));
+        let Some(now) = self.seen()? else { return Ok(()) };
+        let moved = loop {
+            let moved = strays::old_name(0, &now)?;
             match renameat_with(&self.dir, &self.name, &self.dir, &moved, RenameFlags::NOREPLACE) {
                 Err(Host::EXIST) => {}
                 Err(Host::NOENT) => return Ok(()),
@@ -347,15 +364,16 @@ impl Step {
                     }
                     return Ok(unlinkat(&self.dir, &self.name, AtFlags::empty())?);
                 }
-                done => break done?,
+                Err(errno) => return Err(errno.into()),
+                Ok(()) => break moved,
             }
-        }
-        let old = seen(&self.dir, &moved)?;
+        };
+        let Some(old) = seen(&self.dir, &moved)?.map(Some) else { return Ok(()) };
         if expected.is_some_and(|expected| expected != old) || old.is_some_and(|old| old.kind == Kind::Dir) {
             renameat_with(&self.dir, &moved, &self.dir, &self.name, RenameFlags::NOREPLACE)?;
             return Err(Stopped::Conflict);
         }
-        Ok(unlinkat(&self.dir, &moved, AtFlags::empty())?)
+        self.let_go(&moved)
     }
 }
 
@@ -430,53 +448,10 @@ fn is_at(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Refuses a link that would lead out of the granted directory once it is on the host.
-///
-/// Only `..` at its start are counted: further on they are taken from wherever another link led to.
-fn refuse_leading_out(change: &Change) -> Result<()> {
-    let Some(After::Link(target)) = &change.after else { return Ok(()) };
-    let depth = change.place.split('/').count() - 1;
-    let names = || target.as_bytes().split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    let up = names().take_while(|name| *name == b"..").count();
-    let later = names().skip(up).any(|name| name == b"..");
-    if !target.as_bytes().starts_with(b"/") && up <= depth && !later {
-        return Ok(());
-    }
-    Err(Error::policy(
-        format!("the link `{}` is not put on the host", text::quote(&change.path)),
-        format!("it names `{}`, which may lead out of the directory", text::quote(&target.to_string_lossy())),
-        "leave it out: name what to apply with `only`",
-    ))
-}
-
 fn no_directory(at: &str) -> Error {
     Error::policy(
         format!("nothing of `/{at}` can be applied"),
         "it is no directory of the host: there is nowhere to write it to",
         "take the bytes from `result.files`, or save them with `result.changes.save(\"changes.zip\")`",
     )
-}
-
-fn conflict(changes: &[&Change]) -> Error {
-    let named: Vec<String> =
-        changes.iter().take(MAX_NAMED).map(|change| format!("`{}`", text::quote(&change.path))).collect();
-    let more =
-        if changes.len() > MAX_NAMED { format!(" and {} more", changes.len() - MAX_NAMED) } else { String::new() };
-    Error::conflict(
-        format!("the host was changed since the guest saw it: {}{more}", named.join(", ")),
-        "applying would undo what somebody else did there",
-        "look at both, then run again, or apply over it with `overwrite=True`",
-    )
-}
-
-fn failed(change: &Change, errno: Errno) -> Error {
-    Error::host(
-        format!("cannot apply `{}`", text::quote(&change.path)),
-        format!("the host answered {errno:?}").to_lowercase(),
-        "make the granted directory writable for this user; what was applied before it stays, and applying goes on",
-    )
-}
-
-fn random() -> Result<u64, Errno> {
-    getrandom::u64().map_err(|_| Errno::Io)
 }

@@ -5,6 +5,8 @@
 
 mod apply;
 mod compare;
+mod refusals;
+mod strays;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};

@@ -68,6 +68,11 @@ impl Seen {
         let (size, modified) = if stat.kind == Kind::Dir { (0, 0) } else { (stat.size, stat.modified) };
         Self { kind: stat.kind, size, modified, dev: stat.dev, ino: stat.ino }
     }
+
+    /// The same as text for a name.
+    pub(in super::super) fn mark(&self) -> String {
+        format!("{:x}-{:x}-{:x}", self.ino, self.size, self.modified)
+    }
 }
 
 /// A link or a special file.
