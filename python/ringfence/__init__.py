@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._changes import Change, ChangedFiles, Changes
     from ._dir import Dir
+    from ._functions import Call
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._policy import Limits, Policy
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ._result import Denial, Result, Usage
     from ._run import arun, run
     from ._sandbox import Sandbox
+    from ._session import Session
+    from ._turn import Turn, TurnError, TurnUsage
     from .errors import (
         Busy,
         Cancelled,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy",
+    "Call",
     "CallbackAbandoned",
     "Cancelled",
     "Change",
@@ -70,8 +74,12 @@ __all__ = [
     "RingfenceError",
     "Sandbox",
     "Secret",
+    "Session",
     "SessionError",
     "Trapped",
+    "Turn",
+    "TurnError",
+    "TurnUsage",
     "Usage",
     "WallReached",
     "arun",
@@ -79,6 +87,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Call": "_functions",
     "CallbackAbandoned": "_imports",
     "Change": "_changes",
     "ChangedFiles": "_changes",
@@ -95,6 +104,10 @@ _HOMES = {
     "Result": "_result",
     "Sandbox": "_sandbox",
     "Secret": "_network",
+    "Session": "_session",
+    "Turn": "_turn",
+    "TurnError": "_turn",
+    "TurnUsage": "_turn",
     "Usage": "_result",
     "arun": "_run",
     "run": "_run",
