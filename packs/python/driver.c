@@ -200,6 +200,7 @@ static int report(void) {
 static void without_traceback(void) {
     PyObject *error = PyErr_GetRaisedException();
     PyException_SetTraceback(error, Py_None);
+    PyException_SetContext(error, NULL);
     PyErr_SetRaisedException(error);
 }
 int EXPORT(rf_run)(void) {

@@ -100,7 +100,9 @@ def flags(work: Path, base: Path) -> list[str]:
     folders = (include, include / "python", include / "python" / "internal")
     return [
         *OPTIMIZE,
+        "-DNDEBUG",
         f"-ffile-prefix-map={work}=.",
+        f"-ffile-prefix-map={base}=.",
         "-fwrapv",
         "-DPy_BUILD_CORE",
         *(f"-I{folder}" for folder in folders),

@@ -97,8 +97,6 @@ class Shortcut:
         return finder.find_spec(name)
 
     def is_granted(self, folder):
-        import os
-
         if self.granted is None:
             try:
                 self.granted = frozenset(os.listdir("/"))
@@ -109,6 +107,30 @@ class Shortcut:
 
 
 shortcut = Shortcut()
+# What Python itself has imported before a program begins: no program's module takes its place.
+START = frozenset({
+    "__main__", "abc", "builtins", "codecs", "encodings", "genericpath", "io", "linecache", "marshal", "os", "posix",
+    "posixpath", "site", "stat", "sys", "time", "types", "zipimport",
+})  # fmt: skip
+preloaded = frozenset()
+
+
+def give_way():
+    """Forget modules that were imported before the snapshot where a folder on the path has one of the same name."""
+    for folder in sys.path:
+        if not shortcut.is_granted(folder):
+            continue
+        try:
+            entries = os.listdir(folder or ".")
+        except OSError:  # an archive, or nothing
+            continue
+        for entry in entries:
+            name, dot, suffix = entry.partition(".")
+            if name not in preloaded or name in START or (dot and suffix != "py"):
+                continue
+            if dot or os.path.isfile(os.path.join(folder, name, "__init__.py")):
+                for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
+                    del sys.modules[known]
 
 
 def install():
@@ -118,6 +140,10 @@ def install():
 
 def step_back():
     """Put what is frozen behind the path: a program's own module of the same name wins, as on a disk."""
+    global os, preloaded  # noqa: PLW0603
+    import os
+
+    preloaded = frozenset(sys.modules)
     path = sys.meta_path
     for each in list(path):
         if each is finder or getattr(each, "__name__", "") == "FrozenImporter":

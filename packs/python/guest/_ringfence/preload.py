@@ -116,7 +116,7 @@ def remember_modules():
     """Note what the pack itself has imported: the end of a run takes down only what the program did."""
     from _ringfence import ending
 
-    ending.ours = frozenset(sys.modules)
+    ending.ours = frozenset(map(id, sys.modules.values()))
 
 
 def forget(main, cells):
