@@ -1,6 +1,7 @@
 //! Sessions: turns in and out, functions of Python called by name with plain values.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -68,9 +69,11 @@ impl Session {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let source = bytes::Bytes::copy_from_slice(source);
         let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let interrupted = kill.map_or_else(Arc::default, |kill| kill.interrupted.clone());
         let signals = Signals::default();
         let result = enter(py, || {
-            let mut tick = || signals.look();
+            // Each is told once: a second `false` ends the turn for good.
+            let mut tick = || signals.look() && !interrupted.swap(false, Ordering::Relaxed);
             self.session.eval(Turn {
                 source,
                 stdout: sink(stdout)?,
@@ -186,7 +189,11 @@ impl Functions {
             return None;
         }
         let name = value.get_type().name().ok()?.to_string();
-        let message = value.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+        // Some types show their one argument in another way, and would do it again in the guest.
+        let message = match value.getattr("args").and_then(|args| args.extract::<(String,)>()) {
+            Ok((message,)) => message,
+            Err(_) => value.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned()),
+        };
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         let mut answer = Plain::new(u64::MAX);
         answer.item(Item::List(3)).ok()?;
