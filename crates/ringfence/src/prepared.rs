@@ -11,6 +11,7 @@ use wasmtime::{InstancePre, Store};
 use crate::error::{Error, Parts, Result};
 use crate::given::{argv0, environment};
 use crate::host::HostFunctions;
+use crate::language::abi;
 use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Loaded, Program};
@@ -18,7 +19,7 @@ use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
-use crate::sandbox::store::State;
+use crate::sandbox::store::{State, at_tick};
 use crate::supervisor::LOOK;
 
 /// How long a caller waits for a free slot.
@@ -118,6 +119,16 @@ pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
 }
 
 impl Prepared {
+    /// Whether the guest can hear of its end before it comes.
+    pub(crate) fn hears(&self) -> bool {
+        match &self.entry {
+            Entry::Module { linked, start: Start::Command } if self.engines.profile().language => {
+                linked.module().get_export(abi::INTERRUPT).is_some()
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn store<T: AsMut<State> + AsRef<State> + 'static>(
         &self,
         state: T,
@@ -126,7 +137,7 @@ impl Prepared {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.as_mut().limiter);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
+        store.epoch_deadline_callback(at_tick);
         store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
         if let Some(fuel) = limits.fuel {
             store.set_fuel(fuel).map_err(|error| link::broken(&error))?;

@@ -32,6 +32,7 @@ use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
+use crate::sandbox::soft::{self, Soft};
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
@@ -114,6 +115,23 @@ impl Sandbox {
         &self.recipe.policy
     }
 
+    /// What its runs share in this process, for a session, which is not in a worker.
+    pub(crate) fn prepared_here(&self) -> Result<Arc<Prepared>> {
+        if self.worker.is_some() {
+            return Err(Error::policy(
+                format!("no session of `{}` in a process of its own", self.name()),
+                "sessions run in this process so far, with WebAssembly as their only wall",
+                "leave `isolation` out for the session, or run whole scripts in workers",
+            ));
+        }
+        self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared)).cloned()
+    }
+
+    /// The program's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        self.recipe.name()
+    }
+
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind; or in a worker.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
@@ -162,6 +180,8 @@ impl Sandbox {
             cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
             output,
             network: None,
+            // A language pack hears of Ctrl-C; a program of another kind is ended by it.
+            soft: prepared.hears().then(|| Arc::new(Soft::new(None, None))),
         };
         let (tmp, secrets, begins) = match inside {
             None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
@@ -355,15 +375,9 @@ struct Left {
 
 impl Left {
     fn of(state: &mut State) -> Self {
-        let refused = state.limiter.refused();
+        let (memory_refused, denials) = (state.limiter.refused().is_some(), state.take_denials());
         let memory_peak = state.limiter.peak();
-        let mut denials = state.files.denials.take();
-        if let Some(refused) = refused {
-            let what = format!("{} bytes in all", refused.wanted);
-            let first = state.clock.since_start(refused.first);
-            denials.push(Denial { kind: "memory", what, count: refused.count, first });
-        }
-        Self { memory_peak, memory_refused: refused.is_some(), denials, changes: state.files.changes().map(Arc::new) }
+        Self { memory_peak, memory_refused, denials, changes: state.files.changes().map(Arc::new) }
     }
 }
 
@@ -375,6 +389,9 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
 
 async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
     let instance = linked.instantiate_async(&mut *store).await?;
+    if let Some(soft) = store.data().control.soft.clone() {
+        soft.set_words(soft::words(store, &instance).await?);
+    }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)
     {
