@@ -107,6 +107,13 @@
     ;; M: a message to the host
     (if (i32.eq (local.get $letter) (i32.const 77)) (then
       (return (call $ask (i32.add (local.get $at) (i32.const 1)) (i32.sub (local.get $len) (i32.const 1))))))
+    ;; C: calls the function of the host that the rest names, with nothing
+    (if (i32.eq (local.get $letter) (i32.const 67)) (then
+      (i32.store16 (i32.const 6144) (i32.const 0x8346))
+      (i32.store8 (i32.const 6146) (i32.add (i32.const 0x5f) (local.get $len)))
+      (memory.copy (i32.const 6147) (i32.add (local.get $at) (i32.const 1)) (i32.sub (local.get $len) (i32.const 1)))
+      (i32.store16 (i32.add (i32.const 6146) (local.get $len)) (i32.const 0xa080))
+      (return (call $ask (i32.const 6144) (i32.add (i32.const 4) (local.get $len))))))
     ;; 0 to 9: results that are none
     (if (i32.eq (local.get $letter) (i32.const 48)) (then (return (i32.const 0))))
     (if (i32.eq (local.get $letter) (i32.const 49)) (then (return (i32.const -1))))

@@ -33,8 +33,9 @@ def limit_hint(result: Result, policy: Policy) -> str | None:
 
 def refusal_hint(result: Result, policy: Policy) -> str | None:
     """Name the flag for the last thing the guest was refused, which is most likely what it failed of."""
-    # The last of very many stands for those that are not kept apart.
-    denials = [denial for denial in result.denials if not denial.what.startswith("(")]
+    # The last of very many stands for those that are not kept apart. `<string>` is an interpreter's name for text that
+    # came from no file; it looks there for the lines of a traceback all the same.
+    denials = [denial for denial in result.denials if not denial.what.startswith(("(", "/<"))]
     if not denials:
         return None
     last = max(denials, key=lambda denial: denial.first_seconds)
