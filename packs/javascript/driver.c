@@ -14,6 +14,8 @@
 #define STACK_BYTES (1024 * 1024)
 /* A fork of the snapshot may make this much before its first garbage collection, which touches every page. */
 #define COLLECT_AFTER_BYTES (4 << 20)
+/* Kept back, so that a session whose memory is full can still tell so, and run the cell that lets go of it. */
+#define RESERVE_BYTES (256 << 10)
 #define EXPORT(n) __attribute__((export_name(#n))) n
 #define EXIT_DEADLINE 124
 #define EXIT_KEYBOARD 130
@@ -33,6 +35,7 @@ enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };
 enum { CODE_PLAIN, CODE_TEXT };
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
 static uint8_t *value_bytes, *error_bytes;
+static void *reserve;
 static bool busy, warming;
 static int cells;
 /* What the next call has to renew: the host stores RESUME_COPY in a copy of a live session (rf_fork). */
@@ -109,6 +112,23 @@ static void resume(void) {
 
 /* ---- errors ---- */
 
+static void use_reserve(void) {
+    void *room = malloc(RESERVE_BYTES / 4);
+    free(room);
+    if (room) return;
+    free(reserve);
+    reserve = NULL;
+}
+static void keep_reserve(void) {
+    if (reserve) return;
+    void *room = malloc(RESERVE_BYTES);
+    if ((reserve = malloc(RESERVE_BYTES)) && !room) {
+        free(reserve);
+        reserve = NULL;
+    }
+    free(room);
+}
+
 static void set_text(JSValueConst object, const char *name, const char *text) {
     JS_DefinePropertyValueStr(context, object, name, JS_NewString(context, text), JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE | JS_PROP_ENUMERABLE);
 }
@@ -118,6 +138,7 @@ static void set_text(JSValueConst object, const char *name, const char *text) {
 static JSValue take_error(int *code) {
     static const char *const types[] = {"", "TimeoutError", "KeyboardInterrupt", "RangeError"};
     static const char *const messages[] = {"", "the deadline is reached", "interrupted", "out of memory"};
+    use_reserve();
     JSValue error = JS_GetException(context);
     uint32_t by = interrupted;
     interrupted = NOT_INTERRUPTED;
@@ -143,10 +164,12 @@ static JSValue take_error(int *code) {
     return told;
 }
 
-/* Timers of code that was stopped must not eat every later turn. */
-static void drop_timers(void) {
+/* What code that was stopped has left waiting must not eat every later cell: jobs, and timers of both kinds. */
+static void drop_what_waits(void) {
     bool was_exiting = exiting;
     exiting = false;
+    engine_drop_jobs(runtime);
+    js_std_free_handlers(runtime);
     if (call(boot.reset, 0, NULL)) drop_exception();
     exiting = was_exiting;
 }
@@ -210,7 +233,7 @@ static void give_error(void) {
     }
     error_bytes = bytes.data;
     JS_FreeValue(context, told);
-    if (stopped) drop_timers();
+    if (stopped) drop_what_waits();
 }
 
 /* A copy of the source with a NUL behind it; p is 0 where the host hands it in. */
@@ -253,13 +276,14 @@ void *EXPORT(rf_eval)(const char *p, uint32_t n, uint32_t flags) {
         drop_exception();
         result.status = STATUS_EXIT;
         result.code = exit_status;
-        drop_timers();
+        drop_what_waits();
     } else if (interrupted || JS_IsException(value)) {
         if (!JS_IsException(value)) JS_ThrowInternalError(context, "interrupted");
         give_error();
     } else if ((flags & WANT_VALUE) && !JS_IsUndefined(value)) give_value(value);
     JS_FreeValue(context, value);
     loop_forget_rejections();
+    keep_reserve();
     exiting = false;
     fflush(stdout);
     busy = false;
@@ -397,6 +421,7 @@ void EXPORT(rf_init)(void) {
     js_init_module_os(context, "qjs:os");
     js_init_module_bjson(context, "qjs:bjson");
     run_boot_script();
+    keep_reserve();
     warm_up();
     settle(true);
 }

@@ -70,6 +70,16 @@ JSValue engine_bigint(JSContext *ctx, const uint8_t *bytes, size_t length, bool 
     return big ? JS_CompactBigInt(ctx, big) : JS_EXCEPTION;
 }
 
+void engine_drop_jobs(JSRuntime *rt) {
+    struct list_head *at, *next;
+    list_for_each_safe(at, next, &rt->job_list) {
+        JSJobEntry *job = list_entry(at, JSJobEntry, link);
+        list_del(&job->link);
+        for (int i = 0; i < job->argc; i++) JS_FreeValueRT(rt, job->argv[i]);
+        js_free_rt(rt, job);
+    }
+}
+
 void engine_poll_soon(JSContext *ctx) { ctx->interrupt_counter = 1; }
 
 void engine_make_uncatchable(JSContext *ctx) { JS_SetUncatchableError(ctx, ctx->rt->current_exception); }

@@ -17,6 +17,8 @@ int engine_kind(JSContext *ctx, JSValueConst value);
 uint8_t *engine_bigint_bytes(JSContext *ctx, JSValueConst value, bool *negative, size_t *length);
 /* The BigInt of such bytes. */
 JSValue engine_bigint(JSContext *ctx, const uint8_t *bytes, size_t length, bool negative);
+/* Forget the jobs that wait. */
+void engine_drop_jobs(JSRuntime *rt);
 /* Have the interrupt handler asked at the next call or loop, not after thousands of them. */
 void engine_poll_soon(JSContext *ctx);
 /* Turn the error now thrown into one that no guest code can catch. */

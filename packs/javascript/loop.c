@@ -9,7 +9,7 @@
 static struct rejection {
     struct rejection *next;
     JSValue promise, reason;
-} *rejections;
+} *rejections, **last_rejection = &rejections;
 
 static void drop_rejection(struct rejection *r) {
     JS_FreeValue(context, r->promise);
@@ -17,19 +17,23 @@ static void drop_rejection(struct rejection *r) {
     free(r);
 }
 
+/* A promise is rejected once, so a new one is not looked for. */
 void loop_track_rejection(JSContext *ctx, JSValueConst promise, JSValueConst reason, bool handled, void *opaque) {
-    struct rejection **at, *r;
-    for (at = &rejections; (r = *at); at = &r->next) {
-        if (JS_VALUE_GET_PTR(r->promise) != JS_VALUE_GET_PTR(promise)) continue;
-        if (handled) {
-            *at = r->next;
-            drop_rejection(r);
-        }
+    struct rejection *r;
+    if (!handled) {
+        if (!(r = malloc(sizeof *r))) return;
+        *r = (struct rejection){NULL, JS_DupValue(ctx, promise), JS_DupValue(ctx, reason)};
+        *last_rejection = r;
+        last_rejection = &r->next;
         return;
     }
-    if (handled || !(r = malloc(sizeof *r))) return;
-    *r = (struct rejection){NULL, JS_DupValue(ctx, promise), JS_DupValue(ctx, reason)};
-    *at = r;
+    for (struct rejection **at = &rejections; (r = *at); at = &r->next) {
+        if (JS_VALUE_GET_PTR(r->promise) != JS_VALUE_GET_PTR(promise)) continue;
+        *at = r->next;
+        if (last_rejection == &r->next) last_rejection = at;
+        drop_rejection(r);
+        return;
+    }
 }
 
 void loop_forget_rejections(void) {
@@ -38,6 +42,7 @@ void loop_forget_rejections(void) {
         rejections = r->next;
         drop_rejection(r);
     }
+    last_rejection = &rejections;
 }
 
 /* Throws the first rejection nobody handles, other than that of `own`, and forgets the others. */
@@ -54,6 +59,7 @@ static int throw_rejection(JSValueConst own) {
         thrown = true;
         drop_rejection(r);
     }
+    last_rejection = at;
     return thrown ? -1 : 0;
 }
 

@@ -44,6 +44,7 @@ CATCHABLE = [
 ]
 DECLARATIONS = """\
 #include <time.h>
+#include <wasi/libc-environ.h>
 JSValue driver_exit(JSContext *ctx, int code);
 int driver_sleep(const struct timespec *time);
 """
@@ -53,6 +54,8 @@ CHANGES = [
     # `std.exit` ends the run or the cell, not the instance, and a long `os.sleep` can be interrupted.
     ("quickjs-libc.c", "    exit(status);\n    return JS_UNDEFINED;", "    return driver_exit(ctx, status);"),
     ("quickjs-libc.c", "js_get_errno(nanosleep(&ts, NULL))", "js_get_errno(driver_sleep(&ts))"),
+    # WASI's variables are fetched at their first use, which this is not.
+    ("quickjs-libc.c", "    envp = environ;", "    __wasilibc_ensure_environ();\n    envp = environ;"),
     ("quickjs-libc.c", '#include "quickjs-libc.h"\n', f'#include "quickjs-libc.h"\n{DECLARATIONS}'),
 ]
 

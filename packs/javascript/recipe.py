@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packs.building import cache
 from packs.javascript.prepare import prepare
 
 if TYPE_CHECKING:
@@ -34,36 +35,46 @@ boot_end:
 WRAPPED = ["__wasi_random_get", "__wasi_clock_time_get"]
 
 
+def flags(build: Build, source: Path, engine: Path) -> list[str]:
+    """Give the compiler's flags; no path of this machine gets into the module."""
+    folders = {build.work: ".", source: "source", engine: "engine", build.folder: "driver"}
+    return [
+        "-O3", "-g0", "-funsigned-char", "-D_GNU_SOURCE", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_SIGNAL",
+        *(f"-I{folder}" for folder in (engine, source, build.folder)),
+        *(f"-ffile-prefix-map={folder}={name}" for folder, name in folders.items()),
+    ]  # fmt: skip
+
+
 def build(build: Build) -> Path:
     """Link the module."""
     compiler = build.compiler()
     build.compiler_path = compiler.path
     crate = build.crate(CRATE, VERSION, SHA256)
-    engine = crate / "embed" / "quickjs"
-    names = {build.work: ".", engine: "engine", build.folder: "driver"}
-    flags = [
-        "-O3", "-g0", "-funsigned-char", "-D_GNU_SOURCE", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_SIGNAL",
-        *(f"-I{folder}" for folder in (build.work, engine, build.folder)),
-        *(f"-ffile-prefix-map={folder}={name}" for folder, name in names.items()),
-    ]  # fmt: skip
-    objects: list[str] = []
+    source = crate / "embed" / "quickjs"
 
-    def compiled(source: Path, *more: str) -> None:
-        objects.append(f"{source.stem}.o")
-        build.run(["wasi-cc", *flags, *more, "-c", source, "-o", objects[-1]])
+    def compile_engine(place: Path) -> None:
+        with build.steps.step("engine"):
+            prepared = place / "prepared"
+            prepared.mkdir()
+            prepare(source, prepared)
+            own = [prepared / "quickjs-libc.c", build.folder / "engine.c"]
+            for file in [*(source / name for name in ENGINE), *own]:
+                build.run([
+                    "wasi-cc", *flags(build, source, place), "-w", "-c", file, "-o", place / f"{file.stem}.o"
+                ])  # fmt: skip
 
-    with build.steps.step("engine"):
-        prepared = build.work / "prepared"
-        prepared.mkdir()
-        prepare(engine, prepared)
-        for source in [*(engine / name for name in ENGINE), prepared / "quickjs-libc.c", build.folder / "engine.c"]:
-            compiled(source, "-w")
+    files = [build.folder / name for name in ("engine.c", "engine.h", "prepare.py", "recipe.py")]
+    engine = build.stage("engine", cache.digest(compiler.root.name, SHA256, *files), compile_engine)
+    objects: list[str | Path] = sorted(engine.glob("*.o"))
     with build.steps.step("driver, link"):
-        for source in sorted(build.folder.glob("*.c")):
-            if source.name != "engine.c":
-                compiled(source, "-Wall", "-Werror")
-        script = "".join(file.read_text(encoding="utf-8") for file in sorted((build.folder / "boot").glob("*.js")))
-        (build.work / "boot.js").write_text(script, encoding="utf-8")
+        for file in sorted(build.folder.glob("*.c")):
+            if file.name != "engine.c":
+                objects.append(f"{file.stem}.o")
+                build.run([
+                    "wasi-cc", *flags(build, source, engine), "-Wall", "-Werror", "-c", file, "-o", objects[-1]
+                ])  # fmt: skip
+        script = [file.read_text(encoding="utf-8") for file in sorted((build.folder / "boot").glob("*.js"))]
+        (build.work / "boot.js").write_text("".join(script), encoding="utf-8")
         (build.work / "boot.s").write_text(BOOT, encoding="utf-8")
         build.run(["wasi-cc", "-c", "boot.s", "-o", "boot.o"])
         build.run([
@@ -74,7 +85,7 @@ def build(build: Build) -> Path:
         ])  # fmt: skip
     told = compiler.root / "root" / "usr" / "share" / "doc"
     build.licences |= {
-        "quickjs-ng.txt": (engine / "LICENSE").read_text(encoding="utf-8"),
+        "quickjs-ng.txt": (source / "LICENSE").read_text(encoding="utf-8"),
         "wasi-libc.txt": (told / "wasi-libc" / "copyright").read_text(encoding="utf-8"),
     }
     return build.work / "reactor.wasm"

@@ -186,7 +186,7 @@ static bool take_head(struct reader *r, int *major, int *low, uint64_t *n) {
 }
 
 static JSValue read_integer(JSContext *ctx, uint64_t n, bool negative) {
-    if (n < (uint64_t)MAX_SAFE_INTEGER) return JS_NewInt64(ctx, negative ? -1 - (int64_t)n : (int64_t)n);
+    if (n <= (uint64_t)MAX_SAFE_INTEGER - negative) return JS_NewInt64(ctx, negative ? -1 - (int64_t)n : (int64_t)n);
     uint8_t bytes[8];
     for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(n >> 8 * (7 - i));
     return engine_bigint(ctx, bytes, sizeof bytes, negative);

@@ -103,4 +103,4 @@ def test_running_a_script_loads_nothing_slow(shout: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
 
     assert "ringfence.languages._pick" in loaded
-    assert not {"importlib.metadata", "inspect", "pathlib", "subprocess"} & set(loaded)
+    assert not {"importlib.metadata", "inspect", "pathlib", "subprocess", "tomllib"} & set(loaded)

@@ -3,12 +3,12 @@ const MOST_ITEMS = 100, MOST_CAUSES = 8;
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 const HEX = Array.from({ length: 256 }, (_, byte) => (byte + 256).toString(16).slice(1));
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-const ESCAPES = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
+const ESCAPES = { '\\': '\\\\', '\b': '\\b', '\t': '\\t', '\n': '\\n', '\f': '\\f', '\r': '\\r' };
 
 function quoted(text) {
   const mark = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes('`') ? '`' : "'";
-  let escaped = text.replace(/[\\\n\r\t\0]/g, c => ESCAPES[c]);
-  if (!escaped.isWellFormed()) escaped = escaped.replace(LONE_SURROGATE, c => '\\u' + c.charCodeAt(0).toString(16).toUpperCase());
+  let escaped = text.replace(/[\0-\x1f\x7f-\x9f\\]/g, c => ESCAPES[c] ?? '\\x' + HEX[c.charCodeAt()].toUpperCase());
+  if (!escaped.isWellFormed()) escaped = escaped.replace(LONE_SURROGATE, c => '\\u' + c.charCodeAt(0).toString(16));
   return mark + (mark === "'" ? escaped.replaceAll("'", "\\'") : escaped) + mark;
 }
 

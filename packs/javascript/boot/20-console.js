@@ -50,4 +50,4 @@ define('console', {
   groupEnd() { indent = indent.slice(2); },
   table: printTable,
 });
-define('print', (...args) => native.write(1, args.map(String).join(' ') + '\n'));
+define('print', (...args) => printLine(1, args));
