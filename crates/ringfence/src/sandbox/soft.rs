@@ -126,12 +126,12 @@ impl Soft {
         self.interrupted.load(Ordering::SeqCst)
     }
 
-    /// How long a guest may wait before it has to be told something.
+    /// How long a guest may wait before it may have to be told something; none once it was.
     pub fn patience(&self) -> Option<Duration> {
         match self.told() {
             Some(_) => None,
             None if self.is_interrupted() => Some(Duration::ZERO),
-            None => self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            None => Some(self.deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))),
         }
     }
 
