@@ -22,7 +22,7 @@ plain := $(shell printf '\033[0m')
 endif
 step = @printf '%s\n' '$(bold)==> $(1)$(plain)'
 
-CODE := python tests tools benches examples fuzz
+CODE := python tests tools benches examples fuzz packs
 # Commands of others that are built once, for all checkouts.
 TOOLS := $(CACHE)/tools
 CARGO_DENY := cargo-deny@0.20.2
@@ -41,12 +41,17 @@ help: ## show this page
 setup: ## check this machine, make the venv, build the package into it
 	@$(PYTHON) tools/setup.py '$(VENV)'
 
+.PHONY: packs
+packs: setup ## build the language packs and install them into the venv (the first time takes minutes, then kept)
+	$(call step,packs)
+	@python tools/packs.py
+
 .PHONY: demo
-demo: setup ## run a stranger's program on your file, watch it be refused and limited
+demo: packs ## run a stranger's program on your file, watch it be refused and limited
 	@python examples/01-run/demo.py
 
 .PHONY: test
-test: setup lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
+test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
 	$(call step,core: cargo test)
 	@cargo test --release --locked --quiet -p ringfence
 	$(call step,core: attacks on files without openat2)
@@ -60,7 +65,7 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 	$(call step,lint: python)
 	@ruff check --quiet --output-format concise $(CODE)
 	@ruff format --quiet --check $(CODE)
-	@mypy --no-error-summary python tests tools
+	@mypy --no-error-summary python tests tools packs
 	@lint-imports --cache-dir '$(VENV)/cache/imports' > '$(VENV)/imports.txt' || { cat '$(VENV)/imports.txt'; exit 1; }
 	$(call step,lint: rust)
 	@cargo fmt --all --check

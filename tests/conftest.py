@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -90,6 +91,20 @@ def dial_program() -> Path:
     ended = subprocess.run([sys.executable, str(fetch), "dial"], capture_output=True, text=True, check=False)
     assert 0 == ended.returncode, ended.stderr
     return Path(ended.stdout.strip())
+
+
+@pytest.fixture
+def shout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install the example's language pack for this process and the command; give the directory of its package."""
+    site = tmp_path / "site"
+    package = "ringfence_language_shout"
+    shutil.copytree(ROOT / "examples" / "02-languages" / "shout" / package, site / package)
+    metadata = site / f"{package}-1.0.0.dist-info"
+    metadata.mkdir()
+    (metadata / "entry_points.txt").write_text(f"[ringfence.languages]\nshout = {package}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return site / package
 
 
 @pytest.fixture

@@ -69,6 +69,10 @@ class Program:
         """A "module" or "component"."""
 
     @property
+    def is_language(self) -> bool:
+        """Whether it is a language pack: it runs source text."""
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
 
@@ -77,8 +81,12 @@ class Program:
         """Length of the bytes."""
 
     @staticmethod
-    def from_file(path: str) -> Program:
-        """Read a program. Raises ProgramNotFound, and LoadError for what is not one."""
+    def from_file(path: str, language: str | None = None) -> Program:
+        """
+        Read a program. Raises ProgramNotFound, and LoadError for what is not one.
+
+        `language` says that it is a language pack, and what it is called: its argument 0, "python" say.
+        """
 
     @staticmethod
     def from_bytes(data: bytes, name: str) -> Program:
@@ -118,13 +126,16 @@ class Sandbox:
         stderr: int | None,
         limits: str | None,
         kill: Kill | None,
+        source: bytes | None = None,
     ) -> Result:
         """
         Run the program once, in a store of its own.
 
         `input` is what standard input holds, `stdin` a descriptor to read instead; with neither it is empty.
         `stdout` and `stderr` are descriptors to write to, None captures. `limits` is JSON text and may only narrow
-        the policy's. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends the guest and is raised.
+        the policy's. `source` is the text that a language pack runs instead of the file that argument 1 names; any
+        other program refuses it with LoadError. The interpreter is let go of; Ctrl-C is looked for every 50 ms, ends
+        the guest and is raised.
 
         With imports the guest runs on a thread of its own. What one of them raises is raised here; one that is still
         at work when the run has to end is left to itself, with the warning CallbackAbandoned.

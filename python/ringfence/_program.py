@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal, Self
 
+    from .languages import Pack
+
 
 class Import(Value):
     """
@@ -130,6 +132,28 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r}: {self.kind}, {self.size} bytes>"
+
+
+# One for each language: reading a pack and hashing it takes 30 ms.
+_packs: dict[str, tuple[Pack, Program]] = {}
+
+
+def pack_program(pack: Pack) -> Program:
+    """
+    Read the program of a language, and hold its bytes against the pack's digest.
+
+    Raises:
+        LoadError: it is another one, or none.
+    """
+    known = _packs.get(pack.language)
+    if known is not None and known[0] == pack:
+        return known[1]
+    from .languages._pack import check_digest
+
+    program = Program(core.Program.from_file(pack.file, pack.argv0))
+    check_digest(pack, program.digest)
+    _packs[pack.language] = (pack, program)
+    return program
 
 
 def to_program(program: str | os.PathLike[str] | bytes | Program) -> Program:

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    program: str | os.PathLike[str] | bytes | Program,
+    program: str | os.PathLike[str] | bytes | Program | None = None,
     args: Arguments = (),
     *,
+    code: str | None = None,
+    language: str | None = None,
     input: bytes | None = None,
     stdin: Source = None,
     stdout: Sink = "capture",
@@ -34,22 +36,26 @@ def run(
     """
     Run a program once under a policy, and wait for the end.
 
-    The program is a path, the bytes themselves, or a `Program`; without a policy it is granted nothing. `imports`,
-    `isolation` and `tenant` are as for `Sandbox`, and the rest is as for `Sandbox.run`. To run a program many times,
-    make a `Sandbox` of it.
+    The program is a path, the bytes themselves, or a `Program`; or a script, or `code` with its `language`. Without a
+    policy it is granted nothing. `imports`, `isolation` and `tenant` are as for `Sandbox`, and the rest is as for
+    `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
 
     >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
     >>> result.outcome, result.exit_code, result.text
+    >>> run("script.py", ["a", "b"]).check().text
+    >>> run(code="print(1)", language="python").check().text
     """
-    return Sandbox(program, policy=policy, imports=imports, isolation=isolation, tenant=tenant).run(
+    return _sandbox((program, code, language), policy, imports, isolation, tenant).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
 
 
 async def arun(
-    program: str | os.PathLike[str] | bytes | Program,
+    program: str | os.PathLike[str] | bytes | Program | None = None,
     args: Arguments = (),
     *,
+    code: str | None = None,
+    language: str | None = None,
     input: bytes | None = None,
     stdin: Source = None,
     stdout: Sink = "capture",
@@ -66,6 +72,19 @@ async def arun(
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
     sandbox = await on_thread(
-        lambda _: Sandbox(program, policy=policy, imports=imports, isolation=isolation, tenant=tenant), leave=True
+        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant), leave=True
     )
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)
+
+
+def _sandbox(
+    source: tuple[str | os.PathLike[str] | bytes | Program | None, str | None, str | None],
+    policy: Policy | None,
+    imports: Imports | None,
+    isolation: Isolation,
+    tenant: str | None,
+) -> Sandbox:
+    program, code, language = source
+    return Sandbox(
+        program, code=code, language=language, policy=policy, imports=imports, isolation=isolation, tenant=tenant
+    )

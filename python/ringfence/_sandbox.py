@@ -6,8 +6,8 @@ import os
 
 from ._engine import core
 from ._policy import Policy
-from ._program import Program, to_program
 from ._result import Result
+from ._source import runnable_of
 from .errors import PolicyError
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._imports import Imports
     from ._policy import Limits
     from ._process import Process
+    from ._program import Program
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
@@ -31,8 +32,14 @@ class Sandbox:
     Every run gets memory of its own: nothing is left over from one to the next. Safe to use from many threads; the
     interpreter is let go of while a guest runs.
 
+    There is one source: a program, `code`, or a language alone, which then is its interpreter with a command line of
+    its own: `Sandbox(language="python").run(["-c", "print(1)"])`, or `.run(code="print(1)")`.
+
     Args:
-        program: a path, the bytes themselves, or a `Program`.
+        program: a path, the bytes themselves, or a `Program`. The path may lead to a script in an installed language,
+            told by the end of its name or its first line; it is read once, here, and its text is handed in.
+        code: source text, as `python -c` takes it; needs `language`. Text is never guessed to be code.
+        language: the language of the script or the code, such as "python"; `ringfence languages` lists them.
         policy: what it may do; nothing unless given.
         progress: called while the program compiles, from the first second on, with the seconds so far; an
             exception in it ends that.
@@ -53,22 +60,30 @@ class Sandbox:
         TypeError: one of `imports` cannot be called so.
     """
 
-    __slots__ = ("_native_run", "policy", "program")
+    __slots__ = ("_native_run", "_runnable", "policy", "program")
 
     def __init__(
         self,
-        program: str | os.PathLike[str] | bytes | Program,
+        program: str | os.PathLike[str] | bytes | Program | None = None,
         *,
+        code: str | None = None,
+        language: str | None = None,
         policy: Policy | None = None,
         progress: Callable[[float], None] | None = None,
         imports: Imports | None = None,
         isolation: Isolation = "wasm",
         tenant: str | None = None,
     ) -> None:
-        self.program = to_program(program)
+        self._runnable = runnable_of(program, code, language)
+        self.program = self._runnable.program
         self.policy = Policy() if policy is None else policy
         functions = None
         if imports:
+            if self._runnable.pack is not None:
+                raise ValueError(
+                    "imports are for WebAssembly programs, and this is source text: it imports nothing from its host\n"
+                    "hint: leave imports out"
+                )
             from ._imports import functions_of
 
             functions = functions_of(imports, self.program)
@@ -81,6 +96,7 @@ class Sandbox:
         self,
         args: Arguments = (),
         *,
+        code: str | None = None,
         input: bytes | None = None,
         stdin: Source = None,
         stdout: Sink = "capture",
@@ -92,7 +108,8 @@ class Sandbox:
         Run it once and wait for the end.
 
         Args:
-            args: its arguments, from argument 1 on; argument 0 is the program's name.
+            args: its arguments, from argument 1 on; argument 0 is the program's name, a script's its path.
+            code: source text for this run, where the sandbox was made of a language alone.
             input: what it finds on standard input.
             stdin: where it reads instead: "inherit", an open binary file, or a descriptor. Nothing unless given.
             stdout: where it writes: "capture" into the result, "inherit", "discard", an open binary file, a
@@ -103,10 +120,11 @@ class Sandbox:
             limits: limits for this run; they may only narrow the policy's.
             check: raise unless it exits with code 0, see `Result.check`.
         """
-        if stdin is None and limits is None and stdout == "capture" == stderr and not args:
+        plain = stdin is None and limits is None and stdout == "capture" == stderr
+        if plain and code is None and not args and not self._runnable.args:
             native = self._native_run((), input, None, None, None, None, None)
         else:
-            native = self._run(args, input, stdin, stdout, stderr, limits, None)
+            native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
         result = self._result(native)
         return result.check() if check else result
 
@@ -114,6 +132,7 @@ class Sandbox:
         self,
         args: Arguments = (),
         *,
+        code: str | None = None,
         input: bytes | None = None,
         stdin: Source = None,
         stdout: Sink = "capture",
@@ -128,7 +147,7 @@ class Sandbox:
         """
         from ._running import on_thread
 
-        native = await on_thread(lambda kill: self._run(args, input, stdin, stdout, stderr, limits, kill))
+        native = await on_thread(lambda kill: self._run(args, code, input, stdin, stdout, stderr, limits, kill))
         result = self._result(native)
         return result.check() if check else result
 
@@ -136,6 +155,7 @@ class Sandbox:
         self,
         args: Arguments = (),
         *,
+        code: str | None = None,
         stdin: Source = "pipe",
         stdout: Sink = "pipe",
         stderr: Sink = "capture",
@@ -157,7 +177,7 @@ class Sandbox:
                     "a started guest cannot use functions or files in memory: nobody would be there to move the bytes\n"
                     'hint: give "pipe" and move them, or call `run`'
                 )
-            work = self._work(args, None, streams, limits)
+            work = self._work(args, code, None, streams, limits)
             return Process(lambda kill: self._audited(work(kill)), streams)
         except BaseException:
             streams.close()
@@ -176,6 +196,7 @@ class Sandbox:
     def _run(
         self,
         args: Arguments,
+        code: str | None,
         input: bytes | None,
         stdin: Source,
         stdout: Sink,
@@ -193,23 +214,26 @@ class Sandbox:
                     '"pipe" needs somebody at the other end: this call waits for the guest\n'
                     "hint: call `start`, or give a function of bytes"
                 )
-            work = self._work(args, input, streams, limits)
+            work = self._work(args, code, input, streams, limits)
             if not streams.piped:
                 return work(kill)
             wall = (limits.wall if limits else None) or self.policy.limits.wall
             return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
 
     def _work(
-        self, args: Arguments, input: bytes | None, streams: Streams, limits: Limits | None
+        self, args: Arguments, code: str | None, input: bytes | None, streams: Streams, limits: Limits | None
     ) -> Callable[[core.Kill | None], core.Result]:
         if isinstance(args, str | bytes):
             raise TypeError(f"args is a list of arguments, and {args!r} is one text\nhint: write `[{args!r}]`")
-        texts = [os.fspath(arg) for arg in args]
+        runnable = self._runnable if code is None else self._runnable.with_code(code)
+        texts = [*runnable.args, *(os.fspath(arg) for arg in args)]
+        source = runnable.source
         narrower = limits._json() if limits else None  # noqa: SLF001
 
         def work(kill: core.Kill | None) -> core.Result:
             try:
-                return self._native_run(texts, input, streams.stdin, streams.stdout, streams.stderr, narrower, kill)
+                given = (streams.stdin, streams.stdout, streams.stderr, narrower, kill)
+                return self._native_run(texts, input, *given, source)
             except UnicodeEncodeError as error:
                 what = "an argument cannot be handed to the guest"
                 raise PolicyError(what, "it is not UTF-8", "hand the data over as input") from error
@@ -217,7 +241,8 @@ class Sandbox:
         return work
 
     def __repr__(self) -> str:
-        return f"<Sandbox {self.program.name!r}>"
+        script = f" {self._runnable.args[0]!r}" if self._runnable.source is not None else ""
+        return f"<Sandbox {self.program.name!r}{script}>"
 
 
 def _close_workers_at_exit() -> None:

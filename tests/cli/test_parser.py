@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence.cli._parser import VERBS, UsageError, parser
+from ringfence.cli._parser import VERBS, UsageError, parser, whole
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -35,3 +35,12 @@ def test_everything_after_the_program_is_its_own() -> None:
     arguments = parser("run").parse_args(["--wall", "1s", "tool.wasm", "--help", "--wall", "--", "-x"])
 
     assert ("1s", "tool.wasm", ["--help", "--wall", "--", "-x"]) == (arguments.wall, arguments.program, arguments.args)
+
+
+def test_dashes_behind_a_flag_that_ends_ours_are_the_guests() -> None:
+    """`--` ends our flags before PROGRAM and is an argument like any other after `-c CODE`."""
+    run = parser("run")
+
+    assert "tool.wasm" == run.parse_args(["--wall", "1s", "--", "tool.wasm"]).program
+    assert ["--", "-x"] == whole(run.parse_args(["tool.wasm", "-c", "--", "-x"]).args)[1:]
+    assert ["x", "--", "y"] == run.parse_args(["-c", "x", "--", "y"]).code

@@ -18,6 +18,7 @@ INTERNAL = {
     "Drain",
     "Feed",
     "Pump",
+    "Runnable",
     "Running",
     "Streams",
     "Value",
@@ -26,9 +27,11 @@ INTERNAL = {
     "audit",
     "functions_of",
     "on_thread",
+    "pack_program",
     "quote",
     "refusal",
     "result_schema",
+    "runnable_of",
     "seconds",
     "size",
     "to_program",
@@ -84,3 +87,17 @@ def test_running_a_program_loads_nothing_slow(slow: str, guests: Path) -> None:
 
     assert "ringfence._sandbox" in loaded
     assert slow not in loaded
+
+
+def test_running_a_script_loads_nothing_slow(shout: Path) -> None:
+    """A language is found and its script read without what finds packages elsewhere, which costs 25 ms."""
+    (shout.parent / "a.shout").write_text("hello", encoding="utf-8")
+    code = (
+        "import sys; before = set(sys.modules); from ringfence.cli import main;"
+        f"main(['run', {str(shout.parent / 'a.shout')!r}]); print(*set(sys.modules) - before, file=sys.stderr)"
+    )
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
+
+    assert "ringfence.languages._pick" in loaded
+    assert not {"importlib.metadata", "inspect", "pathlib", "subprocess"} & set(loaded)

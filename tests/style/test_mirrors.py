@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ringfence"
 
 
-@pytest.mark.parametrize(("package", "tests"), [(PACKAGE, "unit"), (PACKAGE / "cli", "cli")])
+@pytest.mark.parametrize(
+    ("package", "tests"), [(PACKAGE, "unit"), (PACKAGE / "languages", "unit/languages"), (PACKAGE / "cli", "cli")]
+)
 def test_every_module_has_its_test_file(package: Path, tests: str) -> None:
     """`_x.py` has `test_x.py`, and a test file has its module."""
     modules = {file.stem.strip("_") for file in package.glob("*.py") if not file.stem.startswith("__")}

@@ -14,8 +14,15 @@ pub struct Program {
 #[pymethods]
 impl Program {
     #[staticmethod]
-    fn from_file(py: Python<'_>, path: std::path::PathBuf) -> PyResult<Self> {
-        enter(py, || Ok(Self { program: ringfence::Program::from_file(path)? }))
+    #[pyo3(signature = (path, language = None))]
+    fn from_file(py: Python<'_>, path: std::path::PathBuf, language: Option<&str>) -> PyResult<Self> {
+        enter(py, || {
+            let program = match language {
+                Some(name) => ringfence::Program::language_from_file(path, name)?,
+                None => ringfence::Program::from_file(path)?,
+            };
+            Ok(Self { program })
+        })
     }
 
     #[staticmethod]
@@ -34,6 +41,11 @@ impl Program {
             Kind::Module => "module",
             Kind::Component => "component",
         }
+    }
+
+    #[getter]
+    fn is_language(&self) -> bool {
+        self.program.is_language()
     }
 
     #[getter]

@@ -69,6 +69,7 @@ impl Sandbox {
         compile(py, program, policy, progress, functions, place).map(|sandbox| Self { sandbox })
     }
 
+    #[pyo3(signature = (args, input, stdin, stdout, stderr, limits, kill, source = None))]
     #[allow(clippy::too_many_arguments)]
     fn run(
         &self,
@@ -80,7 +81,9 @@ impl Sandbox {
         stderr: Option<i32>,
         limits: Option<&str>,
         kill: Option<&Kill>,
+        source: Option<&[u8]>,
     ) -> PyResult<Result> {
+        let text = source.map(bytes::Bytes::copy_from_slice);
         let source = match (input, stdin) {
             (Some(bytes), _) => Source::Bytes(bytes::Bytes::copy_from_slice(bytes)),
             (None, Some(_)) | (None, None) => Source::Empty,
@@ -110,6 +113,7 @@ impl Sandbox {
                 input: source,
                 stdout: sink(stdout)?,
                 stderr: sink(stderr)?,
+                source: text,
                 limits,
                 cancelled,
                 tick: Some(&mut tick),

@@ -9,6 +9,7 @@ pub mod error;
 mod given;
 mod guest_thread;
 pub mod host;
+pub mod language;
 mod link;
 mod link_functions;
 pub mod load;

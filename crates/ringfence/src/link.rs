@@ -8,12 +8,13 @@ use wasmtime_wasi::{p2, p3};
 
 use crate::error::{Error, Result};
 use crate::host::HostFunctions;
+use crate::language::abi;
 use crate::link_functions::Functions;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
-use crate::sandbox::http;
 use crate::sandbox::store::State;
 use crate::sandbox::wasi01::{self, Level};
+use crate::sandbox::{http, language};
 use crate::sandbox::{wasi02, wasi03};
 use crate::text;
 
@@ -40,19 +41,23 @@ pub(crate) enum Start {
     Command,
     /// `_initialize`: a library, which is only set up.
     Reactor,
+    /// A language pack that is no snapshot: it is set up, then it runs.
+    Unsnapshotted,
 }
 
 impl Start {
     pub(crate) fn export(self) -> &'static str {
         match self {
             Self::Command => "_start",
-            Self::Reactor => "_initialize",
+            Self::Reactor => abi::INITIALIZE,
+            Self::Unsnapshotted => abi::INIT,
         }
     }
 
-    fn of(module: &Module, name: &str) -> Result<Self> {
+    fn of(module: &Module, name: &str, language: bool) -> Result<Self> {
         let start = match (module.get_export("_start"), module.get_export("_initialize")) {
             (Some(_), _) => Self::Command,
+            _ if language && module.get_export(abi::INIT).is_some() => Self::Unsnapshotted,
             (None, Some(_)) => Self::Reactor,
             (None, None) => {
                 return Err(Error::load(
@@ -81,9 +86,10 @@ pub(crate) fn module(
     module: &Module,
     name: &str,
     functions: &HostFunctions,
+    language: bool,
 ) -> Result<(InstancePre<State>, Start)> {
     let name = text::quote(name);
-    let start = Start::of(module, &name)?;
+    let start = Start::of(module, &name, language)?;
     let functions = Functions::of(functions, &name)?;
     let mut linker = Linker::new(engine);
     functions.link(&mut linker, module, &name)?;
@@ -92,6 +98,9 @@ pub(crate) fn module(
         if module.imports().any(|import| import.module() == level.module()) {
             wasi01::add_to_linker(&mut linker, level).map_err(|error| broken(&error))?;
         }
+    }
+    if module.imports().any(|import| import.module() == abi::MODULE) {
+        language::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
     }
     if let Some(planted) = PLANTED.get() {
         planted(&mut linker).map_err(|error| broken(&error))?;
@@ -113,6 +122,7 @@ fn refuse_missing(module: &Module, name: &str, functions: &Functions<'_>) -> Res
         }
         [Level::Preview1, Level::Unstable].iter().any(|level| import.module() == level.module())
             && wasi01::FUNCTIONS.contains(&import.name())
+            || import.module() == abi::MODULE && abi::FUNCTIONS.contains(&import.name())
             || functions.index(import.module(), import.name()).is_some()
     };
     let missing: Vec<String> = module

@@ -6,6 +6,7 @@ use wasmtime::{ExternType, Linker, Module};
 
 use crate::error::{Error, Result};
 use crate::host::{HostFunction, HostFunctions, Signature};
+use crate::language::abi;
 use crate::link;
 use crate::policy::nearest;
 use crate::sandbox::host_calls;
@@ -25,6 +26,13 @@ impl<'a> Functions<'a> {
         let mut index = HashMap::new();
         for (at, function) in given.functions.iter().enumerate() {
             let wasi = [Level::Preview1, Level::Unstable].iter().any(|level| function.module == level.module());
+            if function.module == abi::MODULE {
+                return Err(Error::load(
+                    format!("cannot give `{program}` the function `{}`", function.title()),
+                    "that module is what Ringfence itself gives to language packs",
+                    "give it another module name",
+                ));
+            }
             if wasi || function.module.starts_with("wasi:") {
                 return Err(Error::load(
                     format!("cannot give `{program}` the function `{}`", function.title()),

@@ -64,7 +64,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy))?;
+        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -79,9 +79,10 @@ impl Recipe {
         env: Vec<Vec<u8>>,
     ) -> Result<Arc<Prepared>> {
         let Self { policy, grants, functions, .. } = self;
+        let language = engines.profile().language;
         let entry = match &*loaded.code {
             Code::Module(module) => {
-                let (linked, start) = link::module(&loaded.engine, module, name, functions)?;
+                let (linked, start) = link::module(&loaded.engine, module, name, functions, language)?;
                 Entry::Module { linked, start }
             }
             Code::Component(component) => {
@@ -110,9 +111,10 @@ impl Recipe {
     }
 }
 
-/// The engine that a policy asks for.
-pub(crate) fn profile(policy: &Policy) -> Profile {
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency: policy.wasi == WasiLevel::V0_3 }
+/// The engine that a policy asks for, for a language pack or any other program.
+pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
+    let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
 }
 
 impl Prepared {

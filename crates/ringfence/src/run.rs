@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
@@ -13,6 +14,7 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::given::arguments;
 use crate::host::HostFunctions;
+use crate::language::abi;
 use crate::link::{Command, Start};
 use crate::load::{self, Program};
 use crate::policy::{Limits, Policy};
@@ -26,6 +28,7 @@ use crate::sandbox::files::{Changes, Files, Grants, PrivateTmp};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::journal::Journal;
+use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
@@ -58,6 +61,8 @@ pub struct Run<'a> {
     pub stdout: Sink,
     /// Standard error.
     pub stderr: Sink,
+    /// The source text that a language pack runs instead of the file that its arguments name.
+    pub source: Option<Bytes>,
     /// The policy's limits, or narrower ones.
     pub limits: Limits,
     /// Set it from any thread to end the run within 100 ms.
@@ -112,16 +117,36 @@ impl Sandbox {
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind; or in a worker.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
+        if let Some(source) = &run.source {
+            self.check_source(source, &run.limits)?;
+        }
         match &self.worker {
             Some(worker) => worker.run(run, apart::outer()?),
             None => self.run_here(run, None),
         }
     }
 
+    /// Refuses a source text that nobody would read, or that is too long to be held for the guest.
+    fn check_source(&self, source: &[u8], limits: &Limits) -> Result<()> {
+        let what = || format!("`{}` cannot be handed a source text", self.recipe.name());
+        if !self.recipe.program.as_ref().is_some_and(Program::is_language) {
+            let fix = "give the text's language too, or hand it over as input";
+            return Err(Error::load(what(), "it is not a language pack", fix));
+        }
+        if source.len() as u64 > limits.host_bytes.0 {
+            return Err(Error::policy(
+                what(),
+                format!("it is {} bytes long, more than the limit `host_bytes`", source.len()),
+                "raise `host_bytes` in the policy's limits, or grant a directory and read the text from there",
+            ));
+        }
+        Ok(())
+    }
+
     /// Runs it in this process; in a worker on this thread, and with what its parent has given it for the run.
     pub(crate) fn run_here(&self, run: Run<'_>, inside: Option<InWorker<'_>>) -> Result<RunResult> {
         let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
-        let Run { args, input, stdout, stderr, limits, cancelled, tick } = run;
+        let Run { args, input, stdout, stderr, source, limits, cancelled, tick } = run;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
         let outer = apart::outer()?;
@@ -152,6 +177,7 @@ impl Sandbox {
             name_servers: self.name_servers.clone(),
             args,
             input,
+            source,
             limits,
             control,
             host_calls: HostCalls::new(&prepared.functions),
@@ -189,6 +215,7 @@ struct Guest {
     name_servers: Option<Arc<[SocketAddr]>>,
     args: Vec<String>,
     input: Source,
+    source: Option<Bytes>,
     limits: Limits,
     control: Control,
     host_calls: HostCalls,
@@ -210,8 +237,20 @@ impl Guest {
 
     /// Runs it on this thread.
     fn run(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
-        let Self { prepared, name_servers, args, input, limits, control, host_calls, secrets, started, tmp, slot } =
-            self;
+        let Self {
+            prepared,
+            name_servers,
+            args,
+            input,
+            source,
+            limits,
+            control,
+            host_calls,
+            secrets,
+            started,
+            tmp,
+            slot,
+        } = self;
         let runtime = runtime(!prepared.net.is_empty())?;
         signals_unsafe::keep();
         let Some(_ticking) = ticker::Running::start() else {
@@ -236,6 +275,7 @@ impl Guest {
             env: secrets.added_to(&prepared.env),
             host_bytes: limits.host_bytes.0,
             host_calls: host_calls.clone(),
+            exchange: Exchange::new(source),
         };
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
@@ -335,9 +375,18 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
 
 async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
     let instance = linked.instantiate_async(&mut *store).await?;
+    if start == Start::Unsnapshotted
+        && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)
+    {
+        initialize.call_async(&mut *store, ()).await?;
+    }
     let entry = instance.get_typed_func::<(), ()>(&mut *store, start.export())?;
-    entry.call_async(store, ()).await?;
-    Ok(Ending::exited(0))
+    entry.call_async(&mut *store, ()).await?;
+    if start != Start::Unsnapshotted {
+        return Ok(Ending::exited(0));
+    }
+    let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
+    Ok(Ending::exited(run.call_async(store, ()).await?))
 }
 
 async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasmtime::Result<Ending> {

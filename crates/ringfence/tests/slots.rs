@@ -24,6 +24,7 @@ fn run(sandbox: &Sandbox) -> ringfence::Result<RunResult> {
         input: Source::Empty,
         stdout: Sink::Discard,
         stderr: Sink::Discard,
+        source: None,
         limits: sandbox.policy().limits,
         cancelled: Arc::default(),
         tick: None,

@@ -37,7 +37,7 @@ fn run(body: &str, lift: &str, policy: Policy, input: Source) -> (RunResult, Dur
     set_compiler(vec![OsString::from(env!("CARGO_BIN_EXE_ringfence-compiler"))]);
     let text = WORLD.replace("BODY", body).replace("LIFT", lift);
     let program = Program::from_bytes(text.as_bytes(), "program").unwrap();
-    let engines = Engines::of(Profile { fuel: false, concurrency: true }).unwrap();
+    let engines = Engines::of(Profile { concurrency: true, ..Profile::default() }).unwrap();
     // Kept until the sandbox has it: nothing is written to the user's cache.
     let _loaded = load_in(&Cache::none(), &program, &engines, Duration::from_secs(60), None).unwrap();
     let limits = policy.limits;
@@ -49,6 +49,7 @@ fn run(body: &str, lift: &str, policy: Policy, input: Source) -> (RunResult, Dur
         input,
         stdout: Sink::Capture(Vec::new()),
         stderr: Sink::Capture(Vec::new()),
+        source: None,
         limits,
         cancelled: Arc::default(),
         tick: None,

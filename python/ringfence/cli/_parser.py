@@ -6,7 +6,7 @@ import argparse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import NoReturn, Protocol
 
     class Verb(Protocol):
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "run a program under a policy",
+    "languages": "list, check and install the languages that scripts can be in",
     "inspect": "show what a program wants and offers",
     "compile": "compile a program into the cache",
     "cache": "show or prune the cache of compiled programs",
@@ -38,11 +39,31 @@ class UsageError(Exception):
         self.what, self.why, self.fix = what, why, fix
 
 
+# No argument of a process can be this.
+_KEPT = "\0--"
+
+
+def whole(words: Iterable[str]) -> list[str]:
+    """Give the words for a guest as they were typed."""
+    return ["--" if word == _KEPT else word for word in words]
+
+
 class Parser(argparse.ArgumentParser):
     """A parser without abbreviations that says what is wrong, why, and the nearest right word."""
 
     def __init__(self, prog: str, description: str | None = None) -> None:
         super().__init__(prog, description=description, allow_abbrev=False, formatter_class=_Formatter)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Keep `--` for the guest behind a flag that everything after it belongs to, where argparse would eat it."""
+        words = list(args or ())
+        rest = [action for action in self._actions if action.nargs == argparse.REMAINDER]
+        ends = [name for action in rest for name in action.option_strings]
+        cut = next((at for at, word in enumerate(words) if word in ends), len(words))
+        words[cut:] = [_KEPT if word == "--" else word for word in words[cut:]]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing usage."""
@@ -60,6 +81,12 @@ class _Formatter(argparse.HelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=32, width=100)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        """A flag that everything after it belongs to is shown with what it is about."""
+        if action.option_strings and action.nargs == argparse.REMAINDER:
+            return str(action.metavar)
+        return super()._format_args(action, default_metavar)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

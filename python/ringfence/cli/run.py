@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from . import _exit, _output
+from . import _exit, _output, _script
 from ._grants import policy_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ringfence._policy import Policy
     from ringfence._result import Result
+    from ringfence._source import Runnable
 
 # Changes told one by one.
 _MAX_TOLD = 20
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = ("wasm", "process", "worker")
     add("--isolation", choices=kinds, default="wasm", help="run it in a child process, or in one behind a wall")
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
-    add("program", metavar="PROGRAM", help="a WebAssembly module or component")
+    _script.add_arguments(parser)
+    add("program", metavar="PROGRAM", help="a WebAssembly module or component, a script, or `-` for standard input")
     rest = add("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what follows PROGRAM belongs to it")
     rest.required = False  # or a missing PROGRAM is reported as two things missing
 
@@ -68,22 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the program, then say on stderr what stopped it, if anything did."""
     from ringfence._engine import core
-    from ringfence._sandbox import Sandbox
 
     core.without_pool()
+    source = _script.source_of(arguments)
     policy = policy_of(arguments)
-    progress = _output.Progress(arguments.program)
-    try:
-        sandbox = Sandbox(arguments.program, policy=policy, progress=progress, isolation=arguments.isolation)
-    finally:
-        progress.clear()
+    sandbox = source.sandbox(policy, arguments.isolation)
     try:
         if arguments.json:
-            result = sandbox.run(arguments.args, stdin="inherit")
+            result = sandbox.run(source.args, stdin="inherit")
             _output.data(result.json())
         else:
-            result = sandbox.run(arguments.args, stdin="inherit", stdout="inherit", stderr="inherit")
-            _explain(result, policy)
+            result = sandbox.run(source.args, stdin="inherit", stdout="inherit", stderr="inherit")
+            _explain(result, policy, sandbox._runnable)  # noqa: SLF001
             _tell_changes(result)
         if arguments.apply and result.ok:
             _output.say(f"applied {result.changes.apply()} changes")
@@ -104,14 +102,15 @@ def _tell_changes(result: Result) -> None:
         _output.say(f"and {len(changes) - _MAX_TOLD} more changes")
 
 
-def _explain(result: Result, policy: Policy) -> None:
+def _explain(result: Result, policy: Policy, runnable: Runnable) -> None:
     if result.ok:
         return
     from ._hints import limit_hint, refusal_hint
+    from ._neighbours import neighbour_hint
 
     error = result.error()
     if result.outcome != "exited":
         _output.error(error.what, error.why)
-    found = limit_hint(result, policy) or refusal_hint(result, policy)
+    found = limit_hint(result, policy) or neighbour_hint(result, policy, runnable) or refusal_hint(result, policy)
     if found:
         _output.hint(found)

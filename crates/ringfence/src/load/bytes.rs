@@ -95,7 +95,10 @@ pub fn detect(bytes: &[u8], name: &str) -> Result<Kind> {
             } else {
                 format!("it is not WebAssembly; it begins with the bytes {start:02x?}")
             };
-            refused(&why, "give a `.wasm` or `.wat` program built for WASI")
+            refused(
+                &why,
+                "give a `.wasm` or `.wat` program built for WASI, or say what language it is in with `--language NAME`",
+            )
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The imports that Ringfence provides, by name.
 
+use crate::language::abi;
 use crate::sandbox::wasi01::FUNCTIONS;
 
 /// The packages of WASI 0.2 and 0.3 that are provided, each with its interfaces.
@@ -43,6 +44,7 @@ const INTERFACES: [(&str, &[&str]); 7] = [
 /// Whether a module's import of that name is provided.
 pub(super) fn is_known_function(module: &str, name: &str) -> bool {
     level_of_module(module).is_some() && FUNCTIONS.contains(&name)
+        || module == abi::MODULE && abi::FUNCTIONS.contains(&name)
 }
 
 /// Whether a component's import of that name is provided.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::load::bytes::{self, Kind};
 use crate::load::inspect::{self, Inspection};
 use crate::load::read_file;
@@ -23,6 +23,7 @@ struct Inner {
     bytes: Vec<u8>,
     kind: Kind,
     digest: String,
+    language: bool,
 }
 
 impl Program {
@@ -34,10 +35,31 @@ impl Program {
 
     /// The program these bytes are; `name` is for messages.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
-        let bytes = bytes.into();
-        let kind = bytes::detect(&bytes, name)?;
+        Self::of(bytes.into(), name, name, false)
+    }
+
+    /// The language pack in a file; `name` is its argument 0 and what messages call it, such as `python`.
+    pub fn language_from_file(path: impl AsRef<Path>, name: &str) -> Result<Self> {
+        let path = path.as_ref();
+        Self::of(read_file(path)?, name, &path.to_string_lossy(), true)
+    }
+
+    /// The language pack that these bytes are.
+    pub fn language_from_bytes(bytes: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
+        Self::of(bytes.into(), name, name, true)
+    }
+
+    fn of(bytes: Vec<u8>, name: &str, origin: &str, language: bool) -> Result<Self> {
+        let kind = bytes::detect(&bytes, origin)?;
+        if language && kind == Kind::Component {
+            return Err(Error::load(
+                format!("`{}` is no language pack", quote(origin)),
+                "it is a component, and a language pack is one core module",
+                "run it as a program, without a language",
+            ));
+        }
         let digest = hex(&Sha256::digest(&bytes));
-        Ok(Self(Arc::new(Inner { name: quote(name), bytes, kind, digest })))
+        Ok(Self(Arc::new(Inner { name: quote(name), bytes, kind, digest, language })))
     }
 
     /// What to call it in messages: already safe to print.
@@ -58,6 +80,11 @@ impl Program {
     /// A module or a component.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// Whether it runs source text: it then has the stack of an interpreter, and may hold sessions.
+    pub fn is_language(&self) -> bool {
+        self.0.language
     }
 
     /// SHA-256 of the bytes as they were given, in lower-case hexadecimal.

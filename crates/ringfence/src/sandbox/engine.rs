@@ -17,11 +17,18 @@ use crate::sandbox::{signals_unsafe, ticker};
 /// Stack of a guest, in bytes. Deep recursion past it is the trap `stack overflow`.
 pub const GUEST_STACK_BYTES: usize = 1 << 20;
 
+/// The same of a language pack. An interpreter counts its own calls and refuses one too many in its own words; it gets
+/// that far only on a stack that is ample for them (measured: CPython and QuickJS trap at 3 MiB, never at 4).
+pub const LANGUAGE_STACK_BYTES: usize = 4 << 20;
+
 /// Stack left for host functions under the guest's, in bytes: overflowing it aborts the process, so it is ample.
 const HOST_STACK_BYTES: usize = 1 << 20;
 
 /// Runs of ordinary programs that may be under way at one time in one process, each profile for itself.
 pub const POOL_SLOTS: u32 = 1000;
+
+/// The same of language packs, where every open session holds one.
+pub const LANGUAGE_SLOTS: u32 = 5000;
 
 /// Instances of the pool: a component has many in one slot, and they are only counted.
 const POOL_INSTANCES: u32 = 100_000;
@@ -73,18 +80,23 @@ pub struct Profile {
     pub fuel: bool,
     /// Component-model concurrency, which WASI 0.3 needs and which costs every other call 1.4 times.
     pub concurrency: bool,
+    /// The stack and the slots of a language pack, which is never a component.
+    pub language: bool,
 }
 
 impl Profile {
-    const ALL: [Self; 4] = [
-        Self { fuel: false, concurrency: false },
-        Self { fuel: true, concurrency: false },
-        Self { fuel: false, concurrency: true },
-        Self { fuel: true, concurrency: true },
+    const ALL: [Self; 6] = [
+        Self { fuel: false, concurrency: false, language: false },
+        Self { fuel: true, concurrency: false, language: false },
+        Self { fuel: false, concurrency: true, language: false },
+        Self { fuel: true, concurrency: true, language: false },
+        Self { fuel: false, concurrency: false, language: true },
+        Self { fuel: true, concurrency: false, language: true },
     ];
 
     /// The configuration that decides what compiled code looks like; allocation does not.
     pub fn config(self) -> Config {
+        let stack = if self.language { LANGUAGE_STACK_BYTES } else { GUEST_STACK_BYTES };
         let mut config = Config::new();
         config
             .epoch_interruption(true)
@@ -92,19 +104,21 @@ impl Profile {
             .cranelift_nan_canonicalization(self.fuel)
             .relaxed_simd_deterministic(self.fuel)
             .concurrency_support(self.concurrency)
-            .max_wasm_stack(GUEST_STACK_BYTES)
-            .async_stack_size(GUEST_STACK_BYTES + HOST_STACK_BYTES)
+            .max_wasm_stack(stack)
+            .async_stack_size(stack + HOST_STACK_BYTES)
             .memory_guaranteed_dense_image_size(256 << 20);
         config
     }
 
     /// A short name for file names and messages.
     pub fn name(self) -> &'static str {
-        match (self.fuel, self.concurrency) {
-            (false, false) => "plain",
-            (true, false) => "fuel",
-            (false, true) => "concurrent",
-            (true, true) => "fuel-concurrent",
+        match self {
+            Self { language: true, fuel: false, .. } => "language",
+            Self { language: true, fuel: true, .. } => "fuel-language",
+            Self { fuel: false, concurrency: false, .. } => "plain",
+            Self { fuel: true, concurrency: false, .. } => "fuel",
+            Self { fuel: false, concurrency: true, .. } => "concurrent",
+            Self { fuel: true, concurrency: true, .. } => "fuel-concurrent",
         }
     }
 
@@ -135,6 +149,7 @@ impl Engines {
         }
         let (size, warm) = match FOR_ONE.load(Ordering::Relaxed) {
             true => (POOL_SLOTS_FOR_ONE, WARM_SLOTS_FOR_ONE),
+            false if profile.language => (LANGUAGE_SLOTS, WARM_SLOTS),
             false => (POOL_SLOTS, WARM_SLOTS),
         };
         // Our own frames in an error are of no use to anybody, and taking them down holds a lock of the whole process,
@@ -248,9 +263,11 @@ fn check_inheritance() -> Result<()> {
 /// An engine with pooled slots, or none where the system does not give the address space.
 fn pool_engine(profile: Profile, size: u32, warm: u32) -> Option<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
+    // A second memory for each slot serves components and modules with several; a language pack has one.
+    let memories = if profile.language { size } else { 2 * size };
     pool.total_component_instances(POOL_INSTANCES)
         .total_core_instances(POOL_INSTANCES)
-        .total_memories(2 * size)
+        .total_memories(memories)
         .total_tables(size)
         .total_stacks(size)
         .total_gc_heaps(size)

@@ -9,6 +9,7 @@ pub mod files;
 pub mod host_calls;
 pub mod http;
 pub(crate) mod journal;
+pub mod language;
 pub mod limits;
 pub mod network;
 pub mod random;

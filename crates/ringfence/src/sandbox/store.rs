@@ -9,6 +9,7 @@ use wasmtime::UpdateDeadline;
 use super::clock::Clock;
 use super::files::Files;
 use super::host_calls::HostCalls;
+use super::language::Exchange;
 use super::limits::Limiter;
 use super::network::Network;
 use super::random::Random;
@@ -41,6 +42,8 @@ pub struct State {
     pub host_bytes: u64,
     /// Calls to functions of the host.
     pub host_calls: HostCalls,
+    /// What a language pack may ask.
+    pub exchange: Exchange,
     /// The descriptor table of WASI 0.1.
     pub descriptors: Descriptors,
 }

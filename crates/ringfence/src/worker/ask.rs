@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::client::Caller;
@@ -71,6 +72,7 @@ pub(super) struct Asked {
     pub(super) program: u32,
     pub(super) args: Vec<String>,
     pub(super) input: Source,
+    pub(super) source: Option<Bytes>,
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) limits: Limits,
@@ -145,14 +147,25 @@ impl Asked {
             }
             Source::Fd(fd) => (From::Descriptor, &[], Some(fd.as_fd())),
         };
+        let text;
+        let (given, after, file): (_, &[u8], Option<BorrowedFd<'_>>) = match &self.source {
+            None => (None, &[], None),
+            Some(bytes) if bytes.len() <= MAX_TAIL_BYTES => (Some((From::Tail, bytes.len() as u64)), bytes, None),
+            Some(bytes) => {
+                text = in_memory(bytes)
+                    .map_err(|error| Error::system("no room for the source", &error, "free some memory"))?;
+                (Some((From::Descriptor, bytes.len() as u64)), &[], Some(text.as_fd()))
+            }
+        };
         let (stdout, out) = sink(&self.stdout);
         let (stderr, err) = sink(&self.stderr);
         let tmp = tmp.and_then(PrivateTmp::handle);
-        let descriptors: Vec<BorrowedFd<'_>> = [source, out, err, tmp].into_iter().flatten().collect();
+        let descriptors: Vec<BorrowedFd<'_>> = [source, file, out, err, tmp].into_iter().flatten().collect();
         let request = Request::Run(Box::new(protocol::Run {
             program: self.program,
             args: self.args.clone(),
             input,
+            source: given,
             stdout,
             stderr,
             tmp: tmp.is_some(),
@@ -169,7 +182,7 @@ impl Asked {
                 ));
             }
         };
-        Ok(worker.link.send(number, &metadata, [tail, &[]], &descriptors, look))
+        Ok(worker.link.send(number, &metadata, [tail, after], &descriptors, look))
     }
 }
 

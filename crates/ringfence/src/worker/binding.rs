@@ -38,6 +38,8 @@ struct Key {
     policy: String,
     tenant: Option<String>,
     isolation: Isolation,
+    /// Whether it runs language packs, and nothing else: its engine is made before the wall goes up.
+    language: bool,
     /// Device and inode of each grant: one path may by now lead elsewhere than when another policy was made. What
     /// is held open has its inode to itself.
     inodes: Vec<(u64, u64)>,
@@ -57,6 +59,7 @@ impl Binding {
         grants: Arc<Grants>,
         isolation: Isolation,
         tenant: Option<String>,
+        language: bool,
     ) -> Result<Self> {
         if let Some(tenant) = &tenant
             && (tenant.is_empty() || tenant.len() > MAX_TENANT_BYTES)
@@ -90,7 +93,7 @@ impl Binding {
         }
         let speaks_tls = policy.net.http.iter().any(HttpGrant::is_https);
         let authorities = speaks_tls.then(http::places);
-        let key = Key { policy: policy.to_json()?, tenant, isolation, inodes, authorities };
+        let key = Key { policy: policy.to_json()?, tenant, isolation, language, inodes, authorities };
         Ok(Self { policy, grants, isolation, key })
     }
 
@@ -118,6 +121,7 @@ impl Binding {
             grants,
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
+            language: self.key.language,
             authorities: self.key.authorities.clone().map(|places| places.map(|place| place.map(OsString::into_vec))),
             pooled: engine::is_pooling(),
             journal,

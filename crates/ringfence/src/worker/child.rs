@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
 use zeroize::Zeroizing;
 
@@ -144,6 +145,7 @@ struct Room {
     programs: HashMap<u32, Sandbox>,
     /// Where the parent finds what a run wrote, should this process be killed.
     journal: Option<Journal>,
+    language: bool,
 }
 
 fn refused(why: &str) -> Error {
@@ -172,9 +174,9 @@ impl Room {
             read_authorities(places.map(|place| place.map(OsString::from_vec)));
         }
         if bind.wall {
-            raise(&policy, &grants, home)?;
+            raise(&policy, &grants, home, bind.language)?;
         }
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), journal })
+        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), journal, language: bind.language })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
@@ -186,19 +188,37 @@ impl Room {
         let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let recipe = Recipe { program: None, policy, grants, functions: parent.functions(load.functions) };
-        let sandbox = Sandbox::from_image(kind, code.into(), recipe, &load.argv0, env)?;
+        let sandbox = Sandbox::from_image((kind, self.language), code.into(), recipe, &load.argv0, env)?;
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
 
-    fn run(&self, run: Run, tail: Vec<u8>, descriptors: Vec<OwnedFd>, number: u64, parent: &Line) -> Result<RunResult> {
+    fn run(
+        &self,
+        run: Run,
+        mut tail: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+        number: u64,
+        parent: &Line,
+    ) -> Result<RunResult> {
         let sandbox = self.programs.get(&run.program).ok_or_else(|| refused("the program is not loaded"))?;
         let mut descriptors = descriptors.into_iter();
         let mut next = || descriptors.next().ok_or_else(|| refused("a run's descriptors are missing"));
+        let source = match run.source {
+            Some((From::Tail, len)) => {
+                let at = usize::try_from(len).ok().and_then(|len| tail.len().checked_sub(len));
+                Some(tail.split_off(at.ok_or_else(|| refused("a source is longer than what came"))?).into())
+            }
+            _ => None,
+        };
         let input = match run.input {
             From::Tail if tail.is_empty() => Source::Empty,
             From::Tail => Source::Bytes(tail.into()),
             From::Descriptor => Source::Fd(Arc::new(next()?)),
+        };
+        let source = match run.source {
+            Some((From::Descriptor, len)) => Some(whole(&next()?, len)?),
+            _ => source,
         };
         let mut sink = |to: To| match to {
             To::Capture => Ok(Sink::Capture(Vec::new())),
@@ -220,6 +240,7 @@ impl Room {
             input,
             stdout,
             stderr,
+            source,
             limits: run.limits,
             cancelled: Arc::default(),
             tick: Some(&mut tick),
@@ -232,14 +253,27 @@ impl Room {
     }
 }
 
+/// A file in memory, from its start.
+fn whole(file: &OwnedFd, len: u64) -> Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(|_| refused("a source is too long"))?];
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::read(file, &mut bytes[done..]) {
+            Ok(0) | Err(_) => return Err(refused("a source cannot be read")),
+            Ok(count) => done += count,
+        }
+    }
+    Ok(bytes.into())
+}
+
 fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
     let [one] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| refused("a program is one descriptor"))?;
     Ok(one)
 }
 
 /// Makes the engine and raises the wall; the process has one thread until then.
-fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>) -> Result<()> {
-    Engines::of(profile(policy))?;
+fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>, language: bool) -> Result<()> {
+    Engines::of(profile(policy, language))?;
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -67,6 +67,7 @@ impl Client {
         grants: &Arc<Grants>,
         isolation: Isolation,
         tenant: Option<String>,
+        language: bool,
     ) -> Result<Option<Arc<Binding>>> {
         match isolation {
             Isolation::Wasm if tenant.is_none() => return Ok(None),
@@ -80,7 +81,7 @@ impl Client {
             Isolation::Process => {}
             Isolation::Worker => Wall::supported()?,
         }
-        let binding = Binding::new(policy.clone(), grants.clone(), isolation, tenant)?;
+        let binding = Binding::new(policy.clone(), grants.clone(), isolation, tenant, language)?;
         // It starts while the program is compiled.
         pool::of_this_process().warm(&binding);
         Ok(Some(Arc::new(binding)))
@@ -103,7 +104,7 @@ impl Client {
 
     /// Runs the program once in a worker.
     pub(crate) fn run(&self, run: Run<'_>, outer: Option<Arc<Outer>>) -> Result<RunResult> {
-        let Run { args, input, stdout, stderr, mut limits, cancelled, tick } = run;
+        let Run { args, input, stdout, stderr, source, mut limits, cancelled, tick } = run;
         if let Some(outer) = &outer {
             limits.wall = limits.wall.min(Seconds(outer.deadline.saturating_duration_since(Instant::now())));
         }
@@ -132,7 +133,7 @@ impl Client {
             }
         };
         let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
-        let asked = Asked { program, args, input, stdout, stderr, limits, secrets };
+        let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets };
         let taken = Taken { worker, tmp };
         if self.functions.is_empty() {
             return taken.run(asked, &mut caller);

@@ -28,10 +28,10 @@ impl Sandbox {
         isolation: Isolation,
         tenant: Option<String>,
     ) -> Result<Self> {
-        let Some(place) = Client::place(&policy, &grants, isolation, tenant)? else {
+        let Some(place) = Client::place(&policy, &grants, isolation, tenant, program.is_language())? else {
             return Self::with_functions(program, policy, grants, functions, watch);
         };
-        let engines = Engines::of(profile(&policy))?;
+        let engines = Engines::of(profile(&policy, program.is_language()))?;
         let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         let env = environment(&policy);
@@ -42,8 +42,14 @@ impl Sandbox {
     }
 
     /// In a worker: a program from code that the parent process proved.
-    pub(super) fn from_image(kind: Kind, file: File, recipe: Recipe, name: &str, env: Vec<Vec<u8>>) -> Result<Self> {
-        let engines = Engines::of(profile(&recipe.policy))?;
+    pub(super) fn from_image(
+        (kind, language): (Kind, bool),
+        file: File,
+        recipe: Recipe,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Result<Self> {
+        let engines = Engines::of(profile(&recipe.policy, language))?;
         let (code, engine) = load::map_image(kind, &engines, file)?;
         let loaded = load::Loaded { code: Arc::new(code), engine, from_cache: true };
         let prepared = recipe.link(loaded, engines, name, env)?;

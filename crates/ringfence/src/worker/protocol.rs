@@ -59,6 +59,8 @@ pub(super) struct Bind {
     pub(super) has_kernel_tree_below: bool,
     /// Whether the wall goes up.
     pub(super) wall: bool,
+    /// Whether what it loads are language packs.
+    pub(super) language: bool,
     /// Where certificate authorities are read from, as bytes: a file and a directory. None is no need of any.
     pub(super) authorities: Option<[Option<Vec<u8>>; 2]>,
     /// Whether engines have pools: making one costs more than a single run saves.
@@ -107,6 +109,8 @@ pub(super) struct Run {
     pub(super) program: u32,
     pub(super) args: Vec<String>,
     pub(super) input: From,
+    /// The source text of a language, after the input, and its length in bytes.
+    pub(super) source: Option<(From, u64)>,
     pub(super) stdout: To,
     pub(super) stderr: To,
     /// Whether a directory for `/tmp` comes too.

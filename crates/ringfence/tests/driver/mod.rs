@@ -233,6 +233,7 @@ pub fn run<'a>(input: Source, sandbox: &Sandbox) -> Run<'a> {
         input,
         stdout: Sink::Capture(Vec::new()),
         stderr: Sink::Capture(Vec::new()),
+        source: None,
         limits: sandbox.policy().limits,
         cancelled: Arc::new(AtomicBool::new(false)),
         tick: None,

@@ -83,6 +83,7 @@ fn run(sandbox: &Sandbox) -> ringfence::Result<RunResult> {
         input: Source::Empty,
         stdout: Sink::Capture(Vec::new()),
         stderr: Sink::Capture(Vec::new()),
+        source: None,
         limits: sandbox.policy().limits,
         cancelled: Arc::default(),
         tick: None,

@@ -51,11 +51,8 @@ fn enter(caller: &mut Caller<'_, State>, act: impl FnOnce(&mut Call<'_>) -> Done
     answer(caller, act).map(|answer| answer.map_or_else(|errno| errno as i32, |()| 0))
 }
 
-/// Runs one call whose answer the host still needs.
-fn answer<T>(
-    caller: &mut Caller<'_, State>,
-    act: impl FnOnce(&mut Call<'_>) -> Done<T>,
-) -> wasmtime::Result<Result<T, Errno>> {
+/// The guest's memory and our state.
+pub(crate) fn memory<'a>(caller: &'a mut Caller<'_, State>) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
     let memory = match caller.data().descriptors.memory {
         Some(memory) => memory,
         None => {
@@ -66,7 +63,15 @@ fn answer<T>(
             memory
         }
     };
-    let (bytes, state) = memory.data_and_store_mut(caller);
+    Ok(memory.data_and_store_mut(caller))
+}
+
+/// Runs one call whose answer the host still needs.
+fn answer<T>(
+    caller: &mut Caller<'_, State>,
+    act: impl FnOnce(&mut Call<'_>) -> Done<T>,
+) -> wasmtime::Result<Result<T, Errno>> {
+    let (bytes, state) = memory(caller)?;
     let done = act(&mut Call { memory: GuestMemory(bytes), state });
     if state.files.denials.stopped() {
         return Err(Stop::Denied.into());

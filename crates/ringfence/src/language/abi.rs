@@ -1,0 +1,49 @@
+//! The guest ABI of language packs: names, kinds of messages, answers.
+
+/// The version that this host speaks; a pack gives its own by [`VERSION_EXPORT`].
+pub const VERSION: u32 = 1;
+
+/// The module of the functions that the host gives to every program that imports them.
+pub const MODULE: &str = "ringfence";
+
+/// Sends a message and takes the beginning of its answer: `(message, length, out, capacity) -> length of the answer`.
+pub const HOST_CALL: &str = "host_call";
+
+/// Takes the whole of an answer that was longer than its buffer: `(out, length) -> 0`.
+pub const HOST_TAKE: &str = "host_take";
+
+/// Everything in [`MODULE`].
+pub const FUNCTIONS: [&str; 2] = [HOST_CALL, HOST_TAKE];
+
+/// `() -> version`.
+pub const VERSION_EXPORT: &str = "rf_abi";
+/// Sets up the WASI library of a pack that is no snapshot.
+pub const INITIALIZE: &str = "_initialize";
+/// Sets up the interpreter of a pack that is no snapshot; a snapshot does not export it.
+pub const INIT: &str = "rf_init";
+/// `() -> exit code`: what the command line does.
+pub const RUN: &str = "rf_run";
+
+/// A message without its answer: it is malformed, unknown, or lies outside of the guest's memory.
+pub const REFUSED: i64 = -1;
+/// There is nothing of what it asks for in this run.
+pub const ABSENT: i64 = -2;
+/// The message, or its answer, is longer than the host may hold for the guest.
+pub const TOO_LONG: i64 = -3;
+
+/// What a message is about: its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The source text that was handed in.
+    Source,
+}
+
+impl Kind {
+    /// The kind that a first byte stands for.
+    pub fn of(byte: u8) -> Option<Self> {
+        match byte {
+            b'S' => Some(Self::Source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Languages: what a pack and its host agree on, written down in docs/reference/guest-abi.md.
+
+pub mod abi;

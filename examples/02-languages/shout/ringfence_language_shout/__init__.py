@@ -1,0 +1,1 @@
+"""A language pack of Ringfence: pack.toml says what it is."""

@@ -1,0 +1,1 @@
+"""Languages for Ringfence: each folder is one, `building` is how they are made."""

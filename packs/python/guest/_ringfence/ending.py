@@ -1,0 +1,31 @@
+"""The end of a run: what Python does when it finalizes, as far as a program can notice."""
+
+import sys
+
+# Names of the modules that were there before the program.
+ours = frozenset()
+
+
+def end():
+    """Run the functions of atexit, then let go of what the program made: files are written, `__del__` is called."""
+    import atexit
+    import gc
+
+    atexit._run_exitfuncs()
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        sys.__dict__.pop(name, None)
+    modules = [module for name, module in sys.modules.items() if name not in ours]
+    modules.append(sys.modules.get("__main__"))
+    for module in reversed(modules):
+        space = getattr(module, "__dict__", None)
+        if isinstance(space, dict):
+            take_down(space)
+    gc.collect()
+
+
+def take_down(space):
+    """Drop names in the order Python does: those with an underscore first, the rest afterwards, builtins last."""
+    for private in (True, False):
+        for name in list(space):
+            if isinstance(name, str) and name != "__builtins__" and (name[:1] == "_" and name[:2] != "__") is private:
+                space[name] = None

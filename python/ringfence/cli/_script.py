@@ -1,0 +1,115 @@
+"""Source text on the command line: `--language`, `-c`, `-m` and `-`, as the interpreters themselves have them."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import _output
+from ._parser import UsageError, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ringfence._policy import Policy
+    from ringfence._sandbox import Isolation, Sandbox
+
+
+class Source:
+    """
+    What a command line runs.
+
+    Attributes:
+        program: a program or script by its path; None otherwise.
+        code: source text; None otherwise.
+        language: the language that was said.
+        args: the arguments for the guest.
+        name: what to call it while it compiles.
+    """
+
+    __slots__ = ("args", "code", "language", "name", "program")
+
+    def __init__(self, language: str | None, name: str) -> None:
+        self.program: str | None = None
+        self.code: str | None = None
+        self.language = language
+        self.args: list[str] = []
+        self.name = name
+
+    def sandbox(self, policy: Policy, isolation: Isolation) -> Sandbox:
+        """Compile it, with a line that shows how long that takes."""
+        from ringfence._sandbox import Sandbox
+
+        progress = _output.Progress(self.name)
+        code, language = self.code, self.language
+        try:
+            return Sandbox(
+                self.program, code=code, language=language, policy=policy, isolation=isolation, progress=progress
+            )
+        finally:
+            progress.clear()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what it takes."""
+    add = parser.add_argument
+    add("--language", metavar="NAME", help="the language of a script or of CODE; told by the script itself unless said")
+    rest = argparse.REMAINDER
+    add("-c", dest="code", metavar="CODE", nargs=rest, action=_Instead, help="run this source text; needs --language")
+    add("-m", dest="module", metavar="MODULE", nargs=rest, action=_Instead, help="run a module of the language by name")
+
+
+def source_of(arguments: argparse.Namespace) -> Source:
+    """Find out what is to be run."""
+    flag = "-c" if arguments.code else "-m" if arguments.module else "-" if arguments.program == "-" else None
+    if flag is None:
+        source = Source(arguments.language, arguments.program)
+        source.program, source.args = arguments.program, whole(arguments.args)
+        return source
+    language = arguments.language
+    if language is None:
+        words = {"-c": "-c CODE", "-m": "-m MODULE", "-": "-"}[flag]
+        raise UsageError(
+            f"`{flag}` was given without a language",
+            "text is never guessed to be in one",
+            f"write `ringfence run --language python {words}`",
+        )
+    source = Source(language, language)
+    if flag == "-c":
+        source.code, *source.args = arguments.code
+    elif flag == "-m":
+        source.args = [*_option(language, "module", flag), *arguments.module]
+    else:
+        source.args = [*_option(language, "stdin", flag), *whole(arguments.args)]
+    return source
+
+
+def _option(language: str, name: str, flag: str) -> Sequence[str]:
+    from ringfence.languages import find
+
+    pack = find(language)
+    option: tuple[str, ...] = getattr(pack, name)
+    if not option:
+        what = f"`{flag}` is nothing that {pack.title} has"
+        raise UsageError(what, "its interpreter does not take it", "write the source to a file, and give its path")
+    return option
+
+
+class _Instead(argparse.Action):
+    """A flag that stands for the program: what follows its value belongs to the guest."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if not values:
+            raise UsageError(
+                f"`{option_string}` was given without a value", "it takes one", f"see `{parser.prog} --help`"
+            )
+        setattr(namespace, self.dest, whole(map(str, values)))
+        for action in parser._actions:  # noqa: SLF001 - argparse has no other way
+            if action.dest == "program":
+                action.required = False
