@@ -11,7 +11,7 @@ import pytest
 
 from ringfence import Conflict, Dir, HostError, Limits, Policy, PolicyError, Result
 from security.guest import CREAT, DIRECTORY, FD_AT, LAST, READ, ROOT_FD, WRITE, call, guest, inventory, opened
-from security.isolated import Sandbox, close_workers, options, run
+from security.isolated import Sandbox, close_workers, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
