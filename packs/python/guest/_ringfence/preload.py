@@ -42,6 +42,7 @@ def preload():
     names_without_network()
     exec(WARM, {})
     remember_modules()
+    sys.stdout.reconfigure(line_buffering=True)  # for sessions, whose output is watched; a command line undoes it
     return interrupts()
 
 
