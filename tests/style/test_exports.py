@@ -25,6 +25,7 @@ INTERNAL = {
     "Value",
     "abandoned",
     "about",
+    "audit",
     "functions_of",
     "on_thread",
     "pack_program",
@@ -36,6 +37,8 @@ INTERNAL = {
     "size",
     "to_program",
     "to_size",
+    "unpack",
+    "unzip",
     "with_pumps",
 }
 
