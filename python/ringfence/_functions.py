@@ -148,7 +148,10 @@ class _Hidden:
 
 def _signature(function: Callable[..., Any]) -> str:
     try:
-        signature = inspect.signature(function)
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except Exception:  # noqa: BLE001 - a hint that means nothing at run time stays the text it is
+            signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell
         return "(*args, **kwargs)"
     parameters = [
