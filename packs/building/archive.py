@@ -84,6 +84,11 @@ class Archive:
         """Give Debian's own tarball of a fetched source."""
         return self._newest(f"{name}_*.debian.tar.*z*")
 
+    def forget(self, files: Sequence[Path]) -> None:
+        """Remove what was fetched and is of no more use."""
+        for file in files:
+            file.unlink(missing_ok=True)
+
     def _newest(self, pattern: str) -> Path:
         found = sorted(
             (file for file in self.files.glob(pattern) if file.suffix != ".asc"), key=lambda file: file.stat().st_mtime

@@ -49,6 +49,14 @@ LIBRARIES = [
     "zlib1g",
 ]
 LIBC = "wasi-libc"
+# Of the programs, the rest is large.
+PROGRAMS = {
+    "clang",
+    f"clang-{CLANG}",
+    "lld",
+    "wasm-ld",
+    *(f"llvm-{tool}" for tool in ("ar", "ranlib", "nm", "strip", "objcopy")),
+}
 PINS = {"wasi-libc_": "b7716260051d289248b7667f81fa2792c125d888ff51da3fa09c6272cc0bd11d"}
 
 SCRIPT = """\
@@ -103,9 +111,13 @@ def toolchain(archive: Archive, steps: Steps) -> Toolchain:
             debs = archive.packages([*COMPILER, *LIBRARIES, LIBC], PINS)
         with steps.step("unpack the compiler"):
             unpack(debs, place / "root", steps)
+            for program in (place / "root" / "usr" / "lib" / f"llvm-{CLANG}" / "bin").iterdir():
+                if program.name not in PROGRAMS:
+                    program.unlink()
             (place / "packages.txt").write_text(recorded(debs), encoding="utf-8")
             scripts(place / "bin", arch)
             steps.run([place / "bin" / "wasi-cc", "--version"])
+            archive.forget(debs)
 
     here = cache.ROOT / "packs" / "building"
     key = cache.digest(arch, here / "toolchain.py", here / "archive.py")

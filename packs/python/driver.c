@@ -24,6 +24,7 @@ extern void __wasilibc_reset_preopens(void);
 
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
 static PyObject *main_dict, *boot, *cells, *value_bytes, *error_bytes, *flush_name, *interrupts[INTERRUPTS];
+static PyThreadState *thread;
 static volatile uint32_t resume_word;
 static int cell;
 static bool busy;
@@ -44,7 +45,8 @@ PyObject *boot_call(const char *name, PyObject *arguments) {
     Py_XDECREF(arguments);
     return value;
 }
-bool is_interrupted(void) { return PyThreadState_Get()->async_exc != NULL; }
+/* Asked while the interpreter waits, so without its lock. */
+bool is_interrupted(void) { return thread->async_exc != NULL; }
 
 /* False where a stream does not take what it holds; the exception that is under way stays. */
 static bool flush(void) {
@@ -198,6 +200,7 @@ static int report(void) {
 static void without_traceback(void) {
     PyObject *error = PyErr_GetRaisedException();
     PyException_SetTraceback(error, Py_None);
+    PyException_SetContext(error, NULL);
     PyErr_SetRaisedException(error);
 }
 int EXPORT(rf_run)(void) {
@@ -230,7 +233,6 @@ void EXPORT(rf_free)(void *p) { free(p); }
 
 void *EXPORT(rf_interrupt)(uint32_t kind) {
     static uint32_t words[4];
-    PyThreadState *thread = PyThreadState_Get();
     words[0] = (uint32_t)&thread->async_exc;
     words[1] = (uint32_t)interrupts[kind < INTERRUPTS ? kind : BY_DEADLINE];
     words[2] = (uint32_t)&thread->eval_breaker;
@@ -303,6 +305,7 @@ static void warm(void) {
 }
 void EXPORT(rf_init)(void) {
     start();
+    thread = PyThreadState_Get();
     flush_name = need(PyUnicode_InternFromString("flush"), "memory");
     boot = need(PyImport_ImportModule("_ringfence"), "boot");
     main_dict = PyModule_GetDict(need(PyImport_AddModuleRef("__main__"), "main"));

@@ -3,6 +3,7 @@
 #include "driver.h"
 
 #define MAX_DEPTH 100
+#define MAX_BIG_BYTES 4096
 enum { UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE };
 enum { TAG_BIG = 2, TAG_BIG_NEGATIVE = 3 };
 
@@ -44,6 +45,10 @@ static int write_int(struct writer *w, PyObject *value) {
     PyObject *magnitude = overflow < 0 ? PyNumber_Invert(value) : Py_NewRef(value);    /* -1 - n, as CBOR has it */
     if (!magnitude) return VALUE_FAILED;
     size_t length = (_PyLong_NumBits(magnitude) + 7) / 8;
+    if (length > MAX_BIG_BYTES) {
+        Py_DECREF(magnitude);
+        return VALUE_NOT_PLAIN;
+    }
     unsigned char *bytes = PyMem_Malloc(length);
     bool ok = bytes && !_PyLong_AsByteArray((PyLongObject *)magnitude, bytes, length, 0, 0, 1);
     if (!bytes) PyErr_NoMemory();
@@ -159,7 +164,8 @@ static PyObject *read_map(struct reader *r, uint64_t length, int depth) {
 static PyObject *read_big(struct reader *r, bool negative) {
     int major, low;
     uint64_t length;
-    if (!take_head(r, &major, &low, &length) || major != BYTES || length > (uint64_t)(r->end - r->at)) return malformed();
+    if (!take_head(r, &major, &low, &length) || major != BYTES || length > MAX_BIG_BYTES || length > (uint64_t)(r->end - r->at))
+        return malformed();
     PyObject *big = _PyLong_FromByteArray(r->at, length, 0, 0);
     r->at += length;
     if (big && negative) Py_SETREF(big, PyNumber_Invert(big));

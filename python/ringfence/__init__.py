@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PolicyError,
         ProgramNotFound,
         RingfenceError,
+        SessionError,
         Trapped,
         WallReached,
     )
@@ -68,6 +69,7 @@ __all__ = [
     "RingfenceError",
     "Sandbox",
     "Secret",
+    "SessionError",
     "Trapped",
     "Usage",
     "WallReached",

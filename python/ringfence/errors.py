@@ -15,6 +15,7 @@ RingfenceError
 │   └── Crashed                                Ringfence failed while it ran
 ├── Conflict                                   what a run changed, somebody else changed too: it is not applied
 ├── Busy                                       every instance slot stayed taken for as long as a caller waits
+├── SessionError                               a session cannot run the turn: poisoned, closed, or at work already
 └── HostError                                  ours: the host system, or a defect of Ringfence
 
 `str(error)` says what happened, why, and the fix. `code` is stable and names the heading in the errors page.
@@ -40,6 +41,7 @@ __all__ = [
     "PolicyError",
     "ProgramNotFound",
     "RingfenceError",
+    "SessionError",
     "Trapped",
     "WallReached",
 ]
@@ -101,6 +103,16 @@ class Conflict(RingfenceError):
     """What a run changed cannot be applied: somebody else changed the same on the host."""
 
     code = "conflict"
+
+
+class SessionError(RingfenceError):
+    """
+    A session cannot run the turn.
+
+    It is poisoned, closed, in the parent of this process, at work already, or one of its totals is used up.
+    """
+
+    code = "session"
 
 
 class HostError(RingfenceError):
@@ -179,7 +191,7 @@ class Crashed(GuestError):
 
 
 _BY_CODE: dict[str, type[RingfenceError]] = {
-    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, Conflict, HostError)
+    kind.code: kind for kind in (PolicyError, LoadError, ProgramNotFound, Busy, Conflict, SessionError, HostError)
 }
 
 

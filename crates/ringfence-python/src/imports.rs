@@ -25,7 +25,7 @@ pub fn functions(given: Given) -> HostFunctions {
 }
 
 /// One thread state for a whole run, and not one for every call.
-fn around(run: &mut (dyn FnMut() + Send)) {
+pub fn around(run: &mut (dyn FnMut() + Send)) {
     attached(|py| py.detach(run));
 }
 

@@ -14,6 +14,9 @@ mod program;
 mod raise;
 mod result;
 mod sandbox;
+mod session;
+mod signals;
+mod values;
 mod worker;
 
 use pyo3::prelude::*;
@@ -43,6 +46,8 @@ mod _core {
     use crate::result::Result;
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
+    #[pymodule_export]
+    use crate::session::Session;
     #[pymodule_export]
     use crate::worker::{close_workers, set_worker, worker_child};
 }

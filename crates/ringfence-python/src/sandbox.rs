@@ -20,6 +20,7 @@ use crate::imports::{self, Given};
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::result::Result;
+use crate::signals::Signals;
 
 /// Time between two reports of a compile that takes long.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -30,13 +31,13 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// A program under a policy, ready to run.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Sandbox {
-    sandbox: ringfence::Sandbox,
+    pub sandbox: ringfence::Sandbox,
 }
 
 /// Ends a run from any thread.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Kill {
-    cancelled: Arc<AtomicBool>,
+    pub cancelled: Arc<AtomicBool>,
 }
 
 #[pymethods]
@@ -89,7 +90,7 @@ impl Sandbox {
             (None, Some(_)) | (None, None) => Source::Empty,
         };
         let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
-        let interrupt = Mutex::new(None);
+        let signals = Signals::default();
         let result = enter(py, || {
             let source = match stdin {
                 Some(number) if input.is_none() => Source::Fd(Arc::new(duplicate(number)?)),
@@ -101,13 +102,7 @@ impl Sandbox {
                 None => *of,
             };
             // Ctrl-C is Python's to handle: its handler runs here, and what it raises ends the guest.
-            let mut tick = || match attached(|py| py.check_signals()) {
-                Some(Ok(())) | None => true,
-                Some(Err(error)) => {
-                    *interrupt.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
-                    false
-                }
-            };
+            let mut tick = || signals.look();
             self.sandbox.run(Run {
                 args,
                 input: source,
@@ -123,9 +118,7 @@ impl Sandbox {
             Ok(ringfence::RunResult { abandoned: Some(name), .. }) => imports::warn_abandoned(py, name),
             _ => Ok(()),
         };
-        if let Some(error) = interrupt.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
-            return Err(error);
-        }
+        signals.raise()?;
         warned?;
         let result = result?;
         match result.raised.as_ref().and_then(|raised| imports::exception(py, raised)) {
@@ -135,7 +128,8 @@ impl Sandbox {
     }
 }
 
-fn sink(number: Option<i32>) -> ringfence::Result<Sink> {
+/// A descriptor of Python's, or none to capture.
+pub fn sink(number: Option<i32>) -> ringfence::Result<Sink> {
     Ok(match number {
         Some(number) => Sink::fd(duplicate(number)?),
         None => Sink::Capture(Vec::new()),

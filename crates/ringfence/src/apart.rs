@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Parts, Result};
 use crate::guest_thread;
 use crate::host::Around;
-use crate::result::RunResult;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::{Control, Outer};
 use crate::supervisor::LOOK;
@@ -40,13 +39,13 @@ pub(crate) fn outer() -> Result<Option<Arc<Outer>>> {
 
 /// Runs a guest on a thread of its own, and waits for it no longer than for its end, or for a host function that is
 /// at work when the run has to end: `abandon` then gives up on it, if it is inside one, and tells what is known.
-pub(crate) fn run(
+pub(crate) fn run<T: Send + 'static>(
     control: &Control,
     around: Option<Arc<Around>>,
-    guest: impl FnOnce() -> Result<RunResult> + Send + 'static,
+    guest: impl FnOnce() -> Result<T> + Send + 'static,
     tick: &mut dyn FnMut() -> bool,
-    abandon: &mut dyn FnMut(Stop) -> Option<RunResult>,
-) -> Result<RunResult> {
+    abandon: &mut dyn FnMut(Stop) -> Option<T>,
+) -> Result<T> {
     let theirs = control.clone();
     let pending = guest_thread::start(move || {
         theirs.cpu.begin();
@@ -71,7 +70,7 @@ pub(crate) fn run(
             None => {}
         }
         over = match over {
-            None if !tick() => {
+            None if !tick() && !control.interrupt() => {
                 control.cancelled.store(true, Ordering::Relaxed);
                 Some((Stop::Cancelled, Instant::now() + GRACE))
             }

@@ -41,6 +41,8 @@ pub enum Error {
     Busy(Parts),
     /// What a run changed cannot be applied: somebody else changed the same on the host.
     Conflict(Parts),
+    /// A session cannot run the turn: it is poisoned, closed, or runs one already.
+    Session(Parts),
     /// Ours: the host system, or a defect of Ringfence.
     Host(Parts),
 }
@@ -61,6 +63,11 @@ impl Error {
         Self::Conflict(Parts::new(what, why, fix))
     }
 
+    /// A session error in three parts.
+    pub fn session(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Session(Parts::new(what, why, fix))
+    }
+
     /// A host error in three parts.
     pub fn host(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Host(Parts::new(what, why, fix))
@@ -78,7 +85,7 @@ impl Error {
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.
-    pub const CODES: [&str; 6] = ["policy", "load", "program-not-found", "busy", "conflict", "host"];
+    pub const CODES: [&str; 7] = ["policy", "load", "program-not-found", "busy", "conflict", "session", "host"];
 
     /// The stable name of this kind of error.
     pub fn code(&self) -> &'static str {
@@ -88,6 +95,7 @@ impl Error {
             Self::ProgramNotFound(_) => "program-not-found",
             Self::Busy(_) => "busy",
             Self::Conflict(_) => "conflict",
+            Self::Session(_) => "session",
             Self::Host(_) => "host",
         }
     }
@@ -100,6 +108,7 @@ impl Error {
             | Self::ProgramNotFound(parts)
             | Self::Busy(parts)
             | Self::Conflict(parts)
+            | Self::Session(parts)
             | Self::Host(parts) => parts,
         }
     }

@@ -150,3 +150,20 @@ pub struct HostFunctions {
     /// Called around each run, so that an implementation can prepare its thread once and not at every call.
     pub around: Option<Arc<Around>>,
 }
+
+/// The functions of a session, whoever implements them. Values cross in the encoding of the guest ABI, and what comes
+/// from the guest was checked to be in it.
+pub trait SessionFunctions: Send + Sync {
+    /// The answer to a guest that asks what there is: a list of names, signatures and docs.
+    fn list(&self) -> Vec<u8>;
+
+    /// One call with a list of arguments and a map of named ones, behind each other; on the guest's thread, outside
+    /// the guest's stack. The answer is what the guest gets, errors that it may catch included; an error of ours ends
+    /// the turn.
+    fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised>;
+
+    /// Surrounds a turn on its thread: it must call what it is given, once.
+    fn around(&self, turn: &mut (dyn FnMut() + Send)) {
+        turn();
+    }
+}

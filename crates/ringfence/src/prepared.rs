@@ -18,7 +18,7 @@ use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
-use crate::sandbox::store::State;
+use crate::sandbox::store::{State, at_tick};
 use crate::supervisor::LOOK;
 
 /// How long a caller waits for a free slot.
@@ -126,7 +126,7 @@ impl Prepared {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.as_mut().limiter);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| context.data().as_ref().control.at_tick());
+        store.epoch_deadline_callback(at_tick);
         store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
         if let Some(fuel) = limits.fuel {
             store.set_fuel(fuel).map_err(|error| link::broken(&error))?;

@@ -114,6 +114,23 @@ impl Sandbox {
         &self.recipe.policy
     }
 
+    /// What its runs share in this process, for a session, which is not in a worker.
+    pub(crate) fn prepared_here(&self) -> Result<Arc<Prepared>> {
+        if self.worker.is_some() {
+            return Err(Error::policy(
+                format!("no session of `{}` in a process of its own", self.name()),
+                "sessions run in this process so far, with WebAssembly as their only wall",
+                "leave `isolation` out for the session, or run whole scripts in workers",
+            ));
+        }
+        self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared)).cloned()
+    }
+
+    /// The program's name, for messages.
+    pub(crate) fn name(&self) -> &str {
+        self.recipe.name()
+    }
+
     /// Runs the program once, in a store of its own: on this thread, or where it may call functions of the host, on
     /// a thread that this one can leave behind; or in a worker.
     pub fn run(&self, run: Run<'_>) -> Result<RunResult> {
@@ -162,6 +179,7 @@ impl Sandbox {
             cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
             output,
             network: None,
+            soft: None,
         };
         let (tmp, secrets, begins) = match inside {
             None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
@@ -355,15 +373,9 @@ struct Left {
 
 impl Left {
     fn of(state: &mut State) -> Self {
-        let refused = state.limiter.refused();
+        let (memory_refused, denials) = (state.limiter.refused().is_some(), state.take_denials());
         let memory_peak = state.limiter.peak();
-        let mut denials = state.files.denials.take();
-        if let Some(refused) = refused {
-            let what = format!("{} bytes in all", refused.wanted);
-            let first = state.clock.since_start(refused.first);
-            denials.push(Denial { kind: "memory", what, count: refused.count, first });
-        }
-        Self { memory_peak, memory_refused: refused.is_some(), denials, changes: state.files.changes().map(Arc::new) }
+        Self { memory_peak, memory_refused, denials, changes: state.files.changes().map(Arc::new) }
     }
 }
 

@@ -94,7 +94,7 @@ impl Supervisor<'_> {
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                if !tick() || !alarm.is_ours() {
+                if !alarm.is_ours() || (!tick() && !self.control.interrupt()) {
                     return stopped(Stop::Cancelled);
                 }
                 alarm.as_mut().reset(next_look());

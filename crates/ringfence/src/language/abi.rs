@@ -24,6 +24,33 @@ pub const INIT: &str = "rf_init";
 /// `() -> exit code`: what the command line does.
 pub const RUN: &str = "rf_run";
 
+/// `(source, length, flags) -> result`: a turn of a session.
+pub const EVAL: &str = "rf_eval";
+/// `(length) -> pointer`, 0 where there is no memory.
+pub const ALLOC: &str = "rf_alloc";
+/// `(pointer)`.
+pub const FREE: &str = "rf_free";
+/// `(kind) -> words`, 0 where it cannot be interrupted so.
+pub const INTERRUPT: &str = "rf_interrupt";
+
+/// Flag of [`EVAL`]: the value of a last expression is wanted.
+pub const WANT_VALUE: u32 = 1;
+
+/// What a turn came to: the first word of a result.
+pub mod status {
+    /// No value.
+    pub const NONE: u32 = 0;
+    /// A value, encoded where the code is [`ENCODED`](super::ENCODED).
+    pub const VALUE: u32 = 1;
+    /// An uncaught error.
+    pub const ERROR: u32 = 2;
+    /// The exit code is the code.
+    pub const EXIT: u32 = 3;
+}
+
+/// Code of a value that is encoded; any other is text.
+pub const ENCODED: u32 = 0;
+
 /// A message without its answer: it is malformed, unknown, or lies outside of the guest's memory.
 pub const REFUSED: i64 = -1;
 /// There is nothing of what it asks for in this run.
@@ -36,6 +63,10 @@ pub const TOO_LONG: i64 = -3;
 pub enum Kind {
     /// The source text that was handed in.
     Source,
+    /// A call of one of the session's functions.
+    Function,
+    /// What functions the session has.
+    List,
 }
 
 impl Kind {
@@ -43,6 +74,8 @@ impl Kind {
     pub fn of(byte: u8) -> Option<Self> {
         match byte {
             b'S' => Some(Self::Source),
+            b'F' => Some(Self::Function),
+            b'L' => Some(Self::List),
             _ => None,
         }
     }

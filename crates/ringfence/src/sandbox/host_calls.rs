@@ -3,17 +3,21 @@
 //! A call leaves the guest: its fiber is suspended, the function runs on the thread's own stack, outside every
 //! runtime, and its answer is handed back in. So a function may do what any other code may, run a guest included.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use wasmtime::{FuncType, Linker, Val, ValType};
 
 use super::store::State;
-use crate::host::{HostFunction, HostFunctions, Raised, Signature, Value, ValueType};
+use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Signature, Value, ValueType};
+use crate::text;
 
-/// Where the guest's thread is: in the guest, in a function (its index and 1), or given up.
+/// Where the guest's thread is: in the guest, in a function (its index and 1), in one of a session's, or given up.
 const IN_GUEST: usize = 0;
+const IN_SESSION: usize = usize::MAX - 1;
 const ABANDONED: usize = usize::MAX;
 
 /// The host calls of one run. Clones share them.
@@ -22,51 +26,89 @@ pub struct HostCalls(Option<Arc<Calls>>);
 
 struct Calls {
     functions: Arc<[HostFunction]>,
+    session: Option<Arc<dyn SessionFunctions>>,
+    /// The session's function that is called.
+    name: Mutex<String>,
     mailbox: Mutex<Mailbox>,
     place: AtomicUsize,
     made: AtomicU64,
+    /// Time inside functions, in nanoseconds.
+    took: AtomicU64,
     memory_peak: AtomicU64,
 }
 
 enum Mailbox {
     Empty,
-    Asked { index: usize, params: Vec<Value>, results: Arc<[ValueType]> },
-    Answered(Result<Vec<Value>, Raised>),
+    Asked(Ask),
+    Answered(Result<Reply, Raised>),
+}
+
+/// What a guest asks for: a function that it imports, or one of its session by name and with encoded arguments.
+enum Ask {
+    Numbers { index: usize, params: Vec<Value>, results: Arc<[ValueType]> },
+    Message { name: String, arguments: Vec<u8> },
+}
+
+enum Reply {
+    Numbers(Vec<Value>),
+    Message(Vec<u8>),
 }
 
 impl HostCalls {
     /// None made yet, to these functions.
     pub fn new(functions: &HostFunctions) -> Self {
-        if functions.functions.is_empty() {
-            return Self(None);
-        }
+        if functions.functions.is_empty() { Self(None) } else { Self::of(functions.functions.clone(), None) }
+    }
+
+    /// None made yet, to the functions of a session.
+    pub fn of_session(functions: Arc<dyn SessionFunctions>) -> Self {
+        Self::of(Arc::new([]), Some(functions))
+    }
+
+    fn of(functions: Arc<[HostFunction]>, session: Option<Arc<dyn SessionFunctions>>) -> Self {
         Self(Some(Arc::new(Calls {
-            functions: functions.functions.clone(),
+            functions,
+            session,
+            name: Mutex::default(),
             mailbox: Mutex::new(Mailbox::Empty),
             place: AtomicUsize::new(IN_GUEST),
             made: AtomicU64::new(0),
+            took: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
         })))
     }
 
+    /// The functions of a session, if it has any.
+    pub fn session(&self) -> Option<&Arc<dyn SessionFunctions>> {
+        self.0.as_ref()?.session.as_ref()
+    }
+
     /// Whether the guest waits for an answer.
     pub fn is_asked(&self) -> bool {
-        self.0.as_ref().is_some_and(|calls| matches!(*calls.mailbox(), Mailbox::Asked { .. }))
+        self.0.as_ref().is_some_and(|calls| matches!(*calls.mailbox(), Mailbox::Asked(_)))
     }
 
     /// Calls the function the guest asked for; `false` when the caller of the run has given up meanwhile.
     pub fn answer(&self) -> bool {
         let Some(calls) = &self.0 else { return true };
         let asked = std::mem::replace(&mut *calls.mailbox(), Mailbox::Empty);
-        let Mailbox::Asked { index, params, results } = asked else { return true };
-        let Some(function) = calls.functions.get(index) else { return true };
-        if calls.place.compare_exchange(IN_GUEST, index + 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+        let Mailbox::Asked(asked) = asked else { return true };
+        let place = match &asked {
+            Ask::Numbers { index, .. } => index + 1,
+            Ask::Message { name, .. } => {
+                name.clone_into(&mut calls.name());
+                IN_SESSION
+            }
+        };
+        if calls.place.compare_exchange(IN_GUEST, place, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
         calls.made.fetch_add(1, Ordering::Relaxed);
-        let answer = function.answer(&params, &results);
+        let began = Instant::now();
+        let answer = calls.reply(asked);
+        calls.took.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         *calls.mailbox() = Mailbox::Answered(answer);
-        calls.place.compare_exchange(index + 1, IN_GUEST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        calls.place.compare_exchange(place, IN_GUEST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Gives up on a guest that is inside a function: its name, or `None` when it is not inside one.
@@ -79,7 +121,10 @@ impl HostCalls {
             return None;
         }
         calls.place.compare_exchange(place, ABANDONED, Ordering::SeqCst, Ordering::SeqCst).ok()?;
-        calls.functions.get(place - 1).map(HostFunction::title)
+        match place {
+            IN_SESSION => Some(text::quote(&calls.name())),
+            place => calls.functions.get(place - 1).map(HostFunction::title),
+        }
     }
 
     /// Calls made so far.
@@ -87,22 +132,29 @@ impl HostCalls {
         self.0.as_ref().map_or(0, |calls| calls.made.load(Ordering::Relaxed))
     }
 
+    /// Time inside functions so far.
+    pub fn took(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |calls| Duration::from_nanos(calls.took.load(Ordering::Relaxed)))
+    }
+
     /// The most memory the guest had taken when it last called.
     pub fn memory_peak(&self) -> u64 {
         self.0.as_ref().map_or(0, |calls| calls.memory_peak.load(Ordering::Relaxed))
     }
 
+    /// From inside the guest: calls a function of the session, and waits.
+    pub(crate) async fn call(&self, name: String, arguments: Vec<u8>, peak: u64) -> Result<Vec<u8>, Raised> {
+        match self.ask(Ask::Message { name, arguments }, peak).await? {
+            Reply::Message(answer) => Ok(answer),
+            Reply::Numbers(_) => Err(mixed_up()),
+        }
+    }
+
     /// From inside the guest: asks, and waits to be answered.
-    async fn ask(
-        &self,
-        index: usize,
-        params: Vec<Value>,
-        results: Arc<[ValueType]>,
-        peak: u64,
-    ) -> Result<Vec<Value>, Raised> {
+    async fn ask(&self, ask: Ask, peak: u64) -> Result<Reply, Raised> {
         let Some(calls) = &self.0 else { return Err(Raised::new("a host function was called by a guest without any")) };
         calls.memory_peak.store(peak, Ordering::Relaxed);
-        *calls.mailbox() = Mailbox::Asked { index, params, results };
+        *calls.mailbox() = Mailbox::Asked(ask);
         std::future::poll_fn(|_| {
             let mut mailbox = calls.mailbox();
             match std::mem::replace(&mut *mailbox, Mailbox::Empty) {
@@ -118,9 +170,34 @@ impl HostCalls {
     }
 }
 
+fn mixed_up() -> Raised {
+    Raised::new("a host function was answered for another")
+}
+
 impl Calls {
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         self.mailbox.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn name(&self) -> MutexGuard<'_, String> {
+        self.name.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn reply(&self, asked: Ask) -> Result<Reply, Raised> {
+        match asked {
+            Ask::Numbers { index, params, results } => {
+                let function = self.functions.get(index).ok_or_else(mixed_up)?;
+                function.answer(&params, &results).map(Reply::Numbers)
+            }
+            Ask::Message { name, arguments } => {
+                let functions = self.session.as_ref().ok_or_else(mixed_up)?;
+                let call = || functions.call(&name, &arguments);
+                match catch_unwind(AssertUnwindSafe(call)) {
+                    Ok(answer) => answer.map(Reply::Message),
+                    Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&name)))),
+                }
+            }
+        }
     }
 }
 
@@ -156,7 +233,10 @@ pub(crate) fn add_to_linker(
                 let state: &State = caller.data();
                 (state.host_calls.clone(), state.limiter.peak())
             };
-            let values = calls.ask(index, params, results, peak).await.map_err(wasmtime::Error::new)?;
+            let asked = calls.ask(Ask::Numbers { index, params, results }, peak).await;
+            let Reply::Numbers(values) = asked.map_err(wasmtime::Error::new)? else {
+                return Err(wasmtime::Error::new(mixed_up()));
+            };
             for (answer, value) in answers.iter_mut().zip(values) {
                 *answer = to_guest(value);
             }

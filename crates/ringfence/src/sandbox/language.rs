@@ -6,9 +6,11 @@
 use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
+use super::host_calls::HostCalls;
 use super::store::State;
 use super::wasi01;
 use crate::language::abi::{self, Kind};
+use crate::language::value::{self, Item, Reader};
 
 /// The messages of one run.
 #[derive(Default)]
@@ -25,21 +27,68 @@ impl Exchange {
         Self { source, kept: Bytes::new() }
     }
 
-    fn answer(&self, message: &[u8]) -> Result<Bytes, i64> {
+    /// Lets go of what nobody has taken.
+    pub fn forget(&mut self) {
+        self.kept = Bytes::new();
+    }
+
+    fn answer(&self, message: &[u8], calls: &HostCalls, room: u64) -> Result<Answer, i64> {
         let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
         match (Kind::of(*kind).ok_or(abi::REFUSED)?, payload) {
-            (Kind::Source, []) => self.source.clone().ok_or(abi::ABSENT),
-            (Kind::Source, _) => Err(abi::REFUSED),
+            (Kind::Source, []) => self.source.clone().ok_or(abi::ABSENT).map(Answer::Known),
+            (Kind::List, []) => Ok(Answer::Known(calls.session().ok_or(abi::ABSENT)?.list().into())),
+            (Kind::Source | Kind::List, _) => Err(abi::REFUSED),
+            (Kind::Function, payload) => {
+                calls.session().ok_or(abi::ABSENT)?;
+                match value::cost(payload) {
+                    Ok(cost) if cost > room => return Err(abi::TOO_LONG),
+                    Ok(_) => {}
+                    Err(value::Malformed) => return Err(abi::REFUSED),
+                }
+                let mut reader = Reader::new(payload);
+                let (Ok(Item::List(3)), Ok(Item::Text(name))) = (reader.item(), reader.item()) else {
+                    return Err(abi::REFUSED);
+                };
+                if !are_arguments(reader.clone()) {
+                    return Err(abi::REFUSED);
+                }
+                Ok(Answer::Call { name: name.to_owned(), arguments: reader.rest().to_vec() })
+            }
         }
     }
 }
 
+/// Where the answer to a message comes from.
+enum Answer {
+    Known(Bytes),
+    Call { name: String, arguments: Vec<u8> },
+}
+
+/// Whether a list and a map follow, given that they are values.
+fn are_arguments(mut reader: Reader<'_>) -> bool {
+    let Ok(Item::List(mut left)) = reader.item() else { return false };
+    while left > 0 {
+        left -= 1;
+        match reader.item() {
+            Ok(Item::List(count)) => left += count,
+            Ok(Item::Map(count)) => left += 2 * count,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    matches!(reader.item(), Ok(Item::Map(_)))
+}
+
 /// Links both functions.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap(abi::MODULE, abi::HOST_CALL, |mut caller: Caller<'_, State>, at, len, out, capacity| {
-        call(&mut caller, (at, len), (out, capacity))
-    })?;
-    linker.func_wrap(abi::MODULE, abi::HOST_TAKE, |mut caller: Caller<'_, State>, out, len| {
+    linker.func_wrap_async(
+        abi::MODULE,
+        abi::HOST_CALL,
+        |mut caller: Caller<'_, State>, (at, len, out, capacity): (u32, u32, u32, u32)| {
+            Box::new(async move { call(&mut caller, (at, len), (out, capacity)).await })
+        },
+    )?;
+    linker.func_wrap(abi::MODULE, abi::HOST_TAKE, |mut caller: Caller<'_, State>, out: u32, len: u32| {
         take(&mut caller, (out, len))
     })?;
     Ok(())
@@ -48,15 +97,22 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 /// A piece of guest memory as the guest names it.
 type Piece = (u32, u32);
 
-fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> wasmtime::Result<i64> {
+async fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> wasmtime::Result<i64> {
     let (memory, state) = wasi01::memory(caller)?;
     let Some(message) = piece(memory, message) else { return Ok(abi::REFUSED) };
     state.exchange.kept = Bytes::new();
-    let answer = match state.exchange.answer(message) {
-        Ok(answer) if answer.len() as u64 > state.host_bytes => return Ok(abi::TOO_LONG),
-        Ok(answer) => answer,
+    let answer = match state.exchange.answer(message, &state.host_calls, state.host_bytes) {
+        Ok(Answer::Known(answer)) => answer,
+        Ok(Answer::Call { name, arguments }) => {
+            let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
+            calls.call(name, arguments, peak).await.map_err(wasmtime::Error::new)?.into()
+        }
         Err(refusal) => return Ok(refusal),
     };
+    let (memory, state) = wasi01::memory(caller)?;
+    if answer.len() as u64 > state.host_bytes {
+        return Ok(abi::TOO_LONG);
+    }
     Ok(give(memory, &mut state.exchange, answer, out))
 }
 

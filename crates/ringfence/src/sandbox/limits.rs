@@ -40,6 +40,12 @@ impl Limiter {
         Self { limit, taken: 0, peak: 0, refused: None }
     }
 
+    /// A turn begins: its limit, and nothing refused yet.
+    pub fn begin(&mut self, limit: u64) {
+        self.limit = limit;
+        self.refused = None;
+    }
+
     /// The most that was taken at one time, in bytes.
     pub fn peak(&self) -> u64 {
         self.peak

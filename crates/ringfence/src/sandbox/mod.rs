@@ -14,6 +14,7 @@ pub mod limits;
 pub mod network;
 pub mod random;
 pub(crate) mod signals_unsafe;
+pub mod soft;
 pub mod stdio;
 pub mod stop;
 pub mod store;

@@ -4,15 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use wasmtime::UpdateDeadline;
+use wasmtime::{StoreContextMut, UpdateDeadline};
 
 use super::clock::Clock;
+use super::denials::Denial;
 use super::files::Files;
 use super::host_calls::HostCalls;
 use super::language::Exchange;
 use super::limits::Limiter;
 use super::network::Network;
 use super::random::Random;
+use super::soft::Soft;
 use super::stdio::{Input, Output};
 use super::stop::{Limit, Stop};
 use super::thread_clock_unsafe::ThreadClock;
@@ -63,6 +65,8 @@ pub struct Control {
     pub output: Output,
     /// Looked at where a run has network grants: its bytes are counted and its sends pushed on outside of any call.
     pub network: Option<Arc<Network>>,
+    /// What the guest hears of before it is stopped.
+    pub soft: Option<Arc<Soft>>,
 }
 
 impl Control {
@@ -80,6 +84,9 @@ impl Control {
         if Instant::now() >= self.deadline {
             return Err(Stop::Limit(Limit::Wall));
         }
+        if self.soft.as_ref().is_some_and(|soft| soft.is_over()) {
+            return Err(Stop::Cancelled);
+        }
         if self.output.is_truncated() {
             return Err(Stop::Limit(Limit::Output));
         }
@@ -92,10 +99,9 @@ impl Control {
         Ok(())
     }
 
-    /// What a tick does to a computing guest: ends it, or lets the host look around and goes on.
-    pub fn at_tick(&self) -> wasmtime::Result<UpdateDeadline> {
-        self.check()?;
-        Ok(UpdateDeadline::Yield(1))
+    /// Asks the guest to end by itself, after Ctrl-C; false when it cannot be asked, or was asked before.
+    pub fn interrupt(&self) -> bool {
+        self.soft.as_ref().is_some_and(|soft| soft.interrupt())
     }
 }
 
@@ -190,6 +196,39 @@ impl FirstLook {
     fn now(before: Duration) -> Self {
         let clock = ThreadClock::of_this_thread();
         Self { before, clock, thread: clock.read() }
+    }
+}
+
+/// What a tick does to a computing guest: ends it, tells it to end, or lets the host look around and goes on.
+pub fn at_tick<T: AsMut<State> + AsRef<State>>(
+    mut context: StoreContextMut<'_, T>,
+) -> wasmtime::Result<UpdateDeadline> {
+    let state = context.data().as_ref();
+    state.control.check()?;
+    if state.control.soft.is_some()
+        && let Some(memory) = state.descriptors.memory()
+    {
+        let (bytes, state) = memory.data_and_store_mut(&mut context);
+        state.as_mut().soften(bytes);
+    }
+    Ok(UpdateDeadline::Yield(1))
+}
+
+impl State {
+    /// What was refused since it was last asked, growths of memory last.
+    pub fn take_denials(&mut self) -> Vec<Denial> {
+        let mut denials = self.files.denials.take();
+        if let Some(refused) = self.limiter.refused() {
+            let what = format!("{} bytes in all", refused.wanted);
+            let first = self.clock.since_start(refused.first);
+            denials.push(Denial { kind: "memory", what, count: refused.count, first });
+        }
+        denials
+    }
+
+    /// Tells the guest what it has to be told by now; whether it did.
+    pub fn soften(&mut self, memory: &mut [u8]) -> bool {
+        self.control.soft.as_ref().is_some_and(|soft| soft.tell(memory, || self.control.cpu.used()))
     }
 }
 

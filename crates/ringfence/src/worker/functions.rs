@@ -65,6 +65,7 @@ impl Functions {
             // What the guest writes is for the worker to look at.
             output: Output::new(Sink::Discard, Sink::Discard, 0),
             network: None,
+            soft: None,
         };
         let place = Place(Arc::new(Mutex::new(State::Waiting(Box::new(taken)))));
         let talk = Talk { functions: self.clone(), control: control.clone(), place: place.clone(), made: 0 };

@@ -5,6 +5,8 @@ import sys
 
 import _ringfence_host
 
+from _ringfence import importer
+
 USAGE = """\
 usage: {program} [option] ... [-c cmd | -m mod | file | -] [arg] ...
 Try `python -h' for more information.
@@ -57,21 +59,18 @@ def command(arguments):
     unsafe = not options.safe_path
     if options.code is not None:
         sys.argv = ["-c", *rest]
-        if unsafe:
-            sys.path.insert(0, "")
+        begin_path("", unsafe)
         return compiled(options.code.encode("utf-8", "surrogateescape"), "<string>", lines=True)
     if options.module is not None:
         import runpy
 
         sys.argv = ["-m", *rest]
-        if unsafe:
-            sys.path.insert(0, os.getcwd())
+        begin_path(os.getcwd(), unsafe)
         return runpy._run_module_as_main, (options.module,)
     if rest and rest[0] != "-":
         return script(program, rest, options)
     sys.argv = rest or [""]
-    if unsafe:
-        sys.path.insert(0, "")
+    begin_path("", unsafe)
     return compiled(sys.stdin.buffer.read(), "<stdin>", lines=False)
 
 
@@ -207,11 +206,12 @@ def script(program, rest, options):
     sys.argv = rest
     path = name if name.startswith("/") else os.path.join(os.getcwd(), name.removeprefix("./"))
     source = _ringfence_host.source()
+    folder = os.path.dirname(path)
     if source is None:
         if is_container(path):
             import runpy
 
-            sys.path.insert(0, path)
+            begin_path(path, True)
             return runpy._run_module_as_main, ("__main__", False)
         try:
             with open(path, "rb") as file:
@@ -219,8 +219,8 @@ def script(program, rest, options):
         except OSError as error:
             sys.stderr.write(f"{program}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}\n")
             raise SystemExit(2) from None
-    if not options.safe_path:
-        sys.path.insert(0, os.path.dirname(os.path.realpath(path)))
+        folder = os.path.dirname(os.path.realpath(path))
+    begin_path(folder, not options.safe_path)
     from importlib.machinery import SourceFileLoader
 
     import __main__
@@ -231,6 +231,13 @@ def script(program, rest, options):
     if options.skip_line:
         source = b"\n" + source.partition(b"\n")[2]
     return compiled(source, path, lines=True)
+
+
+def begin_path(folder, unsafe):
+    """Put the program's own folder first in the search path; what is on the path wins over what was imported before."""
+    if unsafe:
+        sys.path.insert(0, folder)
+    importer.give_way()
 
 
 def is_container(path):
@@ -255,23 +262,26 @@ def compiled(source, name, *, lines):
         text = source.decode()
     except UnicodeDecodeError as error:
         text = decoded(source, name, error)
+    code = compile(source, name, "exec", dont_inherit=True)
     if lines:
         import linecache
 
-        linecache.cache[name] = (len(source), None, text.removeprefix("\ufeff").splitlines(keepends=True), name)
-    return compile(source, name, "exec", dont_inherit=True)
+        if name == "<string>":
+            linecache._register_code(code, text, name)  # in tracebacks, and nowhere else
+        else:
+            linecache.cache[name] = (len(source), None, text.removeprefix("\ufeff").splitlines(keepends=True), name)
+    return code
 
 
 def decoded(source, name, error):
-    """Decode text of another encoding, where it says which."""
-    import io
-    import tokenize
+    """Decode text of another encoding, where one of its first two lines says which."""
+    import re
 
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(source.partition(b"\n")[0] + b"\n#\n").readline)
-    if encoding.startswith("utf-8"):
-        line = source.count(b"\n", 0, error.start) + 1
-        raise SyntaxError(
-            f"Non-UTF-8 code starting with '\\x{source[error.start]:02x}' in file {name} on line {line}, "
-            "but no encoding declared; see https://peps.python.org/pep-0263/ for details"
-        ) from None
-    return source.decode(encoding, "replace")
+    for line in source.splitlines()[:2]:
+        if said := re.match(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", line):
+            return source.decode(said[1].decode(), "replace")
+    line = source.count(b"\n", 0, error.start) + 1
+    raise SyntaxError(
+        f"Non-UTF-8 code starting with '\\x{source[error.start]:02x}' in file {name} on line {line}, "
+        "but no encoding declared; see https://peps.python.org/pep-0263/ for details"
+    )

@@ -2,7 +2,7 @@
 
 import sys
 
-# Names of the modules that were there before the program.
+# The modules that were there before the program, by their identity.
 ours = frozenset()
 
 
@@ -14,7 +14,7 @@ def end():
     atexit._run_exitfuncs()
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
         sys.__dict__.pop(name, None)
-    modules = [module for name, module in sys.modules.items() if name not in ours]
+    modules = [module for module in sys.modules.values() if id(module) not in ours]
     modules.append(sys.modules.get("__main__"))
     for module in reversed(modules):
         space = getattr(module, "__dict__", None)

@@ -1,6 +1,7 @@
 """Functions of the host, as functions of the session: called by name, awaited or not, explained by `help`."""
 
 import builtins
+import contextlib
 import sys
 
 import _ringfence_host
@@ -75,6 +76,11 @@ async def later(name, args, kwargs):
 def exception(kind, message):
     """Make the exception: of Python's own type of that name, where that takes a message."""
     known = getattr(builtins, kind, None)
+    if known is KeyError:  # its text is the repr of its key
+        import ast
+
+        with contextlib.suppress(ValueError, SyntaxError):
+            return KeyError(ast.literal_eval(message))
     if isinstance(known, type) and issubclass(known, Exception):
         try:
             return known(message)
@@ -90,9 +96,22 @@ def parse(signature):
     space = {}
     try:
         exec(f"from __future__ import annotations\ndef f{signature}: ...", {}, space)
-        return inspect.signature(space["f"])
+        said = inspect.signature(space["f"])
+        parameters = [each.replace(annotation=words(each.annotation)) for each in said.parameters.values()]
+        return said.replace(parameters=parameters, return_annotation=words(said.return_annotation))
     except Exception:  # noqa: BLE001
         return None
+
+
+class Words(str):
+    """An annotation, shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def words(annotation):
+    return Words(annotation) if isinstance(annotation, str) else annotation
 
 
 def finish(coroutine):

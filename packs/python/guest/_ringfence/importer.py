@@ -75,6 +75,64 @@ class StandardLibrary:
 finder = StandardLibrary()
 
 
+class Shortcut:
+    """
+    Finder in front of the path: a module of ours is not looked for where no grant is.
+
+    A program's own module wins over one of ours, so the path comes first. But a look at a folder that was not granted
+    is a refusal that the host reports, and here it would have nothing to do with the program.
+    """
+
+    def __init__(self):
+        self.granted = None
+
+    def find_spec(self, name, path=None, target=None):  # noqa: ARG002
+        entry = modules.get(name)
+        if entry is None:
+            return None
+        if path is None and any(map(self.is_granted, sys.path)):
+            return None
+        if path is not None and list(path) != [entry[5].rpartition("/")[0].removesuffix("/" + name.rpartition(".")[2])]:
+            return None
+        return finder.find_spec(name)
+
+    def is_granted(self, folder):
+        if self.granted is None:
+            try:
+                self.granted = frozenset(os.listdir("/"))
+            except OSError:
+                self.granted = frozenset()
+        top = os.path.join(os.getcwd(), folder).strip("/").partition("/")[0]
+        return top in self.granted if top else bool(self.granted)
+
+
+shortcut = Shortcut()
+# What Python itself has imported before a program begins: no program's module takes its place.
+START = frozenset({
+    "__main__", "abc", "builtins", "codecs", "encodings", "genericpath", "io", "linecache", "marshal", "os", "posix",
+    "posixpath", "site", "stat", "sys", "time", "types", "zipimport",
+})  # fmt: skip
+preloaded = frozenset()
+
+
+def give_way():
+    """Forget modules that were imported before the snapshot where a folder on the path has one of the same name."""
+    for folder in sys.path:
+        if not shortcut.is_granted(folder):
+            continue
+        try:
+            entries = os.listdir(folder or ".")
+        except OSError:  # an archive, or nothing
+            continue
+        for entry in entries:
+            name, dot, suffix = entry.partition(".")
+            if name not in preloaded or name in START or (dot and suffix != "py"):
+                continue
+            if dot or os.path.isfile(os.path.join(folder, name, "__init__.py")):
+                for known in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
+                    del sys.modules[known]
+
+
 def install():
     """Have it found: for now in front, for Python's own start needs it."""
     sys.meta_path.append(finder)
@@ -82,11 +140,16 @@ def install():
 
 def step_back():
     """Put what is frozen behind the path: a program's own module of the same name wins, as on a disk."""
+    global os, preloaded  # noqa: PLW0603
+    import os
+
+    preloaded = frozenset(sys.modules)
     path = sys.meta_path
     for each in list(path):
         if each is finder or getattr(each, "__name__", "") == "FrozenImporter":
             path.remove(each)
             path.append(each)
+    path.insert(0, shortcut)
 
 
 def know_lines():

@@ -75,22 +75,25 @@ def asyncio_without_threads():
 
 
 def names_without_network():
-    """Have look-ups fail as they do where no network is: WASI 0.1 has none, so `socket` lacks the functions."""
+    """Have look-ups fail as they do where no network is: WASI 0.1 has none, so `_socket` lacks the functions."""
+    import _socket
     import socket
 
-    def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
-        raise gaierror(EAI_AGAIN, "Temporary failure in name resolution")
+    def look_up(name):
+        def function(host, *args, **kwargs):
+            raise error(code, message)
 
-    def gethostbyname(hostname):
-        raise gaierror(EAI_AGAIN, "Temporary failure in name resolution")
+        function.__name__ = function.__qualname__ = name
+        function.__module__ = "socket"
+        return function
 
-    gaierror = getattr(socket, "gaierror", OSError)
-    EAI_AGAIN = getattr(socket, "EAI_AGAIN", -3)  # noqa: N806
-    for function in (getaddrinfo, gethostbyname):
-        if not hasattr(socket, function.__name__):
-            function.__module__ = function.__qualname__ = "socket"
-            function.__qualname__ = function.__name__
-            setattr(socket, function.__name__, function)
+    error = getattr(_socket, "gaierror", OSError)
+    code, message = getattr(_socket, "EAI_AGAIN", -3), "Temporary failure in name resolution"
+    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"):
+        if not hasattr(_socket, name):
+            setattr(_socket, name, look_up(name))
+            if not hasattr(socket, name):
+                setattr(socket, name, getattr(_socket, name))
 
 
 def interrupts():
@@ -113,7 +116,7 @@ def remember_modules():
     """Note what the pack itself has imported: the end of a run takes down only what the program did."""
     from _ringfence import ending
 
-    ending.ours = frozenset(sys.modules)
+    ending.ours = frozenset(map(id, sys.modules.values()))
 
 
 def forget(main, cells):

@@ -17,7 +17,7 @@ def resume():
     import logging
     import time
 
-    from _ringfence import functions
+    from _ringfence import functions, importer
 
     environment = os.environ._data
     environment.clear()
@@ -28,9 +28,13 @@ def resume():
     logging._startTime = time.time_ns()
     path = environment.get(b"PYTHONPATH")
     sys.path[:] = [each for each in os.fsdecode(path).split(":") if each] if path else []
+    importer.shortcut.granted = None
     functions.offer()
 
 
 def resume_copy():
     """Go on in the copy of a live session: it keeps its variables and its search path."""
+    from _ringfence import importer
+
+    importer.shortcut.granted = None
     reseed()

@@ -37,6 +37,16 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
+    /// The guest's memory, once it is known.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
+    /// The guest's memory, known before its first call.
+    pub(crate) fn set_memory(&mut self, memory: Memory) {
+        self.memory = Some(memory);
+    }
+
     /// Standard streams and the root.
     pub fn new(files: &Files) -> Self {
         let root = Descriptor::Dir { handle: files.root(), preopen: true, listing: None };

@@ -12,6 +12,9 @@ use crate::sandbox::store::State;
 /// Bytes of one event.
 const EVENT_BYTES: u32 = 32;
 
+/// Longest wait of a guest that may have to be told something.
+const SOFT_LOOK: Duration = Duration::from_millis(50);
+
 /// Subscriptions looked at between two looks at the deadline.
 const STEP_SUBSCRIPTIONS: usize = 4096;
 
@@ -52,7 +55,12 @@ pub(super) async fn poll_oneoff(
             Ok(look) => look,
             Err(errno) => return Ok(errno as i32),
         };
-        let Look::Sleep { nanos, input } = look else { return Ok(0) };
+        let Look::Sleep { mut nanos, input } = look else { return Ok(0) };
+        if let Some(patience) = caller.data().control.soft.as_ref().and_then(|soft| soft.patience()) {
+            // What a waiting guest has to be told ends its wait.
+            let patience = u64::try_from(patience.min(SOFT_LOOK).as_nanos()).unwrap_or(u64::MAX);
+            nanos = Some(nanos.map_or(patience, |nanos| nanos.min(patience)));
+        }
         let stdin = caller.data().input.clone();
         // A wait without end is ended by the deadline, whose future this one runs under.
         let alarm = tokio::time::sleep(nanos.map_or(Duration::MAX / 4, Duration::from_nanos));
@@ -117,7 +125,8 @@ impl Call<'_> {
 
     /// Writes the events that have happened; if none has, says for how long to wait.
     fn look(&mut self, subscriptions: &[Subscription], events: u32, result: u32) -> Done<Look> {
-        let now = self.state.clock.monotonic();
+        // What it waits for has then happened: it goes on, and finds what it was told.
+        let now = if self.state.soften(self.memory.0) { u64::MAX } else { self.state.clock.monotonic() };
         let (mut happened, mut next, mut input) = (0u32, None::<u64>, false);
         // Asked once: it costs a system call, and a guest may subscribe to it a million times.
         let mut stdin_is_ready = None;

@@ -1,0 +1,222 @@
+//! Sessions: turns in and out, functions of Python called by name with plain values.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use ringfence::host::{Raised, SessionFunctions};
+use ringfence::language::value::{Item, Reader};
+use ringfence::policy::LimitsPatch;
+use ringfence::session::{Opening, Turn, TurnResult, TurnValue};
+
+use crate::attach::attached;
+use crate::call_unsafe::call;
+use crate::enter::enter;
+use crate::imports::{around, exception, warn_abandoned};
+use crate::sandbox::{Kill, Sandbox, sink};
+use crate::signals::Signals;
+use crate::values::{Plain, exception_type, read};
+
+/// Longest message of an exception that a guest is told, in characters.
+const MAX_MESSAGE_CHARS: usize = 10_000;
+
+/// One live instance of a language pack.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct Session {
+    session: ringfence::Session,
+}
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (sandbox, functions = None, call = None, kill = None))]
+    fn new(
+        py: Python<'_>,
+        sandbox: &Sandbox,
+        functions: Option<Vec<(String, String, String)>>,
+        call: Option<Py<PyAny>>,
+        kill: Option<&Kill>,
+    ) -> PyResult<Self> {
+        let room = sandbox.sandbox.policy().limits.host_bytes.0;
+        let functions = match call {
+            Some(call) => Some(Arc::new(Functions::new(functions.unwrap_or_default(), call, room)?) as Arc<_>),
+            None => None,
+        };
+        let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let signals = Signals::default();
+        let opened = enter(py, || {
+            let mut tick = || signals.look();
+            let opening = Opening { functions, cancelled, tick: Some(&mut tick) };
+            ringfence::Session::open(&sandbox.sandbox, opening)
+        });
+        signals.raise()?;
+        Ok(Self { session: opened? })
+    }
+
+    fn eval<'py>(
+        &self,
+        py: Python<'py>,
+        source: &[u8],
+        stdout: Option<i32>,
+        stderr: Option<i32>,
+        limits: Option<&str>,
+        kill: Option<&Kill>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let source = bytes::Bytes::copy_from_slice(source);
+        let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let signals = Signals::default();
+        let result = enter(py, || {
+            let mut tick = || signals.look();
+            self.session.eval(Turn {
+                source,
+                stdout: sink(stdout)?,
+                stderr: sink(stderr)?,
+                limits: limits.map_or_else(|| Ok(LimitsPatch::default()), LimitsPatch::from_json)?,
+                cancelled,
+                tick: Some(&mut tick),
+            })
+        });
+        let warned = match &result {
+            Ok(TurnResult { abandoned: Some(name), .. }) => warn_abandoned(py, name),
+            _ => Ok(()),
+        };
+        signals.raise()?;
+        warned?;
+        let result = result?;
+        match result.raised.as_ref().and_then(|raised| exception(py, raised)) {
+            Some(exception) => Err(exception),
+            None => fields(py, result),
+        }
+    }
+
+    #[getter]
+    fn poisoned(&self, py: Python<'_>) -> Option<String> {
+        py.detach(|| self.session.poisoned())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.session.close());
+    }
+}
+
+/// A turn for Python: the fields of `Turn`, in their order.
+fn fields<'py>(py: Python<'py>, result: TurnResult) -> PyResult<Bound<'py, PyTuple>> {
+    let value = match &result.value {
+        None => py.None().into_bound(py),
+        Some(TurnValue::Encoded(bytes)) => read(py, &mut Reader::new(bytes))?,
+        Some(TurnValue::Text(text)) => text.into_pyobject(py)?.into_any(),
+    };
+    let is_repr = matches!(result.value, Some(TurnValue::Text(_)));
+    let seconds = |time: Duration| time.as_secs_f64();
+    let usage = result.usage;
+    let usage = (
+        seconds(usage.wall),
+        seconds(usage.cpu),
+        usage.memory,
+        usage.output,
+        usage.fuel,
+        result.calls,
+        seconds(result.calls_took),
+    );
+    let error = result.error.map(|error| (error.name, error.message, error.traceback));
+    let denials: Vec<_> = result
+        .denials
+        .into_iter()
+        .map(|denial| (denial.kind, denial.what, denial.count, seconds(denial.first)))
+        .collect();
+    let fields = [
+        result.outcome.name().into_pyobject(py)?.into_any(),
+        value,
+        is_repr.into_pyobject(py)?.to_owned().into_any(),
+        error.into_pyobject(py)?.into_any(),
+        pyo3::types::PyBytes::new(py, &result.stdout).into_any(),
+        pyo3::types::PyBytes::new(py, &result.stderr).into_any(),
+        result.exit_code.into_pyobject(py)?.into_any(),
+        result.limit.into_pyobject(py)?.into_any(),
+        result.trap.into_pyobject(py)?.into_any(),
+        result.backtrace.into_pyobject(py)?.into_any(),
+        result.truncated.into_pyobject(py)?.to_owned().into_any(),
+        usage.into_pyobject(py)?.into_any(),
+        denials.into_pyobject(py)?.into_any(),
+        result.poisoned.into_pyobject(py)?.to_owned().into_any(),
+    ];
+    PyTuple::new(py, fields)
+}
+
+/// Functions of Python: one callable that is told the name.
+struct Functions {
+    list: Vec<u8>,
+    call: Py<PyAny>,
+    room: u64,
+}
+
+impl Functions {
+    fn new(functions: Vec<(String, String, String)>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
+        let mut list = Plain::new(room);
+        list.item(Item::List(functions.len()))?;
+        for (name, signature, doc) in &functions {
+            list.item(Item::List(3))?;
+            for text in [name, signature, doc] {
+                list.item(Item::Text(text))?;
+            }
+        }
+        Ok(Self { list: list.into_bytes(), call, room })
+    }
+
+    /// What the guest gets for a value.
+    fn answer(&self, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+        let mut answer = Plain::new(self.room);
+        answer.item(Item::List(2))?;
+        answer.item(Item::Whole { negative: false, number: 0 })?;
+        answer.value(value)?;
+        Ok(answer.into_bytes())
+    }
+
+    /// What it gets for an exception; none where that is not for a guest, such as Ctrl-C.
+    fn refusal(&self, py: Python<'_>, error: &PyErr) -> Option<Vec<u8>> {
+        let value = error.value(py);
+        if !value.is_instance(exception_type(py).ok()?).ok()? {
+            return None;
+        }
+        let name = value.get_type().name().ok()?.to_string();
+        let message = value.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let mut answer = Plain::new(u64::MAX);
+        answer.item(Item::List(3)).ok()?;
+        answer.item(Item::Whole { negative: false, number: 1 }).ok()?;
+        answer.item(Item::Text(&name)).ok()?;
+        answer.item(Item::Text(&message)).ok()?;
+        Some(answer.into_bytes())
+    }
+}
+
+impl SessionFunctions for Functions {
+    fn list(&self) -> Vec<u8> {
+        self.list.clone()
+    }
+
+    fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+        let done = attached(|py| {
+            let done = (|| {
+                let mut reader = Reader::new(arguments);
+                let positional = read(py, &mut reader)?;
+                let named = read(py, &mut reader)?;
+                let value = call(self.call.bind(py), &(name, positional, named).into_pyobject(py)?)?;
+                self.answer(&value)
+            })();
+            done.or_else(|error| match self.refusal(py, &error) {
+                Some(answer) => Ok(answer),
+                None => {
+                    let why = format!("`{}` raised {}", ringfence::text::quote(name), error.get_type(py));
+                    Err(Raised { why, payload: Some(Arc::new(error)) })
+                }
+            })
+        });
+        done.unwrap_or_else(|| Err(Raised::new("the interpreter of the functions exits")))
+    }
+
+    fn around(&self, turn: &mut (dyn FnMut() + Send)) {
+        around(turn);
+    }
+}

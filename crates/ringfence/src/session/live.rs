@@ -1,0 +1,211 @@
+//! The instance behind a session: opened, and kept between turns.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::{InstancePre, Memory, Store, TypedFunc};
+
+use crate::apart::no_thread;
+use crate::ending::Ending;
+use crate::error::{Error, Result};
+use crate::language::abi;
+use crate::policy::Limits;
+use crate::prepared::{Entry, Prepared};
+use crate::process_unsafe::Here;
+use crate::result::Outcome;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::files::Files;
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::Secrets;
+use crate::sandbox::language::Exchange;
+use crate::sandbox::limits::Limiter;
+use crate::sandbox::random::Random;
+use crate::sandbox::soft::Words;
+use crate::sandbox::stdio::{Input, Output, Sink, Source};
+use crate::sandbox::store::{Control, Cpu, State};
+use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::{signals_unsafe, ticker};
+use crate::supervisor::{Supervisor, runtime};
+
+/// Source text that needs no allocation of its own, in bytes.
+const BUFFER_BYTES: u32 = 16 << 10;
+
+/// No file of a session is copied for longer; each turn has its own deadline, and totals bound the rest.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// What a session has between its turns.
+pub(super) struct Live {
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) store: Here<Store<State>>,
+    pub(super) exports: Exports,
+    pub(super) spent: Spent,
+    _slot: Here<OwnedSemaphorePermit>,
+}
+
+/// What all turns have used together.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Spent {
+    pub(super) wall: Duration,
+    pub(super) cpu: Duration,
+    pub(super) output: u64,
+    pub(super) fuel: u64,
+}
+
+/// What the host calls, and where it writes.
+pub(super) struct Exports {
+    pub(super) eval: TypedFunc<(u32, u32, u32), u32>,
+    pub(super) alloc: TypedFunc<u32, u32>,
+    pub(super) free: TypedFunc<u32, ()>,
+    pub(super) memory: Memory,
+    pub(super) words: [Option<Words>; 2],
+    buffer: u32,
+}
+
+impl Exports {
+    /// The place for a short source; none where there was no memory for it.
+    pub(super) fn buffer(&self, len: usize) -> Option<u32> {
+        (self.buffer != 0 && len <= BUFFER_BYTES as usize).then_some(self.buffer)
+    }
+}
+
+impl Live {
+    pub(super) fn open(
+        prepared: &Arc<Prepared>,
+        name: &str,
+        cancelled: Arc<AtomicBool>,
+        tick: Option<&mut dyn FnMut() -> bool>,
+    ) -> Result<Self> {
+        let Entry::Module { linked, .. } = &prepared.entry else { return Err(no_session(name, "it is a component")) };
+        for export in [abi::VERSION_EXPORT, abi::EVAL, abi::ALLOC, abi::FREE, "memory"] {
+            if linked.module().get_export(export).is_none() {
+                return Err(no_session(name, &format!("it exports no `{export}`")));
+            }
+        }
+        let mut no_tick = || true;
+        let tick = tick.unwrap_or(&mut no_tick);
+        let runtime = runtime(!prepared.net.is_empty())?;
+        let slot = prepared.slot(runtime, &cancelled, tick)?;
+        signals_unsafe::keep();
+        let Some(_ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let started = Instant::now();
+        let limits = prepared.policy.limits;
+        let control = Control {
+            deadline: started + limits.wall.0,
+            cancelled,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
+            outer: None,
+            output: Output::new(Sink::Discard, Sink::Discard, limits.output.0),
+            network: None,
+            soft: None,
+        };
+        let state = state(prepared, &limits, &control, started)?;
+        let mut store = Here::new(prepared.store(state, &limits)?);
+        let host_calls = HostCalls::default();
+        let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+        let mut found = None;
+        let opened = async {
+            found = Some(open(&mut store, linked).await?);
+            Ok(Ending::exited(0))
+        };
+        let ending = supervisor.end(opened, tick);
+        match found {
+            Some((abi::VERSION, exports)) => {
+                let slot = Here::new(slot);
+                Ok(Self { prepared: prepared.clone(), store, exports, spent: Spent::default(), _slot: slot })
+            }
+            Some((version, _)) => {
+                Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
+            }
+            None => Err(not_opened(name, &ending)),
+        }
+    }
+}
+
+fn no_session(name: &str, why: &str) -> Error {
+    Error::load(
+        format!("`{name}` cannot hold a session"),
+        why,
+        "give a language pack of this version: `ringfence languages` lists them",
+    )
+}
+
+fn not_opened(name: &str, ending: &Ending) -> Error {
+    let what = format!("no session of `{name}`");
+    match (ending.outcome, ending.limit, &ending.trap) {
+        (_, Some(limit), _) => Error::policy(
+            what,
+            format!("it reached the limit `{}` while it was set up", limit.name()),
+            format!("raise `{}` in the policy's limits", limit.name()),
+        ),
+        (Outcome::Cancelled, _, _) => Error::session(what, "the caller gave up on it", "open it again"),
+        (_, _, Some(trap)) => Error::load(what, format!("it ended while it was set up: {trap}"), "install it again"),
+        (outcome, _, _) => Error::load(what, format!("it {} while it was set up", outcome.name()), "install it again"),
+    }
+}
+
+fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Instant) -> Result<State> {
+    let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+    let patient = Control { deadline: started + CENTURY, ..control.clone() };
+    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient)?;
+    Ok(State {
+        limiter: Limiter::new(limits.memory.0),
+        control: control.clone(),
+        descriptors: Descriptors::new(&files),
+        files,
+        input: Input::new(Source::Empty),
+        output: control.output.clone(),
+        clock: Clock::new(prepared.policy.clock, started),
+        random: Random::new(prepared.policy.random),
+        args: crate::given::arguments(&prepared.argv0, Vec::new())?,
+        env: secrets.added_to(&prepared.env),
+        host_bytes: limits.host_bytes.0,
+        host_calls: HostCalls::default(),
+        exchange: Exchange::new(None),
+    })
+}
+
+/// Instantiates, sets up what is no snapshot, and asks for what is asked once.
+async fn open(store: &mut Store<State>, linked: &InstancePre<State>) -> wasmtime::Result<(u32, Exports)> {
+    let instance = linked.instantiate_async(&mut *store).await?;
+    let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("missing memory"))?;
+    store.data_mut().descriptors.set_memory(memory);
+    if let Ok(init) = instance.get_typed_func::<(), ()>(&mut *store, abi::INIT) {
+        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE) {
+            initialize.call_async(&mut *store, ()).await?;
+        }
+        init.call_async(&mut *store, ()).await?;
+    }
+    let version = instance.get_typed_func::<(), u32>(&mut *store, abi::VERSION_EXPORT)?;
+    let version = version.call_async(&mut *store, ()).await?;
+    let alloc = instance.get_typed_func::<u32, u32>(&mut *store, abi::ALLOC)?;
+    let buffer = alloc.call_async(&mut *store, BUFFER_BYTES).await?;
+    let words = words(store, &instance, memory).await?;
+    let exports = Exports {
+        eval: instance.get_typed_func(&mut *store, abi::EVAL)?,
+        free: instance.get_typed_func(&mut *store, abi::FREE)?,
+        alloc,
+        memory,
+        words,
+        buffer,
+    };
+    Ok((version, exports))
+}
+
+/// Asks a pack what to write to interrupt it.
+pub(crate) async fn words(
+    store: &mut Store<State>,
+    instance: &wasmtime::Instance,
+    memory: Memory,
+) -> wasmtime::Result<[Option<Words>; 2]> {
+    let mut words = [None; 2];
+    let Ok(interrupt) = instance.get_typed_func::<u32, u32>(&mut *store, abi::INTERRUPT) else { return Ok(words) };
+    for (kind, words) in (0..).zip(&mut words) {
+        let at = interrupt.call_async(&mut *store, kind).await?;
+        *words = if at == 0 { None } else { Words::read(memory.data(&*store), at) };
+    }
+    Ok(words)
+}

@@ -1,0 +1,235 @@
+//! Sessions: one instance of a language pack that lives on between turns.
+//!
+//! `open → live → turn → result`. A turn runs on its caller's thread, or with functions of the host on a thread that
+//! its caller can leave behind. What ends a turn other than by its own return leaves the instance in an unknown state:
+//! it is dropped, and the session is poisoned.
+
+mod live;
+mod result;
+mod turn;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::apart;
+use crate::error::{Error, Result};
+use crate::host::{Around, SessionFunctions};
+use crate::policy::{Limits, LimitsPatch};
+use crate::prepared::Prepared;
+use crate::process_unsafe::{Here, generation};
+use crate::run::Sandbox;
+
+use live::Live;
+pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
+pub use turn::Turn;
+
+/// What a session is opened with.
+#[derive(Default)]
+pub struct Opening<'a> {
+    /// What guest code may call.
+    pub functions: Option<Arc<dyn SessionFunctions>>,
+    /// Set it from any thread to give up.
+    pub cancelled: Arc<AtomicBool>,
+    /// Called about every 50 ms while it is opened; `false` gives up.
+    pub tick: Option<&'a mut dyn FnMut() -> bool>,
+}
+
+/// One live instance of a language pack.
+pub struct Session {
+    name: String,
+    prepared: Arc<Prepared>,
+    functions: Option<Functions>,
+    generation: u64,
+    closed: AtomicBool,
+    seat: Here<Mutex<Seat>>,
+}
+
+/// The functions of a session, and what surrounds turns that may call them.
+#[derive(Clone)]
+struct Functions {
+    functions: Arc<dyn SessionFunctions>,
+    around: Arc<Around>,
+}
+
+enum Seat {
+    Free(Box<Live>),
+    /// A turn has it.
+    Taken,
+    /// It is gone, and why.
+    Poisoned(String),
+    Closed,
+}
+
+impl Session {
+    /// Opens a session of a sandbox whose program is a language pack.
+    pub fn open(sandbox: &Sandbox, opening: Opening<'_>) -> Result<Self> {
+        let prepared = sandbox.prepared_here()?;
+        let Opening { functions, cancelled, tick } = opening;
+        let live = Live::open(&prepared, sandbox.name(), cancelled, tick)?;
+        let functions = functions.map(|functions| {
+            let theirs = functions.clone();
+            let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
+            Functions { functions, around }
+        });
+        Ok(Self {
+            name: sandbox.name().to_owned(),
+            prepared,
+            functions,
+            generation: generation(),
+            closed: AtomicBool::new(false),
+            seat: Here::new(Mutex::new(Seat::Free(Box::new(live)))),
+        })
+    }
+
+    /// The limits of the session: those of time, processor, fuel and output are totals over its turns.
+    pub fn limits(&self) -> &Limits {
+        &self.prepared.policy.limits
+    }
+
+    /// Runs one turn and waits for its end.
+    pub fn eval(&self, turn: Turn<'_>) -> Result<TurnResult> {
+        self.check_process()?;
+        check_turn(&turn.limits)?;
+        let limits = self.limits().narrowed(&turn.limits)?;
+        let outer = apart::outer()?;
+        let taken = self.take()?;
+        let limits = match turn::left(limits, &taken.live) {
+            Ok(limits) => limits,
+            Err(limit) => {
+                taken.back.put(Seat::Free(taken.live));
+                return Err(self.used_up(limit.name()));
+            }
+        };
+        let (live, result) = turn::run(taken.live, self.functions.as_ref(), limits, turn, outer)?;
+        let seat = match live {
+            Some(live) => Seat::Free(live),
+            None => Seat::Poisoned(result.why()),
+        };
+        taken.back.put(seat);
+        Ok(result)
+    }
+
+    /// Why no turn can run any more, if none can.
+    pub fn poisoned(&self) -> Option<String> {
+        if self.generation != generation() {
+            return Some("it is in the parent of this process".into());
+        }
+        match &*self.seat() {
+            Seat::Poisoned(why) => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// Frees everything. A turn that is under way goes on, and is its last.
+    pub fn close(&self) {
+        if self.generation != generation() {
+            return;
+        }
+        self.closed.store(true, Ordering::SeqCst);
+        let mut seat = self.seat();
+        if !matches!(*seat, Seat::Taken) {
+            let gone = std::mem::replace(&mut *seat, Seat::Closed);
+            // Unmapping takes a while, and nobody has to wait for it.
+            drop(seat);
+            drop(gone);
+        }
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        Err(self.refused("this process was forked, and the session is in its parent", "call `restart()` here"))
+    }
+
+    fn take(&self) -> Result<Taken<'_>> {
+        let mut seat = self.seat();
+        match std::mem::replace(&mut *seat, Seat::Taken) {
+            Seat::Free(live) => Ok(Taken { live, back: Back { session: self, seat: None } }),
+            Seat::Taken => Err(self.refused(
+                "a turn is under way, and a session runs one at a time",
+                "wait for its end, or open one session for each thread and for each function that runs code",
+            )),
+            Seat::Poisoned(why) => {
+                let told = self.refused(&why, "call `restart()`: it begins anew, without what it had defined");
+                *seat = Seat::Poisoned(why);
+                Err(told)
+            }
+            Seat::Closed => {
+                *seat = Seat::Closed;
+                Err(self.refused("it was closed", "open a new one"))
+            }
+        }
+    }
+
+    fn used_up(&self, limit: &str) -> Error {
+        self.refused(
+            &format!("its turns have used up the total `{limit}` of its policy"),
+            &format!("raise `{limit}` in the policy's limits, which are totals over a session, or call `restart()`"),
+        )
+    }
+
+    fn refused(&self, why: &str, fix: &str) -> Error {
+        Error::session(format!("no turn in this session of `{}`", self.name), why, fix)
+    }
+}
+
+/// The instance, and the way back to its seat.
+struct Taken<'a> {
+    live: Box<Live>,
+    back: Back<'a>,
+}
+
+/// Whatever happens to a turn, its seat does not stay taken.
+struct Back<'a> {
+    session: &'a Session,
+    seat: Option<Seat>,
+}
+
+impl Back<'_> {
+    fn put(mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+}
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        if self.session.generation != generation() {
+            return;
+        }
+        let seat = self.seat.take().unwrap_or_else(|| Seat::Poisoned("its last turn could not be run".into()));
+        let is_closed = self.session.closed.load(Ordering::SeqCst);
+        let gone = std::mem::replace(&mut *self.session.seat(), if is_closed { Seat::Closed } else { seat });
+        drop(gone);
+    }
+}
+
+/// Refuses limits that are of a whole session: what they bound outlives a turn.
+fn check_turn(patch: &LimitsPatch) -> Result<()> {
+    let whole = [
+        ("host_bytes", patch.host_bytes.is_some()),
+        ("open_files", patch.open_files.is_some()),
+        ("disk", patch.disk.is_some()),
+        ("files", patch.files.is_some()),
+        ("connections", patch.connections.is_some()),
+        ("net_bytes", patch.net_bytes.is_some()),
+    ];
+    match whole.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::policy(
+            format!("`limits.{name}` is not a limit of one turn"),
+            "what it bounds outlives the turn: it is a total over the session",
+            format!("leave it out here, and set `{name}` in the policy's limits"),
+        )),
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! What came of a turn.
+
+use crate::host::Raised;
+use crate::language::value::{Item, Reader};
+use crate::result::{Outcome, Usage};
+use crate::sandbox::denials::Denial;
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnOutcome {
+    /// It came to its end.
+    Returned,
+    /// With an error that nothing caught.
+    Raised,
+    /// As a run may end.
+    Ended(Outcome),
+}
+
+impl TurnOutcome {
+    /// The word in the result.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Returned => "returned",
+            Self::Raised => "raised",
+            Self::Ended(outcome) => outcome.name(),
+        }
+    }
+}
+
+/// The value of a last expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TurnValue {
+    /// In the encoding of the guest ABI, which was checked.
+    Encoded(Vec<u8>),
+    /// As the language prints it.
+    Text(String),
+}
+
+/// An error that nothing caught, in the guest's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TurnError {
+    pub name: String,
+    pub message: String,
+    pub traceback: String,
+}
+
+impl TurnError {
+    /// From the encoded list that a pack gives, or from whatever text it gave instead.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let mut reader = Reader::new(bytes);
+        let mut next = || reader.item().ok();
+        if let (Some(Item::List(3)), Some(Item::Text(name)), Some(Item::Text(message)), Some(Item::Text(traceback))) =
+            (next(), next(), next(), next())
+        {
+            return Self { name: name.into(), message: message.into(), traceback: traceback.into() };
+        }
+        let traceback = String::from_utf8_lossy(bytes).into_owned();
+        let last = traceback.trim_end().lines().last().unwrap_or_default();
+        let (name, message) = last.split_once(": ").unwrap_or((last, ""));
+        Self { name: name.into(), message: message.into(), traceback: traceback.clone() }
+    }
+}
+
+/// What came of a turn.
+#[derive(Clone, Debug)]
+pub struct TurnResult {
+    /// How it ended.
+    pub outcome: TurnOutcome,
+    /// The value of its last expression, where it has one.
+    pub value: Option<TurnValue>,
+    /// The error that nothing caught.
+    pub error: Option<TurnError>,
+    /// Where it exited.
+    pub exit_code: Option<u32>,
+    /// The limit that was reached; the guest may have heard of it and gone on to its end.
+    pub limit: Option<&'static str>,
+    /// What trapped, or what broke; escaped and cut.
+    pub trap: Option<String>,
+    /// Where it trapped; escaped and cut.
+    pub backtrace: Option<String>,
+    /// What was captured of standard output.
+    pub stdout: Vec<u8>,
+    /// What was captured of standard error.
+    pub stderr: Vec<u8>,
+    /// Output past the limit was dropped.
+    pub truncated: bool,
+    /// What was used up in this turn; memory is the most that the session ever had.
+    pub usage: Usage,
+    /// Calls of functions of the host.
+    pub calls: u64,
+    /// Time inside them.
+    pub calls_took: std::time::Duration,
+    /// What was refused.
+    pub denials: Vec<Denial>,
+    /// The function that broke and so ended the turn.
+    pub raised: Option<Raised>,
+    /// The function that was still at work when the turn had to end, and was left to itself.
+    pub abandoned: Option<String>,
+    /// No further turn can run.
+    pub poisoned: bool,
+}
+
+impl TurnResult {
+    /// Why the session cannot go on.
+    pub(super) fn why(&self) -> String {
+        match (self.outcome, self.limit, &self.trap) {
+            (_, Some(limit), _) => format!("its last turn was stopped at the limit `{limit}`"),
+            (_, _, Some(trap)) => format!("its last turn trapped: {trap}"),
+            (TurnOutcome::Ended(Outcome::Exited), _, _) => "its last turn ended the interpreter".into(),
+            (outcome, _, _) => format!("its last turn was {}", outcome.name()),
+        }
+    }
+}

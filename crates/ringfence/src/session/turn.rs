@@ -1,0 +1,350 @@
+//! One turn of a session.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Functions;
+use super::live::{Exports, Live, Spent};
+use super::result::{TurnError, TurnOutcome, TurnResult, TurnValue};
+use crate::apart::{self, no_thread};
+use crate::ending::Ending;
+use crate::error::{Error, Result};
+use crate::language::abi::{self, status};
+use crate::language::value::cost;
+use crate::policy::{Limits, LimitsPatch};
+use crate::result::{Outcome, Usage};
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::soft::{GRACE, Notice, Soft};
+use crate::sandbox::stdio::{Output, Sink, Written};
+use crate::sandbox::stop::{Limit, Stop};
+use crate::sandbox::store::{Control, Cpu, Outer, State};
+use crate::sandbox::{signals_unsafe, ticker};
+use crate::supervisor::{Supervisor, runtime};
+
+/// Longest text of an error that is taken, in bytes.
+const MAX_ERROR_BYTES: u32 = 1 << 20;
+
+/// One turn: what to run, where its output goes, and who may end it.
+pub struct Turn<'a> {
+    /// The source text.
+    pub source: Bytes,
+    /// Standard output.
+    pub stdout: Sink,
+    /// Standard error.
+    pub stderr: Sink,
+    /// Limits of this turn, narrower than the session's.
+    pub limits: LimitsPatch,
+    /// Set it from any thread to end the turn within 100 ms, and the session with it.
+    pub cancelled: Arc<AtomicBool>,
+    /// Called about every 50 ms; `false` interrupts the guest as Ctrl-C does, and a second `false` ends it.
+    pub tick: Option<&'a mut dyn FnMut() -> bool>,
+}
+
+/// What a turn is bound by, once it has begun.
+struct Bounds {
+    limits: Limits,
+    control: Control,
+    soft: Arc<Soft>,
+    calls: HostCalls,
+    started: Instant,
+}
+
+/// What the guest said at the end of a turn.
+struct Said {
+    status: u32,
+    code: u32,
+    value: Vec<u8>,
+    error: Vec<u8>,
+    /// The value was too large to be taken.
+    too_large: bool,
+}
+
+type Done = (Option<Box<Live>>, TurnResult);
+
+pub(super) fn run(
+    live: Box<Live>,
+    functions: Option<&Functions>,
+    limits: Limits,
+    turn: Turn<'_>,
+    outer: Option<Arc<Outer>>,
+) -> Result<Done> {
+    let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
+    let mut no_tick = || true;
+    let tick = tick.unwrap_or(&mut no_tick);
+    let started = Instant::now();
+    let can_hear = live.exports.words[Notice::Deadline as usize].is_some();
+    let grace = if can_hear { GRACE } else { Duration::ZERO };
+    let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
+    soft.set_words(live.exports.words);
+    let deadline = started + limits.wall.0 + grace;
+    let control = Control {
+        deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
+        cancelled,
+        outer,
+        cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
+        output: Output::new(stdout, stderr, limits.output.0),
+        network: None,
+        soft: Some(soft.clone()),
+    };
+    let calls = functions.map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone()));
+    let bounds = Bounds { limits, control, soft, calls, started };
+    let Some(functions) = functions else { return here(live, &source, bounds, tick) };
+    let (control, calls) = (bounds.control.clone(), bounds.calls.clone());
+    let work = move || here(live, &source, bounds, &mut || true);
+    apart::run(&control, Some(functions.around.clone()), work, tick, &mut |stop| {
+        calls.abandon().map(|name| (None, abandoned(stop, name, &control, &calls, started)))
+    })
+}
+
+/// The limits of a turn, within what is left of the session's; or the total that is used up.
+pub(super) fn left(mut limits: Limits, live: &Live) -> std::result::Result<Limits, Limit> {
+    let (Spent { wall, cpu, output, fuel }, totals) = (live.spent, &live.prepared.policy.limits);
+    let left = |total: Duration, spent: Duration, limit: Limit| match total.saturating_sub(spent) {
+        Duration::ZERO => Err(limit),
+        left => Ok(left),
+    };
+    limits.wall.0 = limits.wall.0.min(left(totals.wall.0, wall, Limit::Wall)?);
+    if let Some(total) = totals.cpu {
+        let left = left(total.0, cpu, Limit::Cpu)?;
+        limits.cpu = limits.cpu.map(|mut cpu| {
+            cpu.0 = cpu.0.min(left);
+            cpu
+        });
+    }
+    limits.output.0 = limits.output.0.min(totals.output.0.saturating_sub(output));
+    if let Some(total) = totals.fuel {
+        let left = total.checked_sub(fuel).filter(|left| *left > 0).ok_or(Limit::Fuel)?;
+        limits.fuel = limits.fuel.map(|fuel| fuel.min(left));
+    }
+    Ok(limits)
+}
+
+/// Runs it on this thread.
+fn here(mut live: Box<Live>, source: &Bytes, bounds: Bounds, tick: &mut dyn FnMut() -> bool) -> Result<Done> {
+    let Bounds { limits, control, soft, calls, started } = bounds;
+    let runtime = runtime(!live.prepared.net.is_empty())?;
+    signals_unsafe::keep();
+    let Some(_ticking) = ticker::Running::start() else {
+        return Err(no_thread("the system starts no more threads for this process"));
+    };
+    let Live { store, exports, spent, .. } = &mut *live;
+    let state = store.data_mut();
+    state.limiter.begin(limits.memory.0);
+    state.output = control.output.clone();
+    state.host_calls = calls.clone();
+    state.control = control.clone();
+    if let Some(fuel) = limits.fuel {
+        store.set_fuel(fuel).map_err(|error| crate::link::broken(&error))?;
+    }
+    store.set_epoch_deadline(1);
+
+    let mut said = None;
+    let turn = async {
+        said = Some(eval(store, exports, source).await?);
+        Ok(Ending::exited(0))
+    };
+    let ending = Supervisor { runtime, control: &control, host_calls: &calls }.end(turn, tick);
+    if !store.is_ours() {
+        return Err(Error::host(
+            "this process was forked while this thread ran a guest",
+            "the guest is in the parent process, and its threads are",
+            "fork outside of turns: not in a signal handler, nor in a function that returns in the child",
+        ));
+    }
+    let fuel = limits.fuel.map(|given| given.saturating_sub(store.get_fuel().unwrap_or(0)));
+    let state = store.data_mut();
+    let refused = state.limiter.refused().is_some();
+    let (memory, denials) = (state.limiter.peak(), state.take_denials());
+    soft.take_back(exports.memory.data_mut(&mut **store));
+    forget(store.data_mut());
+    let written = control.output.take();
+    let usage = Usage { wall: started.elapsed(), cpu: control.cpu.used(), memory, output: written.bytes, fuel };
+    spent.wall += usage.wall;
+    spent.cpu += usage.cpu;
+    spent.output += usage.output;
+    spent.fuel = spent.fuel.saturating_add(fuel.unwrap_or(0));
+
+    let told = told(&soft, &limits, &usage);
+    let result = match said {
+        Some(said) if ending.limit.is_none() && !written.truncated => returned(said, told, soft.is_interrupted()),
+        _ => {
+            let ending = if refused { ending.after_refused_memory() } else { ending };
+            ended(if written.truncated { ending.after_cut_output() } else { ending })
+        }
+    };
+    let result = TurnResult { denials, ..with(result, written, usage, &calls) };
+    Ok(((!result.poisoned).then_some(live), result))
+}
+
+/// Lets go of what was the turn's alone: an idle session holds little.
+fn forget(state: &mut State) {
+    state.host_calls = HostCalls::default();
+    state.control.soft = None;
+    state.control.outer = None;
+    state.exchange.forget();
+}
+
+/// The limit of time that the guest was told of.
+fn told(soft: &Soft, limits: &Limits, usage: &Usage) -> Option<&'static str> {
+    match soft.told()? {
+        Notice::Deadline if usage.wall >= limits.wall.0 => Some(Limit::Wall.name()),
+        Notice::Deadline => Some(Limit::Cpu.name()),
+        Notice::Interrupt => None,
+    }
+}
+
+/// The guest came to an end of its own.
+fn returned(said: Said, limit: Option<&'static str>, is_interrupted: bool) -> TurnResult {
+    let mut result = TurnResult { limit, ..nothing(TurnOutcome::Returned) };
+    match said.status {
+        status::NONE => {}
+        status::VALUE if said.too_large => {
+            result.outcome = TurnOutcome::Raised;
+            result.error = Some(TurnError {
+                name: "ValueError".into(),
+                message: "the value of the last expression is too large to hand over".into(),
+                traceback: String::new(),
+            });
+        }
+        status::VALUE if said.code != abi::ENCODED => {
+            result.value = Some(TurnValue::Text(String::from_utf8_lossy(&said.value).into_owned()));
+        }
+        status::VALUE if cost(&said.value).is_ok() => result.value = Some(TurnValue::Encoded(said.value)),
+        status::ERROR => {
+            result.error = Some(TurnError::read(&said.error));
+            result.outcome = match limit {
+                Some(_) => TurnOutcome::Ended(Outcome::Limited),
+                None if is_interrupted => TurnOutcome::Ended(Outcome::Cancelled),
+                None => TurnOutcome::Raised,
+            };
+        }
+        status::EXIT => {
+            result.outcome = TurnOutcome::Ended(Outcome::Exited);
+            result.exit_code = Some(said.code);
+        }
+        _ => {
+            result.outcome = TurnOutcome::Ended(Outcome::Trapped);
+            result.trap = Some("the pack broke the guest ABI".into());
+            result.poisoned = true;
+        }
+    }
+    result
+}
+
+/// The guest was stopped, or stopped itself: what it leaves is of no use.
+fn ended(ending: Ending) -> TurnResult {
+    TurnResult {
+        exit_code: ending.exit_code,
+        limit: ending.limit.map(Limit::name),
+        trap: ending.trap,
+        backtrace: ending.backtrace,
+        raised: ending.raised,
+        poisoned: true,
+        ..nothing(TurnOutcome::Ended(ending.outcome))
+    }
+}
+
+/// What can be told of a turn whose guest is still there, inside the function of that name.
+fn abandoned(stop: Stop, name: String, control: &Control, calls: &HostCalls, started: Instant) -> TurnResult {
+    let written = control.output.take();
+    let usage = Usage {
+        wall: started.elapsed(),
+        cpu: control.cpu.used(),
+        memory: calls.memory_peak(),
+        output: written.bytes,
+        fuel: None,
+    };
+    TurnResult { abandoned: Some(name), ..with(ended(Ending::stopped(stop)), written, usage, calls) }
+}
+
+fn with(result: TurnResult, written: Written, usage: Usage, calls: &HostCalls) -> TurnResult {
+    TurnResult {
+        stdout: written.stdout,
+        stderr: written.stderr,
+        truncated: written.truncated,
+        usage,
+        calls: calls.made(),
+        calls_took: calls.took(),
+        ..result
+    }
+}
+
+fn nothing(outcome: TurnOutcome) -> TurnResult {
+    TurnResult {
+        outcome,
+        value: None,
+        error: None,
+        exit_code: None,
+        limit: None,
+        trap: None,
+        backtrace: None,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        truncated: false,
+        usage: Usage::default(),
+        calls: 0,
+        calls_took: Duration::ZERO,
+        denials: Vec::new(),
+        raised: None,
+        abandoned: None,
+        poisoned: false,
+    }
+}
+
+/// Hands the source in, runs it, and takes what the guest says: every pointer of it is checked.
+async fn eval(store: &mut wasmtime::Store<State>, exports: &Exports, source: &Bytes) -> wasmtime::Result<Said> {
+    let buffer = exports.buffer(source.len());
+    let at = match buffer {
+        Some(buffer) => buffer,
+        None => {
+            let len = u32::try_from(source.len()).map_err(|_| Stop::Limit(Limit::HostBytes))?;
+            exports.alloc.call_async(&mut *store, len).await?
+        }
+    };
+    let place =
+        exports.memory.data_mut(&mut *store).get_mut(at as usize..).and_then(|rest| rest.get_mut(..source.len()));
+    match place {
+        Some(place) if at != 0 => place.copy_from_slice(source),
+        // It has no memory for the source; nothing was touched.
+        _ => return Ok(Said::no_memory()),
+    }
+    let result = exports.eval.call_async(&mut *store, (at, source.len() as u32, abi::WANT_VALUE)).await?;
+    let said = Said::read(exports.memory.data(&*store), result, store.data().host_bytes);
+    if buffer.is_none() {
+        exports.free.call_async(&mut *store, at).await?;
+    }
+    said.ok_or_else(|| wasmtime::Error::msg("the pack broke the guest ABI"))
+}
+
+impl Said {
+    fn read(memory: &[u8], at: u32, room: u64) -> Option<Self> {
+        if at == 0 {
+            return None;
+        }
+        let words = memory.get(at as usize..)?.first_chunk::<24>()?;
+        let word = |index: usize| words.get(4 * index..4 * index + 4)?.first_chunk().map(|b| u32::from_le_bytes(*b));
+        let piece = |at: u32, len: u32| memory.get(at as usize..)?.get(..len as usize);
+        let (status, code) = (word(0)?, word(1)?);
+        let mut said = Self { status, code, value: Vec::new(), error: Vec::new(), too_large: false };
+        if status == status::VALUE {
+            let value = piece(word(2)?, word(3)?)?;
+            said.too_large =
+                value.len() as u64 > room || (code == abi::ENCODED && cost(value).is_ok_and(|cost| cost > room));
+            if !said.too_large {
+                said.value = value.to_vec();
+            }
+        }
+        if status == status::ERROR {
+            said.error = piece(word(4)?, word(5)?.min(MAX_ERROR_BYTES))?.to_vec();
+        }
+        Some(said)
+    }
+
+    fn no_memory() -> Self {
+        let error = b"MemoryError: there is no memory for the source text".to_vec();
+        Self { status: status::ERROR, code: 1, value: Vec::new(), error, too_large: false }
+    }
+}
