@@ -41,7 +41,7 @@ Debian's CPython of the same version on the same machine. `tools/cpython_tests.p
 not the one below; the quickest modules are part of the test suite. What the differences mean for programs:
 [differences from native Python](../explanation/python-differences.md).
 
-The tests may read their own folder, and write in one other. As in `python -m test`, those that take long or need a
+The tests have their own folder as an overlay, which keeps no change, and may write in one other. As in `python -m test`, those that take long or need a
 network are left out. Upstream skips some modules whole on WASI of which we run what works: `test_asyncio`,
 `test_asyncgen`, `test_bytes`, `test_class`, `test_traceback`.
 

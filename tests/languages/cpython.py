@@ -123,8 +123,8 @@ def place() -> Path:
 
 
 def sandbox(tests: Path, work: Path) -> Sandbox:
-    """Give the sandbox that the tests run in: they may read themselves, and write into one folder."""
-    policy = Policy(dirs=[Dir(tests, at="/tests"), Dir(work, at="/tmp", mode="rw")], env=VARIABLES, limits=LIMITS)  # noqa: S108
+    """Give the sandbox that the tests run in: their changes are kept in one folder only."""
+    policy = Policy(dirs=[Dir(tests, at="/tests", mode="overlay"), Dir(work, at="/tmp", mode="rw")], env=VARIABLES, limits=LIMITS)  # noqa: S108
     return Sandbox(GUEST, policy=policy)
 
 

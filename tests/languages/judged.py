@@ -44,14 +44,12 @@ class Told(unittest.TestResult):
 
     def wrong(self, outcome, test, error):
         why = last_line(error[1])
+        if isinstance(error[1], ModuleNotFoundError) and (error[1].name or "").startswith("_test"):
+            outcome = "skipped"
         if isinstance(test, unittest.suite._ErrorHolder):
             tell("end", test.id(), outcome, why)
         else:
             self.outcome, self.why = outcome, why
-        if os.environ.get("JUDGE_TRACEBACKS"):
-            import traceback
-
-            print("".join(traceback.format_exception(error[1])), file=sys.__stderr__, flush=True)
 
     def addError(self, test, err):
         self.wrong("failed", test, err)
@@ -104,7 +102,7 @@ class StandIn(types.ModuleType):
 
 def widen(name, support):
     """Run more than CPython itself does on WASI: it skips whole modules where some of it works here."""
-    if name.startswith(("test.test_asyncio.", "test.test_asyncgen", "test.test_pdb")):
+    if name.startswith(("test.test_asyncio.", "test.test_asyncgen")):
         support.requires_working_socket = lambda **_: None
     if name in STAND_INS:
         sys.modules[STAND_INS[name]] = StandIn(STAND_INS[name])

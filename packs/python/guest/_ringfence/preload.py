@@ -94,6 +94,8 @@ def names_without_network():
             setattr(_socket, name, look_up(name))
             if not hasattr(socket, name):
                 setattr(socket, name, getattr(_socket, name))
+    if not hasattr(socket, "gethostname"):
+        socket.gethostname = lambda: "localhost"
 
 
 def interrupts():
