@@ -23,14 +23,17 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from languages import cpython  # noqa: E402
 from packs.building.failure import Failure  # noqa: E402
+
+from languages import cpython  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from languages.cpython import Differences, Judged
 
+# So many surprises of a module are shown; `--verbose` shows all.
+SHOWN = 12
 PAGE = ROOT / "docs" / "reference" / "python-conformance.md"
 HEAD = """\
 <!-- Written by tools/cpython_tests.py: run it, or change tests/languages/differences.toml. -->
@@ -41,9 +44,9 @@ Debian's CPython of the same version on the same machine. `tools/cpython_tests.p
 not the one below; the quickest modules are part of the test suite. What the differences mean for programs:
 [differences from native Python](../explanation/python-differences.md).
 
-The tests have their own folder as an overlay, which keeps no change, and may write in one other. As in `python -m test`, those that take long or need a
-network are left out. Upstream skips some modules whole on WASI of which we run what works: `test_asyncio`,
-`test_asyncgen`, `test_bytes`, `test_class`, `test_traceback`.
+The tests have their own folder as an overlay, which keeps no change, and may write in one other. As in
+`python -m test`, those that take long or need a network are left out. CPython itself skips some modules whole on WASI
+of which we run what works: `test_asyncio`, `test_asyncgen`, `test_bytes`, `test_class`, `test_traceback`.
 
 | {tests} tests of {modules} modules | |
 |---|---|
@@ -89,7 +92,8 @@ def main() -> int:
             results[name] = judged
             told = list(known.unexpected(name, judged))
             wrong += told
-            print(f"{name:<28} {row(judged)}  {seconds:6.1f} s", *told, sep="\n  ", flush=True)
+            shown = told if arguments.verbose else [*told[:SHOWN], *(["…"] if len(told) > SHOWN else [])]
+            print(f"{name:<28} {row(judged)}  {seconds:6.1f} s", *shown, sep="\n  ", flush=True)
             if arguments.verbose:
                 print(*(f"  skipped: {test}: {why}" for test, why in judged.skipped().items()), sep="\n")
     if not arguments.modules and not wrong:

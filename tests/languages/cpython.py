@@ -11,11 +11,9 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import tomllib
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +26,7 @@ from packs.python import interpreter
 from ringfence import Dir, Limits, Policy, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 HERE = Path(__file__).parent
 GUEST = HERE / "judged.py"
@@ -56,6 +54,11 @@ class Verdict:
     outcome: str
     why: str
 
+    @property
+    def is_bad(self) -> bool:
+        """Tell whether it failed, or ended the run."""
+        return self.outcome in {"failed", "ended"}
+
 
 @dataclass
 class Judged:
@@ -69,7 +72,15 @@ class Judged:
 
     here: dict[str, Verdict]
     native: dict[str, Verdict] | None = None
-    skips: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Give a class or module that was skipped or failed whole as its tests."""
+        for test, _ in (self.native or {}).items() - self.here.items():
+            for whole in (f"setUpClass ({test.rpartition('.')[0]})", test.rpartition(".")[0].rpartition(".")[0]):
+                if test not in self.here and whole in self.here:
+                    self.here[test] = self.here[whole]
+        if self.native:
+            self.here = {test: verdict for test, verdict in self.here.items() if test in self.native or verdict.is_bad}
 
     def failures(self) -> dict[str, str]:
         """Give what fails here and not natively, with why."""
@@ -77,8 +88,7 @@ class Judged:
         return {
             test: verdict.why
             for test, verdict in self.here.items()
-            if verdict.outcome in {"failed", "ended"} and native.get(test, verdict).outcome not in {"failed", "ended"}
-            or verdict.outcome in {"failed", "ended"} and self.native is None
+            if verdict.is_bad and not (test in native and native[test].is_bad)
         }
 
     def skipped(self) -> dict[str, str]:
@@ -87,8 +97,13 @@ class Judged:
         return {
             test: verdict.why
             for test, verdict in self.here.items()
-            if verdict.outcome == "skipped" and (test not in native or native[test].outcome != "skipped")
+            if verdict.outcome == "skipped" and test in native and native[test].outcome != "skipped"
         }
+
+    def absent(self) -> list[str]:
+        """Give what passes natively, and is not there here."""
+        native = self.native or {}
+        return sorted(test for test, verdict in native.items() if verdict.outcome == "passed" and test not in self.here)
 
 
 def place() -> Path:
@@ -124,7 +139,8 @@ def place() -> Path:
 
 def sandbox(tests: Path, work: Path) -> Sandbox:
     """Give the sandbox that the tests run in: their changes are kept in one folder only."""
-    policy = Policy(dirs=[Dir(tests, at="/tests", mode="overlay"), Dir(work, at="/tmp", mode="rw")], env=VARIABLES, limits=LIMITS)  # noqa: S108
+    dirs = [Dir(tests, at="/tests", mode="overlay"), Dir(work, at="/tmp", mode="rw")]  # noqa: S108
+    policy = Policy(dirs=dirs, env=VARIABLES, limits=LIMITS)
     return Sandbox(GUEST, policy=policy)
 
 
@@ -136,7 +152,7 @@ def judge(module: str, tests: Path) -> dict[str, Verdict]:
             told = json.dumps(sorted(verdicts)).encode()
             result = sandbox(tests, Path(work)).run(["/tests", "/tmp", f"test.{module}"], input=told)  # noqa: S108
         how = f"{result.outcome} {result.limit or result.trap or result.exit_code}"
-        if read(result.stdout, verdicts, f"{how}: {result.stderr.decode(errors='replace')[-200:]}"):
+        if read(result.stdout, verdicts, f"{how}: {result.stderr.decode(errors='replace')[-200:]!r}"):
             break
     return verdicts
 
@@ -147,7 +163,7 @@ def judge_native(module: str, folder: Path) -> dict[str, Verdict]:
     python = folder / "native" / "usr" / "bin" / "python3.13"
     for _ in range(RESTARTS):
         with tempfile.TemporaryDirectory() as work:
-            ended = subprocess.run(  # noqa: S603
+            ended = subprocess.run(
                 [python, "-E", GUEST, folder / "Lib", work, f"test.{module}"],
                 input=json.dumps(sorted(verdicts)).encode(),
                 capture_output=True,
@@ -208,14 +224,11 @@ class Differences:
         for test in known:
             if test not in failed:
                 yield f"{module}: {test} is known to fail, and does not: take it out of differences.toml"
-        if judged.native is not None:
-            for test, why in judged.skipped().items():
-                if self.explain_skip(why) is None:
-                    yield f"{module}: {test} is skipped here only, and no pattern explains it: {why}"
-            ran = {test for test, verdict in judged.native.items() if verdict.outcome == "passed"}
-            for test in sorted(ran - judged.here.keys()):
-                if not any(each.startswith(("setUpClass", "setUpModule")) for each in judged.here):
-                    yield f"{module}: {test} runs natively, and is not there here"
+        for test, why in judged.skipped().items():
+            if self.explain_skip(why) is None:
+                yield f"{module}: {test} is skipped here only, and no pattern explains it: {why}"
+        for test in judged.absent():
+            yield f"{module}: {test} passes natively, and is not there here"
 
 
 def differences(file: Path = HERE / "differences.toml") -> Differences:

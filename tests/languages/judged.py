@@ -4,14 +4,22 @@ Run modules of CPython's own tests, and say line by line how each test ended.
     judged.py FOLDER WORK MODULE... < SKIPPED
 
 It runs in the sandbox and in a native Python of the same version alike. FOLDER holds the package `test`, WORK is an
-empty folder; SKIPPED is a JSON list of tests that are not to be run. Each line that counts begins with a mark, for tests print too.
+empty folder; SKIPPED is a JSON list of tests that are not to be run. Each line that counts begins with a mark, for
+tests print too.
 """
 
+from __future__ import annotations
+
+import importlib
 import json
 import os
 import sys
 import types
 import unittest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MARK = "\x1e"
 # Parts of CPython's build that no distribution of it has are left out of the pack; these modules need one for some of
@@ -19,11 +27,10 @@ MARK = "\x1e"
 STAND_INS = {
     "test.test_bytes": "_testlimitedcapi",
     "test.test_class": "_testinternalcapi",
-    "test.test_traceback": "_testinternalcapi",
 }
 
 
-def tell(*said):
+def tell(*said: str) -> None:
     """Write one line that counts, past whatever a test has made of `sys.stdout`."""
     rest = ("\n" + MARK + json.dumps(said) + "\n").encode("utf-8", "backslashreplace")
     while rest:
@@ -31,54 +38,61 @@ def tell(*said):
 
 
 class Told(unittest.TestResult):
-    """Tells the beginning and the end of each test."""
+    """Tells the beginning and the end of each test; a class that fails or is skipped whole has no beginning."""
 
-    def startTest(self, test):
+    outcome, why = "passed", ""
+
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Begin a test."""
         super().startTest(test)
         self.outcome, self.why = "passed", ""
         tell("start", test.id())
 
-    def stopTest(self, test):
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """End a test."""
         super().stopTest(test)
         tell("end", test.id(), self.outcome, self.why)
 
-    def wrong(self, outcome, test, error):
-        why = last_line(error[1])
-        if isinstance(error[1], ModuleNotFoundError) and (error[1].name or "").startswith("_test"):
-            outcome = "skipped"
-        if isinstance(test, unittest.suite._ErrorHolder):
-            tell("end", test.id(), outcome, why)
+    def addError(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+        """Note an exception."""
+        error = err[1]
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("_test"):
+            self.addSkip(test, f"requires {error.name}")
         else:
-            self.outcome, self.why = outcome, why
+            self._end(test, "failed", last_line(error))
 
-    def addError(self, test, err):
-        self.wrong("failed", test, err)
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+        """Note an assertion that does not hold."""
+        self._end(test, "failed", last_line(err[1]))
 
-    def addFailure(self, test, err):
-        self.wrong("failed", test, err)
-
-    def addSubTest(self, test, subtest, err):
+    def addSubTest(self, test: unittest.TestCase, subtest: unittest.TestCase, err: Any) -> None:  # noqa: ARG002, N802
+        """Note a part of a test."""
         if err is not None:
-            self.wrong("failed", test, err)
+            self.addError(test, err)
 
-    def addSkip(self, test, reason):
-        if isinstance(test, unittest.suite._ErrorHolder):
-            tell("end", test.id(), "skipped", reason)
-        elif self.outcome != "failed":
-            # A skipped subtest leaves the test passed, as in unittest.
-            self.outcome, self.why = ("passed", "") if hasattr(test, "test_case") else ("skipped", reason)
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
+        """Note a skipped test; one of which parts were skipped passed, as everywhere."""
+        if self.outcome != "failed" and not hasattr(test, "test_case"):
+            self._end(test, "skipped", reason)
 
-    def addUnexpectedSuccess(self, test):
-        self.outcome, self.why = "failed", "unexpected success"
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Note a test that passes and should not."""
+        self._end(test, "failed", "unexpected success")
+
+    def _end(self, test: Any, outcome: str, why: str) -> None:
+        if isinstance(test, unittest.TestCase):
+            self.outcome, self.why = outcome, why
+        else:
+            tell("end", test.id(), outcome, why)
 
 
-def last_line(error):
+def last_line(error: BaseException) -> str:
     """Give what an exception says, in one line."""
     said = f"{type(error).__name__}: {error}".strip().splitlines()
     return said[0][:300] if said else type(error).__name__
 
 
-def cases(suite):
+def cases(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
     """Give the cases of a suite, however deep."""
     for each in suite:
         if isinstance(each, unittest.TestSuite):
@@ -90,55 +104,56 @@ def cases(suite):
 class StandIn(types.ModuleType):
     """A module whose functions skip the test that calls them."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        """Give such a function."""
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def absent(*_args, **_options):
+        def absent(*_args: object, **_options: object) -> object:
             raise unittest.SkipTest(f"requires {self.__name__}")
 
         return absent
 
 
-def widen(name, support):
+def widen(name: str, support: Any) -> None:
     """Run more than CPython itself does on WASI: it skips whole modules where some of it works here."""
     if name.startswith(("test.test_asyncio.", "test.test_asyncgen")):
         support.requires_working_socket = lambda **_: None
+    if name == "test.test_argparse":
+        support.has_subprocess_support = True
     if name in STAND_INS:
         sys.modules[STAND_INS[name]] = StandIn(STAND_INS[name])
-        support.has_no_debug_ranges = lambda: False
+    # It asks a part that is left out; the pack has them.
+    support.has_no_debug_ranges = lambda: False
 
 
-def judge(name, skipped):
+def judge(name: str, skipped: set[str], support: Any) -> None:
     """Run one module."""
-    from test import support
-
+    tell("module", name)
     if sys.platform == "wasi":
         widen(name, support)
     try:
         suite = unittest.defaultTestLoader.loadTestsFromName(name)
     except unittest.SkipTest as skip:
-        return tell("end", name, "skipped", str(skip))
-    chosen = unittest.TestSuite(each for each in cases(suite) if each.id() not in skipped)
-    result = Told()
-    chosen.run(result)
-    support.gc_collect()
-    return tell("done", name)
+        tell("end", name, "skipped", str(skip))
+    else:
+        unittest.TestSuite(each for each in cases(suite) if each.id() not in skipped).run(Told())
+    tell("done", name)
 
 
-def main():
+def main() -> None:
     """Run what the command line names."""
     folder, work, *names = sys.argv[1:]
     skipped = set(json.load(sys.stdin))
     os.chdir(work)
-    sys.path.insert(0, folder)
-    from test import support
+    sys.path[0] = folder
+    support: Any = importlib.import_module("test.support")
 
     # As `python -m test` without `-u`: none of what takes long, or needs a network or a screen.
     support.use_resources = {}
-    support.verbose = False
+    support.verbose = 0
     for name in names:
-        judge(name, skipped)
+        judge(name, skipped, support)
 
 
 if __name__ == "__main__":
