@@ -338,6 +338,7 @@ GROUPS = {
     "Running": ["run", "arun", "Sandbox", "Process"],
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
+    "Sessions": ["Session", "Turn", "TurnError", "TurnUsage", "Call"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
@@ -353,6 +354,9 @@ MADE_BY_US = {
     "Process",
     "Program",
     "Result",
+    "Turn",
+    "TurnError",
+    "TurnUsage",
     "Usage",
 }
 ALIASES = ["Arguments", "Imports", "Source", "Sink", "Outcome", "Limit"]

@@ -9,10 +9,10 @@
   ;; 256: the result. 512: the words of a deadline, 528: those of Ctrl-C. 768: what was interrupted, and its bits.
   (data (i32.const 512) "\00\03\00\00\01\00\00\00\04\03\00\00\02\00\00\00")
   (data (i32.const 528) "\00\03\00\00\02\00\00\00\04\03\00\00\04\00\00\00")
-  (data (i32.const 1024) "\83\65Error\64text\69traceback")
-  (data (i32.const 1088) "\83\6cTimeoutError\60\60")
-  (data (i32.const 1152) "\83\71KeyboardInterrupt\60\60")
-  (data (i32.const 1216) "\83\6bMemoryError\60\60")
+  (data (i32.const 1024) "\a3dtypeeErrorgmessagedtextitracebackitraceback")
+  (data (i32.const 1088) "\a3dtypelTimeoutErrorgmessage`itraceback`")
+  (data (i32.const 1152) "\a3dtypeqKeyboardInterruptgmessage`itraceback`")
+  (data (i32.const 1216) "\a3dtypekMemoryErrorgmessage`itraceback`")
   (data (i32.const 1280) "hello\n")
   (data (i32.const 1344) "<object>")
   (global $turns (mut i32) (i32.const 0))
@@ -42,8 +42,8 @@
   (func $interrupted (result i32) (local $by i32)
     (local.set $by (i32.load (i32.const 768)))
     (i64.store (i32.const 768) (i64.const 0))
-    (if (i32.eq (local.get $by) (i32.const 1)) (then (return (call $say (i32.const 2) (i32.const 0) (i32.const 1088) (i32.const 16)))))
-    (if (i32.eq (local.get $by) (i32.const 2)) (then (return (call $say (i32.const 2) (i32.const 0) (i32.const 1152) (i32.const 21)))))
+    (if (i32.eq (local.get $by) (i32.const 1)) (then (return (call $say (i32.const 2) (i32.const 0) (i32.const 1088) (i32.const 39)))))
+    (if (i32.eq (local.get $by) (i32.const 2)) (then (return (call $say (i32.const 2) (i32.const 0) (i32.const 1152) (i32.const 44)))))
     (i32.const 0))
   (func $wait_for_interrupt (result i32) (local $what i32)
     (loop $on
@@ -80,7 +80,7 @@
     (if (i32.eq (local.get $letter) (i32.const 116)) (then
       (return (call $say (i32.const 1) (i32.const 1) (i32.const 1344) (i32.const 8)))))
     (if (i32.eq (local.get $letter) (i32.const 101)) (then
-      (return (call $say (i32.const 2) (i32.const 0) (i32.const 1024) (i32.const 22)))))
+      (return (call $say (i32.const 2) (i32.const 0) (i32.const 1024) (i32.const 45)))))
     (if (i32.eq (local.get $letter) (i32.const 120)) (then
       (return (call $say (i32.const 3) (i32.const 7) (i32.const 0) (i32.const 0)))))
     (if (i32.eq (local.get $letter) (i32.const 113)) (then (call $exit (i32.const 3))))
@@ -101,12 +101,19 @@
     ;; m: takes all memory; p: prints; o: prints for ever
     (if (i32.eq (local.get $letter) (i32.const 109)) (then
       (loop $on (br_if $on (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))
-      (return (call $say (i32.const 2) (i32.const 0) (i32.const 1216) (i32.const 15)))))
+      (return (call $say (i32.const 2) (i32.const 0) (i32.const 1216) (i32.const 38)))))
     (if (i32.eq (local.get $letter) (i32.const 112)) (then (call $print)))
     (if (i32.eq (local.get $letter) (i32.const 111)) (then (loop $on (call $print) (br $on))))
     ;; M: a message to the host
     (if (i32.eq (local.get $letter) (i32.const 77)) (then
       (return (call $ask (i32.add (local.get $at) (i32.const 1)) (i32.sub (local.get $len) (i32.const 1))))))
+    ;; C: calls the function of the host that the rest names, with nothing
+    (if (i32.eq (local.get $letter) (i32.const 67)) (then
+      (i32.store16 (i32.const 6144) (i32.const 0x8346))
+      (i32.store8 (i32.const 6146) (i32.add (i32.const 0x5f) (local.get $len)))
+      (memory.copy (i32.const 6147) (i32.add (local.get $at) (i32.const 1)) (i32.sub (local.get $len) (i32.const 1)))
+      (i32.store16 (i32.add (i32.const 6146) (local.get $len)) (i32.const 0xa080))
+      (return (call $ask (i32.const 6144) (i32.add (i32.const 4) (local.get $len))))))
     ;; 0 to 9: results that are none
     (if (i32.eq (local.get $letter) (i32.const 48)) (then (return (i32.const 0))))
     (if (i32.eq (local.get $letter) (i32.const 49)) (then (return (i32.const -1))))

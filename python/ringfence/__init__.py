@@ -12,6 +12,7 @@ Names are loaded when they are first used, so that importing the package costs n
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._changes import Change, ChangedFiles, Changes
+    from ._functions import Call
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._policy import Dir, Limits, Policy
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ._result import Denial, Result, Usage
     from ._run import arun, run
     from ._sandbox import Sandbox
+    from ._session import Session
+    from ._turn import Turn, TurnError, TurnUsage
     from .errors import (
         Busy,
         Cancelled,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Busy",
+    "Call",
     "CallbackAbandoned",
     "Cancelled",
     "Change",
@@ -69,8 +73,12 @@ __all__ = [
     "RingfenceError",
     "Sandbox",
     "Secret",
+    "Session",
     "SessionError",
     "Trapped",
+    "Turn",
+    "TurnError",
+    "TurnUsage",
     "Usage",
     "WallReached",
     "arun",
@@ -78,6 +86,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Call": "_functions",
     "CallbackAbandoned": "_imports",
     "Change": "_changes",
     "ChangedFiles": "_changes",
@@ -94,6 +103,10 @@ _HOMES = {
     "Result": "_result",
     "Sandbox": "_sandbox",
     "Secret": "_network",
+    "Session": "_session",
+    "Turn": "_turn",
+    "TurnError": "_turn",
+    "TurnUsage": "_turn",
     "Usage": "_result",
     "arun": "_run",
     "run": "_run",

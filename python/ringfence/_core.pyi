@@ -15,6 +15,7 @@ __all__ = [
     "Program",
     "Result",
     "Sandbox",
+    "Session",
     "cache_info",
     "cache_prune",
     "close_changes",
@@ -148,6 +149,39 @@ class Kill:
     def __new__(cls) -> Kill: ...
     def kill(self) -> None:
         """End the run; harmless when it is over, and a run not yet begun will not begin."""
+
+    def interrupt(self) -> None:
+        """Ask a turn of a session to end, as Ctrl-C does; it is ended when it does not."""
+
+@final
+class Session:
+    """One live instance of a language pack."""
+
+    def __new__(
+        cls,
+        sandbox: Sandbox,
+        functions: Sequence[tuple[str, str, str, bool]] | None = None,
+        call: Callable[[str, list[Any], dict[str, Any]], object] | None = None,
+        kill: Kill | None = None,
+    ) -> Session:
+        """
+        Open one of a sandbox whose program is a language pack.
+
+        `functions` are name, signature, doc and whether it is awaited; `call` is called for each call, on another
+        thread. What it raises reaches the guest as name and message; what is no `Exception` ends the turn.
+        """
+
+    def eval(
+        self, source: bytes, stdout: int | None, stderr: int | None, limits: str | None, kill: Kill | None
+    ) -> tuple[Any, ...]:
+        """Run a turn and give the fields of `Turn`, in their order. Raises SessionError when it cannot begin."""
+
+    @property
+    def poisoned(self) -> str | None:
+        """Why no turn can run any more, if none can."""
+
+    def close(self) -> None:
+        """Free everything; a turn that is under way goes on, and is the last."""
 
 @final
 class Changes:

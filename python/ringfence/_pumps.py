@@ -15,6 +15,14 @@ from ._imports import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from ._turn import Turn
+
+    T = TypeVar("T", core.Result, Turn)
+
+# What came to its own end: a run, or a turn of a session.
+_ENDED = ("exited", "returned", "raised")
 
 # What a pipe of Linux holds.
 _CHUNK_BYTES = 64 * 1024
@@ -133,12 +141,12 @@ class Pump:
 
 def with_pumps(
     pipes: Sequence[Feed | Drain],
-    work: Callable[[core.Kill], core.Result],
+    work: Callable[[core.Kill], T],
     *,
     let_go: Callable[[], None],
     kill: core.Kill | None,
     wall_seconds: float,
-) -> core.Result:
+) -> T:
     """
     Run a guest on this thread while pumps move its bytes, and give what came of it once they are all moved.
 
@@ -161,7 +169,7 @@ def with_pumps(
         for pipe in [pipe for group in groups for pipe in group]:
             os.close(pipe.end)
         let_go()
-        late = _end(pumps, until if result is not None and result.outcome == "exited" else 0.0)
+        late = _end(pumps, until if result is not None and result.outcome in _ENDED else 0.0)
     for pump in pumps:
         if pump.error is not None:
             raise pump.error
@@ -184,8 +192,11 @@ def _end(pumps: list[Pump], until: float) -> bool:
     return late
 
 
-def _too_late(result: core.Result) -> core.Result:
-    if result.outcome != "exited":
+def _too_late(result: T) -> T:
+    if result.outcome not in _ENDED:
         return result
+    if not isinstance(result, core.Result):
+        late: T = result.too_late()
+        return late
     _, _, stdout, stderr, *_, truncated, usage, denials, _ = result.state()
     return core.Result("limited", None, stdout, stderr, "wall", None, None, truncated, usage, denials, result.changes)

@@ -79,11 +79,12 @@ class Running(Generic[T]):
         self._thread.join()
 
 
-async def on_thread(work: Callable[[core.Kill], T], *, leave: bool = False) -> T:
+async def on_thread(work: Callable[[core.Kill], T], *, leave: bool = False, softly: bool = False) -> T:
     """
     Await work on a thread of its own, since the event loop's own executor is too small for guests that wait.
 
-    Cancelling the task kills its guest and waits until it is gone; with `leave`, the work is left to finish alone.
+    Cancelling the task kills its guest and waits until it is gone; with `leave`, the work is left to finish alone;
+    with `softly`, the guest hears of it first, and what does not end then is killed.
     """
     import asyncio
     import contextlib
@@ -99,7 +100,10 @@ async def on_thread(work: Callable[[core.Kill], T], *, leave: bool = False) -> T
     try:
         await ended.wait()
     except BaseException:
-        running.kill.kill()
+        if softly:
+            running.kill.interrupt()
+        else:
+            running.kill.kill()
         if not leave:
             await ended.wait()
             running.end()

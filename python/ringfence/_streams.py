@@ -9,10 +9,13 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO, Literal, Protocol, Self
+    from typing import BinaryIO, Literal, Protocol, Self, TypeVar
 
     from ._engine import core
     from ._pumps import Drain, Feed
+    from ._turn import Turn
+
+    T = TypeVar("T", core.Result, Turn)
 
     class HasFileno(Protocol):
         """An open file, socket or pipe."""
@@ -67,9 +70,7 @@ class Streams:
         """Whether bytes need moving while the guest runs."""
         return bool(self._pumped)
 
-    def around(
-        self, work: Callable[[core.Kill], core.Result], *, kill: core.Kill | None, wall_seconds: float
-    ) -> core.Result:
+    def around(self, work: Callable[[core.Kill], T], *, kill: core.Kill | None, wall_seconds: float) -> T:
         """Run a guest while its bytes are moved; they are moved when this returns, or the time is over."""
         from ._pumps import with_pumps
 

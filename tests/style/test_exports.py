@@ -17,6 +17,7 @@ ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswit
 INTERNAL = {
     "Drain",
     "Feed",
+    "Functions",
     "Pump",
     "Runnable",
     "Running",

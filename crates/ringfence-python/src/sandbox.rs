@@ -38,17 +38,23 @@ pub struct Sandbox {
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Kill {
     pub cancelled: Arc<AtomicBool>,
+    /// Asks a turn to end by itself.
+    pub interrupted: Arc<AtomicBool>,
 }
 
 #[pymethods]
 impl Kill {
     #[new]
     fn new() -> Self {
-        Self { cancelled: Arc::default() }
+        Self { cancelled: Arc::default(), interrupted: Arc::default() }
     }
 
     fn kill(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
     }
 }
 

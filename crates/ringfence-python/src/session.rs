@@ -1,6 +1,7 @@
 //! Sessions: turns in and out, functions of Python called by name with plain values.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -21,6 +22,9 @@ use crate::values::{Plain, exception_type, read};
 /// Longest message of an exception that a guest is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 10_000;
 
+/// Name, signature, doc, and whether it is an `async def`.
+type Described = (String, String, String, bool);
+
 /// One live instance of a language pack.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Session {
@@ -34,7 +38,7 @@ impl Session {
     fn new(
         py: Python<'_>,
         sandbox: &Sandbox,
-        functions: Option<Vec<(String, String, String)>>,
+        functions: Option<Vec<Described>>,
         call: Option<Py<PyAny>>,
         kill: Option<&Kill>,
     ) -> PyResult<Self> {
@@ -65,9 +69,11 @@ impl Session {
     ) -> PyResult<Bound<'py, PyTuple>> {
         let source = bytes::Bytes::copy_from_slice(source);
         let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let interrupted = kill.map_or_else(Arc::default, |kill| kill.interrupted.clone());
         let signals = Signals::default();
         let result = enter(py, || {
-            let mut tick = || signals.look();
+            // Each is told once: a second `false` ends the turn for good.
+            let mut tick = || signals.look() && !interrupted.swap(false, Ordering::Relaxed);
             self.session.eval(Turn {
                 source,
                 stdout: sink(stdout)?,
@@ -152,14 +158,17 @@ struct Functions {
 }
 
 impl Functions {
-    fn new(functions: Vec<(String, String, String)>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
+    fn new(functions: Vec<Described>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
         let mut list = Plain::new(room);
         list.item(Item::List(functions.len()))?;
-        for (name, signature, doc) in &functions {
-            list.item(Item::List(3))?;
-            for text in [name, signature, doc] {
+        for (name, signature, doc, is_async) in &functions {
+            list.item(Item::Map(4))?;
+            for (key, text) in [("name", name), ("signature", signature), ("doc", doc)] {
+                list.item(Item::Text(key))?;
                 list.item(Item::Text(text))?;
             }
+            list.item(Item::Text("async"))?;
+            list.item(Item::Bool(*is_async))?;
         }
         Ok(Self { list: list.into_bytes(), call, room })
     }
@@ -180,7 +189,11 @@ impl Functions {
             return None;
         }
         let name = value.get_type().name().ok()?.to_string();
-        let message = value.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned());
+        // Some types show their one argument in another way, and would do it again in the guest.
+        let message = match value.getattr("args").and_then(|args| args.extract::<(String,)>()) {
+            Ok((message,)) => message,
+            Err(_) => value.str().map_or_else(|_| String::new(), |text| text.to_string_lossy().into_owned()),
+        };
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         let mut answer = Plain::new(u64::MAX);
         answer.item(Item::List(3)).ok()?;

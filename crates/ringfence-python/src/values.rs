@@ -76,7 +76,7 @@ impl Plain {
     }
 
     fn nested(&mut self, value: &Bound<'_, PyAny>, depth: u32) -> PyResult<()> {
-        if self.key(value)? {
+        if self.scalar(value)? {
             return Ok(());
         }
         if depth >= MAX_DEPTH {
@@ -96,18 +96,25 @@ impl Plain {
             self.item(Item::Map(pairs.len()))?;
             for pair in pairs.iter() {
                 let (key, inner): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-                if !self.key(&key)? {
-                    return Err(self.not_plain(&key, "key"));
+                let is_key = key.is_instance_of::<PyString>() || key.is_instance_of::<PyInt>();
+                if !is_key || key.is_instance_of::<PyBool>() || !self.scalar(&key)? {
+                    return Err(PyTypeError::new_err(format!(
+                        "a key of type {} is not plain: str and int are",
+                        name_of(&key)
+                    )));
                 }
                 self.nested(&inner, depth + 1)?;
             }
             return Ok(());
         }
-        Err(self.not_plain(value, "value"))
+        Err(PyTypeError::new_err(format!(
+            "a value of type {} is not plain: None, bool, int, float, str, bytes, list and dict are",
+            name_of(value)
+        )))
     }
 
     /// Writes what has nothing inside; false where it has.
-    fn key(&mut self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn scalar(&mut self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         if value.is_none() {
             self.item(Item::Null)?;
         } else if let Ok(is) = value.cast::<PyBool>() {
@@ -148,12 +155,10 @@ impl Plain {
         let bytes = below.call_method1("to_bytes", (len, "big"))?;
         self.item(Item::Large { negative, bytes: bytes.cast::<PyBytes>()?.as_bytes() })
     }
+}
 
-    fn not_plain(&self, value: &Bound<'_, PyAny>, place: &str) -> PyErr {
-        static PLAIN: &str = "None, bool, int, float, str, bytes, list and dict";
-        let kind = value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string());
-        PyTypeError::new_err(format!("a {place} of type {kind} is not plain: {PLAIN} are"))
-    }
+fn name_of(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "object".into(), |name| name.to_string())
 }
 
 /// The base of exceptions that a guest may be told of.

@@ -11,6 +11,7 @@ use wasmtime::{InstancePre, Store};
 use crate::error::{Error, Parts, Result};
 use crate::given::{argv0, environment};
 use crate::host::HostFunctions;
+use crate::language::abi;
 use crate::link::{self, Command, Start};
 use crate::link_functions;
 use crate::load::{self, Code, Loaded, Program};
@@ -118,6 +119,16 @@ pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
 }
 
 impl Prepared {
+    /// Whether the guest can hear of its end before it comes.
+    pub(crate) fn hears(&self) -> bool {
+        match &self.entry {
+            Entry::Module { linked, start: Start::Command } if self.engines.profile().language => {
+                linked.module().get_export(abi::INTERRUPT).is_some()
+            }
+            _ => false,
+        }
+    }
+
     pub(crate) fn store<T: AsMut<State> + AsRef<State> + 'static>(
         &self,
         state: T,

@@ -32,6 +32,7 @@ use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
+use crate::sandbox::soft::{self, Soft};
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
@@ -179,7 +180,8 @@ impl Sandbox {
             cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
             output,
             network: None,
-            soft: None,
+            // A language pack hears of Ctrl-C; a program of another kind is ended by it.
+            soft: prepared.hears().then(|| Arc::new(Soft::new(None, None))),
         };
         let (tmp, secrets, begins) = match inside {
             None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
@@ -387,6 +389,9 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
 
 async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
     let instance = linked.instantiate_async(&mut *store).await?;
+    if let Some(soft) = store.data().control.soft.clone() {
+        soft.set_words(soft::words(store, &instance).await?);
+    }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)
     {

@@ -136,7 +136,8 @@ pub fn cost(bytes: &[u8]) -> Result<u64, Malformed> {
             *left -= 1;
         }
         let inner = match item {
-            Item::List(_) | Item::Map(_) if is_key => return Err(Malformed),
+            Item::Text(_) | Item::Whole { .. } if is_key => None,
+            _ if is_key => return Err(Malformed),
             Item::List(count) => Some((count, false)),
             Item::Map(count) => Some((2 * count, true)),
             Item::Large { .. } if open.len() as u32 >= MAX_DEPTH => return Err(Malformed),

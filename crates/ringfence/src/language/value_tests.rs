@@ -38,7 +38,7 @@ fn encoding_is_that_of_the_standard() {
 #[test]
 fn attack_what_is_no_value_is_refused() {
     let deep = [vec![0x81; 101], vec![0x00]].concat();
-    let rows: [&[u8]; 20] = [
+    let rows: [&[u8]; 21] = [
         b"",
         b"\x00\x00",
         b"\x18",
@@ -58,6 +58,7 @@ fn attack_what_is_no_value_is_refused() {
         b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00",
         b"\x5b\x00\x00\x00\x01\x00\x00\x00\x00\x00",
         b"\xa1\x80\x00",
+        b"\xa1\xf6\x00",
         &deep,
     ];
     for bytes in rows {

@@ -7,6 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use wasmtime::{Instance, Store};
+
+use super::store::State;
+use crate::language::abi;
+
 /// Time between telling a guest and stopping it.
 pub const GRACE: Duration = Duration::from_millis(200);
 
@@ -121,12 +126,12 @@ impl Soft {
         self.interrupted.load(Ordering::SeqCst)
     }
 
-    /// How long a guest may wait before it has to be told something.
+    /// How long a guest may wait before it may have to be told something; none once it was.
     pub fn patience(&self) -> Option<Duration> {
         match self.told() {
             Some(_) => None,
             None if self.is_interrupted() => Some(Duration::ZERO),
-            None => self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            None => Some(self.deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))),
         }
     }
 
@@ -156,6 +161,19 @@ impl Soft {
             words.take_back(memory);
         }
     }
+}
+
+/// Asks a pack what to write to interrupt it.
+pub(crate) async fn words(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<[Option<Words>; 2]> {
+    let mut words = [None; 2];
+    let Ok(interrupt) = instance.get_typed_func::<u32, u32>(&mut *store, abi::INTERRUPT) else { return Ok(words) };
+    let Some(memory) = instance.get_memory(&mut *store, "memory") else { return Ok(words) };
+    store.data_mut().descriptors.set_memory(memory);
+    for (kind, words) in (0..).zip(&mut words) {
+        let at = interrupt.call_async(&mut *store, kind).await?;
+        *words = if at == 0 { None } else { Words::read(memory.data(&*store), at) };
+    }
+    Ok(words)
 }
 
 #[cfg(test)]

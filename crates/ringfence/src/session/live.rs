@@ -22,7 +22,7 @@ use crate::sandbox::http::Secrets;
 use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::random::Random;
-use crate::sandbox::soft::Words;
+use crate::sandbox::soft::{self, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
@@ -183,7 +183,7 @@ async fn open(store: &mut Store<State>, linked: &InstancePre<State>) -> wasmtime
     let version = version.call_async(&mut *store, ()).await?;
     let alloc = instance.get_typed_func::<u32, u32>(&mut *store, abi::ALLOC)?;
     let buffer = alloc.call_async(&mut *store, BUFFER_BYTES).await?;
-    let words = words(store, &instance, memory).await?;
+    let words = soft::words(store, &instance).await?;
     let exports = Exports {
         eval: instance.get_typed_func(&mut *store, abi::EVAL)?,
         free: instance.get_typed_func(&mut *store, abi::FREE)?,
@@ -193,19 +193,4 @@ async fn open(store: &mut Store<State>, linked: &InstancePre<State>) -> wasmtime
         buffer,
     };
     Ok((version, exports))
-}
-
-/// Asks a pack what to write to interrupt it.
-pub(crate) async fn words(
-    store: &mut Store<State>,
-    instance: &wasmtime::Instance,
-    memory: Memory,
-) -> wasmtime::Result<[Option<Words>; 2]> {
-    let mut words = [None; 2];
-    let Ok(interrupt) = instance.get_typed_func::<u32, u32>(&mut *store, abi::INTERRUPT) else { return Ok(words) };
-    for (kind, words) in (0..).zip(&mut words) {
-        let at = interrupt.call_async(&mut *store, kind).await?;
-        *words = if at == 0 { None } else { Words::read(memory.data(&*store), at) };
-    }
-    Ok(words)
 }

@@ -90,7 +90,10 @@ impl Session {
     pub fn eval(&self, turn: Turn<'_>) -> Result<TurnResult> {
         self.check_process()?;
         check_turn(&turn.limits)?;
-        let limits = self.limits().narrowed(&turn.limits)?;
+        let limits = match turn.limits == LimitsPatch::default() {
+            true => *self.limits(),
+            false => self.limits().narrowed(&turn.limits)?,
+        };
         let outer = apart::outer()?;
         let taken = self.take()?;
         let limits = match turn::left(limits, &taken.live) {

@@ -46,19 +46,31 @@ pub struct TurnError {
 }
 
 impl TurnError {
-    /// From the encoded list that a pack gives, or from whatever text it gave instead.
+    /// From the encoded map that a pack gives, or from whatever text it gave instead.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut reader = Reader::new(bytes);
-        let mut next = || reader.item().ok();
-        if let (Some(Item::List(3)), Some(Item::Text(name)), Some(Item::Text(message)), Some(Item::Text(traceback))) =
-            (next(), next(), next(), next())
-        {
-            return Self { name: name.into(), message: message.into(), traceback: traceback.into() };
+        if let Some(told) = Self::decode(bytes) {
+            return told;
         }
         let traceback = String::from_utf8_lossy(bytes).into_owned();
         let last = traceback.trim_end().lines().last().unwrap_or_default();
         let (name, message) = last.split_once(": ").unwrap_or((last, ""));
         Self { name: name.into(), message: message.into(), traceback: traceback.clone() }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        let Item::Map(count) = reader.item().ok()? else { return None };
+        let mut told = Self::default();
+        for _ in 0..count {
+            let (Item::Text(key), Item::Text(text)) = (reader.item().ok()?, reader.item().ok()?) else { return None };
+            match key {
+                "type" => told.name = text.into(),
+                "message" => told.message = text.into(),
+                "traceback" => told.traceback = text.into(),
+                _ => {}
+            }
+        }
+        Some(told)
     }
 }
 

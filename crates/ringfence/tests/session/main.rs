@@ -22,7 +22,8 @@ const LATE: Duration = Duration::from_millis(500);
 
 fn sandbox(limits: &str) -> Sandbox {
     load::set_compiler(vec![env!("CARGO_BIN_EXE_ringfence-compiler").into()]);
-    let program = Program::language_from_bytes(include_bytes!("../../../guests/letters.wat").as_slice(), "letters").unwrap();
+    let program =
+        Program::language_from_bytes(include_bytes!("../../../guests/letters.wat").as_slice(), "letters").unwrap();
     let policy = Policy::from_json(&format!(r#"{{"limits": {{{limits}}}}}"#), Path::new("/")).unwrap();
     let grants = Grants::open(&policy, &[]).unwrap();
     Sandbox::new(&program, policy, grants, None).unwrap()

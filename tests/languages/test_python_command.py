@@ -10,12 +10,12 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Interpreter
+    from languages.conftest import Interpreter
 
 # The first of them compiles the pack.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled")]
 
-SCRIPTS = {
+SCRIPTS: dict[str, str | bytes] = {
     "argv.py": "import sys\nprint(sys.argv, __name__, __file__, __spec__, sys.path[0], sorted(globals()))\n",
     "raises.py": "def f(x):\n    return 1 / x\n\n\n"
     "try:\n    f(0)\nexcept ZeroDivisionError as error:\n    raise KeyError('k') from error\n",
@@ -83,7 +83,7 @@ CODE = [
     "name",
     "import sys; print(sys.version.split()[0], sys.implementation.name, sys.maxunicode, sys.byteorder)",
 ]
-LINES = [
+LINES: list[list[str]] = [
     ["-c"],
     ["-Z"],
     ["--nope"],
