@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 MARK = "\x1e"
 # Parts of CPython's build that no distribution of it has are left out of the pack; these modules need one for some of
 # their tests, and would be skipped whole.
-STAND_INS = {"test.test_bytes": "_testlimitedcapi", "test.test_class": "_testinternalcapi"}
+STAND_INS = {
+    "test.test_bytes": "_testlimitedcapi",
+    "test.test_class": "_testinternalcapi",
+    "test.test_types": "_testsinglephase",
+}
 
 
 def tell(*said: str) -> None:
