@@ -47,8 +47,9 @@ packs: setup ## build the language packs and install them into the venv (the fir
 	@python tools/packs.py
 
 .PHONY: demo
-demo: packs ## run a stranger's program on your file, watch it be refused and limited
+demo: packs ## run a stranger's program and script on your file, watch them be refused and limited
 	@python examples/01-run/demo.py
+	@python examples/02-languages/demo.py
 
 .PHONY: test
 test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
@@ -80,7 +81,7 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 .PHONY: bench
 bench: packs ## measure speed and growth against wasmtime-py and the wasmtime command
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run worker_run callback cli_start import_time growth neighbour python_speed; do python benches/$$file.py; done
+	@for file in hello_run worker_run callback cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
 
 .PHONY: soak
 soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)

@@ -3,44 +3,24 @@
 """
 A stranger's program, your file, and everything it is kept from: what `make demo` shows.
 
-Each step prints the command, what came out of it, and whether that is what was promised.
-Any broken promise makes the exit code 1.
+Any broken promise makes the exit code 1; ../stage.py holds each step to its own.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from stage import SECRET, Step, show, title, told  # noqa: E402
+
 FETCH = HERE.parents[1] / "tests" / "programs" / "fetch.py"
-SHOWN_LINES = 8
-SECRET = "s3cr3t"  # noqa: S105 - a bait
-
-BOLD, GREEN, RED, DIM = "1", "32", "31", "2"
-
 READ = "const text = std.loadFile('{}'); print(text ?? 'refused'); if (text === null) std.exit(1)"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command line and what must come of it."""
-
-    promise: str
-    words: list[str]
-    exit_code: int
-    out: str = ""
-    err: str = ""
-    holds: Callable[[], bool] = field(default=lambda: True)
 
 
 def main() -> int:
@@ -59,12 +39,7 @@ def main() -> int:
         except subprocess.CalledProcessError:
             print("  sqlite.wasm    left out: see above")
         broken = [step.promise for chapter in chapters(desk) for step in show(*chapter, desk)]
-    title("result")
-    if broken:
-        print(paint(f"  {len(broken)} promises broken: {'; '.join(broken)}", RED))
-        return 1
-    print(paint("  every promise held", GREEN))
-    return 0
+    return told(broken)
 
 
 def chapters(desk: Path) -> list[tuple[str, list[Step]]]:
@@ -127,65 +102,10 @@ def chapters(desk: Path) -> list[tuple[str, list[Step]]]:
     ]
 
 
-def show(chapter: str, steps: list[Step], desk: Path) -> list[Step]:
-    """Run the steps of a chapter; give those that did not end as promised."""
-    title(chapter)
-    return [step for step in steps if not run(step, desk)]
-
-
-def run(step: Step, desk: Path) -> bool:
-    """Run one command the way a user would, and judge what came of it."""
-    print(f"\n  {paint(step.promise, BOLD)}")
-    print(f"  $ ringfence run {' '.join(map(quoted, step.words))}", flush=True)
-    command = [sys.executable, "-m", "ringfence", "run", *step.words]
-    environment = {**os.environ, "API_TOKEN": SECRET, "NO_COLOR": "1"}
-    ended = subprocess.run(
-        command, cwd=desk, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    for text in (ended.stdout, ended.stderr):
-        excerpt(text)
-    wrong = [
-        *([f"exit code {step.exit_code}, not {ended.returncode}"] if ended.returncode != step.exit_code else []),
-        *([f"`{step.out}` on stdout"] if step.out not in ended.stdout else []),
-        *([f"`{step.err}` on stderr"] if step.err not in ended.stderr else []),
-        *(["what it left behind"] if not step.holds() else []),
-    ]
-    if wrong:
-        print(paint(f"  NOT AS PROMISED, wanted: {', '.join(wrong)}", RED))
-    else:
-        print(paint(f"  as promised (exit code {ended.returncode})", GREEN))
-    return not wrong
-
-
-def excerpt(text: str) -> None:
-    """Show the beginning of what came out."""
-    lines = text.splitlines()
-    for line in lines[:SHOWN_LINES]:
-        print(f"    {paint(line[:160], DIM)}")
-    if len(lines) > SHOWN_LINES:
-        print(f"    … {len(lines) - SHOWN_LINES} more lines")
-
-
 def fetched(name: str) -> Path:
     """Give the path of a real program."""
     command = [sys.executable, str(FETCH), name]
     return Path(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
-
-
-def quoted(word: str) -> str:
-    """Quote a word for a shell, in the way people do."""
-    return word if word and not set(word) & set(" ;()'\"`$&|<>*?") else f'"{word}"' if "'" in word else f"'{word}'"
-
-
-def title(text: str) -> None:
-    """Head a chapter."""
-    print(f"\n{paint('==> ' + text, BOLD)}", flush=True)
-
-
-def paint(text: str, colour: str) -> str:
-    """Colour text on a terminal, and only there."""
-    colourful = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"\x1b[{colour}m{text}\x1b[0m" if colourful else text
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ Names are loaded when they are first used, so that importing the package costs n
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._changes import Change, ChangedFiles, Changes
+    from ._dir import Dir
     from ._functions import Call
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
-    from ._policy import Dir, Limits, Policy
+    from ._policy import Limits, Policy
     from ._process import Process
     from ._program import Export, Import, Program
     from ._result import Denial, Result, Usage
@@ -92,7 +93,7 @@ _HOMES = {
     "ChangedFiles": "_changes",
     "Changes": "_changes",
     "Denial": "_result",
-    "Dir": "_policy",
+    "Dir": "_dir",
     "Export": "_program",
     "Import": "_program",
     "Limits": "_policy",

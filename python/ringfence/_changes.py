@@ -49,10 +49,10 @@ class Change(Value):
 
 class Changes:
     """
-    What a run changed where its policy grants `mode="overlay"`: a sequence of `Change`, sorted by path.
+    What a run changed where its policy grants `mode="overlay"` or files in memory: a sequence of `Change`, by path.
 
     The host is as it was until `apply` is called. The bytes live as long as the result. Pickled, only the list goes
-    along.
+    along. Of a run whose worker had to be killed nobody knows the changes: to ask for them is a `HostError`.
     """
 
     __slots__ = ("_list", "_native")
@@ -105,9 +105,23 @@ class Changes:
         for line in _unified(old, new, names):
             yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
+    def target(self, path: str) -> str:
+        """
+        Get what a link names that was added or modified; not escaped, and a guest names what it likes.
+
+        Raises:
+            KeyError: there is no such link.
+        """
+        target = None if self._native is None else self._native.target(path)
+        if target is None:
+            raise KeyError(path)
+        return target
+
     def apply(self, only: Iterable[str] | None = None, *, overwrite: bool = False) -> int:
         """
         Write the changes to the host, beneath the directory that was granted; return how many names that were.
+
+        What is in memory has no place on the host, and is passed over unless `only` names it.
 
         No link is followed, and each file is the old one or the new one whenever this process dies. What the host
         changed since the guest first saw it is a conflict, and then nothing is written.
@@ -118,7 +132,7 @@ class Changes:
 
         Raises:
             Conflict: somebody else changed the same on the host.
-            PolicyError: a path was not changed, or a link would lead out of the directory.
+            PolicyError: a path was not changed or is in memory, or a link would lead out of the directory.
             HostError: the host refused; what was applied before stays.
         """
         if isinstance(only, str):

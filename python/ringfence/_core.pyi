@@ -16,6 +16,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Session",
+    "Tree",
     "cache_info",
     "cache_prune",
     "close_changes",
@@ -35,24 +36,60 @@ __all__ = [
 class Policy:
     """A validated policy, frozen, with its directories already open."""
 
-    def __new__(cls, document: str, base: str) -> Policy:
+    def __new__(
+        cls,
+        document: str,
+        base: str,
+        trees: Sequence[Tree] = ...,
+        unpack: Callable[[str, int, int], Tree] | None = None,
+    ) -> Policy:
         """
         Read a policy from JSON text with the same keys as the file.
 
-        Relative hosts are taken from `base`. Raises PolicyError for an unknown key (naming the nearest right one),
+        Relative hosts are taken from `base`; `trees` are those the document names by their digests, and `unpack` makes
+        one of a zip archive's path, under the limits `disk` and `files`.
+
+        Raises PolicyError for an unknown key (naming the nearest right one),
         two grants at one guest path, one host tree granted both ways, a path that does not exist, and a grant that
         covers our own cache.
         """
 
     @staticmethod
-    def from_toml(text: str, file: str) -> Policy:
+    def from_toml(text: str, file: str, unpack: Callable[[str, int, int], Tree] | None = None) -> Policy:
         """Read a policy from TOML text; `file` is named in messages, relative hosts are taken from its directory."""
+
+    def trees(self) -> list[tuple[str, Tree]]:
+        """The trees that were handed in, by their digests."""
 
     def document(self) -> str:
         """The policy as JSON text: hosts absolute, every default filled in; equal policies have equal text."""
 
     def to_toml(self) -> str:
         """The policy as a file's text, hosts absolute."""
+
+@final
+class Tree:
+    """Files in memory by their paths, sealed; equal trees have equal files."""
+
+    def __new__(cls, entries: Sequence[tuple[str, bytes | None]], /) -> Tree:
+        """
+        Make one of paths with bytes, and of directories without.
+
+        Raises PolicyError for a path that is absolute, climbs, or stands there twice.
+        """
+
+    @staticmethod
+    def of_file(data: bytes, /) -> Tree:
+        """Make one that is a single file."""
+
+    def digest(self) -> str:
+        """What tells it from others."""
+
+    def entries(self) -> list[tuple[str, bytes | None]]:
+        """What it was made of, directories on the way included; the path of a single file is empty."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 def policy_schema() -> str:
     """The JSON schema of a policy, as text."""
@@ -82,11 +119,12 @@ class Program:
         """Length of the bytes."""
 
     @staticmethod
-    def from_file(path: str, language: str | None = None) -> Program:
+    def from_file(path: str, language: str | None = None, sha256: str | None = None) -> Program:
         """
         Read a program. Raises ProgramNotFound, and LoadError for what is not one.
 
-        `language` says that it is a language pack, and what it is called: its argument 0, "python" say.
+        `language` says that it is a language pack, and what it is called: its argument 0, "python" say. With its
+        `sha256` it is read only when it has to be compiled, and then refused unless it has that digest.
         """
 
     @staticmethod
@@ -187,14 +225,19 @@ class Session:
 class Changes:
     """What a run changed in private layers, with the bytes, or the list alone."""
 
-    def __new__(cls, changes: Sequence[tuple[str, str, str, int | None, int | None]], /) -> Changes:
-        """Make them again from their `list`, without the bytes."""
+    def __new__(
+        cls, changes: Sequence[tuple[str, str, str, int | None, int | None]] | tuple[str, str, str], /
+    ) -> Changes:
+        """Make them again from their `list`, without the bytes; or from the parts of why they are not known."""
 
     def list(self) -> list[tuple[str, str, str, int | None, int | None]]:
         """Path, act, kind, size before and after, sorted by path."""
 
     def read(self, path: str) -> bytes:
         """What the run left in a file that it added or modified."""
+
+    def target(self, path: str) -> str | None:
+        """What a link names that the run added or modified."""
 
     def read_before(self, path: str) -> bytes:
         """What the host has in a file that was modified or deleted."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+from ._dir import Dir
 from ._engine import core
+from ._unzip import unpack
 from ._value import Value
 from .errors import PolicyError
 
@@ -45,29 +47,6 @@ if TYPE_CHECKING:
         wasi: Literal["0.2", "0.3"]
         on_denied: Literal["continue", "stop"]
         limits: Limits
-
-
-class Dir(Value):
-    """
-    One directory or single file of the host, at one guest path.
-
-    Attributes:
-        host: the directory or file; a relative one is taken from the working directory.
-        at: where the guest sees it, an absolute path; left out, the host path as it was written, made absolute
-            at `/`: `data` is `/data`, `.` is `/`.
-        mode: "ro" to read, "rw" also to write, "overlay" to write into a private layer: the host stays as it is, and
-            `result.changes` says what would be different.
-    """
-
-    __slots__ = ("host", "at", "mode")
-    host: str
-    at: str | None
-    mode: Literal["ro", "rw", "overlay"]
-
-    def __init__(
-        self, host: str | os.PathLike[str], *, at: str | None = None, mode: Literal["ro", "rw", "overlay"] = "ro"
-    ) -> None:
-        self._fill(host=os.fspath(host), at=at, mode=mode)
 
 
 class Limits(Value):
@@ -162,7 +141,7 @@ class Limits(Value):
         if given:
             import json
 
-            understood = json.loads(_native({"limits": given}).document())["limits"]
+            understood = json.loads(_native({"limits": given}, []).document())["limits"]
             self._fill(**{name: understood[name] for name in given})
 
     def replace(self, **changes: Unpack[LimitsFields]) -> Limits:
@@ -229,8 +208,9 @@ class Policy:
         on_denied: Literal["continue", "stop"] = "continue",
         limits: Limits | None = None,
     ) -> None:
+        entries = list(dirs)
         document = {
-            "dirs": [_dir_fields(entry) for entry in dirs],
+            "dirs": [_dir_fields(entry) for entry in entries],
             "tmp": tmp,
             "env": dict(env or {}),
             "inherit_env": _names(inherit_env),
@@ -243,7 +223,8 @@ class Policy:
             "limits": limits._given() if limits else {},  # noqa: SLF001
         }
         given = {name: value for name, value in document.items() if value != _DEFAULTS[name]}
-        object.__setattr__(self, "_native", _native(given))
+        trees = [entry.tree for entry in entries if entry.tree]
+        object.__setattr__(self, "_native", _native(given, trees))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -262,7 +243,7 @@ class Policy:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise PolicyError(f"cannot read the policy `{file}`", why, "name a policy file") from error
-        return cls._of(core.Policy.from_toml(text, file))
+        return cls._of(core.Policy.from_toml(text, file, unpack))
 
     @classmethod
     def _of(cls, native: core.Policy) -> Self:
@@ -287,7 +268,8 @@ class Policy:
     @property
     def dirs(self) -> tuple[Dir, ...]:
         """The directories and files it sees; hosts absolute."""
-        return tuple(Dir(**entry) for entry in self._read()["dirs"])
+        trees = dict(self._native.trees())
+        return tuple(Dir._of(entry, trees) for entry in self._read()["dirs"])  # noqa: SLF001
 
     @property
     def tmp(self) -> bool:
@@ -372,7 +354,7 @@ class Policy:
         return f"Policy({', '.join(f'{name}={getattr(self, name)!r}' for name in _DEFAULTS)})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _revive, (self._native.document(),)
+        return _revive, (self._native.document(), [tree for _, tree in self._native.trees()])
 
 
 # What says nothing in a document: the native side knows the same defaults.
@@ -391,11 +373,11 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
-def _revive(document: str) -> Policy:
-    return Policy._of(core.Policy(document, "/"))  # noqa: SLF001
+def _revive(document: str, trees: list[core.Tree]) -> Policy:
+    return Policy._of(core.Policy(document, "/", trees, unpack))  # noqa: SLF001
 
 
-def _native(document: dict[str, object]) -> core.Policy:
+def _native(document: dict[str, object], trees: list[core.Tree]) -> core.Policy:
     if not document:  # the policy of a first run, which then does without the millisecond that json costs
         return core.Policy("{}", "/")
     import json
@@ -409,7 +391,7 @@ def _native(document: dict[str, object]) -> core.Policy:
         raise PolicyError(
             "the policy cannot be written down", str(error), "give finite numbers, and text that is UTF-8"
         ) from error
-    return core.Policy(text, os.getcwd())  # noqa: PTH109
+    return core.Policy(text, os.getcwd(), trees, unpack)  # noqa: PTH109
 
 
 def _refuse(value: object) -> object:
@@ -423,8 +405,9 @@ def _refuse(value: object) -> object:
 def _dir_fields(entry: Dir) -> dict[str, object]:
     if not isinstance(entry, Dir):
         raise PolicyError(f"{entry!r} is not a grant", "dirs is a list of Dir", f"write `Dir({entry!r})`")
-    fields: dict[str, object] = {"host": entry.host, "mode": entry.mode}
-    return fields if entry.at is None else {**fields, "at": entry.at}
+    fields = {name: getattr(entry, name) for name in ("host", "zip", "at", "mode")}
+    fields["tree"] = entry.tree and entry.tree.digest()
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _names(names: Iterable[str]) -> list[str]:

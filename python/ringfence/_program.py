@@ -134,24 +134,19 @@ class Program:
         return f"<Program {self.name!r}: {self.kind}, {self.size} bytes>"
 
 
-# One for each language: reading a pack and hashing it takes 30 ms.
 _packs: dict[str, tuple[Pack, Program]] = {}
 
 
 def pack_program(pack: Pack) -> Program:
     """
-    Read the program of a language, and hold its bytes against the pack's digest.
+    Take the program of a language.
 
-    Raises:
-        LoadError: it is another one, or none.
+    It is known by its digest: what was compiled under that is not read again, and what is compiled has to have it.
     """
     known = _packs.get(pack.language)
-    if known is not None and known[0] == pack:
+    if known is not None and known[0] is pack:
         return known[1]
-    from .languages._pack import check_digest
-
-    program = Program(core.Program.from_file(pack.file, pack.argv0))
-    check_digest(pack, program.digest)
+    program = Program(core.Program.from_file(pack.file, pack.argv0, pack.sha256))
     _packs[pack.language] = (pack, program)
     return program
 

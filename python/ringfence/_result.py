@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._text import quote
 from ._units import about, seconds
 from ._value import Value
-from .errors import Cancelled, Crashed, Denied, GuestExited, LimitReached, Trapped, WallReached
+from .errors import Cancelled, Crashed, Denied, GuestExited, HostError, LimitReached, Trapped, WallReached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Denial(Value):
     Something the guest asked for and was refused.
 
     Attributes:
-        kind: "read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files"
-            or "memory".
+        kind: "read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files",
+            "path" or "memory".
         what: of what, escaped: a guest path, or for "memory" the total it would have had.
         count: how often.
         first_seconds: when first, in seconds from the start of the run.
@@ -235,8 +235,14 @@ class Result:
             "truncated": self.truncated,
             "usage": self.usage._fields(),
             "denials": [denial._fields() for denial in self.denials],
-            "changes": [change._fields() for change in self.changes],
+            "changes": self._changes_fields(),
         }
+
+    def _changes_fields(self) -> list[dict[str, object]] | None:
+        try:
+            return [change._fields() for change in self.changes]
+        except HostError:
+            return None
 
     def _last_words(self) -> str:
         words = self.stderr[-1000:].decode("utf-8", "replace").strip()

@@ -125,7 +125,7 @@ class Sandbox:
             native = self._native_run((), input, None, None, None, None, None)
         else:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
-        result = Result(native)
+        result = self._result(native)
         return result.check() if check else result
 
     async def arun(
@@ -148,7 +148,8 @@ class Sandbox:
         from ._running import on_thread
 
         native = await on_thread(lambda kill: self._run(args, code, input, stdin, stdout, stderr, limits, kill))
-        return Result(native).check() if check else Result(native)
+        result = self._result(native)
+        return result.check() if check else result
 
     def start(
         self,
@@ -176,10 +177,21 @@ class Sandbox:
                     "a started guest cannot use functions or files in memory: nobody would be there to move the bytes\n"
                     'hint: give "pipe" and move them, or call `run`'
                 )
-            return Process(self._work(args, code, None, streams, limits), streams)
+            work = self._work(args, code, None, streams, limits)
+            return Process(lambda kill: self._audited(work(kill)), streams)
         except BaseException:
             streams.close()
             raise
+
+    def _audited(self, native: core.Result) -> core.Result:
+        if native.denials or native.limit is not None:
+            from ._audit import audit
+
+            audit(self.program.name, native)
+        return native
+
+    def _result(self, native: core.Result) -> Result:
+        return Result(self._audited(native))
 
     def _run(
         self,

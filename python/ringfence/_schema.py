@@ -7,7 +7,7 @@ import json
 _OUTCOMES = ["exited", "trapped", "limited", "denied", "cancelled", "crashed"]
 _LIMITS = ["wall", "cpu", "fuel", "memory", "output", "host_bytes", "net_bytes"]
 _REFUSED = ["read", "write", "resolve", "connect", "listen", "http"]
-_EXHAUSTED = ["open_files", "connections", "disk", "files", "memory"]
+_EXHAUSTED = ["open_files", "connections", "disk", "files", "path", "memory"]
 
 
 def result_schema() -> str:
@@ -50,7 +50,11 @@ def result_schema() -> str:
         truncated=_of("boolean", "Whether output was cut at its limit."),
         usage=usage,
         denials={"type": "array", "description": "Each thing refused, once.", "items": denial},
-        changes={"type": "array", "description": "What it changed in private layers.", "items": change},
+        changes={
+            "type": ["array", "null"],
+            "description": "What it changed in private layers; null where that is not known.",
+            "items": change,
+        },
     )
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Result", **result}
     return json.dumps(schema, indent=2)

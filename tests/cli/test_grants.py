@@ -4,46 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ringfence import Dir, Limits, Policy
-from ringfence.cli._grants import policy_of, to_dir
-from ringfence.cli._parser import UsageError, parser
+from ringfence.cli._grants import policy_of
+from ringfence.cli._parser import parser
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def read(*words: str) -> Policy:
     """Read a command line."""
     return policy_of(parser("run").parse_args([*words, "tool.wasm"]))
-
-
-@pytest.mark.parametrize(
-    ("text", "grant"),
-    [
-        ("data", Dir("data")),
-        ("/", Dir("/")),
-        ("data:rw", Dir("data", mode="rw")),
-        ("data:/in", Dir("data", at="/in")),
-        ("data:/", Dir("data", at="/")),
-        ("data:/in:rw", Dir("data", at="/in", mode="rw")),
-        ("/etc:/etc:ro", Dir("/etc", at="/etc")),
-        ("a:b:/in", Dir("a:b", at="/in")),
-        ("a:rw:/in:rw", Dir("a:rw", at="/in", mode="rw")),
-        ("data:/a:b:ro", Dir("data", at="/a:b")),
-    ],
-)
-def test_dir_is_host_guest_and_mode(text: str, grant: Dir) -> None:
-    """HOST[:GUEST][:MODE], where a host path with a colon needs the guest path written out."""
-    assert grant == to_dir(text)
-
-
-@pytest.mark.parametrize("text", ["", ":/in", ":rw", "data:in", "data:wr", "data:/in:wr", "data:/a:b"])
-def test_unclear_dir_is_refused(text: str) -> None:
-    """A mistyped mode never becomes part of a path."""
-    with pytest.raises(UsageError, match="cannot read `--dir"):
-        to_dir(text)
 
 
 def test_flags_are_the_words_of_the_policy(tmp_path: Path) -> None:

@@ -160,3 +160,11 @@ def test_nothing_refused_is_nothing_to_hint_at() -> None:
 def test_refused_request_names_the_flag_for_it_alone(what: str, said: str) -> None:
     """That method and that path, quoted for a shell; what nobody is granted has no flag."""
     assert said in str(refusal_hint(refused(("http", what)), Policy()))
+
+
+def test_names_that_are_no_files_are_not_hinted_at() -> None:
+    """An interpreter looks for the lines of `<string>` when it prints a traceback: nothing failed of that."""
+    result = refused(("read", "/etc/passwd"), ("read", "/<string>"), ("read", "/<unknown>"))
+
+    assert "add `--dir /etc:/etc`" in str(refusal_hint(result, Policy()))
+    assert refusal_hint(refused(("read", "/<string>")), Policy()) is None

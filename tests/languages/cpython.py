@@ -42,7 +42,7 @@ L="{lib}"
 exec "$L/{loader}" --library-path "$L" --argv0 "$0" "$0.real" "$@"
 """
 VARIABLES = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"}
-LIMITS = Limits(wall="600s", memory="2GiB", output="64MiB", open_files=512, disk="8GiB", files=20_000)
+LIMITS = Limits(wall="600s", memory="2GiB", output="64MiB", open_files=512, disk="8GiB", files=20_000, compile="300s")
 # A module that ends its run is begun again behind that test, so often.
 RESTARTS = 5
 

@@ -18,7 +18,7 @@ PAGE = cpython.HERE.parents[1] / "docs" / "reference" / "python-conformance.md"
 KNOWN = cpython.differences()
 
 # The first of them fetches CPython's tests, and compiles the pack.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("compiled")]
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ print(json.dumps([outcome(snippet) for snippet in json.loads(sys.argv[1])]))
 """
 
 # The first run of the pack compiles it.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled")]
 POLICY = Policy(limits=Limits(wall="60s"))
 
 

@@ -1,4 +1,4 @@
-"""The first example keeps its promises, and says so plainly or in colour."""
+"""The examples keep their promises, and say so plainly or in colour."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-DEMO = Path(__file__).parents[2] / "examples" / "01-run" / "demo.py"
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEMO = EXAMPLES / "01-run" / "demo.py"
 
 
-def test_demo_keeps_every_promise() -> None:
+@pytest.mark.parametrize("example", ["01-run", "02-languages"])
+def test_demo_keeps_every_promise(example: str) -> None:
     """Useful work, refusals, limits and grants, each as promised; in a pipe there is no colour."""
-    ended = subprocess.run([sys.executable, str(DEMO)], capture_output=True, text=True, check=False)
+    demo = EXAMPLES / example / "demo.py"
+    ended = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=False)
 
     assert 0 == ended.returncode, ended.stdout + ended.stderr
     assert "every promise held" in ended.stdout

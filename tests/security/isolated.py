@@ -44,6 +44,11 @@ def run(program: Program, args: Iterable[str] = (), **keywords: Any) -> ringfenc
     return ringfence.run(program, args, **_options, **keywords)
 
 
+def run_code(code: str, language: str, **keywords: Any) -> ringfence.Result:
+    """Run source text as `ringfence.run` does."""
+    return ringfence.run(code=code, language=language, **_options, **keywords)
+
+
 def Sandbox(program: Program, **keywords: Any) -> ringfence.Sandbox:  # noqa: N802 - stands where the class would
     """Make a sandbox as `ringfence.Sandbox` does."""
     return ringfence.Sandbox(program, **_options, **keywords)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Dir, Limits, LoadError, Policy, PolicyError, Sandbox, arun, run
+from ringfence import Dir, HostError, Limits, LoadError, Policy, PolicyError, Sandbox, arun, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -193,6 +194,18 @@ def test_output_before_a_worker_was_killed_is_kept(guests: Path) -> None:
     assert ("output", b"said", b"sa") == (cut.limit, cut.stdout, cut.stderr)
     spin = Sandbox(guests / "spin_forever.wat", policy=policy, isolation="worker")
     assert b"" == spin.run(limits=Limits(wall="50ms")).stdout
+
+
+def test_changes_of_a_killed_worker_are_not_known() -> None:
+    """Nobody can tell what its guest had written: to ask is an error, and never an empty list."""
+    policy = Policy(dirs=[Dir.memory(at="/scratch")], limits=Limits(wall="300ms", memory="3GiB"))
+    result = Sandbox(FILL.encode(), policy=policy, isolation="worker").run()
+
+    assert "wall" == result.limit
+    for told in (result, pickle.loads(pickle.dumps(result))):
+        with pytest.raises(HostError, match="what the run changed is not known"):
+            list(told.changes)
+    assert json.loads(result.json())["changes"] is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGTERM])

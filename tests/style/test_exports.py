@@ -25,6 +25,7 @@ INTERNAL = {
     "Value",
     "abandoned",
     "about",
+    "audit",
     "functions_of",
     "on_thread",
     "pack_program",
@@ -36,6 +37,8 @@ INTERNAL = {
     "size",
     "to_program",
     "to_size",
+    "unpack",
+    "unzip",
     "with_pumps",
 }
 
@@ -100,4 +103,4 @@ def test_running_a_script_loads_nothing_slow(shout: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
 
     assert "ringfence.languages._pick" in loaded
-    assert not {"importlib.metadata", "inspect", "pathlib", "subprocess"} & set(loaded)
+    assert not {"importlib.metadata", "inspect", "pathlib", "subprocess", "tomllib"} & set(loaded)

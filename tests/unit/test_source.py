@@ -10,6 +10,7 @@ import pytest
 import ringfence
 from ringfence import LoadError, Policy, Program, ProgramNotFound, Sandbox
 from ringfence._source import runnable_of
+from ringfence.languages import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,14 +149,25 @@ def test_language_without_code_takes_scripts_only(shout: Path) -> None:
 
 
 def test_pack_with_other_bytes_is_never_run(shout: Path) -> None:
-    """The digest is of the very bytes that are compiled."""
-    assert "HI" == ringfence.run(code="hi", language="shout").check().text
+    """The digest is of the very bytes that are compiled: what has another is refused before that."""
     module = (shout / "shout.wat").read_text(encoding="utf-8")
-    (shout / "shout.wat").write_text(module.replace("SHOUT:", "shout:"), encoding="utf-8")
+    (shout / "shout.wat").write_text(module.replace("SHOUT:", "never compiled:"), encoding="utf-8")
+    text = (shout / "pack.toml").read_text(encoding="utf-8")
+    digest = find("shout").sha256
+    (shout / "pack.toml").write_text(text.replace(digest, "1" * 64), encoding="utf-8")
 
-    with pytest.raises(LoadError, match="its bytes have the digest") as raised:
-        ringfence.run(code="hi", language="shout")
-    assert "install it again: `ringfence languages install shout`" == raised.value.fix
+    for isolation in ("wasm", "worker"):
+        with pytest.raises(LoadError, match=r"its bytes have the digest .*, and not 1111111111111111") as raised:
+            ringfence.run(code="hi", language="shout", isolation=isolation)
+        assert "`ringfence languages check` names the command" in raised.value.fix
+
+
+def test_compiled_pack_is_what_its_digest_says_whatever_became_of_its_file(shout: Path) -> None:
+    """Code is kept under the digest of what it was compiled from: other bytes in the file's place change nothing."""
+    assert "HI" == ringfence.run(code="hi", language="shout").check().text
+    (shout / "shout.wat").write_text("(module)", encoding="utf-8")
+
+    assert "HI" == ringfence.run(code="hi", language="shout").check().text
 
 
 def test_programs_are_what_they_were(guests: Path) -> None:

@@ -19,13 +19,32 @@ pub struct Changes(Kept);
 
 enum Kept {
     Whole(Arc<files::Changes>),
+    Pickled(Told),
+}
+
+/// What goes along when a result is pickled: the list, or the three parts of why there is none.
+#[derive(Clone, FromPyObject, IntoPyObject)]
+pub enum Told {
     List(Vec<Change>),
+    Unknown((String, String, String)),
 }
 
 /// Those whose bytes are still on the disk.
 static ALIVE: Mutex<Vec<Weak<files::Changes>>> = Mutex::new(Vec::new());
 
 impl Changes {
+    /// What goes along with a pickled result.
+    pub fn told(&self, py: Python<'_>) -> PyResult<Told> {
+        let why = match &self.0 {
+            Kept::Pickled(told) => return Ok(told.clone()),
+            Kept::Whole(changes) => enter(py, || Ok(changes.list().err()))?,
+        };
+        Ok(match why.as_ref().map(Error::parts) {
+            None => Told::List(self.list(py)?),
+            Some(parts) => Told::Unknown((parts.what.clone(), parts.why.clone(), parts.fix.clone())),
+        })
+    }
+
     /// Its bytes live as long as the result does, or this process, whichever ends first.
     pub fn whole(py: Python<'_>, changes: Arc<files::Changes>) -> PyResult<Self> {
         static AT_EXIT: PyOnceLock<()> = PyOnceLock::new();
@@ -42,7 +61,7 @@ impl Changes {
     fn bytes(&self) -> ringfence::Result<&files::Changes> {
         match &self.0 {
             Kept::Whole(changes) => Ok(changes),
-            Kept::List(_) => Err(Error::host(
+            Kept::Pickled(_) => Err(Error::host(
                 "the bytes of these changes are not here",
                 "the result was pickled, and only the list of its changes went with it",
                 "apply or save the changes in the process that made the run",
@@ -64,13 +83,14 @@ pub fn close_changes() {
 impl Changes {
     #[new]
     #[pyo3(signature = (changes, /))]
-    fn new(changes: Vec<Change>) -> Self {
-        Self(Kept::List(changes))
+    fn new(changes: Told) -> Self {
+        Self(Kept::Pickled(changes))
     }
 
     pub fn list(&self, py: Python<'_>) -> PyResult<Vec<Change>> {
         let changes = match &self.0 {
-            Kept::List(list) => return Ok(list.clone()),
+            Kept::Pickled(Told::List(list)) => return Ok(list.clone()),
+            Kept::Pickled(Told::Unknown((what, why, fix))) => return enter(py, || Err(Error::host(what, why, fix))),
             Kept::Whole(changes) => changes,
         };
         let told = |change: &files::Change| {
@@ -91,6 +111,10 @@ impl Changes {
 
     fn read_before<'py>(&self, py: Python<'py>, path: &str) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &enter(py, || self.bytes()?.read_before(path))?))
+    }
+
+    fn target(&self, py: Python<'_>, path: &str) -> PyResult<Option<String>> {
+        enter(py, || Ok(self.bytes()?.target(path)))
     }
 
     #[pyo3(signature = (only, overwrite))]

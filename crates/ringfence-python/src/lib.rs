@@ -16,6 +16,7 @@ mod result;
 mod sandbox;
 mod session;
 mod signals;
+mod tree;
 mod values;
 mod worker;
 
@@ -48,6 +49,8 @@ mod _core {
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
     #[pymodule_export]
     use crate::session::Session;
+    #[pymodule_export]
+    use crate::tree::Tree;
     #[pymodule_export]
     use crate::worker::{close_workers, set_worker, worker_child};
 }

@@ -14,12 +14,18 @@ pub struct Program {
 #[pymethods]
 impl Program {
     #[staticmethod]
-    #[pyo3(signature = (path, language = None))]
-    fn from_file(py: Python<'_>, path: std::path::PathBuf, language: Option<&str>) -> PyResult<Self> {
+    #[pyo3(signature = (path, language = None, sha256 = None))]
+    fn from_file(
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        language: Option<&str>,
+        sha256: Option<&str>,
+    ) -> PyResult<Self> {
         enter(py, || {
-            let program = match language {
-                Some(name) => ringfence::Program::language_from_file(path, name)?,
-                None => ringfence::Program::from_file(path)?,
+            let program = match (language, sha256) {
+                (Some(name), Some(sha256)) => ringfence::Program::pack(path, name, sha256)?,
+                (Some(name), None) => ringfence::Program::language_from_file(path, name)?,
+                (None, _) => ringfence::Program::from_file(path)?,
             };
             Ok(Self { program })
         })

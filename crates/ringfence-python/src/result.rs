@@ -83,7 +83,7 @@ impl Result {
 
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // Only the list goes along: the bytes stay where they are.
-        let changes = self.changes.as_ref().map(|changes| changes.get().list(py)).transpose()?;
+        let changes = self.changes.as_ref().map(|changes| changes.get().told(py)).transpose()?;
         let state = (
             &self.outcome,
             self.exit_code,

@@ -24,7 +24,7 @@ use crate::result::{RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
-use crate::sandbox::files::{Changes, Files, Grants, PrivateTmp};
+use crate::sandbox::files::{Changes, Files, Grants, Space};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::journal::Journal;
@@ -183,13 +183,13 @@ impl Sandbox {
             // A language pack hears of Ctrl-C; a program of another kind is ended by it.
             soft: prepared.hears().then(|| Arc::new(Soft::new(None, None))),
         };
-        let (tmp, secrets, begins) = match inside {
-            None => (None, Secrets::from_environment(&prepared.policy.secrets)?, None),
-            Some(InWorker { tmp, secrets, journal, begins }) => {
+        let (space, secrets, begins) = match inside {
+            None => (Space::default(), Secrets::from_environment(&prepared.policy.secrets)?, None),
+            Some(InWorker { space, secrets, journal, begins }) => {
                 if let Some((journal, number)) = journal {
                     control.output.keep_in(journal, number);
                 }
-                (tmp, secrets, Some(begins))
+                (space, secrets, Some(begins))
             }
         };
         let guest = Guest {
@@ -203,7 +203,7 @@ impl Sandbox {
             host_calls: HostCalls::new(&prepared.functions),
             secrets,
             started,
-            tmp,
+            space,
             slot: Here::new(slot),
         };
         match begins {
@@ -219,8 +219,8 @@ impl Sandbox {
 
 /// What a worker has for one run.
 pub(crate) struct InWorker<'a> {
-    /// Its `/tmp`, where it has one.
-    pub(crate) tmp: Option<PrivateTmp>,
+    /// What it has on the disk.
+    pub(crate) space: Space,
     /// The values of its secrets, which it cannot read for itself.
     pub(crate) secrets: Secrets,
     /// Where to keep its output for the parent, and its number there.
@@ -241,7 +241,7 @@ struct Guest {
     host_calls: HostCalls,
     secrets: Secrets,
     started: Instant,
-    tmp: Option<PrivateTmp>,
+    space: Space,
     slot: Here<OwnedSemaphorePermit>,
 }
 
@@ -268,7 +268,7 @@ impl Guest {
             host_calls,
             secrets,
             started,
-            tmp,
+            space,
             slot,
         } = self;
         let runtime = runtime(!prepared.net.is_empty())?;
@@ -276,12 +276,7 @@ impl Guest {
         let Some(_ticking) = ticker::Running::start() else {
             return Err(no_thread("the system starts no more threads for this process"));
         };
-        let files = match tmp {
-            Some(tmp) => {
-                Files::with_tmp(prepared.grants.clone(), &prepared.policy, &limits, started, &control, Some(tmp))?
-            }
-            None => Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control)?,
-        };
+        let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control, space)?;
         let state = State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),

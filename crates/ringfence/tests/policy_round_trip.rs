@@ -76,9 +76,16 @@ impl Numbers {
         let unprintable = ['\n', '\r', '\t', '\x1b', '\x7f'];
         let dirs = (0..self.below(4)).map(|index| Dir {
             // A dot alone is not a name, and the index keeps every place apart.
-            host: format!("/{index}x{}/y", self.text(&[])).into(),
             at: Some(format!("/{index}x{}", self.text(&unprintable))),
-            mode: if self.either() { Mode::Ro } else { Mode::Rw },
+            ..match self.below(4) {
+                0 => Dir { mode: Mode::Memory, ..Dir::default() },
+                1 => Dir { zip: Some(format!("/{}.zip", self.text(&[])).into()), ..Dir::default() },
+                number => Dir {
+                    host: Some(format!("/{index}x{}/y", self.text(&[])).into()),
+                    mode: if number == 2 { Mode::Ro } else { Mode::Rw },
+                    ..Dir::default()
+                },
+            }
         });
         let dirs = dirs.collect();
         let env = (0..self.below(4)).map(|index| (format!("{index}{}", self.text(&['='])), self.text(&[]))).collect();
@@ -158,7 +165,7 @@ fn a_secret_reads_back_without_its_value() {
 fn only_what_differs_from_the_default_is_written() {
     assert_eq!(Ok(String::new()), Policy::default().to_toml());
     let limits = Limits { memory: Bytes::mib(64), wall: Seconds(Duration::from_millis(500)), ..Limits::default() };
-    let dirs = vec![Dir { host: "/data".into(), at: Some("/data".into()), mode: Mode::Ro }];
+    let dirs = vec![Dir { host: Some("/data".into()), at: Some("/data".into()), ..Dir::default() }];
     let policy = Policy { tmp: true, dirs, limits, ..Policy::default() };
     let expected = "tmp = true\n\n[[dirs]]\nhost = \"/data\"\n\n[limits]\nwall = \"500ms\"\nmemory = \"64MiB\"\n";
     assert_eq!(Ok(expected.to_owned()), policy.to_toml());

@@ -28,7 +28,7 @@ fn policy() -> Policy {
 
 fn granted(dir: &Path) -> Policy {
     let mut policy = policy();
-    policy.dirs.push(Dir { host: dir.into(), at: Some("/".into()), mode: Mode::Rw });
+    policy.dirs.push(Dir { host: Some(dir.into()), at: Some("/".into()), mode: Mode::Rw, ..Dir::default() });
     policy
 }
 

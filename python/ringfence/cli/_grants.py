@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ringfence._policy import Dir, Limits, Policy
+from ringfence._policy import Limits, Policy
 
+from ._dirs import to_dir
 from ._network import net_of, to_secret
-from ._parser import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any, Literal
+    from typing import Any
 
 _LIMITS = (
     "wall",
@@ -26,7 +26,6 @@ _LIMITS = (
     "net_bytes",
     "compile",
 )
-_MODES: dict[str, Literal["ro", "rw", "overlay"]] = {"ro": "ro", "rw": "rw", "overlay": "overlay"}
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
@@ -53,34 +52,6 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
     if base is None:
         return Policy(**changes)
     return base.replace(**changes) if changes else base
-
-
-def to_dir(text: str) -> Dir:
-    """
-    Read HOST[:GUEST][:MODE].
-
-    MODE is `ro`, `rw` or `overlay` after the last colon; GUEST is absolute, so it starts at the last `:/`. A host path
-    with a colon in it needs its guest path written out.
-    """
-    rest, colon, last = text.rpartition(":")
-    mode: Literal["ro", "rw", "overlay"] | None = _MODES.get(last)
-    if not colon or mode is None:
-        rest, mode = text, None
-    host, absolute, guest = rest.rpartition(":/")
-    if not absolute:
-        host = rest
-    _, colon, wrong = (guest if absolute else host).rpartition(":")
-    if colon and mode is None:
-        raise UsageError(
-            f"cannot read `--dir {text}`",
-            f"`{wrong}` is neither a mode, which is `ro`, `rw` or `overlay`, nor an absolute guest path",
-            "write `--dir HOST:/GUEST:ro`, the whole of it where a path has a colon",
-        )
-    if not host:
-        raise UsageError(
-            f"cannot read `--dir {text}`", "the host path is empty", "write `--dir .:/` for this directory"
-        )
-    return Dir(host, at=f"/{guest}" if absolute else None, mode=mode or "ro")
 
 
 def to_number(text: str) -> int | float | str:

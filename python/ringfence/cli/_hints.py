@@ -33,13 +33,16 @@ def limit_hint(result: Result, policy: Policy) -> str | None:
 
 def refusal_hint(result: Result, policy: Policy) -> str | None:
     """Name the flag for the last thing the guest was refused, which is most likely what it failed of."""
-    # The last of very many stands for those that are not kept apart.
-    denials = [denial for denial in result.denials if not denial.what.startswith("(")]
+    # The last of very many stands for those that are not kept apart. `<string>` is an interpreter's name for text that
+    # came from no file; it looks there for the lines of a traceback all the same.
+    denials = [denial for denial in result.denials if not denial.what.startswith(("(", "/<"))]
     if not denials:
         return None
     last = max(denials, key=lambda denial: denial.first_seconds)
     if last.kind in _NOUNS:
         return f"the guest was refused {_NOUNS[last.kind]}: {_raise(last.kind, policy)}, or leave it so"
+    if last.kind == "path":
+        return f"the guest was refused `{last.what}`: no name is longer than 255 bytes, no path than 4096 or 1024 names"
     if last.kind in _NET:
         return f"the guest was refused {_NET[last.kind]} `{last.what}`, {_network(last, policy)}"
     if last.kind == "http":
@@ -64,6 +67,8 @@ def _grant(denial: Denial, policy: Policy) -> str:
     mode = ":rw" if denial.kind == "write" else ""
     for grant in policy.dirs:
         if grant.at and _covers(grant.at, denial.what):
+            if grant.host is None:
+                return f"it leads out of `{grant.at}`, or that is only to be read"
             if denial.kind != "write" or grant.mode == "rw":
                 return f"it leads out of `{grant.at}`: grant what it leads to with `--dir HOST:GUEST`"
             return f"grant it as `--dir {shlex.quote(f'{grant.host}:{grant.at}:rw')}`"

@@ -65,8 +65,8 @@ def _install(name: str, source: str | None) -> Pack:
 
 def _found(name: str | None, *, whole: bool) -> tuple[list[Pack], list[RingfenceError]]:
     """Find the languages that can be used, and what is wrong with the others."""
-    from ringfence._program import pack_program
     from ringfence.languages import find, names
+    from ringfence.languages._pack import check_digest
 
     packs: list[Pack] = []
     problems: list[RingfenceError] = []
@@ -74,7 +74,7 @@ def _found(name: str | None, *, whole: bool) -> tuple[list[Pack], list[Ringfence
         try:
             pack = find(language)
             if whole:
-                pack_program(pack)
+                check_digest(pack)
             packs.append(pack)
         except LoadError as problem:
             problems.append(problem)

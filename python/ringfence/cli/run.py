@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from . import _exit, _output, _script
+from ._changes import tell_changes
 from ._grants import policy_of
 
 TYPE_CHECKING = False
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from ringfence._policy import Policy
     from ringfence._result import Result
     from ringfence._source import Runnable
-
-# Changes told one by one.
-_MAX_TOLD = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dir",
         metavar="HOST[:GUEST][:MODE]",
         action="append",
-        help="let it see a directory or file; MODE is ro, rw or overlay",
+        help="let it see a directory or file; MODE is ro, rw, overlay or memory",
     )
     add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
     add("--tmp", action="store_true", help="give it a private /tmp, gone after the run")
@@ -82,24 +80,13 @@ def execute(arguments: argparse.Namespace) -> int:
         else:
             result = sandbox.run(source.args, stdin="inherit", stdout="inherit", stderr="inherit")
             _explain(result, policy, sandbox._runnable)  # noqa: SLF001
-            _tell_changes(result)
+            tell_changes(result)
         if arguments.apply and result.ok:
             _output.say(f"applied {result.changes.apply()} changes")
     finally:
         if arguments.isolation != "wasm":
             core.close_workers()
     return _exit.of(result)
-
-
-def _tell_changes(result: Result) -> None:
-    """Say what would be different on the host."""
-    from ringfence._text import quote
-
-    changes = result.changes
-    for _, change in zip(range(_MAX_TOLD), changes, strict=False):
-        _output.say(f"{change.act} {quote(change.path)}")
-    if len(changes) > _MAX_TOLD:
-        _output.say(f"and {len(changes) - _MAX_TOLD} more changes")
 
 
 def _explain(result: Result, policy: Policy, runnable: Runnable) -> None:

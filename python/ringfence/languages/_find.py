@@ -18,7 +18,10 @@ GROUP = "ringfence.languages"
 
 # Languages with a pack of ours, by the ends of their scripts' names and their interpreters: what to install is known
 # even where it is not installed.
-_OURS = {"python": (".py", ".pyw", "python", "python3"), "javascript": (".js", ".mjs", ".cjs", "node", "qjs", "js")}
+_OURS = {
+    "python": (".py", ".pyw", "python", "python3"),
+    "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
+}
 
 _MAX_METADATA_BYTES = 1 << 20
 

@@ -8,6 +8,8 @@ from ringfence._text import quote
 from ringfence._value import Value
 from ringfence.errors import LoadError
 
+from ._plain import read_plain
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -108,13 +110,20 @@ def read_pack(folder: str, language: str, origin: str) -> Pack:
     return reader.checked(reader.fields())
 
 
-def check_digest(pack: Pack, digest: str) -> None:
+def check_digest(pack: Pack) -> None:
     """
-    Compare the module's digest with what the pack says it has.
+    Read the module, and compare its digest with what the pack says it has.
 
     Raises:
         LoadError: they are not the same.
     """
+    import hashlib
+
+    try:
+        with open(pack.file, "rb") as file:  # noqa: PTH123
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise broken(pack.language, pack.file, error.strerror or str(error)) from error
     if digest != pack.sha256:
         raise broken(pack.language, pack.file, f"its bytes have the digest {digest[:16]}…, and not {pack.sha256[:16]}…")
 
@@ -136,8 +145,6 @@ class Reader:
 
     def fields(self) -> dict[str, Any]:
         """Read the file: TOML, and no longer than a page."""
-        import tomllib
-
         try:
             with open(self._path, "rb") as file:  # noqa: PTH123 - pathlib costs 4 ms to import
                 text = file.read(MAX_BYTES + 1)
@@ -146,6 +153,11 @@ class Reader:
         if len(text) > MAX_BYTES:
             raise self._refused(f"it is longer than {MAX_BYTES >> 10} KiB")
         try:
+            plain = read_plain(text.decode())
+            if plain is not None:
+                return plain
+            import tomllib
+
             return tomllib.loads(text.decode())
         except (ValueError, RecursionError) as error:
             raise self._refused(quote(str(error))) from error

@@ -57,7 +57,7 @@ pub(super) fn compile(
 ) -> Result<()> {
     let failed = |error: std::io::Error| no_compiler(&error);
     let mut input = memory_file("ringfence-program").map_err(failed)?;
-    input.write_all(program.bytes()).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
+    input.write_all(&program.bytes()?).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
     let complaint = memory_file("ringfence-complaint").map_err(failed)?;
     let job = Job {
         profile,

@@ -79,14 +79,15 @@ pub(super) fn inspect(program: &Program) -> Result<Inspection> {
         let fix = "build it again with current tools; `wasm-tools validate --features all` says more";
         Error::load(format!("cannot read `{}`", program.name()), quote(&why), fix)
     };
-    if is_text(program.bytes()) && program.size() > MAX_INSPECTED_TEXT {
+    let bytes = program.bytes()?;
+    if is_text(&bytes) && program.size() > MAX_INSPECTED_TEXT {
         return Err(Error::load(
             format!("cannot inspect `{}`", program.name()),
             format!("it is WebAssembly text larger than {} MiB", MAX_INSPECTED_TEXT >> 20),
             "turn it into a binary first: `wasm-tools parse program.wat -o program.wasm`",
         ));
     }
-    let binary = to_binary(program.bytes()).map_err(refused)?;
+    let binary = to_binary(&bytes).map_err(refused)?;
     Counts::of(&binary).map_err(|(Uncounted::Invalid(why) | Uncounted::Excess(why))| refused(why))?;
     let mut reading = Reading::default();
     reading.read(&binary).map_err(|error| refused(format!("it is not valid WebAssembly: {error}")))?;

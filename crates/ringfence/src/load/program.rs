@@ -1,7 +1,8 @@
 //! A program: its bytes and what they are, not yet compiled.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -20,10 +21,18 @@ pub struct Program(Arc<Inner>);
 
 struct Inner {
     name: String,
-    bytes: Vec<u8>,
+    held: Held,
+    size: usize,
     kind: Kind,
     digest: String,
     language: bool,
+}
+
+enum Held {
+    /// As they were given.
+    Bytes(Vec<u8>),
+    /// In a file that has to have the digest.
+    File(PathBuf),
 }
 
 impl Program {
@@ -49,6 +58,17 @@ impl Program {
         Self::of(bytes.into(), name, name, true)
     }
 
+    /// The language pack in a file whose digest is known.
+    ///
+    /// The file is read only when it has to be compiled, and refused unless it has that digest: compiled code is kept
+    /// under it, and is the same whatever became of the file since. Hashing 31 MB would take longer than a whole start.
+    pub fn pack(path: impl AsRef<Path>, name: &str, sha256: &str) -> Result<Self> {
+        let path = path.as_ref();
+        let size = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
+        let (held, digest) = (Held::File(path.to_path_buf()), sha256.to_owned());
+        Ok(Self(Arc::new(Inner { name: quote(name), held, size, kind: Kind::Module, digest, language: true })))
+    }
+
     fn of(bytes: Vec<u8>, name: &str, origin: &str, language: bool) -> Result<Self> {
         let kind = bytes::detect(&bytes, origin)?;
         if language && kind == Kind::Component {
@@ -59,7 +79,8 @@ impl Program {
             ));
         }
         let digest = hex(&Sha256::digest(&bytes));
-        Ok(Self(Arc::new(Inner { name: quote(name), bytes, kind, digest, language })))
+        let size = bytes.len();
+        Ok(Self(Arc::new(Inner { name: quote(name), held: Held::Bytes(bytes), size, kind, digest, language })))
     }
 
     /// What to call it in messages: already safe to print.
@@ -67,14 +88,24 @@ impl Program {
         &self.0.name
     }
 
-    /// The bytes as they were given; for a program in the text format, that text.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0.bytes
+    /// The bytes as they were given; for a program in the text format, that text. Those of a pack are read here, and
+    /// refused unless they have its digest.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.0.held {
+            Held::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Held::File(path) => {
+                let read = Self::of(read_file(path)?, self.name(), &path.to_string_lossy(), true)?;
+                if read.digest() != self.digest() {
+                    return Err(damaged(path, read.digest(), self.digest()));
+                }
+                Ok(Cow::Owned(read.bytes()?.into_owned()))
+            }
+        }
     }
 
     /// How many bytes were given.
     pub fn size(&self) -> usize {
-        self.0.bytes.len()
+        self.0.size
     }
 
     /// A module or a component.
@@ -103,10 +134,19 @@ impl fmt::Debug for Program {
         f.debug_struct("Program")
             .field("name", &self.0.name)
             .field("kind", &self.0.kind)
-            .field("size", &self.0.bytes.len())
+            .field("size", &self.0.size)
             .field("digest", &self.0.digest)
             .finish()
     }
+}
+
+fn damaged(path: &Path, found: &str, wanted: &str) -> Error {
+    let start = |digest: &str| quote(digest.get(..16).unwrap_or(digest));
+    Error::load(
+        format!("the language pack `{}` cannot be used", quote(&path.to_string_lossy())),
+        format!("its bytes have the digest {}…, and not {}…", start(found), start(wanted)),
+        "install it again: `ringfence languages check` names the command",
+    )
 }
 
 /// Bytes in lower-case hexadecimal.

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::place::Place;
 use super::random::Random;
 use super::units::{Bytes, MAX_SECONDS, Seconds};
-use super::{Dir, Policy};
+use super::{Dir, Mode, Policy};
 use crate::error::{Error, Parts, Result};
 use crate::text::quote;
 
@@ -81,17 +81,14 @@ impl Policy {
         let mut taken: HashMap<String, &Dir> = HashMap::new();
         for (index, dir) in self.dirs.iter().enumerate() {
             let place = Place::top().key("dirs").index(index);
-            examine_host(dir, &place)?;
+            examine_source(dir, &place)?;
             let at = dir.placed(&place)?;
             let place = place.key(if dir.at.is_some() { "at" } else { "host" });
             if let Some(first) = taken.get(&at) {
                 return Err(Problem::new(
                     place,
                     format!("two grants at the guest path `{}`", quote(&at)),
-                    format!(
-                        "`{}` is already there, and the guest could see only one",
-                        quote(&first.host.to_string_lossy())
-                    ),
+                    format!("`{}` is already there, and the guest could see only one", first.source()),
                     "give one of them another `at`, or take it out",
                 ));
             }
@@ -167,15 +164,50 @@ impl Policy {
     }
 }
 
-fn examine_host(dir: &Dir, place: &Place) -> Result<(), Problem> {
-    let host = dir.host.as_os_str().as_encoded_bytes();
-    let wrong = match host {
-        [] => "the host path is empty",
-        _ if host.contains(&0) => "the host path has a NUL character",
-        _ => return Ok(()),
+/// A grant has one source, and what is in memory has a mode that fits it.
+fn examine_source(dir: &Dir, place: &Place) -> Result<(), Problem> {
+    let refuse = |key: &str, what: &str, why: &str, fix: &str| {
+        Err(Problem::new(place.clone().key(key), what.to_owned(), why.to_owned(), fix.to_owned()))
     };
-    let fix = "write a directory or a file, such as `host = \"data\"`, or `.` for where the policy stands";
-    Err(Problem::new(place.clone().key("host"), wrong, "there can be no such file", fix))
+    let sources = [dir.host.is_some(), dir.zip.is_some(), dir.tree.is_some()];
+    if sources.iter().filter(|is_there| **is_there).count() > 1 {
+        let key = if dir.zip.is_some() { "zip" } else { "tree" };
+        return refuse(key, "a grant of two things", "one guest path shows one of them", "make two grants of it");
+    }
+    for (key, path) in [("host", &dir.host), ("zip", &dir.zip)] {
+        let wrong = match path.as_ref().map(|path| path.as_os_str().as_encoded_bytes()) {
+            Some([]) => format!("the {key} path is empty"),
+            Some(path) if path.contains(&0) => format!("the {key} path has a NUL character"),
+            _ => continue,
+        };
+        let fix = match key {
+            "host" => "write a directory or a file, such as `host = \"data\"`, or `.` for where the policy stands",
+            _ => "write a zip archive, such as `zip = \"in.zip\"`",
+        };
+        return refuse(key, &wrong, "there can be no such file", fix);
+    }
+    match dir.mode {
+        Mode::Memory if dir.host.is_some() => refuse(
+            "mode",
+            "`memory` over a path of the host",
+            "what is in memory begins empty, or with the files of a zip",
+            "write `mode = \"overlay\"` to keep the host as it is, or `zip` in place of `host` for an archive",
+        ),
+        Mode::Rw | Mode::Overlay if dir.is_in_memory() => refuse(
+            "mode",
+            "a mode for the host, without anything of the host",
+            "what is in memory is only read (`ro`), or written for one run (`memory`)",
+            "write `mode = \"memory\"`",
+        ),
+        Mode::Memory => Ok(()),
+        _ if sources.contains(&true) => Ok(()),
+        _ => Err(Problem::new(
+            place.clone(),
+            "`host` is missing",
+            "a grant needs a directory or file of the host, or `mode = \"memory\"` for an empty tree in memory",
+            "add `host = \"data\"`",
+        )),
+    }
 }
 
 fn overlaps_tmp(at: &str) -> bool {
@@ -285,11 +317,10 @@ fn too_much(name: &str, limit: impl Display, most: impl Display, why: &str) -> P
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::Mode;
     use super::*;
 
     fn dir(host: &str, at: Option<&str>) -> Dir {
-        Dir { host: host.into(), at: at.map(Into::into), mode: Mode::Ro }
+        Dir { host: Some(host.into()), at: at.map(Into::into), ..Dir::default() }
     }
 
     fn granting(dirs: Vec<Dir>) -> Policy {
@@ -332,6 +363,31 @@ mod tests {
     fn a_host_path_that_cannot_be_is_refused() {
         assert_eq!("`dirs[0].host`: the host path is empty", refused(&granting(vec![dir("", Some("/a"))])));
         assert!(refused(&granting(vec![dir("a\0b", Some("/a"))])).contains("NUL"));
+    }
+
+    #[test]
+    fn a_grant_has_one_source_and_a_mode_that_fits_it() {
+        let at = || Dir { at: Some("/in".into()), ..Dir::default() };
+        let (zip, tree) = (|| Some("in.zip".into()), || Some("blake3:0".to_owned()));
+        for (wrong, what) in [
+            (at(), "`dirs[0]`: `host` is missing"),
+            (Dir { host: zip(), zip: zip(), ..at() }, "`dirs[0].zip`: a grant of two things"),
+            (Dir { host: zip(), tree: tree(), ..at() }, "`dirs[0].tree`: a grant of two things"),
+            (Dir { host: zip(), mode: Mode::Memory, ..at() }, "`dirs[0].mode`: `memory` over a path of the host"),
+            (Dir { zip: zip(), mode: Mode::Rw, ..at() }, "`dirs[0].mode`: a mode for the host"),
+            (Dir { tree: tree(), mode: Mode::Overlay, ..at() }, "`dirs[0].mode`: a mode for the host"),
+            (Dir { mode: Mode::Memory, ..Dir::default() }, "`dirs[0]`: `at` is missing"),
+            (Dir { zip: Some("".into()), ..at() }, "`dirs[0].zip`: the zip path is empty"),
+        ] {
+            let said = refused(&granting(vec![wrong]));
+            assert!(said.starts_with(what), "{said}");
+        }
+        for mode in [Mode::Ro, Mode::Memory] {
+            for right in [Dir { zip: zip(), mode, ..at() }, Dir { tree: tree(), mode, ..at() }] {
+                assert_eq!(Ok(()), granting(vec![right]).check());
+            }
+        }
+        assert_eq!(Ok(()), granting(vec![Dir { mode: Mode::Memory, ..at() }]).check());
     }
 
     #[test]

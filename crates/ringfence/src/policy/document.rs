@@ -62,13 +62,15 @@ impl Document {
         for dir in &mut policy.dirs {
             // Before the host path becomes absolute: `data` is seen at `/data`.
             dir.at = Some(dir.guest_path()?);
-            dir.host = std::path::absolute(base.join(&dir.host)).map_err(|error| {
-                Error::host(
-                    format!("the host path `{}` cannot be made absolute", quote(&dir.host.to_string_lossy())),
-                    error.to_string(),
-                    "run from a directory that exists, or write the host path from `/`",
-                )
-            })?;
+            for path in [&mut dir.host, &mut dir.zip].into_iter().flatten() {
+                *path = std::path::absolute(base.join(&path)).map_err(|error| {
+                    Error::host(
+                        format!("the host path `{}` cannot be made absolute", quote(&path.to_string_lossy())),
+                        error.to_string(),
+                        "run from a directory that exists, or write the host path from `/`",
+                    )
+                })?;
+            }
         }
         Ok(Self { policy, source })
     }
@@ -180,7 +182,7 @@ fn bounded(text: &str, name: &str) -> Result<()> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::{Bytes, Dir, Limits, Mode, Random, Seconds};
+    use super::super::{Bytes, Dir, Limits, Random, Seconds};
     use super::*;
 
     fn toml_what(text: &str) -> String {
@@ -195,7 +197,7 @@ mod tests {
     fn what_is_said_is_what_is_granted() {
         let text = "random = 42\n[[dirs]]\nhost = \"data\"\n[limits]\nwall = 0.5\nmemory = \"64MiB\"\n";
         let limits = Limits { wall: Seconds::from_number(0.5).unwrap(), memory: Bytes::mib(64), ..Limits::default() };
-        let dirs = vec![Dir { host: "/etc/app/data".into(), at: Some("/data".into()), mode: Mode::Ro }];
+        let dirs = vec![Dir { host: Some("/etc/app/data".into()), at: Some("/data".into()), ..Dir::default() }];
         let expected = Policy { random: Random::Seed(42), dirs, limits, ..Policy::default() };
         assert_eq!(Ok(expected), Policy::from_toml(text, "/etc/app/policy.toml"));
     }
@@ -205,7 +207,7 @@ mod tests {
         let granted = |host: &str| {
             let policy = Policy::from_toml(&format!("[[dirs]]\nhost = \"{host}\""), "/srv/policy.toml").unwrap();
             let dir = policy.dirs.into_iter().next().unwrap();
-            (dir.host.to_str().unwrap().to_owned(), dir.at.unwrap())
+            (dir.host.unwrap().to_str().unwrap().to_owned(), dir.at.unwrap())
         };
         for (host, absolute, at) in [
             ("data", "/srv/data", "/data"),
@@ -216,13 +218,13 @@ mod tests {
             assert_eq!((absolute.to_owned(), at.to_owned()), granted(host), "{host}");
         }
         let json = Policy::from_json(r#"{"dirs": [{"host": "data"}]}"#, Path::new("/base")).unwrap();
-        assert_eq!(Path::new("/base/data"), json.dirs[0].host);
+        assert_eq!(Some(Path::new("/base/data")), json.dirs[0].host.as_deref());
     }
 
     #[test]
     fn a_relative_file_name_is_taken_from_the_current_directory() {
         let policy = Policy::from_toml("[[dirs]]\nhost = \"data\"", "policy.toml").unwrap();
-        assert_eq!(std::env::current_dir().unwrap().join("data"), policy.dirs[0].host);
+        assert_eq!(Some(std::env::current_dir().unwrap().join("data")), policy.dirs[0].host);
     }
 
     #[test]

@@ -26,7 +26,14 @@ impl Dir {
     pub(super) fn placed(&self, place: &Place) -> Result<String, Problem> {
         match &self.at {
             Some(at) => normal(at).map_err(|parts| Problem::at(place.clone().key("at"), parts)),
-            None => from_host(&self.host).map_err(|parts| Problem::at(place.clone().key("host"), parts)),
+            None => match &self.host {
+                Some(host) => from_host(host).map_err(|parts| Problem::at(place.clone().key("host"), parts)),
+                None => {
+                    let why = "what is in memory has no host path to be named after";
+                    let fix = "say where the guest sees it: add `at = \"/scratch\"`";
+                    Err(Problem::at(place.clone(), Parts::new("`at` is missing", why, fix)))
+                }
+            },
         }
     }
 }
@@ -103,7 +110,7 @@ mod tests {
     use super::*;
 
     fn guest_path(host: &str, at: Option<&str>) -> Result<String> {
-        Dir { host: host.into(), at: at.map(Into::into), mode: Default::default() }.guest_path()
+        Dir { host: Some(host.into()), at: at.map(Into::into), ..Dir::default() }.guest_path()
     }
 
     #[test]
@@ -153,7 +160,7 @@ mod tests {
     fn a_host_path_of_any_bytes_can_be_granted_with_its_guest_path_said() {
         use std::os::unix::ffi::OsStrExt;
         let host = Path::new(std::ffi::OsStr::from_bytes(b"a\xff")).to_path_buf();
-        let dir = Dir { host, at: None, mode: Default::default() };
+        let dir = Dir { host: Some(host), ..Dir::default() };
         assert!(dir.guest_path().unwrap_err().parts().why.contains("UTF-8"));
         assert_eq!(Ok("/a".to_owned()), Dir { at: Some("/a".into()), ..dir }.guest_path());
     }

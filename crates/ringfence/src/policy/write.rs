@@ -46,7 +46,7 @@ impl Policy {
     pub fn to_json(&self) -> Result<String> {
         let mut filled = self.clone();
         for dir in &mut filled.dirs {
-            host(dir)?;
+            path(dir)?;
             dir.at = Some(dir.guest_path()?);
         }
         serde_json::to_string(&filled).map_err(|error| defect(&error))
@@ -72,7 +72,16 @@ fn put<T: Serialize + PartialEq>(table: &mut Table, key: &str, value: T, default
 
 fn dir(dir: &Dir) -> Result<Value> {
     let mut table = Table::new();
-    table.insert("host".into(), host(dir)?.into());
+    if dir.tree.is_some() {
+        return Err(Error::policy(
+            format!("the grant at `{}` cannot be written down", quote(&dir.guest_path()?)),
+            "its files were handed in by a program, and are not in the policy",
+            "put them into a zip archive, and grant that: `Dir.memory(\"in.zip\", at=…)`",
+        ));
+    }
+    if let Some(path) = path(dir)? {
+        table.insert(if dir.host.is_some() { "host" } else { "zip" }.into(), path.into());
+    }
     let at = dir.guest_path()?;
     let unsaid = Dir { at: None, ..dir.clone() };
     if unsaid.guest_path().as_ref() != Ok(&at) {
@@ -82,10 +91,11 @@ fn dir(dir: &Dir) -> Result<Value> {
     Ok(Value::Table(table))
 }
 
-fn host(dir: &Dir) -> Result<&str> {
-    dir.host.to_str().ok_or_else(|| {
+fn path(dir: &Dir) -> Result<Option<&str>> {
+    let Some(path) = dir.host.as_ref().or(dir.zip.as_ref()) else { return Ok(None) };
+    path.to_str().map(Some).ok_or_else(|| {
         Error::policy(
-            format!("the host path `{}` cannot be written down", quote(&dir.host.to_string_lossy())),
+            format!("the host path `{}` cannot be written down", quote(&path.to_string_lossy())),
             "it is not UTF-8, and TOML and JSON are",
             "grant it by a name that is UTF-8, through a link or a directory above it",
         )

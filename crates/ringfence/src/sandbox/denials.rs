@@ -13,7 +13,7 @@ pub const MAX_DENIALS: usize = 100;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Denial {
     /// `read`, `write`, `resolve`, `connect`, `listen`, `http`, `open_files`, `connections`, `disk`,
-    /// `files` or `memory`.
+    /// `files`, `path` or `memory`.
     pub kind: &'static str,
     /// What it asked for, escaped and cut.
     pub what: String,
@@ -24,8 +24,20 @@ pub struct Denial {
 }
 
 /// Every kind there is; a worker's parent knows no other.
-const KINDS: [&str; 11] =
-    ["read", "write", "resolve", "connect", "listen", "http", "open_files", "connections", "disk", "files", "memory"];
+const KINDS: [&str; 12] = [
+    "read",
+    "write",
+    "resolve",
+    "connect",
+    "listen",
+    "http",
+    "open_files",
+    "connections",
+    "disk",
+    "files",
+    "path",
+    "memory",
+];
 
 impl Denial {
     /// The kind of that name.

@@ -15,7 +15,7 @@ use super::limits::Limiter;
 use super::network::Network;
 use super::random::Random;
 use super::soft::Soft;
-use super::stdio::{Input, Output};
+use super::stdio::{Input, Output, Sink};
 use super::stop::{Limit, Stop};
 use super::thread_clock_unsafe::ThreadClock;
 use super::wasi01::Descriptors;
@@ -70,6 +70,20 @@ pub struct Control {
 }
 
 impl Control {
+    /// One for what no guest does.
+    pub(crate) fn of_nobody() -> Self {
+        let now = Instant::now();
+        Self {
+            deadline: now,
+            cancelled: Arc::default(),
+            outer: None,
+            cpu: Cpu::new(now, None),
+            output: Output::new(Sink::Discard, Sink::Discard, 0),
+            network: None,
+            soft: None,
+        }
+    }
+
     /// Whether the run has to end now.
     pub fn check(&self) -> Result<(), Stop> {
         self.cpu.look();

@@ -16,7 +16,7 @@ use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::files::Files;
+use crate::sandbox::files::{Files, Space};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::language::Exchange;
@@ -150,7 +150,7 @@ fn not_opened(name: &str, ending: &Ending) -> Error {
 fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Instant) -> Result<State> {
     let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
     let patient = Control { deadline: started + CENTURY, ..control.clone() };
-    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient)?;
+    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, Space::default())?;
     Ok(State {
         limiter: Limiter::new(limits.memory.0),
         control: control.clone(),

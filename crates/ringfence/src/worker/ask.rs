@@ -16,7 +16,7 @@ use super::protocol::{self, ANSWER, Answer, Call, Ended, From, MAX_ANSWER_BYTES,
 use crate::error::{Error, Result};
 use crate::policy::Limits;
 use crate::result::{Outcome, RunResult, Usage};
-use crate::sandbox::files::PrivateTmp;
+use crate::sandbox::files::{PrivateTmp, Space};
 use crate::sandbox::stdio::{Sink, Source};
 use crate::sandbox::stop::Limit;
 use crate::text;
@@ -111,7 +111,7 @@ impl Asked {
     pub(super) fn begin(
         self,
         worker: &mut Worker,
-        tmp: Option<&PrivateTmp>,
+        space: &Space,
         caller: &mut Caller<'_>,
     ) -> Result<std::result::Result<Running, Told>> {
         let started = Instant::now();
@@ -119,7 +119,7 @@ impl Asked {
         let kill_at = started + self.limits.wall.0 + GRACE;
         let mut running = Running { asked: self, number, started, kill_at, is_cancelled: false };
         let mut look = || if Instant::now() < kill_at { caller.look() } else { ControlFlow::Break(()) };
-        Ok(match running.asked.send(worker, tmp, number, &mut look)? {
+        Ok(match running.asked.send(worker, space, number, &mut look)? {
             Ok(()) => Ok(running),
             Err(broken) => {
                 running.is_cancelled = Instant::now() < kill_at;
@@ -132,7 +132,7 @@ impl Asked {
     fn send(
         &self,
         worker: &Worker,
-        tmp: Option<&PrivateTmp>,
+        space: &Space,
         number: u64,
         look: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<std::result::Result<(), Broken>> {
@@ -159,8 +159,8 @@ impl Asked {
         };
         let (stdout, out) = sink(&self.stdout);
         let (stderr, err) = sink(&self.stderr);
-        let tmp = tmp.and_then(PrivateTmp::handle);
-        let descriptors: Vec<BorrowedFd<'_>> = [source, file, out, err, tmp].into_iter().flatten().collect();
+        let (tmp, layers) = (space.tmp.as_ref().and_then(PrivateTmp::handle), space.layers.as_ref().map(AsFd::as_fd));
+        let descriptors: Vec<BorrowedFd<'_>> = [source, file, out, err, tmp, layers].into_iter().flatten().collect();
         let request = Request::Run(Box::new(protocol::Run {
             program: self.program,
             args: self.args.clone(),
@@ -169,6 +169,7 @@ impl Asked {
             stdout,
             stderr,
             tmp: tmp.is_some(),
+            layers: layers.is_some(),
             limits: self.limits,
             secrets: self.secrets.clone(),
         }));

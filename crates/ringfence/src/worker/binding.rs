@@ -13,7 +13,7 @@ use super::protocol::{Bind, Grant};
 use crate::error::{Error, Result};
 use crate::policy::{HttpGrant, Policy};
 use crate::sandbox::engine;
-use crate::sandbox::files::{Grants, TmpHome};
+use crate::sandbox::files::{Grants, Home, Space};
 use crate::sandbox::http::{self, Places};
 use crate::sandbox::journal::Journal;
 use crate::text;
@@ -21,7 +21,7 @@ use crate::text;
 /// Longest name of a tenant, in bytes.
 const MAX_TENANT_BYTES: usize = 1024;
 
-/// Descriptors that are no grants: for `/tmp`, and the journal.
+/// Descriptors that are no grants: the home, and the journal.
 const OWN_DESCRIPTORS: usize = 2;
 
 /// Workers are shared by runs whose bindings are equal, and by no others.
@@ -70,16 +70,8 @@ impl Binding {
                 "give a short name, such as a customer's number",
             ));
         }
-        if let Some(layered) = policy.dirs.iter().find(|dir| dir.mode.has_layer()) {
-            let at = text::quote(&layered.guest_path()?);
-            return Err(Error::policy(
-                format!("`{at}` cannot be granted `{}` to a guest in a process of its own", layered.mode.name()),
-                "its private layer is kept in this process, from where its changes are applied",
-                "leave `isolation` out, or grant the directory `ro` and let the guest write to `tmp`",
-            ));
-        }
         let mut inodes = Vec::new();
-        for (handle, _) in grants.handles() {
+        for (.., handle) in grants.handed() {
             let stat = fstat(handle)
                 .map_err(|error| Error::system("a granted directory is gone", &error.into(), "make the policy anew"))?;
             inodes.push((stat.st_dev, stat.st_ino));
@@ -97,9 +89,19 @@ impl Binding {
         Ok(Self { policy, grants, isolation, key })
     }
 
-    /// A place for the private `/tmp`s of a worker that is bound so.
-    pub(super) fn home(&self) -> Result<Option<TmpHome>> {
-        self.policy.tmp.then(TmpHome::new).transpose()
+    /// A place for the private `/tmp`s and layers of a worker that is bound so.
+    pub(super) fn home(&self) -> Result<Option<Home>> {
+        self.has_home().then(Home::new).transpose()
+    }
+
+    fn has_home(&self) -> bool {
+        self.policy.tmp || self.grants.has_layers()
+    }
+
+    /// What one run needs of that place.
+    pub(super) fn space(&self, home: Option<&Home>) -> Result<Space> {
+        let space = home.map(|home| home.space(self.policy.tmp, self.grants.has_layers())).transpose()?;
+        Ok(space.unwrap_or_default())
     }
 
     /// A place for what runs of a worker that is bound so have written.
@@ -115,10 +117,11 @@ impl Binding {
         policy.dirs.clear();
         policy.env.clear();
         policy.inherit_env.clear();
-        let grants = self.grants.hung().map(|(at, mode)| Grant { at: at.to_owned(), mode }).collect();
+        let grants = self.grants.handed().map(|(at, mode, tree, _)| Grant { at: at.to_owned(), mode, tree }).collect();
         let bind = Bind {
             policy: policy.to_json()?,
             grants,
+            home: self.has_home(),
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
             language: self.key.language,
@@ -126,6 +129,6 @@ impl Binding {
             pooled: engine::is_pooling(),
             journal,
         };
-        Ok((bind, self.grants.handles().map(|(handle, _)| handle).collect()))
+        Ok((bind, self.grants.handed().map(|(.., handle)| handle).collect()))
     }
 }

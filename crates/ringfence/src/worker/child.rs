@@ -25,7 +25,7 @@ use crate::prepared::{Recipe, profile};
 use crate::result::RunResult;
 use crate::run::{InWorker, Sandbox};
 use crate::sandbox::engine::{self, Engines};
-use crate::sandbox::files::{Grants, PrivateTmp};
+use crate::sandbox::files::{Grants, Space};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::{Secrets, read_authorities};
 use crate::sandbox::journal::Journal;
@@ -155,15 +155,14 @@ fn refused(why: &str) -> Error {
 impl Room {
     fn bind(bind: Bind, descriptors: Vec<OwnedFd>) -> Result<Self> {
         let policy = Policy::from_json(&bind.policy, std::path::Path::new("/"))?;
-        if descriptors.len() != bind.grants.len() + usize::from(policy.tmp) + 1 {
+        if descriptors.len() != bind.grants.len() + usize::from(bind.home) + 1 {
             return Err(refused("its grants do not fit their descriptors"));
         }
         let mut descriptors = descriptors.into_iter();
-        let handles =
-            bind.grants.into_iter().zip(&mut descriptors).map(|(grant, handle)| (grant.at, grant.mode, handle));
-        let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)
-            .map_err(|error| Error::system("a worker cannot use its grants", &error, "please report this as a bug"))?;
-        let home = if policy.tmp { descriptors.next() } else { None };
+        let handles = bind.grants.into_iter().zip(&mut descriptors);
+        let handles = handles.map(|(grant, handle)| (grant.at, grant.mode, grant.tree, handle));
+        let grants = Grants::from_handles(handles, bind.has_kernel_tree_below)?;
+        let home = if bind.home { descriptors.next() } else { None };
         let journal = descriptors.next().map(|file| Journal::of(file, bind.journal));
         engine::with_pool_for_one();
         // Tasks of WASI 0.3 have a stack each, which a small pool has too few of.
@@ -226,12 +225,10 @@ impl Room {
             To::Descriptor => next().map(Sink::as_it_is),
         };
         let (stdout, stderr) = (sink(run.stdout)?, sink(run.stderr)?);
-        let tmp = if run.tmp {
-            let made = PrivateTmp::of_handle(next()?);
-            Some(made.map_err(|error| Error::system("no private /tmp", &error, "please report this as a bug"))?)
-        } else {
-            None
-        };
+        let mut directory = |comes: bool| if comes { next().map(Some) } else { Ok(None) };
+        let (tmp, layers) = (directory(run.tmp)?, directory(run.layers)?);
+        let space = Space::handed(tmp, layers);
+        let space = space.map_err(|error| Error::system("no private /tmp", &error, "please report this as a bug"))?;
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
         let values = run.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
         let secrets = Secrets::with_values(&self.policy.secrets, values)?;
@@ -247,8 +244,11 @@ impl Room {
         };
         let journal = self.journal.clone().map(|journal| (journal, number));
         let begins = |control: &Control, host_calls: &HostCalls| parent.begins(number, control, host_calls);
-        let result = sandbox.run_here(run, Some(InWorker { tmp, secrets, journal, begins: &begins }));
+        let result = sandbox.run_here(run, Some(InWorker { space, secrets, journal, begins: &begins }));
         parent.ended();
+        if let Ok(RunResult { changes: Some(changes), .. }) = &result {
+            changes.hand_over()?;
+        }
         result
     }
 }
@@ -277,5 +277,5 @@ fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>, language: bool
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Wall::of(policy, grants, Needs { tmp: home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
+    Wall::of(policy, grants, Needs { home, ports: None, loads_code: true, one_at_a_time: true })?.raise()
 }

@@ -17,12 +17,13 @@ use super::protocol::{Answer, Function, Load, Request, build};
 use super::wall::Wall;
 use crate::error::{Error, Result};
 use crate::load::{Image, Kind, Program};
-use crate::policy::{Policy, Seconds};
+use crate::policy::{Limits, Policy, Seconds};
 use crate::prepared::Prepared;
 use crate::result::{Outcome, RunResult};
 use crate::run::Run;
-use crate::sandbox::files::{Grants, PrivateTmp};
-use crate::sandbox::store::Outer;
+use crate::sandbox::files::{Changes, Grants, Space};
+use crate::sandbox::store::{Control, Outer};
+use crate::text;
 
 /// Time between two ticks, each of which may cost the caller's interpreter.
 const TICK: Duration = Duration::from_millis(50);
@@ -125,8 +126,8 @@ impl Client {
                 }
             }
         };
-        let tmp = match worker.home.as_ref().map(|home| home.tmp()).transpose() {
-            Ok(tmp) => tmp,
+        let space = match self.binding.space(worker.home.as_ref()) {
+            Ok(space) => space,
             Err(error) => {
                 pool.give_back(worker);
                 return Err(error);
@@ -134,7 +135,7 @@ impl Client {
         };
         let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
         let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets };
-        let taken = Taken { worker, tmp };
+        let taken = Taken { worker, space, limits };
         if self.functions.is_empty() {
             return taken.run(asked, &mut caller);
         }
@@ -159,7 +160,7 @@ impl Client {
             Err(Unready::Broken(Broken::Protocol(why))) => NotReady::Died(why),
             Err(Unready::Broken(Broken::Closed)) => NotReady::Died(worker.how_it_died()),
         };
-        pool.bury(worker, None);
+        pool.bury(worker, Space::default());
         Err(why)
     }
 }
@@ -167,13 +168,14 @@ impl Client {
 /// A worker that was taken from the pool for one run.
 pub(super) struct Taken {
     pub(super) worker: Worker,
-    pub(super) tmp: Option<PrivateTmp>,
+    pub(super) space: Space,
+    pub(super) limits: Limits,
 }
 
 impl Taken {
     /// Runs there what calls no functions.
     fn run(mut self, asked: Asked, caller: &mut Caller<'_>) -> Result<RunResult> {
-        let told = match asked.begin(&mut self.worker, self.tmp.as_ref(), caller) {
+        let told = match asked.begin(&mut self.worker, &self.space, caller) {
             Ok(Ok(mut running)) => match running.next(&mut self.worker, caller) {
                 Next::Over(told) => told,
                 Next::Call(_) => running.broken(&self.worker, "it called a function, and was given none"),
@@ -188,30 +190,55 @@ impl Taken {
     }
 
     /// The run is over: the worker goes back to the pool if it can.
-    pub(super) fn give_back(self, told: Told) -> Result<RunResult> {
+    pub(super) fn give_back(mut self, told: Told) -> Result<RunResult> {
         let told = match told {
-            Told::Ended(result) => {
+            Told::Ended(mut result) => {
                 if let Some(journal) = &self.worker.journal {
                     journal.trim(result.usage.output);
+                }
+                match self.changes() {
+                    Ok(changes) => result.changes = changes,
+                    Err(why) => {
+                        let trap = Some(text::quote(&format!("the worker broke its protocol: {why}")));
+                        let result =
+                            RunResult { outcome: Outcome::Crashed, exit_code: None, limit: None, trap, ..*result };
+                        return Ok(self.lost(result));
+                    }
                 }
                 Ok(*result)
             }
             Told::Failed(error) => Err(error),
-            Told::Lost(result) => {
-                self.bury();
-                return Ok(*result);
-            }
+            Told::Lost(result) => return Ok(self.lost(*result)),
         };
-        let Self { worker, tmp } = self;
+        let Self { worker, space, .. } = self;
         // Before the next run finds something in it.
-        drop(tmp);
+        drop(space);
         pool::of_this_process().give_back(worker);
         told
     }
 
+    /// What the run changed in private layers, where it has any.
+    fn changes(&mut self) -> std::result::Result<Option<Arc<Changes>>, String> {
+        let (Some(dir), Some(bound)) = (self.space.layers.take(), &self.worker.bound_to) else { return Ok(None) };
+        Changes::hear(&bound.grants, dir, &self.limits, Control::of_nobody()).map(|changes| Some(Arc::new(changes)))
+    }
+
+    /// The worker has to go, and with it what its run changed.
+    fn lost(self, mut result: RunResult) -> RunResult {
+        result.changes = self.unknown();
+        self.bury();
+        result
+    }
+
+    /// Changes that nobody can tell of, where the run may have made any.
+    pub(super) fn unknown(&self) -> Option<Arc<Changes>> {
+        let has_layers = self.worker.bound_to.as_ref().is_some_and(|bound| bound.grants.has_layers());
+        has_layers.then(|| Arc::new(Changes::unknown("its worker was killed, and had not told of them")))
+    }
+
     /// Kills the worker.
     pub(super) fn bury(self) {
-        pool::of_this_process().bury(self.worker, self.tmp);
+        pool::of_this_process().bury(self.worker, self.space);
     }
 }
 

@@ -85,6 +85,7 @@ impl Functions {
         let inside = place.take_inside(State::GivenUp)?;
         let Inside { taken, running, index, memory, made } = *inside;
         let mut result = running.without_answer(&taken.worker, Outcome::Cancelled);
+        result.changes = taken.unknown();
         taken.bury();
         result.outcome = Outcome::Cancelled;
         if let Stop::Limit(limit) = stop {
@@ -165,7 +166,7 @@ impl Talk {
         let mut tick = || true;
         let mut caller = Caller::new(cancelled, outer, &mut tick);
         let mut taken = *taken;
-        let mut running = match asked.begin(&mut taken.worker, taken.tmp.as_ref(), &mut caller) {
+        let mut running = match asked.begin(&mut taken.worker, &taken.space, &mut caller) {
             Ok(Ok(running)) => running,
             Ok(Err(told)) => return taken.give_back(told),
             Err(error) => {

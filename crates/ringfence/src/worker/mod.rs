@@ -27,6 +27,9 @@
 //! | `run` | `ended`, after any number of `call`s, each of which is answered by `returned` |
 //! | any of them | `failed`, with the three parts of an error |
 //!
+//! A run that has private layers is handed an empty directory, where it leaves what it changed before it says `ended`
+//! (`sandbox/files/layer/told.rs`).
+//!
 //! Each side takes the other for hostile. Every length is checked against a bound before anything is kept for it,
 //! unknown kinds and keys are refused, and a parent escapes and cuts every text once more. A child that breaks the
 //! protocol is killed, and its run is `crashed`.

@@ -13,7 +13,7 @@ use super::protocol::Answer;
 use crate::error::{Error, Parts};
 use crate::process_unsafe;
 use crate::sandbox::engine;
-use crate::sandbox::files::{PrivateTmp, TmpHome};
+use crate::sandbox::files::{Home, Space};
 use crate::sandbox::journal::Journal;
 
 /// Most workers that are bound at one time.
@@ -35,7 +35,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Worker {
     pub(super) link: Link,
     pub(super) bound_to: Option<Arc<Binding>>,
-    pub(super) home: Option<TmpHome>,
+    pub(super) home: Option<Home>,
     pub(super) journal: Option<Journal>,
     /// What it has loaded, by its number there; the last used last.
     pub(super) loaded: Vec<(Arc<Loadable>, u32)>,
@@ -87,8 +87,8 @@ impl Worker {
 /// A worker that was killed, until it is gone; what was its own goes after it.
 struct Dying {
     process: Process,
-    _tmp: Option<PrivateTmp>,
-    _home: Option<TmpHome>,
+    _space: Space,
+    _home: Option<Home>,
 }
 
 /// Why there is no worker for a run.
@@ -201,7 +201,7 @@ impl Pool {
                 dead += usize::from(worker.bound_to.is_none());
                 state.bound -= 1;
                 let why = worker.how_it_died();
-                state.bury(worker, None);
+                state.bury(worker, Space::default());
                 if dead > 2 {
                     return Err(NotReady::Error(not_started(&format!("they die as they start, of {why}"))));
                 }
@@ -237,10 +237,10 @@ impl Pool {
     }
 
     /// Kills a worker, and sees to it that nothing of it is left.
-    pub(super) fn bury(&self, worker: Worker, tmp: Option<PrivateTmp>) {
+    pub(super) fn bury(&self, worker: Worker, space: Space) {
         let mut state = self.state();
         state.bound -= 1;
-        state.bury(worker, tmp);
+        state.bury(worker, space);
         self.changed.notify_all();
     }
 
@@ -251,7 +251,7 @@ impl Pool {
         state.bound -= ended.len();
         let spares: Vec<Worker> = state.spares.drain(..).collect();
         for worker in ended.into_iter().chain(spares) {
-            state.bury(worker, None);
+            state.bury(worker, Space::default());
         }
         let until = Instant::now() + LAST_WAIT;
         state.starting = state.starting.map(|_| false);
@@ -301,7 +301,7 @@ impl Pool {
                 state = self.state();
                 match started {
                     // All were to end meanwhile.
-                    Ok(worker) if state.starting == Some(false) => state.bury(worker, None),
+                    Ok(worker) if state.starting == Some(false) => state.bury(worker, Space::default()),
                     Ok(worker) => state.spares.push(worker),
                     Err(error) if state.waiting > 0 => state.failed = Some(error),
                     // Told to the next who asks for one.
@@ -336,14 +336,14 @@ impl State {
         }
         let oldest = self.idle.remove(0);
         self.bound -= 1;
-        self.bury(oldest, None);
+        self.bury(oldest, Space::default());
         true
     }
 
-    fn bury(&mut self, worker: Worker, tmp: Option<PrivateTmp>) {
+    fn bury(&mut self, worker: Worker, space: Space) {
         worker.process.kill();
         let Worker { process, home, .. } = worker;
-        self.dying.push(Dying { process, _tmp: tmp, _home: home });
+        self.dying.push(Dying { process, _space: space, _home: home });
     }
 
     /// Those that are gone by now.
@@ -359,12 +359,12 @@ impl State {
         self.bound -= old.len();
         let mut retired = !old.is_empty();
         for worker in old {
-            self.bury(worker, None);
+            self.bury(worker, Space::default());
         }
         if self.ahead.is_some_and(is_old) && self.bound == 0 {
             self.ahead = None;
             while let Some(spare) = self.spares.pop() {
-                self.bury(spare, None);
+                self.bury(spare, Space::default());
                 retired = true;
             }
         }

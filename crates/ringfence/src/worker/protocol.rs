@@ -11,6 +11,7 @@ use crate::host::{Signature, Value};
 use crate::policy::{Limits, Mode};
 use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::denials::{Denial, MAX_DENIALS};
+use crate::sandbox::files::Index;
 use crate::sandbox::stop::Limit;
 use crate::text::{self, MAX_CHARS, cut};
 
@@ -47,7 +48,7 @@ pub(super) enum Request {
     Returned(Returned),
 }
 
-/// A policy; its directories and files come as descriptors, in the order of `grants`, then the one for `/tmp`, and last
+/// A policy; its directories and files come as descriptors, in the order of `grants`, then the worker's home, and last
 /// the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +56,8 @@ pub(super) struct Bind {
     /// The policy's JSON, without the host's paths and the values of variables.
     pub(super) policy: String,
     pub(super) grants: Vec<Grant>,
+    /// Whether there is a home, for `/tmp` and private layers.
+    pub(super) home: bool,
     /// See `Grants`.
     pub(super) has_kernel_tree_below: bool,
     /// Whether the wall goes up.
@@ -75,6 +78,8 @@ pub(super) struct Bind {
 pub(super) struct Grant {
     pub(super) at: String,
     pub(super) mode: Mode,
+    /// The names of a tree in memory, whose bytes the descriptor has.
+    pub(super) tree: Option<Index>,
 }
 
 /// Compiled code, which comes as one descriptor.
@@ -115,6 +120,8 @@ pub(super) struct Run {
     pub(super) stderr: To,
     /// Whether a directory for `/tmp` comes too.
     pub(super) tmp: bool,
+    /// Whether a directory for private layers comes too.
+    pub(super) layers: bool,
     pub(super) limits: Limits,
     /// The values of the policy's secrets, in their order; what is not set is missing.
     pub(super) secrets: Vec<Option<String>>,

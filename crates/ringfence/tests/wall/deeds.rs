@@ -56,7 +56,8 @@ fn number(house: &Path, name: &str) -> usize {
 }
 
 pub fn policy(house: &Path) -> Policy {
-    let dir = |host: &str, mode| Dir { host: house.join(host), at: Some(format!("/{host}")), mode };
+    let dir =
+        |host: &str, mode| Dir { host: Some(house.join(host)), at: Some(format!("/{host}")), mode, ..Dir::default() };
     let dirs = vec![dir("ro", Mode::Ro), dir("rw", Mode::Rw), dir("single", Mode::Ro)];
     Policy { dirs, tmp: true, ..Policy::default() }
 }
@@ -74,7 +75,7 @@ pub fn deed(wall: &str, deed: &str, house: &Path) -> Deed {
     assert_eq!(house.join("tmp"), std::env::temp_dir());
     let honest = honest::DEEDS.contains(&deed).then(|| honest::prepare(deed, policy.clone()));
     let tmp = std::fs::File::open(house.join("tmp")).unwrap().into();
-    let mut needs = Needs { tmp: Some(tmp), one_at_a_time: true, ..Needs::default() };
+    let mut needs = Needs { home: Some(tmp), one_at_a_time: true, ..Needs::default() };
     let mut other = None;
     let (wall, missing) = wall.split_once(" without ").unwrap_or((wall, ""));
     take_away(missing);

@@ -9,18 +9,16 @@ use rustix::fs::OFlags;
 
 use super::Files;
 use super::bytes::Bytes;
+use super::disk::NewName;
 use super::handle::{DirHandle, FileHandle, Handle, Place, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Opened, Refused};
-use super::locate::{FileMount, Granted, Intent, MAX_PATH_BYTES, Target, check_path, joined};
+use super::locate::{FileMount, Granted, Intent, Target, joined};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
 
 /// Opening a terminal does not make it this process's own.
 pub(super) const NO_TERMINAL: i32 = OFlags::NOCTTY.bits().cast_signed();
-
-/// Longest guest path that a handle carries, in bytes: each open file keeps one, and a guest may go down for ever.
-const MAX_GUEST_BYTES: usize = 4 * MAX_PATH_BYTES;
 
 /// How a path is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +44,7 @@ impl Files {
     /// Opens a path. What is neither a directory nor a regular file is refused: a pipe may block for ever,
     /// a device may do anything.
     pub fn open_at(&mut self, base: &DirHandle, path: &str, options: OpenOptions) -> Result<Handle, Errno> {
-        check_path(path)?;
+        self.check_path(path)?;
         if options.directory && (options.create || options.exclusive || options.truncate) {
             // Linux refuses it too: it would leave a file where a directory was asked for.
             return Err(Errno::Inval);
@@ -77,9 +75,6 @@ impl Files {
         if options.intent() == Intent::Write {
             self.check_mode(mode, &guest)?;
         }
-        if guest.len() > MAX_GUEST_BYTES {
-            return Err(Errno::Nametoolong);
-        }
         let opened = match self.create_or_open(dir, path, &guest, options)? {
             Err(error) if options.directory && error.raw_os_error() == Some(EISDIR) => {
                 // A directory opened with the rights of a file: what it may do is decided at each act.
@@ -109,8 +104,8 @@ impl Files {
         guest: String,
         options: OpenOptions,
     ) -> Result<Handle, Errno> {
-        if guest.len() > MAX_GUEST_BYTES {
-            return Err(Errno::Nametoolong);
+        if options.intent() == Intent::Write {
+            self.check_mode(layer.mode, &guest)?;
         }
         let opened = layer.open(dir, path, options, &guest, |file| self.check_file(file, &guest));
         match opened.map_err(|refused| self.refused(refused, options.intent(), &guest))? {
@@ -118,7 +113,7 @@ impl Files {
                 let place = Place::Layer { layer: layer.clone(), dir };
                 Ok(Handle::Dir(DirHandle { guest, place, seat: None }))
             }
-            Opened::File(open) => Ok(Handle::File(open_file(Bytes::Layer(open), Mode::Overlay, guest, options)?)),
+            Opened::File(open) => Ok(Handle::File(open_file(Bytes::Layer(open), layer.mode, guest, options)?)),
         }
     }
 
@@ -140,10 +135,11 @@ impl Files {
                 opened => return Ok(opened),
             }
         }
-        match self.disk.naming(guest, || open(OpenOptions { exclusive: true, ..options }))? {
+        let name = NewName { dir, path, follow: options.follow && !options.exclusive };
+        match self.disk.naming(guest, name, || open(OpenOptions { exclusive: true, ..options }))? {
             // A link that leads to nothing yet, or another run was faster.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && !options.exclusive => {
-                self.disk.naming(guest, || open(options))
+                self.disk.naming(guest, name, || open(options))
             }
             opened => Ok(opened),
         }
@@ -250,7 +246,7 @@ impl Files {
 
     pub(super) fn check_mode(&mut self, mode: Mode, guest: &str) -> Result<(), Errno> {
         match mode {
-            Mode::Rw | Mode::Overlay => Ok(()),
+            Mode::Rw | Mode::Overlay | Mode::Memory => Ok(()),
             Mode::Ro => {
                 self.denials.note("write", &format!("/{guest}"));
                 Err(Errno::Rofs)

@@ -18,16 +18,6 @@ pub(super) enum Bytes {
     Layer(Arc<OpenFile>),
 }
 
-impl Bytes {
-    /// What is read.
-    pub(super) fn file(&self) -> &File {
-        match self {
-            Self::Host { file, .. } => file,
-            Self::Layer(open) => open.file(),
-        }
-    }
-}
-
 impl FileHandle {
     /// What the file is.
     pub fn stat(&self) -> Result<Stat, Errno> {
@@ -42,8 +32,10 @@ impl FileHandle {
         if !self.read {
             return Err(Errno::Badf);
         }
-        let file = self.bytes.file();
-        retry(|| file.read_at(buffer, offset))
+        retry(|| match &self.bytes {
+            Bytes::Host { file, .. } => file.read_at(buffer, offset),
+            Bytes::Layer(open) => open.read_at(buffer, offset),
+        })
     }
 
     /// Lets the bytes reach the disk; a private copy is gone after the run and needs none.

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use cap_std::fs::{Dir, MetadataExt as _};
+
 use super::handle::{FileHandle, Kind, Stat};
 use crate::policy::Limits;
 use crate::sandbox::denials::Denials;
@@ -15,6 +17,9 @@ use crate::sandbox::errno::Errno;
 
 /// The furthest that a file can go on any host.
 const LAST_OFFSET: u64 = i64::MAX.unsigned_abs();
+
+/// Links that one path leads through, as on Linux.
+const MAX_LINKS: u32 = 40;
 
 /// The totals of one run.
 #[derive(Clone, Debug)]
@@ -68,6 +73,10 @@ impl Total {
         granted
     }
 
+    fn is_full(&self) -> bool {
+        self.taken >= self.limit
+    }
+
     fn give_back(&mut self, amount: u64) {
         self.taken = self.taken.saturating_sub(amount);
     }
@@ -88,12 +97,16 @@ impl Disk {
         self.totals.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
-    /// Makes something that has a name of its own; a full disk refuses it.
+    /// Makes something that has a name of its own; a full disk refuses it, unless the host would for another reason.
     pub(super) fn naming<T>(
         &self,
         guest: &str,
+        name: NewName<'_>,
         make: impl FnOnce() -> std::io::Result<T>,
     ) -> Result<std::io::Result<T>, Errno> {
+        if self.totals().names.is_full() {
+            name.can_be_made()?;
+        }
         self.take_name(guest)?;
         let made = make();
         if made.is_err() {
@@ -161,6 +174,42 @@ impl Drop for Counted {
 impl Counted {
     pub(super) fn disk(&self) -> &Disk {
         &self.disk
+    }
+}
+
+/// A name to be made in a directory of the host.
+#[derive(Clone, Copy)]
+pub(super) struct NewName<'a> {
+    pub(super) dir: &'a Dir,
+    pub(super) path: &'a str,
+    /// Where a link that leads to nothing has the name, what it names is made.
+    pub(super) follow: bool,
+}
+
+impl NewName<'_> {
+    /// Whether only the name is missing: its directory is there.
+    pub(super) fn can_be_made(self) -> Result<(), Errno> {
+        let mut path = self.path.trim_end_matches('/').to_owned();
+        for _ in 0..MAX_LINKS {
+            let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
+            match self.dir.symlink_metadata(&path) {
+                Ok(found) if self.follow && found.is_symlink() => {
+                    let target = self.dir.read_link_contents(&path)?;
+                    path = format!("{above}/{}", target.to_str().ok_or(Errno::Ilseq)?);
+                }
+                Ok(_) => return Err(Errno::Exist),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let above = self.dir.metadata(above)?;
+                    return match above.nlink() {
+                        0 => Err(Errno::Noent),
+                        _ if !above.is_dir() => Err(Errno::Notdir),
+                        _ => Ok(()),
+                    };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Errno::Loop)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The granted directories and files, opened once when the policy is made.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use rustix::fs::{CWD, OFlags, ResolveFlags, openat, openat2};
-use rustix::io::Errno;
+use rustix::io::Errno as Failed;
 
 use super::handle::{DirHandle, Place};
 use super::kernel::{is_mounted_below, kernel_tree};
+use super::layer::source::Source;
 use super::layer::{self, Layer, Top};
+use super::memory::{Index, Tree};
 use crate::error::{Error, Parts, Result};
 use crate::policy::{self, Document, Mode, Policy};
+use crate::sandbox::errno::Errno;
 use crate::text;
 
 /// Everything a policy grants of the file system, held open: a link swapped later changes nothing.
@@ -33,12 +36,16 @@ pub(super) struct Mount {
     pub(super) at: String,
     pub(super) mode: Mode,
     pub(super) root: Root,
+    /// Where a granted file is on the host: the directory it was found in, and its name there.
+    place: Option<(Arc<Dir>, String)>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Root {
     Dir(Arc<Dir>),
     File(Arc<File>),
+    /// A tree in memory, under the private layer of each run.
+    Tree(Arc<Tree>),
     /// A private layer, which each run has its own of.
     Layer(Arc<Layer>),
 }
@@ -49,6 +56,7 @@ impl Root {
         match self {
             Self::Dir(_) => false,
             Self::File(_) => true,
+            Self::Tree(tree) => tree.is_file(),
             Self::Layer(layer) => matches!(layer.top, Top::File(_)),
         }
     }
@@ -57,17 +65,26 @@ impl Root {
 impl Mount {
     pub(super) fn temporary(at: &str, host: &Path) -> std::io::Result<Self> {
         let dir = Dir::from_std_file(open_resolved(host, OFlags::RDONLY | OFlags::DIRECTORY)?);
-        Ok(Self { at: at.into(), mode: Mode::Rw, root: Root::Dir(Arc::new(dir)) })
+        Ok(Self { at: at.into(), mode: Mode::Rw, root: Root::Dir(Arc::new(dir)), place: None })
     }
 
     /// The same grant with a private layer of one run over it.
     pub(super) fn layered(&self, run: &layer::Run, number: u64, has_kernel_tree: bool) -> std::io::Result<Self> {
         let layer = match &self.root {
-            Root::Dir(dir) => Layer::over_dir(run, number, Some((dir.clone(), has_kernel_tree)))?,
-            Root::File(file) => Layer::over_file(run, number, file)?,
-            Root::Layer(_) => Layer::over_dir(run, number, None)?,
+            Root::Dir(dir) => Arc::new(Layer::over_dir(run, number, dir.clone(), has_kernel_tree)?),
+            Root::File(file) => {
+                let file = Source::whole(file.clone());
+                Arc::new(Layer::over_file(run, number, file, self.place.clone(), self.mode).map_err(unlayered)?)
+            }
+            Root::Tree(tree) => Arc::new(Layer::over_tree(run, number, tree, self.mode).map_err(unlayered)?),
+            Root::Layer(layer) => layer.clone(),
         };
-        Ok(Self { at: self.at.clone(), mode: self.mode, root: Root::Layer(Arc::new(layer)) })
+        Ok(Self { at: self.at.clone(), mode: self.mode, root: Root::Layer(layer), place: None })
+    }
+
+    /// Whether each run has a private layer in its place.
+    pub(super) fn has_layer(&self) -> bool {
+        self.mode.has_layer() || matches!(self.root, Root::Tree(_))
     }
 
     /// A grant whose directory or file is open already.
@@ -78,7 +95,7 @@ impl Mount {
         } else {
             Root::File(Arc::new(file))
         };
-        Ok(Self { at, mode, root })
+        Ok(Self { at, mode, root, place: None })
     }
 
     fn is_writable_dir(&self) -> bool {
@@ -93,7 +110,7 @@ impl Mount {
                 Top::Dir(dir) => Place::Layer { layer: layer.clone(), dir: dir.clone() },
                 Top::File(_) => Place::Virtual,
             },
-            Root::File(_) => Place::Virtual,
+            Root::File(_) | Root::Tree(_) => Place::Virtual,
         };
         DirHandle { guest: self.at.clone(), place, seat: None }
     }
@@ -104,45 +121,62 @@ impl Grants {
     ///
     /// `private` are the places that no guest may see: the cache and its key.
     pub fn open(policy: &Policy, private: &[PathBuf]) -> Result<Arc<Self>> {
-        Self::open_naming(policy, private, |_, error| error)
+        Self::open_with(policy, &Trees::new(), private)
+    }
+
+    /// The same with the trees that some of its grants begin with.
+    pub fn open_with(policy: &Policy, trees: &Trees, private: &[PathBuf]) -> Result<Arc<Self>> {
+        Self::open_naming(policy, trees, private, |_, error| error)
     }
 
     /// The same for a policy that was read from a file: errors name the file and the line.
-    pub fn open_document(document: &Document, private: &[PathBuf]) -> Result<Arc<Self>> {
-        Self::open_naming(&document.policy, private, |index, error| {
+    pub fn open_document(document: &Document, trees: &Trees, private: &[PathBuf]) -> Result<Arc<Self>> {
+        Self::open_naming(&document.policy, trees, private, |index, error| {
             let Parts { what, why, fix } = error.parts();
-            document.refuse(&policy::Place::top().key("dirs").index(index).key("host"), what, why, fix)
+            let key =
+                document.policy.dirs.get(index).map_or("host", |dir| if dir.zip.is_some() { "zip" } else { "host" });
+            document.refuse(&policy::Place::top().key("dirs").index(index).key(key), what, why, fix)
         })
     }
 
-    fn open_naming(policy: &Policy, private: &[PathBuf], name: impl Fn(usize, Error) -> Error) -> Result<Arc<Self>> {
+    fn open_naming(
+        policy: &Policy,
+        trees: &Trees,
+        private: &[PathBuf],
+        name: impl Fn(usize, Error) -> Error,
+    ) -> Result<Arc<Self>> {
         policy.check()?;
         let mut mounts: Vec<Mount> = Vec::with_capacity(policy.dirs.len());
-        let mut trees: Vec<Tree> = Vec::with_capacity(policy.dirs.len());
+        let mut opened: Vec<(usize, &Path, HostTree)> = Vec::with_capacity(policy.dirs.len());
         for (index, dir) in policy.dirs.iter().enumerate() {
-            let opened = open(dir).and_then(|(mount, tree)| {
+            let Some(host) = &dir.host else {
+                mounts.push(in_memory(index, dir, trees, policy).map_err(|error| name(index, error))?);
+                continue;
+            };
+            let found = open(dir, host).and_then(|(mount, tree)| {
                 tree.refuse_private(private)?;
-                for (other, other_mount) in trees.iter().zip(&mounts) {
-                    tree.refuse_two_modes(&mount, other, other_mount)?;
+                for (number, _, other) in &opened {
+                    tree.refuse_two_modes(&mount, other, &mounts[*number])?;
                 }
                 Ok((mount, tree))
             });
-            let (mount, tree) = opened.map_err(|error| name(index, error))?;
+            let (mount, tree) = found.map_err(|error| name(index, error))?;
             mounts.push(mount);
-            trees.push(tree);
+            opened.push((index, host, tree));
         }
-        let writable = || trees.iter().zip(&mounts).filter(|(_, mount)| mount.is_writable_dir()).map(|(tree, _)| tree);
-        for (index, (dir, tree)) in policy.dirs.iter().zip(&trees).enumerate() {
-            tree.refuse_planted_link(&dir.host, writable).map_err(|error| name(index, error))?;
+        let writable = || opened.iter().filter(|(index, ..)| mounts[*index].is_writable_dir()).map(|(.., tree)| tree);
+        for (index, dir) in policy.dirs.iter().enumerate() {
+            let Some(path) = dir.host.as_ref().or(dir.zip.as_ref()) else { continue };
+            refuse_planted_link(path, writable).map_err(|error| name(index, error))?;
         }
-        let has_kernel_tree_below = trees.iter().any(|tree| is_mounted_below(&tree.path));
+        let has_kernel_tree_below = opened.iter().any(|(.., tree)| is_mounted_below(&tree.path));
         Ok(Arc::new(Self { mounts, has_kernel_tree_below }))
     }
 
     /// The grants that are written into a private layer, each with the one of this run.
     pub(super) fn layered(&self, run: &layer::Run) -> Result<Vec<Mount>> {
-        let overlays = self.mounts.iter().filter(|mount| mount.mode == Mode::Overlay);
-        let layered = overlays.zip(0..).map(|(mount, number)| mount.layered(run, number, self.has_kernel_tree_below));
+        let layered = self.mounts.iter().filter(|mount| mount.has_layer());
+        let layered = layered.zip(0..).map(|(mount, number)| mount.layered(run, number, self.has_kernel_tree_below));
         layered.collect::<std::io::Result<_>>().map_err(|error| {
             Error::system("no private layer for the guest", &error, "see whether the granted directory is still there")
         })
@@ -153,27 +187,49 @@ impl Grants {
         self.has_kernel_tree_below
     }
 
-    /// What is held open, with what may be done there.
+    /// What is held open of the host, with what may be done there.
     pub(crate) fn handles(&self) -> impl Iterator<Item = (BorrowedFd<'_>, Mode)> {
         self.mounts.iter().filter_map(|mount| match &mount.root {
             Root::Dir(dir) => Some((dir.as_fd(), mount.mode)),
             Root::File(file) => Some((file.as_fd(), mount.mode)),
-            Root::Layer(_) => None,
+            Root::Tree(_) | Root::Layer(_) => None,
         })
     }
 
-    /// Where each of them hangs: a guest path without slashes at the ends, with its mode.
-    pub(crate) fn hung(&self) -> impl Iterator<Item = (&str, Mode)> {
-        self.mounts.iter().map(|mount| (mount.at.as_str(), mount.mode))
+    /// All grants, to hand them to another process: a guest path without slashes at the ends, the mode, the names of a
+    /// tree in memory, and a descriptor.
+    pub(crate) fn handed(&self) -> impl Iterator<Item = (&str, Mode, Option<Index>, BorrowedFd<'_>)> {
+        self.mounts.iter().filter_map(|mount| {
+            let (tree, handle) = match &mount.root {
+                Root::Dir(dir) => (None, dir.as_fd()),
+                Root::File(file) => (None, file.as_fd()),
+                Root::Tree(tree) => (Some(tree.index()), tree.handle()),
+                Root::Layer(_) => return None,
+            };
+            Some((mount.at.as_str(), mount.mode, tree, handle))
+        })
+    }
+
+    /// Whether a run has private layers whose changes are told.
+    pub(crate) fn has_layers(&self) -> bool {
+        self.mounts.iter().any(|mount| mount.mode.has_layer())
     }
 
     /// The same grants in another process, which was handed their descriptors.
     pub(crate) fn from_handles(
-        handles: impl Iterator<Item = (String, Mode, OwnedFd)>,
+        handles: impl Iterator<Item = (String, Mode, Option<Index>, OwnedFd)>,
         has_kernel_tree_below: bool,
-    ) -> std::io::Result<Self> {
-        let mounts = handles.map(|(at, mode, handle)| Mount::from_handle(at, mode, handle));
-        Ok(Self { mounts: mounts.collect::<std::io::Result<_>>()?, has_kernel_tree_below })
+    ) -> Result<Self> {
+        let mount = |(at, mode, tree, handle): (String, Mode, Option<Index>, OwnedFd)| match tree {
+            Some(index) => {
+                let tree = Tree::of_handle(index, handle)?;
+                Ok(Mount { at, mode, root: Root::Tree(Arc::new(tree)), place: None })
+            }
+            None => Mount::from_handle(at, mode, handle).map_err(|error| {
+                Error::system("a worker cannot use its grants", &error, "please report this as a bug")
+            }),
+        };
+        Ok(Self { mounts: handles.map(mount).collect::<Result<_>>()?, has_kernel_tree_below })
     }
 
     pub(super) fn mounts(&self) -> &[Mount] {
@@ -181,8 +237,39 @@ impl Grants {
     }
 }
 
-fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
-    let shown = text::quote(&dir.host.to_string_lossy());
+/// The trees in memory that a policy's grants begin with, by their places in `dirs`.
+pub type Trees = BTreeMap<usize, Arc<Tree>>;
+
+fn in_memory(index: usize, dir: &policy::Dir, trees: &Trees, policy: &Policy) -> Result<Mount> {
+    let tree = match trees.get(&index) {
+        Some(tree) => tree.clone(),
+        None if dir.zip.is_none() && dir.tree.is_none() => Arc::new(Tree::new(Vec::new())?),
+        None => {
+            return Err(Error::policy(
+                format!("nothing was handed in for `{}`", text::quote(&dir.guest_path()?)),
+                "a policy names a tree in memory, and whoever makes it hands in its files",
+                "grant a zip archive instead: `zip = \"in.zip\"`",
+            ));
+        }
+    };
+    tree.refuse_too_large(&policy.limits)?;
+    let at = dir.guest_path()?.trim_matches('/').to_owned();
+    if at.is_empty() && tree.is_file() {
+        return Err(Error::policy(
+            "a file cannot be the root",
+            "`/` is a directory",
+            "give it a path: `at=\"/in.txt\"`",
+        ));
+    }
+    Ok(Mount { at, mode: dir.mode, root: Root::Tree(tree), place: None })
+}
+
+fn unlayered(errno: Errno) -> std::io::Error {
+    std::io::Error::other(format!("{errno:?}").to_lowercase())
+}
+
+fn open(dir: &policy::Dir, host: &Path) -> Result<(Mount, HostTree)> {
+    let shown = text::quote(&host.to_string_lossy());
     let failed = |error: std::io::Error| {
         let fix = match error.kind() {
             std::io::ErrorKind::NotFound => format!("create it (`mkdir -p {shown}`), or take the grant away"),
@@ -191,7 +278,7 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
         Error::policy(format!("cannot grant `{shown}`"), error.to_string(), fix)
     };
     // Resolved and opened once; from here on only the handle counts.
-    let path = dir.host.canonicalize().map_err(failed)?;
+    let path = host.canonicalize().map_err(failed)?;
     let metadata = path.metadata().map_err(failed)?;
     let root = if metadata.is_dir() {
         Root::Dir(Arc::new(Dir::from_std_file(open_dir(&path).map_err(failed)?)))
@@ -204,8 +291,8 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
     let held = match &root {
         Root::Dir(handle) => handle.try_clone().and_then(|handle| handle.into_std_file().metadata()),
         Root::File(file) => file.metadata(),
-        // A layer has no place on the host.
-        Root::Layer(_) => return Err(not_files(&shown)),
+        // These have no place on the host.
+        Root::Layer(_) | Root::Tree(_) => return Err(not_files(&shown)),
     };
     let held = held.map_err(failed)?;
     if held.is_dir() != metadata.is_dir() || held.is_file() != metadata.is_file() {
@@ -213,9 +300,16 @@ fn open(dir: &policy::Dir) -> Result<(Mount, Tree)> {
         return Err(not_files(&shown));
     }
     refuse_kernel_tree(&root, &shown)?;
-    let tree = Tree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
+    let place = match (&root, dir.mode, path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        (Root::File(_), Mode::Overlay, Some(above), Some(name)) => {
+            let above = open_resolved(above, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+            Some((Arc::new(Dir::from_std_file(above)), name.to_owned()))
+        }
+        _ => None,
+    };
+    let tree = HostTree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
     let at = dir.guest_path()?.trim_matches('/').to_owned();
-    Ok((Mount { at, mode: dir.mode, root }, tree))
+    Ok((Mount { at, mode: dir.mode, root, place }, tree))
 }
 
 fn not_files(shown: &str) -> Error {
@@ -244,7 +338,7 @@ fn open_resolved(path: &Path, flags: OFlags) -> std::io::Result<File> {
     let mode = rustix::fs::Mode::empty();
     let opened = match openat2(CWD, path, flags, mode, ResolveFlags::NO_SYMLINKS) {
         // Without `openat2`, by the kernel or by the container's filter, only the last name is guarded.
-        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, path, flags, mode),
+        Err(Failed::NOSYS | Failed::PERM) => openat(CWD, path, flags, mode),
         opened => opened,
     };
     Ok(File::from(opened?))
@@ -254,7 +348,7 @@ fn refuse_kernel_tree(root: &Root, shown: &str) -> Result<()> {
     let found = match root {
         Root::Dir(dir) => kernel_tree(dir),
         Root::File(file) => kernel_tree(file),
-        Root::Layer(_) => Ok(None),
+        Root::Layer(_) | Root::Tree(_) => Ok(None),
     };
     let refused =
         |why: String| Error::policy(format!("cannot grant `{shown}`"), why, "grant a directory of real files");
@@ -295,7 +389,7 @@ const MAX_LINKS: usize = 40;
 type Inode = (u64, u64);
 
 /// Where a grant lies on the host, by inode: names can lie.
-struct Tree {
+struct HostTree {
     shown: String,
     path: PathBuf,
     mode: Mode,
@@ -308,7 +402,7 @@ fn ancestry(path: &Path, own: Inode) -> Vec<Inode> {
     std::iter::once(own).chain(above.map(|metadata| (metadata.dev(), metadata.ino()))).collect()
 }
 
-impl Tree {
+impl HostTree {
     fn covers(&self, other: &Self) -> bool {
         self.ancestry.first().is_some_and(|own| other.ancestry.contains(own))
     }
@@ -344,33 +438,6 @@ impl Tree {
         ))
     }
 
-    /// A grant must not be found through a link that a guest could have put there in an earlier run.
-    fn refuse_planted_link<'a, I: Iterator<Item = &'a Self>>(
-        &self,
-        host: &Path,
-        writable: impl Fn() -> I,
-    ) -> Result<()> {
-        let above = |place: &Path| {
-            let own = place.metadata().ok()?;
-            let ancestry = ancestry(place, (own.dev(), own.ino()));
-            writable().find(|tree| tree.ancestry.first().is_some_and(|root| ancestry.contains(root)))
-        };
-        for (place, link) in links_on_the_way(host) {
-            if let Some(tree) = above(&place) {
-                return Err(Error::policy(
-                    format!("cannot grant `{}`", self.shown),
-                    format!(
-                        "`{}` is a link inside `{}`, where a guest may write: it could have planted it",
-                        text::quote(&link.to_string_lossy()),
-                        tree.shown
-                    ),
-                    "grant the real path that the link should lead to, or grant the directory around it read-only",
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// Our cache and keys are never a guest's, neither from above nor from within.
     fn refuse_private(&self, private: &[PathBuf]) -> Result<()> {
         for path in private {
@@ -388,4 +455,27 @@ impl Tree {
         }
         Ok(())
     }
+}
+
+/// A grant must not be found through a link that a guest could have put there in an earlier run.
+fn refuse_planted_link<'a, I: Iterator<Item = &'a HostTree>>(host: &Path, writable: impl Fn() -> I) -> Result<()> {
+    let above = |place: &Path| {
+        let own = place.metadata().ok()?;
+        let ancestry = ancestry(place, (own.dev(), own.ino()));
+        writable().find(|tree| tree.ancestry.first().is_some_and(|root| ancestry.contains(root)))
+    };
+    for (place, link) in links_on_the_way(host) {
+        if let Some(tree) = above(&place) {
+            return Err(Error::policy(
+                format!("cannot grant `{}`", text::quote(&host.to_string_lossy())),
+                format!(
+                    "`{}` is a link inside `{}`, where a guest may write: it could have planted it",
+                    text::quote(&link.to_string_lossy()),
+                    tree.shown
+                ),
+                "grant the real path that the link should lead to, or grant the directory around it read-only",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
+use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
 use super::layer::Layer;
@@ -63,7 +64,11 @@ impl DirHandle {
 
     /// Whether acts that change something are granted here.
     pub fn is_writable(&self) -> bool {
-        matches!(self.place, Place::Host { mode: Mode::Rw, .. } | Place::Layer { .. })
+        match &self.place {
+            Place::Virtual => false,
+            Place::Host { mode, .. } => *mode == Mode::Rw,
+            Place::Layer { layer, .. } => layer.mode != Mode::Ro,
+        }
     }
 }
 
@@ -83,7 +88,8 @@ pub struct FileHandle {
 }
 
 /// The kinds of file that are told apart; devices, pipes and sockets are never opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Kind {
     Dir,

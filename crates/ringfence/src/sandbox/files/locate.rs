@@ -16,6 +16,13 @@ use crate::sandbox::errno::Errno;
 /// Longest path a guest may name, in bytes, as on Linux.
 pub const MAX_PATH_BYTES: usize = 4096;
 
+/// Longest name, in bytes, as on Linux.
+pub(super) const MAX_NAME_BYTES: usize = 255;
+
+/// Most names one below the other in a guest path. Each open file keeps its path, and a guest goes down for ever by
+/// handles; no program of the host could name what lies deeper than twice this.
+pub(super) const MAX_DEPTH: usize = 1024;
+
 /// What an act wants; it is the kind of the denial when it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intent {
@@ -60,18 +67,41 @@ pub(super) enum Granted {
 impl Files {
     /// Walks a path from a directory the guest holds.
     pub(super) fn locate(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
-        check_path(path)?;
+        self.check_path(path)?;
         if path.starts_with('/') {
             self.denials.note(intent.kind(), path);
             return Err(Errno::Perm);
         }
         let target = self.lead(base, path, intent)?;
+        self.check_depth(&target)?;
         if self.grants.has_kernel_tree_below()
             && let Target::Host { dir, path, guest, .. } = &target
         {
             self.refuse_kernel_tree(dir, path, guest, intent)?;
         }
         Ok(target)
+    }
+
+    /// Refuses what is no path on any host, before anything is held for it: a guest names the length.
+    pub(super) fn check_path(&self, path: &str) -> Result<(), Errno> {
+        let checked = check_path(path);
+        if checked == Err(Errno::Nametoolong) {
+            self.denials.note_limit("path", path);
+        }
+        checked
+    }
+
+    /// Refuses what lies deeper than any path is long.
+    fn check_depth(&self, target: &Target) -> Result<(), Errno> {
+        let guest = match target {
+            Target::Host { guest, .. } | Target::Layer { guest, .. } => guest,
+            Target::Dir(_) | Target::File(_) => return Ok(()),
+        };
+        if guest.len() > 2 * MAX_DEPTH && guest.bytes().filter(|byte| *byte == b'/').count() >= MAX_DEPTH {
+            self.denials.note_limit("path", &format!("/{guest}"));
+            return Err(Errno::Nametoolong);
+        }
+        Ok(())
     }
 
     fn lead(&mut self, base: &DirHandle, path: &str, intent: Intent) -> Result<Target, Errno> {
@@ -98,7 +128,7 @@ impl Files {
         // The grant we are in, and the names walked since its root.
         let mut inside = match &base.place {
             Place::Host { dir, mode } => Some((Inside::Dir(dir.clone()), *mode, Vec::new())),
-            Place::Layer { layer, dir } => Some((Inside::Layer(layer.clone(), dir.clone()), Mode::Overlay, Vec::new())),
+            Place::Layer { layer, dir } => Some((Inside::Layer(layer.clone(), dir.clone()), layer.mode, Vec::new())),
             Place::Virtual => None,
         };
         for name in path.split('/') {
@@ -126,7 +156,7 @@ impl Files {
                 name => {
                     guest = joined(&guest, name);
                     if let Some(mount) = self.mount_at(&guest) {
-                        inside = Some((Inside::of(&mount.root), mount.mode, Vec::new()));
+                        inside = Inside::of(&mount.root).map(|inside| (inside, mount.mode, Vec::new()));
                     } else if let Some((_, _, names)) = &mut inside {
                         names.push(name.to_owned());
                     }
@@ -170,7 +200,7 @@ impl Files {
             .filter(|mount| mount.at == guest || is_below(guest, &mount.at))
             .max_by_key(|mount| mount.at.len())?;
         let names = guest[mount.at.len()..].split('/').filter(|name| !name.is_empty()).map(str::to_owned);
-        Some((Inside::of(&mount.root), mount.mode, names.collect()))
+        Some((Inside::of(&mount.root)?, mount.mode, names.collect()))
     }
 }
 
@@ -182,15 +212,17 @@ enum Inside {
 }
 
 impl Inside {
-    fn of(root: &Root) -> Self {
-        match root {
+    fn of(root: &Root) -> Option<Self> {
+        Some(match root {
             Root::Dir(dir) => Self::Dir(dir.clone()),
             Root::File(file) => Self::File(Granted::Host(file.clone())),
             Root::Layer(layer) => match &layer.top {
                 Top::File(file) => Self::File(Granted::Layer(file.clone())),
                 Top::Dir(dir) => Self::Layer(layer.clone(), dir.clone()),
             },
-        }
+            // Each run has a layer over it in its place.
+            Root::Tree(_) => return None,
+        })
     }
 }
 
@@ -203,12 +235,13 @@ fn depth(names: &[String]) -> usize {
     })
 }
 
-/// Refuses what is no path on any host, before anything is held for it: a guest names the length.
-pub(super) fn check_path(path: &str) -> Result<(), Errno> {
+fn check_path(path: &str) -> Result<(), Errno> {
     if path.is_empty() {
         return Err(Errno::Noent);
     }
-    if path.len() > MAX_PATH_BYTES {
+    if path.len() > MAX_PATH_BYTES
+        || path.len() > MAX_NAME_BYTES && path.split('/').any(|name| name.len() > MAX_NAME_BYTES)
+    {
         return Err(Errno::Nametoolong);
     }
     if path.contains('\0') { Err(Errno::Inval) } else { Ok(()) }
@@ -254,6 +287,7 @@ mod tests {
         assert_eq!(Err(Errno::Noent), check_path(""));
         assert_eq!(Err(Errno::Inval), check_path("a\0b"));
         assert_eq!(Err(Errno::Nametoolong), check_path(&"x".repeat(MAX_PATH_BYTES + 1)));
-        assert_eq!(Ok(()), check_path(&"x".repeat(MAX_PATH_BYTES)));
+        assert_eq!(Err(Errno::Nametoolong), check_path(&format!("a/{}", "x".repeat(MAX_NAME_BYTES + 1))));
+        assert_eq!(Ok(()), check_path(&"x/".repeat(MAX_PATH_BYTES / 2)));
     }
 }

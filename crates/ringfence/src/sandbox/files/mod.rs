@@ -12,34 +12,40 @@ mod changes;
 mod disk;
 mod grants;
 mod handle;
+mod home;
 mod kernel;
 mod layer;
 mod list;
 mod locate;
+mod memory;
 mod names;
 mod times;
 mod tmp;
 
 pub use act::OpenOptions;
 pub use changes::{Act, Change, Changes};
-pub use grants::Grants;
+pub use grants::{Grants, Trees};
 pub use handle::{DirHandle, FileHandle, Handle, Kind, Stat};
 pub use list::{Entry, Listing};
 pub use locate::MAX_PATH_BYTES;
+pub(crate) use memory::Index;
+pub use memory::Tree;
 pub use times::{NewTime, Times};
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use self::disk::Disk;
-use self::grants::{Mount, Root};
+use self::grants::Mount;
+pub(crate) use self::home::{Home, Space};
 use self::kernel::KnownDevices;
-pub(crate) use self::tmp::{PrivateTmp, TmpHome};
+use self::layer::Private;
+pub(crate) use self::tmp::PrivateTmp;
 use super::denials::Denials;
 use super::limits::Allowance;
 use super::store::Control;
 use crate::error::Result;
-use crate::policy::{Limits, Mode, Policy};
+use crate::policy::{Limits, Policy};
 
 /// The files of one run.
 pub struct Files {
@@ -61,32 +67,24 @@ pub struct Files {
 }
 
 impl Files {
-    /// A view of what was granted, with a fresh `/tmp` if the policy gives one.
-    pub fn new(
+    /// A view of what was granted; a `/tmp` that the policy gives is made where the space has none.
+    pub(crate) fn new(
         grants: Arc<Grants>,
         policy: &Policy,
         limits: &Limits,
         started: Instant,
         control: &Control,
+        space: Space,
     ) -> Result<Self> {
-        let tmp = if policy.tmp { Some(PrivateTmp::new()?) } else { None };
-        Self::with_tmp(grants, policy, limits, started, control, tmp)
-    }
-
-    /// The same with a `/tmp` that was made before.
-    pub(crate) fn with_tmp(
-        grants: Arc<Grants>,
-        policy: &Policy,
-        limits: &Limits,
-        started: Instant,
-        control: &Control,
-        tmp: Option<PrivateTmp>,
-    ) -> Result<Self> {
+        let tmp = match space.tmp {
+            None if policy.tmp => Some(PrivateTmp::new()?),
+            tmp => tmp,
+        };
         let denials = Denials::new(started, policy.on_denied);
         let disk = Disk::new(limits, denials.clone());
         let host_bytes = Allowance::new(limits.host_bytes.0);
         let run = layer::Run {
-            private: Arc::default(),
+            private: Arc::new(space.layers.map_or_else(Private::default, Private::of_handle)),
             disk: disk.clone(),
             host_bytes: host_bytes.clone(),
             control: control.clone(),
@@ -110,16 +108,12 @@ impl Files {
 
     /// What the run changed in its private layers, where it has any.
     pub fn changes(&self) -> Option<Changes> {
-        let layer = |mount: &Mount| match &mount.root {
-            Root::Layer(layer) => Some((mount.at.clone(), layer.clone())),
-            _ => None,
-        };
-        let layers: Vec<_> = self.layered.iter().filter_map(layer).collect();
+        let layers = changes::layers(&self.layered);
         (!layers.is_empty()).then(|| Changes::new(layers))
     }
 
     fn mounts(&self) -> impl Iterator<Item = &Mount> {
-        let granted = self.grants.mounts().iter().filter(|mount| mount.mode != Mode::Overlay);
+        let granted = self.grants.mounts().iter().filter(|mount| !mount.has_layer());
         granted.chain(&self.layered).chain(self.tmp.as_ref().map(|tmp| &tmp.mount))
     }
 

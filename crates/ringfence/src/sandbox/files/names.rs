@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cap_std::fs::Dir;
 
 use super::Files;
+use super::disk::NewName;
 use super::handle::{DirHandle, Kind, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Refused};
@@ -48,7 +49,9 @@ impl Files {
                 return self.done(layer.make_dir(&dir, &path, &guest), &guest);
             }
         };
-        let made = self.disk.naming(&guest, || dir.create_dir(path.trim_end_matches('/')))?;
+        let made = self.disk.naming(&guest, NewName { dir: &dir, path: &path, follow: false }, || {
+            dir.create_dir(path.trim_end_matches('/'))
+        })?;
         made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
@@ -151,7 +154,14 @@ impl Files {
             }
             _ => return Err(Errno::Xdev),
         };
-        let made = self.disk.naming(&new_guest, || old_dir.hard_link(&old_path, &new_dir, &new_path))?;
+        let old = old_dir.symlink_metadata(&old_path);
+        let old = old.map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
+        let name = NewName { dir: &new_dir, path: &new_path, follow: false };
+        if old.is_dir() {
+            name.can_be_made()?;
+            return Err(Errno::Perm);
+        }
+        let made = self.disk.naming(&new_guest, name, || old_dir.hard_link(&old_path, &new_dir, &new_path))?;
         made.map_err(|error| self.failed(error, Intent::Write, &new_guest))
     }
 
@@ -177,7 +187,9 @@ impl Files {
                 return self.done(layer.symlink(target, &dir, &path, &guest), &guest);
             }
         };
-        let made = self.disk.naming(&guest, || dir.symlink(target, &path))?;
+        let made = self
+            .disk
+            .naming(&guest, NewName { dir: &dir, path: &path, follow: false }, || dir.symlink(target, &path))?;
         made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
@@ -188,7 +200,10 @@ impl Files {
                 self.check_mode(mode, &guest)?;
                 Ok(Writable::Host(dir, path, guest))
             }
-            Target::Layer { layer, dir, path, guest } => Ok(Writable::Layer(layer, dir, path, guest)),
+            Target::Layer { layer, dir, path, guest } => {
+                self.check_mode(layer.mode, &guest)?;
+                Ok(Writable::Layer(layer, dir, path, guest))
+            }
             Target::Dir(_) => Err(at_root.dir),
             Target::File(_) => Err(at_root.file),
         }

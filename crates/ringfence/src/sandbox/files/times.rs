@@ -39,6 +39,7 @@ impl Files {
                 self.set_file_times(&file, times)
             }
             Target::Layer { layer, dir, path, guest } => {
+                self.check_mode(layer.mode, &guest)?;
                 let set = layer.set_times(&dir, &path, follow, times, |file| self.check_file(file, &guest));
                 set.map_err(|refused| self.refused(refused, Intent::Write, &guest))
             }
@@ -82,8 +83,9 @@ impl Files {
                 self.denials.note("write", &format!("/{}", dir.guest));
                 Err(Errno::Acces)
             }
-            Place::Layer { dir, .. } => {
-                dir.set_times(times);
+            Place::Layer { layer, dir: node } => {
+                self.check_mode(layer.mode, &dir.guest)?;
+                node.set_times(times);
                 Ok(())
             }
             Place::Host { dir: host, mode } => {

@@ -3,16 +3,17 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
 
 use super::grants::{Mount, Root};
+use super::home::LAYERS;
 use crate::error::{Error, Result};
 use crate::policy;
 
 /// Where the guest's files are, below the directory that is ours.
-const FILES: &CStr = c"files";
+pub(super) const FILES: &CStr = c"files";
 
 /// A private `/tmp`, and the grant of it.
 pub(crate) struct PrivateTmp {
@@ -22,12 +23,10 @@ pub(crate) struct PrivateTmp {
 
 /// Who removes it, and how.
 enum Removal {
-    /// Another process.
+    /// Somebody else.
     NotOurs,
     /// The directory goes last, when it is empty.
     Directory(PathBuf),
-    /// The home that it is in stays, and everything in it goes.
-    Home(Arc<OwnedFd>),
 }
 
 impl PrivateTmp {
@@ -37,14 +36,19 @@ impl PrivateTmp {
 
     /// One whose directory another process made, and removes.
     pub(crate) fn of_handle(files: OwnedFd) -> std::io::Result<Self> {
-        Ok(Self { mount: Mount::from_handle("tmp".into(), policy::Mode::Rw, files)?, removal: Removal::NotOurs })
+        Ok(Self::of_mount(Mount::from_handle("tmp".into(), policy::Mode::Rw, files)?))
+    }
+
+    /// One in a home, which is emptied as a whole.
+    pub(super) fn of_mount(mount: Mount) -> Self {
+        Self { mount, removal: Removal::NotOurs }
     }
 
     /// The directory of the guest's files.
     pub(crate) fn handle(&self) -> Option<BorrowedFd<'_>> {
         match &self.mount.root {
             Root::Dir(dir) => Some(dir.as_fd()),
-            Root::File(_) | Root::Layer(_) => None,
+            Root::File(_) | Root::Layer(_) | Root::Tree(_) => None,
         }
     }
 
@@ -63,55 +67,11 @@ impl Drop for PrivateTmp {
         match &self.removal {
             Removal::NotOurs => {}
             Removal::Directory(directory) => remove(directory),
-            Removal::Home(home) => {
-                let _ = empty(home);
-            }
         }
     }
 }
 
-/// A place for the private `/tmp`s of one worker, one after the other; it goes with the worker.
-///
-/// The worker may write in it, and so may whatever has escaped in the worker: it is used by handle only.
-pub(crate) struct TmpHome {
-    directory: PathBuf,
-    handle: Arc<OwnedFd>,
-}
-
-impl TmpHome {
-    /// A new and empty one.
-    pub(crate) fn new() -> Result<Self> {
-        let made = tempfile::Builder::new().prefix("ringfence-").tempdir().map_err(|error| no_tmp(&error))?;
-        let handle = openat(CWD, made.path(), DIRECTORY, Mode::empty()).map_err(|error| no_tmp(&error.into()))?;
-        Ok(Self { directory: made.keep(), handle: Arc::new(handle) })
-    }
-
-    /// The directory, open.
-    pub(crate) fn handle(&self) -> BorrowedFd<'_> {
-        self.handle.as_fd()
-    }
-
-    /// A private `/tmp` for one run in it; there is one at a time.
-    pub(crate) fn tmp(&self) -> Result<PrivateTmp> {
-        let make = || {
-            // What a run that was killed left behind.
-            empty(&self.handle)?;
-            mkdirat(&self.handle, FILES, Mode::RWXU)?;
-            let files = openat(&self.handle, FILES, DIRECTORY, Mode::empty())?;
-            Mount::from_handle("tmp".into(), policy::Mode::Rw, files)
-        };
-        let mount = make().map_err(|error| no_tmp(&error))?;
-        Ok(PrivateTmp { mount, removal: Removal::Home(self.handle.clone()) })
-    }
-}
-
-impl Drop for TmpHome {
-    fn drop(&mut self) {
-        remove(&self.directory);
-    }
-}
-
-fn no_tmp(error: &std::io::Error) -> Error {
+pub(super) fn no_tmp(error: &std::io::Error) -> Error {
     Error::system(
         "no private /tmp for the guest",
         error,
@@ -119,21 +79,23 @@ fn no_tmp(error: &std::io::Error) -> Error {
     )
 }
 
-fn remove(directory: &Path) {
+pub(super) fn remove(directory: &Path) {
     // What cannot be removed is left: the run's result is worth more than its rubbish.
     let opened = openat(CWD, directory, DIRECTORY, Mode::empty());
     let _ = opened.and_then(|top| empty(&top)).and_then(|()| unlinkat(CWD, directory, AtFlags::REMOVEDIR));
 }
 
 /// How a directory of ours is opened.
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Removes everything below a directory that only its owner can reach, however deep a guest made it.
 ///
 /// A recursive removal holds a descriptor and a stack frame for each level: ten thousand nested directories end
 /// this process. So each directory inside another is first moved up to the top, and nothing is ever deep.
-fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
-    if unlinkat(top, FILES, AtFlags::REMOVEDIR).is_ok() {
+pub(super) fn empty(top: &OwnedFd) -> rustix::io::Result<()> {
+    let gone = [FILES, LAYERS].map(|name| unlinkat(top, name, AtFlags::REMOVEDIR));
+    if gone.contains(&Ok(())) && gone.iter().all(|gone| matches!(gone, Ok(()) | Err(Errno::NOENT))) {
         return Ok(());
     }
     let mut moved = 0u64;

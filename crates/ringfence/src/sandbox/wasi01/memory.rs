@@ -26,12 +26,17 @@ impl GuestMemory<'_> {
         self.0.get_mut(start..end).ok_or(Errno::Fault)
     }
 
-    /// Text the guest names; it must be UTF-8, and no longer than what is ever used.
+    /// Text the guest names; it must be UTF-8. Of one that is longer than any path, as much as shows that it is.
     pub(super) fn text(&self, start: u32, len: u32) -> Result<&str, Errno> {
-        if len as usize > MAX_PATH_BYTES {
-            return Err(Errno::Nametoolong);
+        let bytes = self.bytes(start, len)?;
+        let shown = bytes.get(..MAX_PATH_BYTES + 4).unwrap_or(bytes);
+        match std::str::from_utf8(shown) {
+            // Cut in the middle of a character.
+            Err(error) if error.valid_up_to() > MAX_PATH_BYTES => {
+                std::str::from_utf8(&shown[..error.valid_up_to()]).map_err(|_| Errno::Ilseq)
+            }
+            text => text.map_err(|_| Errno::Ilseq),
         }
-        std::str::from_utf8(self.bytes(start, len)?).map_err(|_| Errno::Ilseq)
     }
 
     pub(super) fn write(&mut self, start: u32, bytes: &[u8]) -> Result<(), Errno> {

@@ -26,8 +26,8 @@ use crate::sandbox::files::Grants;
 /// What a process behind a [`Wall`] needs beyond its policy; the default is nothing.
 #[derive(Debug, Default)]
 pub struct Needs {
-    /// The directory below which the private `/tmp` of each run is made; only this process may use it.
-    pub tmp: Option<OwnedFd>,
+    /// The directory below which the private `/tmp` and layers of each run are made; only this process may use it.
+    pub home: Option<OwnedFd>,
     /// TCP ports that it may connect to. `None` is those that the policy's grants name, and without such a grant no
     /// socket of any kind.
     pub ports: Option<Vec<RangeInclusive<u16>>>,
@@ -81,14 +81,16 @@ impl Wall {
 
     /// The wall of a process that runs guests under this policy, from the handles that its grants hold.
     pub fn of(policy: &Policy, grants: &Grants, needs: Needs) -> Result<Self> {
-        let Needs { tmp, ports, loads_code, one_at_a_time } = needs;
+        let Needs { home, ports, loads_code, one_at_a_time } = needs;
         let mut files = Vec::new();
         for (handle, mode) in grants.handles() {
             files.push((handle.try_clone_to_owned().map_err(|error| not_raised(&error))?, mode));
         }
-        match (policy.tmp, tmp) {
-            (true, Some(tmp)) => files.push((tmp, Mode::Rw)),
-            (true, None) => return Err(not_raised(&"the policy has a `/tmp` and the worker no directory for it")),
+        match (policy.tmp || grants.has_layers(), home) {
+            (true, Some(home)) => files.push((home, Mode::Rw)),
+            (true, None) => {
+                return Err(not_raised(&"the policy has a `/tmp` or a private layer, and no directory for it"));
+            }
             (false, _) => {}
         }
         let ports = ports.or_else(|| ports_of(&policy.net));

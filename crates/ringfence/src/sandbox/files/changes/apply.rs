@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
@@ -18,20 +17,19 @@ use rustix::fs::{
 use rustix::io::Errno as Host;
 
 use super::compare::{After, fill, same};
-use super::{Act, Change, Changes};
+use super::refusals::{conflict, failed, refuse_leading_out};
+use super::{Act, Change, Changes, strays};
 use crate::error::{Error, Result};
 use crate::sandbox::errno::Errno;
 use crate::sandbox::files::handle::{Kind, Stat};
 use crate::sandbox::files::layer::Layer;
 use crate::sandbox::files::layer::lower::Lower;
 use crate::sandbox::files::layer::node::Seen;
+use crate::sandbox::files::layer::source::Source;
 use crate::text;
 
 /// Bytes copied at one time.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// Conflicts named in one message.
-const MAX_NAMED: usize = 5;
 
 /// Permissions that a file keeps: a guest's bytes never run as somebody else.
 const KEPT_MODE: u32 = 0o777;
@@ -53,7 +51,15 @@ impl Changes {
     pub fn apply(&self, only: Option<&[String]>, overwrite: bool) -> Result<usize> {
         let list = self.list()?;
         let chosen: Vec<&Change> = match only {
-            None => list.iter().collect(),
+            None => {
+                // What is in memory has nowhere to go, and is not asked for by name.
+                let on_host = |change: &&Change| self.layers[change.layer].1.host().is_some();
+                let chosen: Vec<_> = list.iter().filter(on_host).collect();
+                if let (true, Some(change)) = (chosen.is_empty(), list.first()) {
+                    return Err(no_directory(&self.layers[change.layer].0));
+                }
+                chosen
+            }
             Some(only) => {
                 for path in only {
                     if !list.iter().any(|change| is_at(&change.path, path)) {
@@ -80,7 +86,7 @@ impl Changes {
         for change in &chosen {
             let replaces = above(&change.place).any(|at| deleted.contains(&(change.layer, at)));
             let (at, layer) = &self.layers[change.layer];
-            let Some(lower) = layer.lower() else { return Err(no_directory(at)) };
+            let Some(lower) = layer.host() else { return Err(no_directory(at)) };
             refuse_leading_out(change)?;
             match look(layer, lower, change, replaces).map_err(|errno| failed(change, errno))? {
                 Ready::Done => {}
@@ -103,7 +109,7 @@ impl Changes {
         let deleted = places(chosen, |act| act == Act::Deleted);
         let mut grown = Vec::new();
         for change in chosen.iter().filter(|change| change.act == Act::Deleted && change.kind == Kind::Dir) {
-            let Some(lower) = self.layers[change.layer].1.lower() else { continue };
+            let Some(lower) = self.layers[change.layer].1.host() else { continue };
             let mut has_more = false;
             let looked = lower.names(&change.place, |entry| {
                 let inside = entry.name.to_str().map(|name| format!("{}/{name}", change.place));
@@ -154,16 +160,19 @@ impl Changes {
             let source = change.after.as_ref().and_then(After::source);
             if source.is_some_and(|source| above(source).any(|at| spoiled.contains(&(change.layer, at)))) {
                 let layer = &self.layers[change.layer].1;
-                let number = change.after.as_ref().ok_or(Errno::Io).and_then(|after| layer.keep(&*after.open(layer)?));
+                let number = change.after.as_ref().ok_or(Errno::Io).and_then(|after| layer.keep(&after.open(layer)?));
                 kept.insert((change.layer, &change.place), number.map_err(|errno| failed(change, errno))?);
             }
         }
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut cleared) = (BTreeSet::new(), HashSet::new());
         for change in steps {
             let layer = &self.layers[change.layer].1;
-            let Some(lower) = layer.lower() else { continue };
+            let Some(lower) = layer.host() else { continue };
             let kept = kept.get(&(change.layer, change.place.as_str())).copied();
-            let done = Step::new(lower, change).and_then(|step| {
+            let done = Step::new(lower, layer.place_on_host(&change.place)).and_then(|step| {
+                if cleared.insert((change.layer, step.above.clone())) {
+                    strays::clear(&step.dir);
+                }
                 step.take(layer, change, kept, overwrite)?;
                 Ok(step)
             });
@@ -174,7 +183,7 @@ impl Changes {
             }
         }
         for (layer, above) in touched {
-            if let Some(lower) = self.layers[layer].1.lower()
+            if let Some(lower) = self.layers[layer].1.host()
                 && let Ok(dir) = lower.open(&above, DIR)
             {
                 // The names are there; this only makes a power cut find them.
@@ -217,8 +226,8 @@ struct Step {
 }
 
 impl Step {
-    fn new(lower: &Lower, change: &Change) -> Result<Self, Stopped> {
-        let (above, name) = change.place.rsplit_once('/').unwrap_or(("", &change.place));
+    fn new(lower: &Lower, place: &str) -> Result<Self, Stopped> {
+        let (above, name) = place.rsplit_once('/').unwrap_or(("", place));
         let dir = lower.open(above, DIR)?;
         Ok(Self { dir, above: above.to_owned(), name: name.to_owned() })
     }
@@ -252,6 +261,7 @@ impl Step {
                     Ok(())
                 })?;
                 let Some(file) = file else { return Err(Errno::Io.into()) };
+                strays::lock(&file);
                 let written = fill_in(&from, &file, old.as_ref());
                 if let Err(errno) = written {
                     let _ = unlinkat(&self.dir, &made, AtFlags::empty());
@@ -277,7 +287,7 @@ impl Step {
     /// Makes something under a name that nothing has.
     fn beside(&self, mut make: impl FnMut(&OsStr) -> rustix::io::Result<()>) -> Result<OsString, Errno> {
         loop {
-            let name = OsString::from(format!(".ringfence-{:016x}", random()?));
+            let name = strays::new_name()?;
             match make(&name) {
                 Err(Host::EXIST) => {}
                 made => return Ok(made.map(|()| name)?),
@@ -286,26 +296,33 @@ impl Step {
     }
 
     /// Gives what was made its name; what had it is removed if it is what was expected, and has it again if not.
-    fn exchange(&self, made: OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        let done = self.exchange_or_not(&made, expected);
-        if done.is_err() {
+    fn exchange(&self, mut made: OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
+        let new = seen(&self.dir, &made)?;
+        let done = self.exchange_or_not(&mut made, expected);
+        // If the exchange could not be undone, this is somebody else's.
+        if done.is_err() && seen(&self.dir, &made).is_ok_and(|found| found == new) {
             let _ = unlinkat(&self.dir, &made, AtFlags::empty());
         }
         done
     }
 
-    fn exchange_or_not(&self, made: &OsStr, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        if self.seen()?.is_none() {
+    fn exchange_or_not(&self, made: &mut OsString, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
+        let Some(now) = self.seen()? else {
             if expected.is_some_and(|expected| expected.is_some()) {
                 return Err(Stopped::Conflict);
             }
-            return match renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::NOREPLACE) {
+            return match renameat_with(&self.dir, &*made, &self.dir, &self.name, RenameFlags::NOREPLACE) {
                 Err(Host::EXIST) => Err(Stopped::Conflict),
                 // A file system without it: the look above has to do.
-                Err(Host::INVAL | Host::NOSYS) => Ok(renameat(&self.dir, made, &self.dir, &self.name)?),
+                Err(Host::INVAL | Host::NOSYS) => Ok(renameat(&self.dir, &*made, &self.dir, &self.name)?),
                 done => Ok(done?),
             };
-        }
+        };
+        let new = statat(&self.dir, &*made, AtFlags::SYMLINK_NOFOLLOW)?;
+        let swapping = strays::old_name(new.st_ino, &now)?;
+        renameat(&self.dir, &*made, &self.dir, &swapping)?;
+        *made = swapping;
+        let made: &OsStr = made;
         match renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::EXCHANGE) {
             Err(Host::INVAL | Host::NOSYS) => {
                 if expected.is_some_and(|expected| Ok(expected) != self.seen()) {
@@ -315,20 +332,29 @@ impl Step {
             }
             done => done?,
         }
-        let old = seen(&self.dir, made)?;
+        let Some(old) = seen(&self.dir, made)?.map(Some) else {
+            // Cleared by another who applies: it was what it was expected to be.
+            return Ok(());
+        };
         if expected.is_some_and(|expected| expected != old) || old.is_some_and(|old| old.kind == Kind::Dir) {
             renameat_with(&self.dir, made, &self.dir, &self.name, RenameFlags::EXCHANGE)?;
             return Err(Stopped::Conflict);
         }
-        Ok(unlinkat(&self.dir, made, AtFlags::empty())?)
+        self.let_go(made)
+    }
+
+    fn let_go(&self, name: &OsStr) -> Result<(), Stopped> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Err(Host::NOENT) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     /// Removes a file: under a name of our own first, so that it is known to be what was expected.
     fn remove(&self, expected: Option<Option<Seen>>) -> Result<(), Stopped> {
-        let mut moved = OsString::new();
-        loop {
-            moved.clear();
-            moved.push(format!(".ringfence-{:016x}", random()?));
+        let Some(now) = self.seen()? else { return Ok(()) };
+        let moved = loop {
+            let moved = strays::old_name(0, &now)?;
             match renameat_with(&self.dir, &self.name, &self.dir, &moved, RenameFlags::NOREPLACE) {
                 Err(Host::EXIST) => {}
                 Err(Host::NOENT) => return Ok(()),
@@ -338,20 +364,21 @@ impl Step {
                     }
                     return Ok(unlinkat(&self.dir, &self.name, AtFlags::empty())?);
                 }
-                done => break done?,
+                Err(errno) => return Err(errno.into()),
+                Ok(()) => break moved,
             }
-        }
-        let old = seen(&self.dir, &moved)?;
+        };
+        let Some(old) = seen(&self.dir, &moved)?.map(Some) else { return Ok(()) };
         if expected.is_some_and(|expected| expected != old) || old.is_some_and(|old| old.kind == Kind::Dir) {
             renameat_with(&self.dir, &moved, &self.dir, &self.name, RenameFlags::NOREPLACE)?;
             return Err(Stopped::Conflict);
         }
-        Ok(unlinkat(&self.dir, &moved, AtFlags::empty())?)
+        self.let_go(&moved)
     }
 }
 
 /// Writes the bytes, and gives the file the owner and the permissions of the one it takes the place of.
-fn fill_in(from: &File, to: &File, old: Option<&rustix::fs::Stat>) -> Result<(), Errno> {
+fn fill_in(from: &Source, to: &File, old: Option<&rustix::fs::Stat>) -> Result<(), Errno> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut at = 0;
     loop {
@@ -387,7 +414,8 @@ fn look(layer: &Layer, lower: &Lower, change: &Change, replaces: bool) -> Result
         // What is there is deleted first, and looked at for itself.
         return Ok(Ready::Yes);
     }
-    let now = match lower.look(&change.place) {
+    let place = layer.place_on_host(&change.place);
+    let now = match lower.look(place) {
         Ok(found) => found,
         // Something on the way is no directory any more.
         Err(Errno::Notdir | Errno::Loop) => return Ok(Ready::Conflict),
@@ -400,7 +428,7 @@ fn look(layer: &Layer, lower: &Lower, change: &Change, replaces: bool) -> Result
         (Act::Added, Some(seen)) if change.kind == Kind::Dir && seen.kind == Kind::Dir => Ready::Done,
         (Act::Added | Act::Modified, Some(seen)) if change.kind == Kind::File && seen.kind == Kind::File => {
             let after = change.after.as_ref().ok_or(Errno::Io)?.open(layer)?;
-            if same(&lower.read(&change.place)?, &after)? { Ready::Done } else { Ready::Conflict }
+            if same(&lower.read(place)?, &after)? { Ready::Done } else { Ready::Conflict }
         }
         (Act::Added | Act::Modified, Some(_)) => match (&change.after, now) {
             (Some(After::Link(target)), Some(found))
@@ -420,53 +448,10 @@ fn is_at(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Refuses a link that would lead out of the granted directory once it is on the host.
-///
-/// Only `..` at its start are counted: further on they are taken from wherever another link led to.
-fn refuse_leading_out(change: &Change) -> Result<()> {
-    let Some(After::Link(target)) = &change.after else { return Ok(()) };
-    let depth = change.place.split('/').count() - 1;
-    let names = || target.as_bytes().split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    let up = names().take_while(|name| *name == b"..").count();
-    let later = names().skip(up).any(|name| name == b"..");
-    if !target.as_bytes().starts_with(b"/") && up <= depth && !later {
-        return Ok(());
-    }
-    Err(Error::policy(
-        format!("the link `{}` is not put on the host", text::quote(&change.path)),
-        format!("it names `{}`, which may lead out of the directory", text::quote(&target.to_string_lossy())),
-        "leave it out: name what to apply with `only`",
-    ))
-}
-
 fn no_directory(at: &str) -> Error {
     Error::policy(
         format!("nothing of `/{at}` can be applied"),
         "it is no directory of the host: there is nowhere to write it to",
         "take the bytes from `result.files`, or save them with `result.changes.save(\"changes.zip\")`",
     )
-}
-
-fn conflict(changes: &[&Change]) -> Error {
-    let named: Vec<String> =
-        changes.iter().take(MAX_NAMED).map(|change| format!("`{}`", text::quote(&change.path))).collect();
-    let more =
-        if changes.len() > MAX_NAMED { format!(" and {} more", changes.len() - MAX_NAMED) } else { String::new() };
-    Error::conflict(
-        format!("the host was changed since the guest saw it: {}{more}", named.join(", ")),
-        "applying would undo what somebody else did there",
-        "look at both, then run again, or apply over it with `overwrite=True`",
-    )
-}
-
-fn failed(change: &Change, errno: Errno) -> Error {
-    Error::host(
-        format!("cannot apply `{}`", text::quote(&change.path)),
-        format!("the host answered {errno:?}").to_lowercase(),
-        "make the granted directory writable for this user; what was applied before it stays, and applying goes on",
-    )
-}
-
-fn random() -> Result<u64, Errno> {
-    getrandom::u64().map_err(|_| Errno::Io)
 }

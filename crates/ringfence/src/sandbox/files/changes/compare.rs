@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::{Act, Change, MAX_LISTED, MAX_LISTED_BYTES};
@@ -13,6 +11,7 @@ use crate::sandbox::files::handle::{Kind, Stat};
 use crate::sandbox::files::layer::bytes::FileNode;
 use crate::sandbox::files::layer::lower::{Lower, below};
 use crate::sandbox::files::layer::node::{DirNode, Node, Seen};
+use crate::sandbox::files::layer::source::Source;
 use crate::sandbox::files::layer::{Layer, Top};
 
 /// Bytes compared at one time.
@@ -50,10 +49,10 @@ impl After {
     }
 
     /// Opens a file to read what it has now.
-    pub(super) fn open(&self, layer: &Layer) -> Result<Arc<File>, Errno> {
+    pub(super) fn open(&self, layer: &Layer) -> Result<Source, Errno> {
         match self {
             Self::File(file) => file.bytes(),
-            Self::Lower(path) => layer.lower().ok_or(Errno::Noent)?.read(path).map(Arc::new),
+            Self::Lower(path) => layer.lower().ok_or(Errno::Noent)?.read(path),
             _ => Err(Errno::Isdir),
         }
     }
@@ -289,7 +288,7 @@ impl Comparing<'_> {
 }
 
 /// Whether two files have the same bytes.
-pub(super) fn same(one: &File, other: &File) -> std::io::Result<bool> {
+pub(super) fn same(one: &Source, other: &Source) -> std::io::Result<bool> {
     let (mut left, mut right) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
     let mut at = 0;
     loop {
@@ -305,7 +304,7 @@ pub(super) fn same(one: &File, other: &File) -> std::io::Result<bool> {
 }
 
 /// Reads until the buffer is full or the file ends.
-pub(super) fn fill(file: &File, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
+pub(super) fn fill(file: &Source, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], at + done as u64) {

@@ -5,16 +5,27 @@
 
 mod apply;
 mod compare;
+mod refusals;
+mod strays;
 
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use self::compare::After;
+use super::disk::Disk;
+use super::grants::{Grants, Mount, Root};
 use super::handle::Kind;
 use super::layer::node::Seen;
-use super::layer::{Layer, Top};
+use super::layer::source::Source;
+use super::layer::told::{Heard, Told};
+use super::layer::{self, Layer, Private, Top};
 use crate::error::{Error, Result};
+use crate::policy::{Limits, Mode, OnDenied};
+use crate::sandbox::denials::Denials;
 use crate::sandbox::errno::Errno;
+use crate::sandbox::limits::Allowance;
+use crate::sandbox::store::Control;
 use crate::text;
 
 /// Longest path that is listed, in bytes, as on Linux: no program of the host could name a longer one.
@@ -74,9 +85,75 @@ pub struct Changes {
     list: OnceLock<Result<Vec<Change>>>,
 }
 
+/// The private layers of a run whose changes are told, each with where it hangs.
+pub(super) fn layers(mounts: &[Mount]) -> Vec<(String, Arc<Layer>)> {
+    let layer = |mount: &Mount| match &mount.root {
+        Root::Layer(layer) if layer.mode != Mode::Ro => Some((mount.at.clone(), layer.clone())),
+        _ => None,
+    };
+    mounts.iter().filter_map(layer).collect()
+}
+
 impl Changes {
     pub(super) fn new(layers: Vec<(String, Arc<Layer>)>) -> Self {
         Self { layers, list: OnceLock::new() }
+    }
+
+    /// Those of a run that nobody can tell of any more.
+    pub(crate) fn unknown(why: &str) -> Self {
+        let error = Error::host(
+            "what the run changed is not known",
+            why,
+            "run again with a longer `wall`, or without `isolation`, where a private layer outlives its guest",
+        );
+        Self { layers: Vec::new(), list: OnceLock::from(Err(error)) }
+    }
+
+    /// Tells them to the process that made the directory they are in.
+    pub(crate) fn hand_over(&self) -> Result<()> {
+        let Some((_, first)) = self.layers.first() else { return Ok(()) };
+        let told: Vec<_> = self.layers.iter().map(|(_, layer)| layer.tell()).collect();
+        let told = serde_json::to_vec(&told).map_err(|error| error.to_string());
+        let handed = told.and_then(|told| {
+            let handed = first.ground.private.hand_over(&told);
+            handed.map_err(|errno| format!("the host answered {errno:?}").to_lowercase())
+        });
+        handed.map_err(|why| {
+            Error::host("what the run changed cannot be told", why, "free space in the temporary directory")
+        })
+    }
+
+    /// What the run of another process changed in private layers over our grants, heard of it in its directory.
+    ///
+    /// All bytes are copied: whatever has escaped there may go on writing to its own. Fails with why it is not believed.
+    pub(crate) fn hear(
+        grants: &Grants,
+        dir: OwnedFd,
+        limits: &Limits,
+        control: Control,
+    ) -> std::result::Result<Self, String> {
+        let files = Private::of_handle(dir);
+        // As much as the tree takes in memory, each name and number written out.
+        let most = limits.host_bytes.0.saturating_mul(4);
+        let told =
+            files.told(most).map_err(|errno| format!("what it changed cannot be read: {errno:?}").to_lowercase())?;
+        let told: Vec<Told> = serde_json::from_slice(&told).map_err(|_| "what it changed cannot be understood")?;
+        let denials = Denials::new(Instant::now(), OnDenied::Continue);
+        let run = layer::Run {
+            private: Arc::default(),
+            disk: Disk::new(limits, denials),
+            host_bytes: Allowance::new(limits.host_bytes.0),
+            control,
+        };
+        let layers = layers(&grants.layered(&run).map_err(|error| error.parts().why.clone())?);
+        if layers.len() != told.len() {
+            return Err("it tells of other private layers than it has".into());
+        }
+        let mut heard = Heard { files: &files, bytes_left: limits.disk.0 };
+        for ((_, layer), told) in layers.iter().zip(told) {
+            layer.hear(told, &mut heard).map_err(|why| format!("what it changed is no tree: {why}"))?;
+        }
+        Ok(Self::new(layers))
     }
 
     /// What is different, sorted by path; compared when it is first asked for.
@@ -149,7 +226,7 @@ fn unreadable(path: &str, errno: Errno) -> Error {
 }
 
 /// All bytes of a file; one that grows meanwhile is read as far as it went.
-fn bytes(file: &std::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
+fn bytes(file: &Source, size: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     let mut done = 0;
     while done < bytes.len() {
@@ -166,11 +243,16 @@ fn bytes(file: &std::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
 
 impl Layer {
     /// Reads a file of the host below this layer.
-    fn read_host(&self, place: &str) -> Result<Arc<std::fs::File>, Errno> {
+    fn read_host(&self, place: &str) -> Result<Source, Errno> {
         match (&self.top, self.lower()) {
-            (Top::Dir(_), Some(lower)) => lower.read(place).map(Arc::new),
+            (Top::Dir(_), Some(lower)) => lower.read(place),
             (Top::File(file), _) => file.host(),
             (Top::Dir(_), None) => Err(Errno::Noent),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "heard_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -266,11 +266,13 @@ impl Layer {
         new: &str,
         guest: &str,
     ) -> Result<(), Refused> {
-        let (old, new) = (self.named(from, old)?, self.named(to, new)?);
+        let old = self.named(from, old)?;
         if old.as_ref().is_some_and(|old| old.thing.kind().is_none()) {
             return Err(Errno::Noent.into());
         }
-        let Some(Named { parent, name, thing: Thing::Missing, .. }) = new else { return Err(Errno::Exist.into()) };
+        let Some(Named { parent, name, thing: Thing::Missing, .. }) = self.named(to, new)? else {
+            return Err(Errno::Exist.into());
+        };
         let Some(old) = old.filter(|old| old.thing.kind() != Some(Kind::Dir)) else { return Err(Errno::Perm.into()) };
         let node = self.place(&self.settle(old.parent)?, &old.name, old.thing)?;
         let dir = self.settle(parent)?;

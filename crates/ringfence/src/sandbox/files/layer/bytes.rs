@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::super::disk::Disk;
 use super::super::handle::Stat;
-use super::super::times::Times;
+use super::super::times::{NewTime, Times};
 use super::lower::Lower;
 use super::node::{Seen, lock};
 use super::private::Private;
+use super::source::Source;
 use crate::sandbox::errno::Errno;
 use crate::sandbox::store::Control;
 
@@ -32,7 +33,11 @@ pub(in super::super) struct Ground {
 pub(in super::super) enum LowerRoot {
     Dir(Lower),
     /// One granted file.
-    File(Arc<File>),
+    File {
+        file: Source,
+        /// The directory of the host that it was in, and its name there, for what is applied.
+        place: Option<(Lower, String)>,
+    },
 }
 
 /// A regular file.
@@ -60,11 +65,11 @@ struct State {
 pub(in super::super) struct OpenFile {
     node: Arc<FileNode>,
     /// What was there when it was opened.
-    first: Arc<File>,
+    first: Source,
     /// `first` is the host's: it is only read.
     shows_lower: bool,
     /// The private copy that was made since.
-    copy: OnceLock<File>,
+    copy: OnceLock<Arc<File>>,
 }
 
 impl FileNode {
@@ -74,12 +79,31 @@ impl FileNode {
         Arc::new(Self { ground: ground.clone(), ino: stat.ino, lower: Some(path), state: Mutex::new(state) })
     }
 
+    /// One whose bytes are told later.
+    pub(super) fn without_bytes(ground: &Arc<Ground>, ino: u64) -> Arc<Self> {
+        let state = State { links: 1, copy: None, open: Weak::new(), copied: None };
+        Arc::new(Self { ground: ground.clone(), ino, lower: None, state: Mutex::new(state) })
+    }
+
+    /// The number of its private copy, and what the host's file looked like when that was made.
+    pub(super) fn copy_told(&self) -> (Option<u64>, Option<Seen>) {
+        let state = lock(&self.state);
+        (state.copy, state.copied)
+    }
+
+    /// Is as it was told.
+    pub(super) fn become_copied(&self, copy: Option<u64>, copied: Option<Seen>) {
+        let mut state = lock(&self.state);
+        (state.copy, state.copied) = (copy, copied);
+    }
+
     /// A new, empty one.
     pub(super) fn empty(ground: &Arc<Ground>, ino: u64) -> Result<(Arc<Self>, Arc<OpenFile>), Errno> {
         let (number, file) = ground.private.create()?;
         let state = State { links: 1, copy: Some(number), open: Weak::new(), copied: None };
         let node = Arc::new(Self { ground: ground.clone(), ino, lower: None, state: Mutex::new(state) });
-        let open = OpenFile { node: node.clone(), first: Arc::new(file), shows_lower: false, copy: OnceLock::new() };
+        let open =
+            OpenFile { node: node.clone(), first: Source::whole(file), shows_lower: false, copy: OnceLock::new() };
         let open = Arc::new(open);
         lock(&node.state).open = Arc::downgrade(&open);
         Ok((node, open))
@@ -95,13 +119,13 @@ impl FileNode {
             return Ok(open);
         }
         let (first, shows_lower) = match (state.copy, &self.ground.lower, &self.lower) {
-            (Some(number), ..) => (Arc::new(self.ground.private.open(number)?), false),
-            (None, Some(LowerRoot::Dir(lower)), Some(path)) => (Arc::new(lower.read(path)?), true),
-            (None, Some(LowerRoot::File(file)), _) => (file.clone(), true),
+            (Some(number), ..) => (Source::whole(self.ground.private.open(number)?), false),
+            (None, Some(LowerRoot::Dir(lower)), Some(path)) => (lower.read(path)?, true),
+            (None, Some(LowerRoot::File { file, .. }), _) => (file.clone(), true),
             _ => return Err(Errno::Io),
         };
-        if shows_lower {
-            check(&first)?;
+        if shows_lower && let Some(file) = first.as_file() {
+            check(file)?;
         }
         let open = Arc::new(OpenFile { node: self.clone(), first, shows_lower, copy: OnceLock::new() });
         state.open = Arc::downgrade(&open);
@@ -112,9 +136,9 @@ impl FileNode {
         let state = lock(&self.state);
         let stat = match (state.copy, &self.ground.lower, &self.lower) {
             (Some(number), ..) => self.ground.private.stat(number)?,
-            (None, Some(LowerRoot::File(file)), _) => Stat::of_std(&file.metadata()?),
+            (None, Some(LowerRoot::File { file, .. }), _) => file.stat()?,
             (None, Some(LowerRoot::Dir(lower)), Some(path)) => match state.open.upgrade() {
-                Some(open) => Stat::of_std(&open.file().metadata()?),
+                Some(open) => open.now()?,
                 None => lower.look(path)?.ok_or(Errno::Noent)?.stat,
             },
             _ => return Err(Errno::Io),
@@ -132,18 +156,18 @@ impl FileNode {
     }
 
     /// Opens what it has now, to be read when the guest is gone.
-    pub(in super::super) fn bytes(&self) -> Result<Arc<File>, Errno> {
+    pub(in super::super) fn bytes(&self) -> Result<Source, Errno> {
         match lock(&self.state).copy {
-            Some(number) => self.ground.private.open(number).map(Arc::new),
+            Some(number) => self.ground.private.open(number).map(Source::whole),
             None => self.host(),
         }
     }
 
     /// Opens what the host has.
-    pub(in super::super) fn host(&self) -> Result<Arc<File>, Errno> {
+    pub(in super::super) fn host(&self) -> Result<Source, Errno> {
         match (&self.ground.lower, &self.lower) {
-            (Some(LowerRoot::File(file)), _) => Ok(file.clone()),
-            (Some(LowerRoot::Dir(lower)), Some(path)) => lower.read(path).map(Arc::new),
+            (Some(LowerRoot::File { file, .. }), _) => Ok(file.clone()),
+            (Some(LowerRoot::Dir(lower)), Some(path)) => lower.read(path),
             _ => Err(Errno::Noent),
         }
     }
@@ -173,9 +197,19 @@ impl Drop for FileNode {
 }
 
 impl OpenFile {
-    /// What is read.
-    pub(in super::super) fn file(&self) -> &File {
-        self.copy.get().unwrap_or(&self.first)
+    pub(in super::super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        match self.copy.get() {
+            Some(copy) => copy.read_at(buffer, offset),
+            None => self.first.read_at(buffer, offset),
+        }
+    }
+
+    /// What it is, as the host tells it.
+    fn now(&self) -> std::io::Result<Stat> {
+        match self.copy.get() {
+            Some(copy) => Ok(Stat::of_std(&copy.metadata()?)),
+            None => self.first.stat(),
+        }
     }
 
     pub(in super::super) fn disk(&self) -> &Disk {
@@ -183,7 +217,7 @@ impl OpenFile {
     }
 
     pub(in super::super) fn stat(&self) -> Result<Stat, Errno> {
-        let stat = Stat::of_std(&self.file().metadata()?);
+        let stat = self.now()?;
         Ok(self.node.told(stat, lock(&self.node.state).links))
     }
 
@@ -194,7 +228,7 @@ impl OpenFile {
     /// The private copy, made now if there is none; no more than `keep` bytes of the host's file are wanted.
     pub(in super::super) fn for_writing(&self, keep: u64, guest: &str) -> Result<&File, Errno> {
         if !self.shows_lower {
-            return Ok(&self.first);
+            return self.first.as_file().ok_or(Errno::Io);
         }
         if let Some(copy) = self.copy.get() {
             return Ok(copy);
@@ -206,8 +240,8 @@ impl OpenFile {
         }
         let lower = &self.first;
         let ground = &self.node.ground;
-        let metadata = lower.metadata()?;
-        let wanted = metadata.len().min(keep);
+        let stat = lower.stat()?;
+        let wanted = stat.size.min(keep);
         let granted = ground.disk.take_bytes(wanted, guest);
         let copied = if granted < wanted {
             Err(Errno::Nospc)
@@ -219,27 +253,33 @@ impl OpenFile {
             })
         };
         let (number, file) = copied.inspect_err(|_| ground.disk.give_back(granted))?;
-        let times = std::fs::FileTimes::new();
-        let times = metadata.accessed().map_or(times, |accessed| times.set_accessed(accessed));
-        let times = metadata.modified().map_or(times, |modified| times.set_modified(modified));
-        file.set_times(times)?;
+        let at = |nanos| Some(NewTime::At(nanos));
+        file.set_times(Times { accessed: at(stat.accessed), modified: at(stat.modified) }.to_std())?;
         state.copy = Some(number);
-        state.copied = Some(Seen::of(&Stat::of_std(&metadata)));
-        Ok(self.copy.get_or_init(|| file))
+        state.copied = Some(Seen::of(&stat));
+        Ok(self.copy.get_or_init(|| Arc::new(file)))
     }
 }
 
 impl Ground {
     /// Keeps a copy of a file for the caller, who is under no deadline; its number.
-    pub(super) fn keep(&self, mut from: &File) -> Result<u64, Errno> {
-        let (number, mut to) = self.private.create()?;
-        std::io::copy(&mut from, &mut to)?;
-        Ok(number)
+    pub(super) fn keep(&self, from: &Source) -> Result<u64, Errno> {
+        let (number, to) = self.private.create()?;
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut done = 0;
+        loop {
+            let count = super::super::bytes::retry(|| from.read_at(&mut buffer, done))?;
+            if count == 0 {
+                return Ok(number);
+            }
+            to.write_all_at(&buffer[..count], done)?;
+            done += count as u64;
+        }
     }
 }
 
 /// Copies so many bytes; a file that meanwhile became shorter is filled with zeros, as one that was cut.
-fn copy(from: &File, to: &File, bytes: u64, control: &Control) -> Result<(), Errno> {
+fn copy(from: &Source, to: &File, bytes: u64, control: &Control) -> Result<(), Errno> {
     let mut buffer = vec![0; PIECE_BYTES.min(usize::try_from(bytes).unwrap_or(PIECE_BYTES))];
     let mut done = 0;
     while done < bytes {

@@ -1,4 +1,4 @@
-//! The host directory under a layer: looked at and read, never written, and no link of it is ever followed here.
+//! The directory under a layer, of the host or in memory: looked at and read, never written, and no link of it is ever followed here.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,16 +9,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
-use rustix::io::Errno as Host;
+use rustix::io::Errno as Failed;
 
 use super::super::handle::{Kind, Stat};
 use super::super::kernel::kernel_tree;
 use super::super::locate::MAX_PATH_BYTES;
+use super::super::memory::Tree;
+use super::source::Source;
 use crate::sandbox::errno::Errno;
 
-/// A host directory, and the names that lead down from it.
+/// A directory under a layer, and the names that lead down from it.
 #[derive(Debug)]
-pub(in super::super) struct Lower {
+pub(in super::super) struct Lower(Base);
+
+#[derive(Debug)]
+enum Base {
+    Host(Host),
+    Memory(Arc<Tree>),
+}
+
+/// A directory of the host.
+#[derive(Debug)]
+struct Host {
     root: Arc<Dir>,
     /// Something like `/proc` is mounted below it.
     has_kernel_tree: bool,
@@ -29,8 +41,8 @@ pub(in super::super) struct Lower {
 /// What lies at a path of the host.
 #[derive(Debug)]
 pub(in super::super) struct Found {
-    /// Opened only to be named: it can be neither read nor written.
-    pub(super) fd: OwnedFd,
+    /// Opened only to be named: it can be neither read nor written. What is in memory needs no opening.
+    fd: Option<OwnedFd>,
     pub(in super::super) stat: Stat,
 }
 
@@ -50,40 +62,57 @@ const READ: OFlags =
 
 impl Lower {
     pub(in super::super) fn new(root: Arc<Dir>, has_kernel_tree: bool) -> Self {
-        Self { root, has_kernel_tree, one_by_one: AtomicBool::new(false) }
+        Self(Base::Host(Host { root, has_kernel_tree, one_by_one: AtomicBool::new(false) }))
+    }
+
+    /// A tree in memory.
+    pub(super) fn of_tree(tree: Arc<Tree>) -> Self {
+        Self(Base::Memory(tree))
+    }
+
+    /// Whether it is a directory of the host.
+    pub(super) fn is_of_host(&self) -> bool {
+        matches!(self.0, Base::Host(_))
     }
 
     /// Whether a path may be looked up in one step: nothing on the way has to be asked for.
     pub(super) fn is_plain(&self) -> bool {
-        !self.has_kernel_tree
+        !matches!(self.0, Base::Host(Host { has_kernel_tree: true, .. }))
     }
 
     /// What is at a path, if anything is.
     pub(in super::super) fn look(&self, path: &str) -> Result<Option<Found>, Errno> {
-        match self.open(path, LOOK) {
+        let host = match &self.0 {
+            Base::Host(host) => host,
+            Base::Memory(tree) => return Ok(tree.stat(path).map(|stat| Found { fd: None, stat })),
+        };
+        match host.open(path, LOOK) {
             Ok(fd) => {
                 let stat = Stat::of_rustix(&fstat(&fd)?);
-                Ok(Some(Found { fd, stat }))
+                Ok(Some(Found { fd: Some(fd), stat }))
             }
-            Err(Host::NOENT) => Ok(None),
+            Err(Failed::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Opens a file to read it.
-    pub(in super::super) fn read(&self, path: &str) -> Result<File, Errno> {
-        Ok(File::from(self.open(path, READ)?))
+    pub(in super::super) fn read(&self, path: &str) -> Result<Source, Errno> {
+        match &self.0 {
+            Base::Host(host) => Ok(Source::whole(File::from(host.open(path, READ)?))),
+            Base::Memory(tree) => tree.read(path),
+        }
     }
 
     /// What a link names.
     pub(in super::super) fn target(link: &Found) -> Result<OsString, Errno> {
-        let target = readlinkat(&link.fd, "", Vec::new())?;
+        let target = readlinkat(link.fd.as_ref().ok_or(Errno::Inval)?, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
 
     /// Whether a directory is a door into the kernel.
     pub(super) fn is_kernel_tree(&self, dir: &Found) -> bool {
-        self.has_kernel_tree && !matches!(kernel_tree(&dir.fd), Ok(None))
+        !self.is_plain() && dir.fd.as_ref().is_some_and(|fd| !matches!(kernel_tree(fd), Ok(None)))
     }
 
     /// Calls `each` with every name in a directory until it returns false.
@@ -92,8 +121,19 @@ impl Lower {
         path: &str,
         mut each: impl FnMut(Name) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let errno = |error: Host| E::from(Errno::from(error));
-        let dir = self.open(path, READ | OFlags::DIRECTORY).map_err(errno)?;
+        let errno = |error: Failed| E::from(Errno::from(error));
+        let host = match &self.0 {
+            Base::Host(host) => host,
+            Base::Memory(tree) => {
+                for (name, stat) in tree.list(path)? {
+                    if !each(Name { name: name.into(), ino: stat.ino, kind: Some(stat.kind) })? {
+                        break;
+                    }
+                }
+                return Ok(());
+            }
+        };
+        let dir = host.open(path, READ | OFlags::DIRECTORY).map_err(errno)?;
         let mut buffer = Vec::with_capacity(32 << 10);
         let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
@@ -117,16 +157,25 @@ impl Lower {
         Ok(())
     }
 
-    /// Opens a path of names without a link among them; the last one is not followed either.
+    /// Opens a path of the host's names without a link among them; the last one is not followed either.
     pub(in super::super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        match &self.0 {
+            Base::Host(host) => host.open(path, flags),
+            Base::Memory(_) => Err(Failed::NOENT),
+        }
+    }
+}
+
+impl Host {
+    fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         if !self.one_by_one.load(Ordering::Relaxed) && path.len() < MAX_PATH_BYTES {
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             loop {
                 match openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
                     // The host moved something while the kernel looked.
-                    Err(Host::AGAIN) => {}
-                    Err(Host::NOSYS | Host::PERM) => {
+                    Err(Failed::AGAIN) => {}
+                    Err(Failed::NOSYS | Failed::PERM) => {
                         self.one_by_one.store(true, Ordering::Relaxed);
                         break;
                     }
@@ -142,7 +191,7 @@ impl Lower {
             let above = at.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
             at = Some(openat(above, name, flags, Mode::empty())?);
         }
-        at.ok_or(Host::NOENT)
+        at.ok_or(Failed::NOENT)
     }
 }
 

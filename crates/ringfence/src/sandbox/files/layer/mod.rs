@@ -11,9 +11,10 @@ pub(super) mod bytes;
 pub(super) mod lower;
 pub(super) mod node;
 mod private;
+pub(super) mod source;
+pub(super) mod told;
 mod walk;
 
-use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
@@ -25,10 +26,13 @@ use self::bytes::{FileNode, Ground, LowerRoot};
 use self::lower::{Found, Lower, below};
 use self::node::{DirNode, Entry, Leaf, Node, Seen};
 pub(super) use self::private::Private;
+use self::source::Source;
 pub(super) use self::walk::Refused;
 use self::walk::{Position, Thing};
 use super::disk::Disk;
 use super::handle::{Kind, Stat};
+use super::memory::Tree;
+use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
 use crate::sandbox::limits::Allowance;
 use crate::sandbox::store::Control;
@@ -57,6 +61,8 @@ pub(super) struct Run {
 pub struct Layer {
     pub(super) ground: Arc<Ground>,
     pub(super) top: Top,
+    /// What the guest may do there.
+    pub(super) mode: Mode,
     host_bytes: Allowance,
     next_ino: AtomicU64,
 }
@@ -69,26 +75,40 @@ pub(super) enum Top {
 }
 
 impl Layer {
-    /// A layer over a directory of the host, or over nothing.
-    pub(super) fn over_dir(run: &Run, number: u64, dir: Option<(Arc<Dir>, bool)>) -> std::io::Result<Self> {
-        let (stat, lower) = match dir {
-            Some((dir, has_kernel_tree)) => {
-                (Stat::of_cap(&dir.dir_metadata()?), Some(LowerRoot::Dir(Lower::new(dir, has_kernel_tree))))
-            }
-            None => (new_stat(Kind::Dir, FIRST_INO, 0), None),
-        };
-        let shows = lower.is_some().then(String::new);
-        let ground = Self::ground(run, number, lower);
-        let root = Top::Dir(DirNode::new(Stat { dev: ground.device, ..stat }, shows, &Weak::new()));
-        Ok(Self::of(run, ground, root))
+    /// A layer over a directory of the host.
+    pub(super) fn over_dir(run: &Run, number: u64, dir: Arc<Dir>, has_kernel_tree: bool) -> std::io::Result<Self> {
+        let stat = Stat::of_cap(&dir.dir_metadata()?);
+        Ok(Self::over(run, number, Lower::new(dir, has_kernel_tree), stat, Mode::Overlay))
     }
 
-    /// A layer over one file of the host.
-    pub(super) fn over_file(run: &Run, number: u64, file: &Arc<File>) -> std::io::Result<Self> {
-        let stat = Stat::of_std(&file.metadata()?);
-        let ground = Self::ground(run, number, Some(LowerRoot::File(file.clone())));
+    /// A layer over a tree in memory.
+    pub(super) fn over_tree(run: &Run, number: u64, tree: &Arc<Tree>, mode: Mode) -> Result<Self, Errno> {
+        if tree.is_file() {
+            return Self::over_file(run, number, tree.read("")?, None, mode);
+        }
+        let stat = tree.stat("").ok_or(Errno::Noent)?;
+        Ok(Self::over(run, number, Lower::of_tree(tree.clone()), stat, mode))
+    }
+
+    fn over(run: &Run, number: u64, lower: Lower, stat: Stat, mode: Mode) -> Self {
+        let ground = Self::ground(run, number, Some(LowerRoot::Dir(lower)));
+        let root = DirNode::new(Stat { dev: ground.device, ..stat }, Some(String::new()), &Weak::new());
+        Self::of(run, ground, Top::Dir(root), mode)
+    }
+
+    /// A layer over one file; `place` is where it is on the host.
+    pub(super) fn over_file(
+        run: &Run,
+        number: u64,
+        file: Source,
+        place: Option<(Arc<Dir>, String)>,
+        mode: Mode,
+    ) -> Result<Self, Errno> {
+        let stat = file.stat()?;
+        let place = place.map(|(dir, name)| (Lower::new(dir, false), name));
+        let ground = Self::ground(run, number, Some(LowerRoot::File { file, place }));
         let root = Top::File(FileNode::of_lower(&ground, String::new(), &stat));
-        Ok(Self::of(run, ground, root))
+        Ok(Self::of(run, ground, root, mode))
     }
 
     fn ground(run: &Run, number: u64, lower: Option<LowerRoot>) -> Arc<Ground> {
@@ -101,11 +121,11 @@ impl Layer {
         })
     }
 
-    fn of(run: &Run, ground: Arc<Ground>, top: Top) -> Self {
-        Self { ground, top, host_bytes: run.host_bytes.clone(), next_ino: AtomicU64::new(FIRST_INO + 1) }
+    fn of(run: &Run, ground: Arc<Ground>, top: Top, mode: Mode) -> Self {
+        Self { ground, top, mode, host_bytes: run.host_bytes.clone(), next_ino: AtomicU64::new(FIRST_INO + 1) }
     }
 
-    /// The directory of the host that shows through.
+    /// The directory that shows through.
     pub(super) fn lower(&self) -> Option<&Lower> {
         match &self.ground.lower {
             Some(LowerRoot::Dir(lower)) => Some(lower),
@@ -113,14 +133,31 @@ impl Layer {
         }
     }
 
-    /// Keeps a copy of a file of the host; its number.
-    pub(super) fn keep(&self, file: &File) -> Result<u64, Errno> {
+    /// The directory of the host that changes are applied to.
+    pub(super) fn host(&self) -> Option<&Lower> {
+        match &self.ground.lower {
+            Some(LowerRoot::Dir(lower)) if lower.is_of_host() => Some(lower),
+            Some(LowerRoot::File { place: Some((lower, _)), .. }) => Some(lower),
+            _ => None,
+        }
+    }
+
+    /// Where a change is below that directory: what a granted file was called there.
+    pub(super) fn place_on_host<'a>(&'a self, place: &'a str) -> &'a str {
+        match &self.ground.lower {
+            Some(LowerRoot::File { place: Some((_, name)), .. }) => name,
+            _ => place,
+        }
+    }
+
+    /// Keeps a copy of a file; its number.
+    pub(super) fn keep(&self, file: &Source) -> Result<u64, Errno> {
         self.ground.keep(file)
     }
 
     /// Opens a copy that is kept.
-    pub(super) fn kept(&self, number: u64) -> Result<Arc<File>, Errno> {
-        self.ground.private.open(number).map(Arc::new)
+    pub(super) fn kept(&self, number: u64) -> Result<Source, Errno> {
+        self.ground.private.open(number).map(Source::whole)
     }
 
     fn ino(&self) -> u64 {

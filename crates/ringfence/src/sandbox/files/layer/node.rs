@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::handle::{Kind, Stat};
 use super::super::times::Times;
 use super::bytes::FileNode;
@@ -50,7 +52,8 @@ pub(in super::super) struct Entry {
 }
 
 /// What a file of the host looked like, so that a later change of it is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in super::super) struct Seen {
     pub(in super::super) kind: Kind,
     pub(in super::super) size: u64,
@@ -64,6 +67,11 @@ impl Seen {
         // A directory's size and time change with every name in it, which is not a change of what it is.
         let (size, modified) = if stat.kind == Kind::Dir { (0, 0) } else { (stat.size, stat.modified) };
         Self { kind: stat.kind, size, modified, dev: stat.dev, ino: stat.ino }
+    }
+
+    /// The same as text for a name.
+    pub(in super::super) fn mark(&self) -> String {
+        format!("{:x}-{:x}-{:x}", self.ino, self.size, self.modified)
     }
 }
 

@@ -8,12 +8,10 @@ use super::lower::{Found, Lower, below};
 use super::node::{DirNode, Node};
 use crate::sandbox::errno::Errno;
 use crate::sandbox::files::handle::Kind;
+use crate::sandbox::files::locate::MAX_NAME_BYTES;
 
 /// Links that one path leads through, as on Linux.
 const MAX_LINKS: u32 = 40;
-
-/// Longest name, in bytes, as on Linux.
-const MAX_NAME_BYTES: usize = 255;
 
 /// When the last name of a path is followed, if it is a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
