@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -12,10 +14,11 @@ from packs.building import cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ringfence import Limits, Sandbox
 
+# `languages` is what these tests share with tools/cpython_tests.py.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 KEYBOARD = 130
 VARIABLES = {"HOME": "/", "PATH": "/bin"}
 
