@@ -43,6 +43,7 @@ def preload():
     platform_without_executable()
     exec(WARM, {})
     remember_modules()
+    sys.stdout.reconfigure(line_buffering=True)  # for sessions, whose output is watched; a command line undoes it
     return interrupts()
 
 
