@@ -46,7 +46,8 @@ not the one below; the quickest modules are part of the test suite. What the dif
 
 The tests have their own folder as an overlay, which keeps no change, and may write in one other. As in
 `python -m test`, those that take long or need a network are left out. CPython itself skips some modules whole on WASI
-of which we run what works: `test_asyncio`, `test_asyncgen`, `test_bytes`, `test_class`, `test_traceback`.
+of which we run what works: `test_argparse`, `test_asyncio`, `test_asyncgen`, `test_bytes`, `test_class`,
+`test_marshal`, `test_traceback`, `test_types`.
 
 | {tests} tests of {modules} modules | |
 |---|---|
