@@ -39,15 +39,6 @@ class Interpreter(Protocol):
         """Run it once."""
 
 
-@pytest.fixture(scope="session")
-def compiled(cache: Path) -> Path:
-    """Compile the pack, once, before anything has a deadline."""
-    from ringfence import Limits, Policy, Sandbox
-
-    Sandbox(language="python", policy=Policy(limits=Limits(compile=280)))
-    return cache
-
-
 @pytest.fixture
 def python(tmp_path: Path) -> Interpreter:
     """Run Python in the sandbox, with the test's own directory under its own name."""
