@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# ruff: noqa: T201
+"""
+How soon does source text run, what does one more turn of a session cost, and a call to the host and back?
+
+Fresh runs of one line of Python and of JavaScript, each in an interpreter that nobody used before, from a program that
+is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a function
+of ours; beside them pydantic-monty, which has worker processes and a Python of its own making, without the standard
+library.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pydantic_monty
+
+import ringfence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS, TIMES, CALLS = 20, 25, 500
+
+
+def main() -> None:
+    """Take turns, so that all see the same machine; print medians, the 99th of a hundred, and ratios to ours."""
+    python, javascript = "print(1)", "console.log(1)"
+    compare(
+        "a fresh Python, print(1)",
+        {
+            "ringfence": ringfence.Sandbox(code=python, language="python").run,
+            "python -c": process(sys.executable, "-I", "-c", python),
+        },
+    )
+    node = shutil.which("node")
+    compare(
+        "a fresh JavaScript, console.log(1)",
+        {"ringfence": ringfence.Sandbox(code=javascript, language="javascript").run}
+        | ({"node -e": process(node, "-e", javascript)} if node else {}),
+    )
+    with (
+        ringfence.Session(language="python") as session,
+        ringfence.Session(language="python", functions={"add": add}) as calling,
+        ringfence.Session(language="javascript") as script,
+        pydantic_monty.Monty() as monty,
+        monty.checkout() as peer,
+    ):
+        for start in (session.eval, calling.eval, peer.feed_run):
+            start("x = 1")
+        script.eval("let x = 1")
+        name = f"pydantic-monty {version('pydantic-monty')}"
+        compare(
+            "a turn, x += 1",
+            {
+                "ringfence": lambda: session.eval("x += 1"),
+                "ringfence with functions": lambda: calling.eval("x += 1"),
+                "ringfence, JavaScript": lambda: script.eval("x += 1"),
+                name: lambda: peer.feed_run("x += 1"),
+            },
+        )
+        loop = f"for i in range({CALLS}): add(i, 1)"
+        compare(
+            f"{CALLS} calls to a function of the host",
+            {"ringfence": lambda: calling.eval(loop), name: lambda: peer_calls(monty, loop)},
+            times=1,
+        )
+
+
+def peer_calls(monty: pydantic_monty.Monty, loop: str) -> None:
+    """Take a new session of the pool: one has a limit of 1,000 calls."""
+    with monty.checkout() as session:
+        session.feed_run(loop, external_lookup={"add": add})
+
+
+def add(one: int, other: int) -> int:
+    """Add."""
+    return one + other
+
+
+def process(*command: str) -> Callable[[], object]:
+    """Give a whole process of a native interpreter."""
+    return lambda: subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - a command of ours
+
+
+def compare(what: str, works: dict[str, Callable[[], object]], times: int = TIMES) -> None:
+    """Print the median and p99 of each, and how many times as long as the first it takes."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            work()
+            for _ in range(times):
+                begun = time.perf_counter()
+                work()
+                taken[name].append(time.perf_counter() - begun)
+    print(what)
+    first = statistics.median(next(iter(taken.values())))
+    for name, each in taken.items():
+        middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
+        print(f"  {name:<26} {middle * 1e6:10.1f} µs, p99 {late * 1e6:10.1f} µs, {middle / first:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
