@@ -4,9 +4,9 @@
 How soon does source text run, what does one more turn of a session cost, and a call to the host and back?
 
 Fresh runs of one line of Python and of JavaScript, each in an interpreter that nobody used before, from a program that
-is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a function
-of ours; beside them pydantic-monty, which has worker processes and a Python of its own making, without the standard
-library.
+is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a
+function of ours; beside them pydantic-monty, which has worker processes and a Python of its own making, without the
+standard library.
 """
 
 from __future__ import annotations
