@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 
-use super::Files;
 use super::disk::NewName;
 use super::handle::{DirHandle, Kind, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Refused};
 use super::locate::{Intent, MAX_PATH_BYTES, Target};
+use super::{Files, beneath};
 use crate::sandbox::errno::Errno;
 
 /// The answer where a path leads to a grant's own root, which stays where the policy hung it: Linux's at a mount.
@@ -19,7 +19,7 @@ struct AtRoot {
     file: Errno,
 }
 
-/// Where a change goes, by the path there and the guest's own.
+/// Where a change goes: its directory, its name there (a path in a layer), and the guest's path.
 enum Writable {
     Host(Arc<Dir>, String, String),
     Layer(Arc<Layer>, Arc<DirNode>, String, String),
@@ -112,14 +112,6 @@ impl Files {
         let dots = |path: &str| matches!(path.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
         if (old_path.ends_with('/') || new_path.ends_with('/')) && !dots(&old_path) && !dots(&new_path) {
             // `cap-std` takes the slash off, where Linux refuses what is no directory.
-            for (dir, path, guest) in [(&old_dir, &old_path, &old_guest), (&new_dir, &new_path, &new_guest)] {
-                if let Some((above, _)) = path.trim_end_matches('/').rsplit_once('/') {
-                    let above = dir.metadata(above).map_err(|error| self.failed(error, Intent::Write, guest))?;
-                    if !above.is_dir() {
-                        return Err(Errno::Notdir);
-                    }
-                }
-            }
             let old = look(&old_dir, &old_path).map_err(|error| self.failed(error, Intent::Write, &old_guest))?;
             if old.kind != Kind::Dir {
                 return Err(Errno::Notdir);
@@ -198,6 +190,8 @@ impl Files {
         match self.locate(base, path, Intent::Write)? {
             Target::Host { dir, mode, path, guest } => {
                 self.check_mode(mode, &guest)?;
+                let (dir, path) =
+                    beneath::parent(&dir, &path).map_err(|error| self.failed(error, Intent::Write, &guest))?;
                 Ok(Writable::Host(dir, path, guest))
             }
             Target::Layer { layer, dir, path, guest } => {
