@@ -173,7 +173,9 @@ def test_moved_directory_with_a_mount_in_it_takes_nothing_of_it_along(house: Pat
     mounted(["--bind", str(house / "outside")], granted / "sub" / "inner")
     try:
         result = run(
-            guest(call("path_rename", ROOT_FD, "data/sub", ROOT_FD, "data/moved"), opened("data/moved/inner/secret.txt")),
+            guest(
+                call("path_rename", ROOT_FD, "data/sub", ROOT_FD, "data/moved"), opened("data/moved/inner/secret.txt")
+            ),
             policy=Policy(dirs=[Dir(granted, at="/data", mode="overlay")]),
         )
         assert ["0", str(PERM)] == [line.lstrip("0") or "0" for line in result.text.split()]
