@@ -187,7 +187,7 @@ class Sandbox:
         if native.denials or native.limit is not None:
             from ._audit import audit
 
-            audit(self.program.name, native)
+            audit(self.program.name, native.outcome, native.limit, native.usage[0], native.denials)
         return native
 
     def _result(self, native: core.Result) -> Result:

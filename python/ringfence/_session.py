@@ -173,7 +173,7 @@ class Session:
         kill: core.Kill | None,
     ) -> Turn:
         if stdout == "capture" == stderr:
-            return Turn(self._native.eval(text, None, None, narrower, kill))
+            return self._audited(Turn(self._native.eval(text, None, None, narrower, kill)))
         from ._streams import Streams
 
         with Streams(None, stdout, stderr) as streams:
@@ -184,12 +184,19 @@ class Session:
                 )
 
             def work(kill: core.Kill | None) -> Turn:
-                return Turn(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill))
+                return self._audited(Turn(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill)))
 
             if not streams.piped:
                 return work(kill)
             wall = (limits.wall if limits else None) or self.policy.limits.wall
             return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
+
+    def _audited(self, turn: Turn) -> Turn:
+        if turn._denials or turn.limit is not None:  # noqa: SLF001
+            from ._audit import audit
+
+            audit(self.program.name, turn.outcome, turn.limit, turn._usage[0], turn._denials)  # noqa: SLF001
+        return turn
 
     def __enter__(self) -> Self:
         return self

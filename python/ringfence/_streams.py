@@ -6,6 +6,11 @@ import io
 import os
 import sys
 
+from ._text import quote
+
+# Of what cannot be a stream, in characters.
+_SHOWN = 100
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +42,11 @@ if TYPE_CHECKING:
 
     Source = Literal["inherit", "pipe"] | int | HasFileno | Readable | None
     Sink = Literal["capture", "inherit", "discard", "pipe"] | int | HasFileno | Writable | Callable[[bytes], object]
+
+
+def _shown(given: object) -> str:
+    """Name what was given, of bytes or text its beginning."""
+    return quote(repr(given[:_SHOWN] if isinstance(given, str | bytes | bytearray) else given), _SHOWN)
 
 
 class Streams:
@@ -106,7 +116,7 @@ class Streams:
         read = getattr(source, "read", None)
         if read is None:
             raise ValueError(
-                f"stdin cannot be {source!r}: the guest has nothing to read it from\n"
+                f"stdin cannot be {_shown(source)}: the guest has nothing to read it from\n"
                 'hint: give "inherit", a file, a descriptor, or bytes as `input=`'
             )
         from ._pumps import Feed
@@ -138,7 +148,7 @@ class Streams:
         take = sink if callable(sink) else getattr(getattr(sink, "buffer", sink), "write", None)
         if take is None or (isinstance(sink, io.TextIOBase) and not hasattr(sink, "buffer")):
             raise ValueError(
-                f"{name} cannot be {sink!r}: a guest writes bytes, and this does not take them\n"
+                f"{name} cannot be {_shown(sink)}: a guest writes bytes, and this does not take them\n"
                 'hint: give "capture", "inherit", "discard", a binary file, a descriptor, or a function of bytes'
             )
         from ._pumps import Drain

@@ -1,8 +1,8 @@
-"""Where files of a guest can be: one place for each mode of a grant."""
+"""Where files of a guest can be: one place for each mode of a grant, and for each isolation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ringfence
 from files.wasi01 import Wasi01
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from files.acts import Script
 
 STANDARDS: dict[str, type[Script]] = {"wasi01": Wasi01, "wasi02": Wasi02}
-MODES = ("ro", "rw", "overlay", "tmp")
+MODES = ("ro", "rw", "overlay", "memory", "tmp")
+ON_HOST = frozenset({"ro", "rw", "overlay"})
+# What has a layer, or a directory of its own, in the worker that runs the guest.
+WORKER_MODES = ("rw", "overlay", "memory")
 
 # A slot that only making a tree uses.
 _MAKING = 60
@@ -23,9 +26,10 @@ _MAKING = 60
 class Place:
     """A directory of a guest: on the host where the mode has one there, made by the guest where it has not."""
 
-    def __init__(self, mode: str, host: Path) -> None:
+    def __init__(self, mode: str, host: Path, isolation: Literal["wasm", "worker"] = "wasm") -> None:
         self.mode = mode
-        self.host = None if mode == "tmp" else host
+        self.host = host if mode in ON_HOST else None
+        self.isolation = isolation
 
     def path(self, name: str) -> str:
         """Where the guest sees something, from its root."""
@@ -33,13 +37,15 @@ class Place:
 
     def policy(self, **more: Any) -> ringfence.Policy:
         """Write the policy."""
-        if self.host is None:
+        if self.mode == "tmp":
             return ringfence.Policy(tmp=True, **more)
+        if self.host is None:
+            return ringfence.Policy(dirs=[ringfence.Dir.memory(at="/at")], **more)
         return ringfence.Policy(dirs=[ringfence.Dir(self.host, at="/at", mode=self.mode)], **more)  # type: ignore[arg-type]
 
     def sandbox(self, script: Script, **more: Any) -> ringfence.Sandbox:
         """Make a sandbox for a script."""
-        return ringfence.Sandbox(script.guest(), policy=self.policy(**more))
+        return ringfence.Sandbox(script.guest(), policy=self.policy(**more), isolation=self.isolation)
 
     def mkdir(self, script: Script, name: str) -> None:
         """Make a directory."""

@@ -8,7 +8,7 @@ import pytest
 
 import ringfence
 from files.acts import Stat
-from files.modes import MODES, STANDARDS, Place
+from files.modes import MODES, STANDARDS, WORKER_MODES, Place
 from files.table import HERE, ROWS, TWELVE
 
 if TYPE_CHECKING:
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_acts_answer_what_the_table_says(tmp_path: Path, standard: str, mode: str) -> None:
     """The same act has the same answer, whatever the standard and wherever the files are."""
-    place = Place(mode, tmp_path)
+    answers(Place(mode, tmp_path), standard)
+
+
+@pytest.mark.parametrize("mode", WORKER_MODES)
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_acts_in_a_worker_answer_what_the_table_says(tmp_path: Path, standard: str, mode: str) -> None:
+    """Another process with a wall around it answers the same."""
+    answers(Place(mode, tmp_path, "worker"), standard)
+
+
+def answers(place: Place, standard: str) -> None:
+    """Do every act of the table there."""
     script = STANDARDS[standard]()
     asked = []
     for number, (row, acts) in enumerate(ROWS.items()):
@@ -37,7 +48,7 @@ def test_acts_answer_what_the_table_says(tmp_path: Path, standard: str, mode: st
 
     wrong = []
     for at, row, one in asked:
-        expected, said = one.expected(standard, mode), seen(one.name, ran.said[at])
+        expected, said = one.expected(standard, place.mode), seen(one.name, ran.said[at])
         if expected is not None and expected != said:
             wrong.append(f"{row}: {one.name} {one.args} {one.options}: expected {expected}, got {said}")
     assert not wrong, "\n".join(wrong)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
+import logging
 import threading
 import time
 import weakref
@@ -255,3 +257,20 @@ def test_repr_says_what_it_is(session: Open) -> None:
     assert "<Session 'letters'>" == repr(made)
     made.eval("u")
     assert "<Session 'letters', poisoned>" == repr(made)
+
+
+@pytest.mark.parametrize("options", [{}, {"stdout": io.BytesIO()}])
+def test_limit_that_a_turn_reached_is_an_event(
+    session: Open, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+) -> None:
+    """Turns are logged as runs are, each once, whoever takes their output."""
+    caplog.set_level(logging.INFO, "ringfence.audit")
+    made = session()
+    ended = made.eval("s", turn=Limits(wall=0.1), **options)
+    made.restart()
+    made.eval("c", **options)
+
+    assert ended.limit == "wall"
+    events = [(record.__dict__["event"], record.__dict__["limit"]) for record in caplog.records]
+    assert [("limited", "wall")] == events
+    assert ended.outcome == caplog.records[0].__dict__["outcome"]

@@ -152,3 +152,13 @@ def test_streams_that_fail_halfway_leave_nothing_open() -> None:
     """The pipe made for the first stream is closed when the second one is refused."""
     with pytest.raises(ValueError, match="stderr"):
         Streams(io.BytesIO(), io.BytesIO(), 1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [b"x" * 1_000_000, "x" * 1_000_000, "a\x1b[2J", bytearray(1000)])
+def test_what_cannot_be_a_stream_is_named_but_not_printed_whole(given: Any) -> None:
+    """Input that was meant for `input=` does not flood a log, nor forge a line of it."""
+    with pytest.raises(ValueError, match="stdin cannot be") as raised:
+        Streams(given, "capture", "capture")
+
+    assert len(str(raised.value)) < 400
+    assert "\x1b" not in str(raised.value)

@@ -6,6 +6,7 @@ import os
 import shlex
 
 from ringfence._units import seconds, size
+from ringfence.cli._mounts import mount_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def refusal_hint(result: Result, policy: Policy) -> str | None:
         return f"the guest was refused the request `{last.what}`, {_request(last, policy)}"
     granted = [grant.at or "/" for grant in policy.dirs]
     grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
-    flag = _grant(last, policy)
+    flag = mount_hint(last, policy) or _grant(last, policy)
     return f"the guest was refused a {last.kind} of `{last.what}`, the policy grants {grants}: {flag}, or leave it so"
 
 
@@ -69,9 +70,9 @@ def _grant(denial: Denial, policy: Policy) -> str:
         if grant.at and _covers(grant.at, denial.what):
             if grant.host is None:
                 return f"it leads out of `{grant.at}`, or that is only to be read"
-            if denial.kind != "write" or grant.mode == "rw":
-                return f"it leads out of `{grant.at}`: grant what it leads to with `--dir HOST:GUEST`"
-            return f"grant it as `--dir {shlex.quote(f'{grant.host}:{grant.at}:rw')}`"
+            if denial.kind == "write" and grant.mode != "rw":
+                return f"grant it as `--dir {shlex.quote(f'{grant.host}:{grant.at}:rw')}`"
+            return f"it leads out of `{grant.at}`: grant what it leads to with `--dir HOST:GUEST`"
     if not denial.what.startswith("/") or "\\" in denial.what or "…" in denial.what:
         return "grant its directory with `--dir HOST:GUEST" + mode + "`"
     parent = os.path.dirname(denial.what.rstrip("/"))  # noqa: PTH120

@@ -3,22 +3,21 @@
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
-use cap_std::fs::{Dir, OpenOptionsExt};
+use cap_std::fs::Dir;
 use rustix::fs::OFlags;
 
-use super::Files;
 use super::bytes::Bytes;
 use super::disk::NewName;
 use super::handle::{DirHandle, FileHandle, Handle, Place, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Opened, Refused};
 use super::locate::{FileMount, Granted, Intent, Target, joined};
+use super::{Files, beneath};
 use crate::policy::Mode;
 use crate::sandbox::errno::Errno;
 
-/// Opening a terminal does not make it this process's own.
-pub(super) const NO_TERMINAL: i32 = OFlags::NOCTTY.bits().cast_signed();
+/// Opening never waits for a pipe's other end, nor makes a terminal this process's own.
+pub(super) const AT_ONCE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
 /// How a path is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,11 +77,11 @@ impl Files {
         let opened = match self.create_or_open(dir, path, &guest, options)? {
             Err(error) if options.directory && error.raw_os_error() == Some(EISDIR) => {
                 // A directory opened with the rights of a file: what it may do is decided at each act.
-                dir.open_with(path, &host_options(OpenOptions { follow: options.follow, ..OpenOptions::default() }))
+                open_beneath(dir, path, OpenOptions { follow: options.follow, ..OpenOptions::default() })
             }
             opened => opened,
         };
-        let file = opened.map_err(|error| self.failed(error, options.intent(), &guest))?.into_std();
+        let file = opened.map_err(|error| self.failed(error, options.intent(), &guest))?;
         let metadata = file.metadata()?;
         self.refuse_strange(&file, &metadata, options.intent(), &guest)?;
         if metadata.is_dir() {
@@ -124,8 +123,8 @@ impl Files {
         path: &str,
         guest: &str,
         options: OpenOptions,
-    ) -> Result<std::io::Result<cap_std::fs::File>, Errno> {
-        let open = |options: OpenOptions| dir.open_with(path, &host_options(options));
+    ) -> Result<std::io::Result<std::fs::File>, Errno> {
+        let open = |options: OpenOptions| open_beneath(dir, path, options);
         if !options.create {
             return Ok(open(options));
         }
@@ -206,10 +205,7 @@ impl Files {
             Target::Host { dir, path, guest, .. } => {
                 // A slash behind a link means what it leads to, with a dot or without.
                 let follow = follow || path.ends_with('/') || path.ends_with("/.");
-                let metadata = if follow { dir.metadata(&path) } else { dir.symlink_metadata(&path) };
-                metadata
-                    .map(|metadata| Stat::of_cap(&metadata))
-                    .map_err(|error| self.failed(error, Intent::Read, &guest))
+                beneath::stat(&dir, &path, follow).map_err(|error| self.failed(error, Intent::Read, &guest))
             }
         }
     }
@@ -228,7 +224,15 @@ impl Files {
         let (target, guest) = match self.locate(base, path, Intent::Read)? {
             Target::Dir(_) | Target::File(_) => return Err(Errno::Inval),
             Target::Host { dir, path, guest, .. } => {
-                let target = dir.read_link_contents(&path).map_err(|error| self.failed(error, Intent::Read, &guest))?;
+                let read = || {
+                    if path.ends_with('/') {
+                        // What it leads to, and that is no link.
+                        return beneath::stat(&dir, &path, true).and(Err(rustix::io::Errno::INVAL.into()));
+                    }
+                    let (above, name) = beneath::parent(&dir, &path)?;
+                    above.read_link_contents(name)
+                };
+                let target = read().map_err(|error| self.failed(error, Intent::Read, &guest))?;
                 (target.into_os_string(), guest)
             }
             Target::Layer { layer, dir, path, guest } => {
@@ -286,23 +290,21 @@ fn open_file(bytes: Bytes, mode: Mode, guest: String, options: OpenOptions) -> R
     Ok(handle)
 }
 
-/// How the host is asked. Cutting is left out: it is done, and counted, when it is known what was opened.
-fn host_options(options: OpenOptions) -> cap_std::fs::OpenOptions {
+/// Asks the host. Cutting is left out: it is done, and counted, when it is known what was opened.
+fn open_beneath(dir: &Dir, path: &str, options: OpenOptions) -> std::io::Result<std::fs::File> {
     // Who makes or cuts a file opens it for writing; the guest's handle stays without.
     let write = options.write || options.create || options.truncate;
-    let mut host = cap_std::fs::OpenOptions::new();
-    host.read(options.read || !options.write)
-        .write(write)
-        .create(options.create && !options.exclusive)
-        .create_new(options.create && options.exclusive)
-        .maybe_dir(true)
-        .nonblock(true)
-        .custom_flags(NO_TERMINAL)
-        .follow(if options.follow { FollowSymlinks::Yes } else { FollowSymlinks::No });
-    if options.sync {
-        host.sync(true);
-    }
-    host
+    let mut flags = AT_ONCE
+        | match (options.read || !options.write, write) {
+            (true, true) => OFlags::RDWR,
+            (_, true) => OFlags::WRONLY,
+            (_, false) => OFlags::RDONLY,
+        };
+    flags.set(OFlags::CREATE, options.create);
+    flags.set(OFlags::EXCL, options.create && options.exclusive);
+    flags.set(OFlags::NOFOLLOW, !options.follow);
+    flags.set(OFlags::SYNC, options.sync);
+    beneath::open(dir, path, flags).map(std::fs::File::from)
 }
 
 /// What the host answers to an open for writing of a directory.

@@ -8,8 +8,10 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cap_std::fs::{Dir, MetadataExt as _};
+use cap_std::fs::Dir;
+use rustix::fs::{OFlags, readlinkat};
 
+use super::beneath;
 use super::handle::{FileHandle, Kind, Stat};
 use crate::policy::Limits;
 use crate::sandbox::denials::Denials;
@@ -192,17 +194,18 @@ impl NewName<'_> {
         let mut path = self.path.trim_end_matches('/').to_owned();
         for _ in 0..MAX_LINKS {
             let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
-            match self.dir.symlink_metadata(&path) {
-                Ok(found) if self.follow && found.is_symlink() => {
-                    let target = self.dir.read_link_contents(&path)?;
-                    path = format!("{above}/{}", target.to_str().ok_or(Errno::Ilseq)?);
+            match beneath::stat(self.dir, &path, false) {
+                Ok(found) if self.follow && found.kind == Kind::Symlink => {
+                    let target = beneath::open(self.dir, &path, OFlags::PATH | OFlags::NOFOLLOW)?;
+                    let target = readlinkat(target, "", Vec::new())?;
+                    path = format!("{above}/{}", target.to_str().map_err(|_| Errno::Ilseq)?);
                 }
                 Ok(_) => return Err(Errno::Exist),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    let above = self.dir.metadata(above)?;
-                    return match above.nlink() {
+                    let above = beneath::stat(self.dir, above, true)?;
+                    return match above.links {
                         0 => Err(Errno::Noent),
-                        _ if !above.is_dir() => Err(Errno::Notdir),
+                        _ if above.kind != Kind::Dir => Err(Errno::Notdir),
                         _ => Ok(()),
                     };
                 }

@@ -91,7 +91,7 @@ impl Files {
             return Ok(());
         }
         self.denials.note(intent.kind(), &format!("/{guest}"));
-        Err(Errno::Acces)
+        Err(Errno::Perm)
     }
 }
 

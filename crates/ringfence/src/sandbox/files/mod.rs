@@ -3,10 +3,11 @@
 //! The guest's only preopen is `/`. A path is walked through the virtual tree to the grant it lies in and then
 //! resolved beneath that grant's own directory handle, which was opened when the policy was made. So a refusal
 //! is seen by us and not lost in the guest's C library, a single file can be granted, and `..` or a link never
-//! leads out: `cap-std` resolves beneath the handle (`openat2` where the kernel has it), and every act that
-//! writes is checked against the grant's mode before the host is asked.
+//! leads out, nor onto another mount: it is resolved beneath the handle (`beneath.rs`; `openat2` where the kernel has
+//! it), and every act that writes is checked against the grant's mode before the host is asked.
 
 mod act;
+mod beneath;
 mod bytes;
 mod changes;
 mod disk;

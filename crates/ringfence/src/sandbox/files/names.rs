@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 
-use super::Files;
 use super::disk::NewName;
 use super::handle::{DirHandle, Kind, Stat};
 use super::layer::node::DirNode;
 use super::layer::{Layer, Refused};
 use super::locate::{Intent, MAX_PATH_BYTES, Target};
+use super::{Files, beneath};
 use crate::sandbox::errno::Errno;
 
 /// The answer where a path leads to a grant's own root, which stays where the policy hung it: Linux's at a mount.
@@ -19,7 +19,7 @@ struct AtRoot {
     file: Errno,
 }
 
-/// Where a change goes, by the path there and the guest's own.
+/// Where a change goes: from where, the path there, and the guest's own.
 enum Writable {
     Host(Arc<Dir>, String, String),
     Layer(Arc<Layer>, Arc<DirNode>, String, String),
@@ -49,6 +49,7 @@ impl Files {
                 return self.done(layer.make_dir(&dir, &path, &guest), &guest);
             }
         };
+        let (dir, path) = self.parent(&dir, &path, &guest)?;
         let made = self.disk.naming(&guest, NewName { dir: &dir, path: &path, follow: false }, || {
             dir.create_dir(path.trim_end_matches('/'))
         })?;
@@ -67,6 +68,7 @@ impl Files {
             }
         };
         self.refuse_mount_point(&guest)?;
+        let (dir, path) = self.parent(&dir, &path, &guest)?;
         let last = dir.symlink_metadata(path.trim_end_matches('/')).map(|metadata| Stat::of_cap(&metadata));
         dir.remove_dir(path.trim_end_matches('/')).map_err(|error| self.failed(error, Intent::Write, &guest))?;
         self.gone(last)
@@ -79,6 +81,7 @@ impl Files {
             Writable::Host(dir, path, guest) => (dir, path, guest),
             Writable::Layer(layer, dir, path, guest) => return self.done(layer.unlink(&dir, &path), &guest),
         };
+        let (dir, path) = self.parent(&dir, &path, &guest)?;
         if path.ends_with('/') {
             let metadata = dir.symlink_metadata(path.trim_end_matches('/'))?;
             return Err(if metadata.is_dir() { Errno::Isdir } else { Errno::Notdir });
@@ -105,6 +108,8 @@ impl Files {
             }
             _ => return Err(Errno::Xdev),
         };
+        let (old_dir, old_path) = self.parent(&old_dir, &old_path, &old_guest)?;
+        let (new_dir, new_path) = self.parent(&new_dir, &new_path, &new_guest)?;
         let look = |dir: &Dir, path: &str| {
             let metadata = dir.symlink_metadata(path.trim_end_matches('/'));
             metadata.map(|metadata| Stat::of_cap(&metadata))
@@ -112,14 +117,6 @@ impl Files {
         let dots = |path: &str| matches!(path.trim_end_matches('/').rsplit('/').next(), Some("." | ".."));
         if (old_path.ends_with('/') || new_path.ends_with('/')) && !dots(&old_path) && !dots(&new_path) {
             // `cap-std` takes the slash off, where Linux refuses what is no directory.
-            for (dir, path, guest) in [(&old_dir, &old_path, &old_guest), (&new_dir, &new_path, &new_guest)] {
-                if let Some((above, _)) = path.trim_end_matches('/').rsplit_once('/') {
-                    let above = dir.metadata(above).map_err(|error| self.failed(error, Intent::Write, guest))?;
-                    if !above.is_dir() {
-                        return Err(Errno::Notdir);
-                    }
-                }
-            }
             let old = look(&old_dir, &old_path).map_err(|error| self.failed(error, Intent::Write, &old_guest))?;
             if old.kind != Kind::Dir {
                 return Err(Errno::Notdir);
@@ -143,9 +140,9 @@ impl Files {
         if old.path().ends_with('/') || new.path().ends_with('/') {
             return Err(Errno::Noent);
         }
-        let (old_dir, old_path, new_dir, new_path, new_guest) = match (old, new) {
-            (Writable::Host(old_dir, old_path, _), Writable::Host(new_dir, new_path, new_guest)) => {
-                (old_dir, old_path, new_dir, new_path, new_guest)
+        let (old_dir, old_path, old_guest, new_dir, new_path, new_guest) = match (old, new) {
+            (Writable::Host(old_dir, old_path, old_guest), Writable::Host(new_dir, new_path, new_guest)) => {
+                (old_dir, old_path, old_guest, new_dir, new_path, new_guest)
             }
             (Writable::Layer(layer, from, old, _), Writable::Layer(other, to, new, guest))
                 if Arc::ptr_eq(&layer, &other) =>
@@ -154,8 +151,10 @@ impl Files {
             }
             _ => return Err(Errno::Xdev),
         };
+        let (old_dir, old_path) = self.parent(&old_dir, &old_path, &old_guest)?;
         let old = old_dir.symlink_metadata(&old_path);
-        let old = old.map_err(|error| self.failed(error, Intent::Write, &new_guest))?;
+        let old = old.map_err(|error| self.failed(error, Intent::Write, &old_guest))?;
+        let (new_dir, new_path) = self.parent(&new_dir, &new_path, &new_guest)?;
         let name = NewName { dir: &new_dir, path: &new_path, follow: false };
         if old.is_dir() {
             name.can_be_made()?;
@@ -187,13 +186,14 @@ impl Files {
                 return self.done(layer.symlink(target, &dir, &path, &guest), &guest);
             }
         };
+        let (dir, path) = self.parent(&dir, &path, &guest)?;
         let made = self
             .disk
             .naming(&guest, NewName { dir: &dir, path: &path, follow: false }, || dir.symlink(target, &path))?;
         made.map_err(|error| self.failed(error, Intent::Write, &guest))
     }
 
-    /// A path where writing is granted, in the directory it lies in.
+    /// A path where writing is granted.
     fn writable_place(&mut self, base: &DirHandle, path: &str, at_root: AtRoot) -> Result<Writable, Errno> {
         match self.locate(base, path, Intent::Write)? {
             Target::Host { dir, mode, path, guest } => {
@@ -207,6 +207,11 @@ impl Files {
             Target::Dir(_) => Err(at_root.dir),
             Target::File(_) => Err(at_root.file),
         }
+    }
+
+    /// The directory of the host that a path's last name is in, and the name: no act walks a path by itself.
+    fn parent(&mut self, dir: &Arc<Dir>, path: &str, guest: &str) -> Result<(Arc<Dir>, String), Errno> {
+        beneath::parent(dir, path).map_err(|error| self.failed(error, Intent::Write, guest))
     }
 
     /// A name was removed; what it led to was looked at before.

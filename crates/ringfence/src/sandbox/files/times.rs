@@ -2,14 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use cap_fs_ext::{DirExt, OpenOptionsMaybeDirExt, OpenOptionsSyncExt};
-use cap_std::fs::{Dir, OpenOptionsExt};
+use cap_fs_ext::DirExt;
+use cap_std::fs::Dir;
+use rustix::fs::OFlags;
 
-use super::Files;
-use super::act::{NO_TERMINAL, OpenOptions};
+use super::act::{AT_ONCE, OpenOptions};
 use super::bytes::Bytes;
 use super::handle::{DirHandle, FileHandle, Place, Stat};
 use super::locate::{Intent, Target};
+use super::{Files, beneath};
 use crate::sandbox::errno::Errno;
 
 /// New timestamps; one left out stays.
@@ -45,12 +46,13 @@ impl Files {
             }
             Target::Host { dir, mode, path, guest } => {
                 self.check_mode(mode, &guest)?;
-                if follow {
+                if follow || path.ends_with('/') || path.ends_with("/.") {
                     let file = self.open_for_times(&dir, &path, &guest)?;
                     return Ok(file.set_times(times.to_std())?);
                 }
                 let (accessed, modified) = times.to_cap();
-                dir.set_symlink_times(&path, accessed, modified)
+                beneath::parent(&dir, &path)
+                    .and_then(|(above, name)| above.set_symlink_times(name, accessed, modified))
                     .map_err(|error| self.failed(error, Intent::Write, &guest))
             }
         }
@@ -61,16 +63,15 @@ impl Files {
     /// `Dir::set_times` opens for writing and waits for a pipe's reader, which may never come.
     fn open_for_times(&mut self, dir: &Dir, path: &str, guest: &str) -> Result<std::fs::File, Errno> {
         let open = |write: bool| {
-            let mut host = cap_std::fs::OpenOptions::new();
-            host.read(!write).write(write).maybe_dir(true).nonblock(true).custom_flags(NO_TERMINAL);
-            dir.open_with(path, &host)
+            let flags = AT_ONCE | if write { OFlags::WRONLY } else { OFlags::RDONLY };
+            beneath::open(dir, path, flags).map(std::fs::File::from)
         };
         // A file that cannot be read may still be written.
         let opened = match open(false) {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error()) => open(true),
             opened => opened,
         };
-        let file = opened.map_err(|error| self.failed(error, Intent::Write, guest))?.into_std();
+        let file = opened.map_err(|error| self.failed(error, Intent::Write, guest))?;
         let metadata = file.metadata()?;
         self.refuse_strange(&file, &metadata, Intent::Write, guest)?;
         Ok(file)

@@ -191,7 +191,7 @@ impl Comparing<'_> {
             })?;
             for name in names {
                 let at = below(place, &name);
-                let before = lower.look(&at)?.map(|found| Seen::of(&found.stat));
+                let before = lower.look_on_mount(&at)?.map(|found| Seen::of(&found.stat));
                 left.push(Pair { place: at, before, after: now.remove(&name) });
             }
         }
@@ -230,7 +230,7 @@ impl Comparing<'_> {
             })?;
             for name in shown {
                 let at = below(&path, &name);
-                let Some(found) = lower.look(&at)? else { continue };
+                let Some(found) = lower.look_on_mount(&at)? else { continue };
                 let after = match found.stat.kind {
                     Kind::Symlink => After::Link(Lower::target(&found)?),
                     Kind::Other => After::Special,

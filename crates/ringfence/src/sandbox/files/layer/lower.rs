@@ -11,6 +11,7 @@ use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat, statat};
 use rustix::io::Errno as Failed;
 
+use super::super::beneath::Mounted;
 use super::super::handle::{Kind, Stat};
 use super::super::kernel::kernel_tree;
 use super::super::locate::MAX_PATH_BYTES;
@@ -96,6 +97,14 @@ impl Lower {
         }
     }
 
+    /// The same, where what is mounted by somebody is not seen.
+    pub(in super::super) fn look_on_mount(&self, path: &str) -> Result<Option<Found>, Errno> {
+        match self.look(path) {
+            Err(Errno::Xdev) => Ok(None),
+            looked => looked,
+        }
+    }
+
     /// Opens a file to read it.
     pub(in super::super) fn read(&self, path: &str) -> Result<Source, Errno> {
         match &self.0 {
@@ -157,7 +166,7 @@ impl Lower {
         Ok(())
     }
 
-    /// Opens a path of the host's names without a link among them; the last one is not followed either.
+    /// Opens a path of the host's names without a link or another mount among them; the last is not followed either.
     pub(in super::super) fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         match &self.0 {
             Base::Host(host) => host.open(path, flags),
@@ -170,7 +179,7 @@ impl Host {
     fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.is_empty() { "." } else { path };
         if !self.one_by_one.load(Ordering::Relaxed) && path.len() < MAX_PATH_BYTES {
-            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
             loop {
                 match openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve) {
                     // The host moved something while the kernel looked.
@@ -183,13 +192,16 @@ impl Host {
                 }
             }
         }
+        let mount = Mounted::of(&self.root)?;
         let mut names = path.split('/').peekable();
         let mut at: Option<OwnedFd> = None;
         while let Some(name) = names.next() {
             let last = names.peek().is_none();
             let flags = if last { flags } else { LOOK | OFlags::DIRECTORY };
             let above = at.as_ref().map_or(self.root.as_fd(), AsFd::as_fd);
-            at = Some(openat(above, name, flags, Mode::empty())?);
+            let opened = openat(above, name, flags, Mode::empty())?;
+            mount.refuse_other(&opened)?;
+            at = Some(opened);
         }
         at.ok_or(Failed::NOENT)
     }

@@ -39,7 +39,11 @@ pub(in super::super) enum Refused {
 
 impl<E: Into<Errno>> From<E> for Refused {
     fn from(error: E) -> Self {
-        Self::Errno(error.into())
+        match error.into() {
+            // Onto another mount.
+            Errno::Xdev => Self::Denied(Errno::Perm),
+            errno => Self::Errno(errno),
+        }
     }
 }
 
@@ -191,7 +195,7 @@ impl Layer {
     /// The kernel's own trees are not gone into.
     pub(super) fn refuse_kernel_tree(&self, found: &Found) -> Result<(), Refused> {
         match self.lower() {
-            Some(lower) if lower.is_kernel_tree(found) => Err(Refused::Denied(Errno::Acces)),
+            Some(lower) if lower.is_kernel_tree(found) => Err(Refused::Denied(Errno::Perm)),
             _ => Ok(()),
         }
     }
