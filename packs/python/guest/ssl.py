@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002, D103, PYI024 - the names and parameters are those of the standard library
 """TLS as this sandbox has it: the host's. What is asked for here is accepted, and certificates are always verified.
 
 The host speaks TLS with the authorities that it trusts and the name in the URL; nothing that is set here, such as

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - the parameters are those of a socket
 """Sockets that speak HTTP and nothing else: what is written to one is read as a request, and the host sends it.
 
 `urllib`, `requests` and `httpx` all come down to a socket. This one reads their requests, asks the host by messages
@@ -166,7 +167,8 @@ class Socket(socket.socket):
 
     def __init__(self, family=-1, type=-1, proto=-1, fileno=None):
         if fileno is not None or type not in (-1, socket.SOCK_STREAM):
-            return super().__init__(family, type, proto, fileno)
+            super().__init__(family, type, proto, fileno)
+            return
         self._io_refs, self._closed = 0, False
         self._family = socket.AF_INET if family == -1 else family
         self._patience = socket.getdefaulttimeout()
@@ -175,8 +177,8 @@ class Socket(socket.socket):
         self._failed = None
 
     family = property(lambda self: self._family)
-    type = property(lambda self: socket.SOCK_STREAM)  # noqa: A003
-    proto = property(lambda self: socket.IPPROTO_TCP)
+    type = property(lambda _: socket.SOCK_STREAM)
+    proto = property(lambda _: socket.IPPROTO_TCP)
     timeout = property(lambda self: self._patience)
 
     def settimeout(self, value):
@@ -217,7 +219,7 @@ class Socket(socket.socket):
         return self._place
 
     def getsockname(self):
-        return ("0.0.0.0", 0)
+        return ("127.0.0.1", 0)
 
     def send(self, data, flags=0):
         with memoryview(data) as view:
