@@ -59,10 +59,9 @@ static PyObject *functions(PyObject *self, PyObject *unused) {
     return value;
 }
 
-/* call([name, arguments, keywords]) -> [0, value] | [1, type, message]. */
-static PyObject *call(PyObject *self, PyObject *call) {
+static PyObject *exchange(char kind, PyObject *payload) {
     PyObject *message, *answer;
-    switch (value_write(call, true, 'F', &message)) {
+    switch (value_write(payload, true, kind, &message)) {
     case VALUE_FAILED: return NULL;
     case VALUE_NOT_PLAIN: return PyErr_SetString(PyExc_TypeError,
         "only plain values reach the host: None, bool, int, float, str, bytes, list, tuple, and dict with keys of str or int"), NULL;
@@ -77,6 +76,16 @@ static PyObject *call(PyObject *self, PyObject *call) {
     PyObject *value = value_read((unsigned char *)PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer));
     Py_DECREF(answer);
     return value;
+}
+
+/* call([name, arguments, keywords]) -> [0, value] | [1, type, message]. */
+static PyObject *call(PyObject *self, PyObject *call) { return exchange('F', call); }
+
+/* ask(kind, value) -> value: a message whose payload and answer are values. */
+static PyObject *ask(PyObject *self, PyObject *arguments) {
+    int kind;
+    PyObject *value;
+    return PyArg_ParseTuple(arguments, "CO", &kind, &value) ? exchange((char)kind, value) : NULL;
 }
 
 /* raw(bytes) -> bytes: one message as it is. */
@@ -166,6 +175,7 @@ static PyMethodDef methods[] = {
     {"source", source, METH_NOARGS, "The text handed in for this run, or None."},
     {"functions", functions, METH_NOARGS, "What the host offers to call, or None."},
     {"call", call, METH_O, "Call a function of the host: [name, arguments, keywords]."},
+    {"ask", ask, METH_VARARGS, "Send a message whose payload and answer are values: kind, value."},
     {"raw", raw, METH_O, "Send one message to the host as it is."},
     {"is_awaited", is_awaited, METH_NOARGS, "Whether the caller of the calling function awaits it."},
     {0},

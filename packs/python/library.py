@@ -22,6 +22,8 @@ SKIPPED = {
     "__pycache__", "__phello__", "__hello__.py", "_ios_support.py", "_android_support.py", "_aix_support.py",
     "_osx_support.py", "lib-dynload",
 }  # fmt: skip
+# The library's own, for which one of guest/ stands.
+REPLACED = {PREFIX + "ssl.py"}
 VARIABLES = {
     "prefix": "/usr", "exec_prefix": "/usr", "EXT_SUFFIX": ".cpython-313-wasm32-wasi.so",
     "SOABI": "cpython-313-wasm32-wasi",
@@ -54,7 +56,7 @@ def modules(folder: Path, path: str, within: str = "") -> list[Module]:
     """Compile a folder of modules."""
     found: list[Module] = []
     for file in sorted(folder.iterdir()):
-        if file.name in SKIPPED:
+        if file.name in SKIPPED or path + file.name in REPLACED:
             continue
         if file.is_dir():
             if file.name.isidentifier() and (file / "__init__.py").exists():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ringfence import Limits, Sandbox
 
-# `languages` is what these tests share with tools/cpython_tests.py.
+# `languages` is what these tests share with tools/cpython_tests.py, `security.http_server` with the attacks.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 KEYBOARD = 130
 VARIABLES = {"HOME": "/", "PATH": "/bin"}

@@ -119,6 +119,11 @@ pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
 }
 
 impl Prepared {
+    /// Whether the guest may ask for requests of HTTP, granted or not.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.engines.profile().language || !self.net.is_empty()
+    }
+
     /// Whether the guest can hear of its end before it comes.
     pub(crate) fn hears(&self) -> bool {
         match &self.entry {

@@ -26,7 +26,7 @@ use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
 use crate::sandbox::files::{Changes, Files, Grants, Space};
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::Secrets;
+use crate::sandbox::http::{Requests, Secrets};
 use crate::sandbox::journal::Journal;
 use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
@@ -292,16 +292,23 @@ impl Guest {
             host_calls: host_calls.clone(),
             exchange: Exchange::new(source),
         };
+        let denials = state.files.denials.clone();
+        let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
+                let mut state = state;
+                let network = prepared.may_ask().then_some(network);
+                let control = Control { network: network.clone(), ..control.clone() };
+                state.control = control.clone();
+                state.exchange.offer(network.clone().map(|net| Requests::new(net, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
+                let supervisor = Supervisor { control: &control, ..supervisor };
                 let ending = supervisor.end(module(&mut store, linked, *start), tick);
+                let ending = ending.after_network(network.and_then(|network| network.stop()));
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
-                let denials = state.files.denials.clone();
-                let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
                 let control = Control { network: Some(network.clone()), ..control.clone() };
                 let state = State { control: control.clone(), ..state };
                 let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);

@@ -67,6 +67,23 @@ pub enum Kind {
     Function,
     /// What functions the session has.
     List,
+    /// Requests under the grants of http.
+    Http(Http),
+}
+
+/// A step of an HTTP exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    /// Whether anything is granted at a host and port.
+    Reach,
+    /// A request: it is judged, and a connection is made for it.
+    Open,
+    /// The head of its answer.
+    Answer,
+    /// A piece of the answer's body.
+    Body,
+    /// No more of it is wanted.
+    Close,
 }
 
 impl Kind {
@@ -76,6 +93,11 @@ impl Kind {
             b'S' => Some(Self::Source),
             b'F' => Some(Self::Function),
             b'L' => Some(Self::List),
+            b'C' => Some(Self::Http(Http::Reach)),
+            b'H' => Some(Self::Http(Http::Open)),
+            b'A' => Some(Self::Http(Http::Answer)),
+            b'B' => Some(Self::Http(Http::Body)),
+            b'X' => Some(Self::Http(Http::Close)),
             _ => None,
         }
     }

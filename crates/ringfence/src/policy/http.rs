@@ -60,6 +60,11 @@ impl HttpGrant {
             && self.has_path(url.path())
     }
 
+    /// Whether anything at the host and port of a URL is granted, over http or https.
+    pub fn has_origin(&self, url: &Url) -> bool {
+        url.port_or_known_default() == Some(self.port) && self.has_host(url)
+    }
+
     /// Whether it is granted over https.
     pub fn is_https(&self) -> bool {
         self.scheme == "https"

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use wasmtime::{Caller, Linker};
 
 use super::host_calls::HostCalls;
+use super::http::Requests;
 use super::store::State;
 use super::wasi01;
-use crate::language::abi::{self, Kind};
+use crate::language::abi::{self, Http, Kind};
 use crate::language::value::{self, Item, Reader};
 
 /// The messages of one run.
@@ -17,6 +18,8 @@ use crate::language::value::{self, Item, Reader};
 pub struct Exchange {
     /// The source text that was handed in.
     pub source: Option<Bytes>,
+    /// Requests of HTTP; none where nobody may ask.
+    requests: Option<Requests>,
     /// An answer that was longer than its buffer, until the next message.
     kept: Bytes,
 }
@@ -24,7 +27,12 @@ pub struct Exchange {
 impl Exchange {
     /// With a source text to hand in.
     pub fn new(source: Option<Bytes>) -> Self {
-        Self { source, kept: Bytes::new() }
+        Self { source, ..Self::default() }
+    }
+
+    /// From now on requests may be made.
+    pub fn offer(&mut self, requests: Option<Requests>) {
+        self.requests = requests;
     }
 
     /// Lets go of what nobody has taken.
@@ -38,13 +46,14 @@ impl Exchange {
             (Kind::Source, []) => self.source.clone().ok_or(abi::ABSENT).map(Answer::Known),
             (Kind::List, []) => Ok(Answer::Known(calls.session().ok_or(abi::ABSENT)?.list().into())),
             (Kind::Source | Kind::List, _) => Err(abi::REFUSED),
+            (Kind::Http(step), payload) => {
+                self.requests.as_ref().ok_or(abi::ABSENT)?;
+                check(payload, room)?;
+                Ok(Answer::Http(step, Bytes::copy_from_slice(payload)))
+            }
             (Kind::Function, payload) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                match value::cost(payload) {
-                    Ok(cost) if cost > room => return Err(abi::TOO_LONG),
-                    Ok(_) => {}
-                    Err(value::Malformed) => return Err(abi::REFUSED),
-                }
+                check(payload, room)?;
                 let mut reader = Reader::new(payload);
                 let (Ok(Item::List(3)), Ok(Item::Text(name))) = (reader.item(), reader.item()) else {
                     return Err(abi::REFUSED);
@@ -62,6 +71,16 @@ impl Exchange {
 enum Answer {
     Known(Bytes),
     Call { name: String, arguments: Vec<u8> },
+    Http(Http, Bytes),
+}
+
+/// Whether a payload is a value that the host may hold.
+fn check(payload: &[u8], room: u64) -> Result<(), i64> {
+    match value::cost(payload) {
+        Ok(cost) if cost > room => Err(abi::TOO_LONG),
+        Ok(_) => Ok(()),
+        Err(value::Malformed) => Err(abi::REFUSED),
+    }
 }
 
 /// Whether a list and a map follow, given that they are values.
@@ -106,6 +125,20 @@ async fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> was
         Ok(Answer::Call { name, arguments }) => {
             let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
             calls.call(name, arguments, peak).await.map_err(wasmtime::Error::new)?.into()
+        }
+        Ok(Answer::Http(step, payload)) => {
+            // Out of the state while it waits; a guest that is stopped meanwhile has no further message.
+            let (Some(mut requests), room) = (state.exchange.requests.take(), state.host_bytes) else {
+                return Ok(abi::ABSENT);
+            };
+            let answer = requests.answer(step, payload, room).await;
+            let stop = requests.network().stop();
+            caller.data_mut().exchange.requests = Some(requests);
+            match (answer, stop) {
+                (_, Some(stop)) => return Err(stop.into()),
+                (Ok(answer), None) => answer.into(),
+                (Err(_), None) => return Ok(abi::REFUSED),
+            }
         }
         Err(refusal) => return Ok(refusal),
     };

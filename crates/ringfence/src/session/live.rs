@@ -19,9 +19,10 @@ use crate::result::Outcome;
 use crate::sandbox::clock::Clock;
 use crate::sandbox::files::{Files, Space};
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::Secrets;
+use crate::sandbox::http::{Requests, Secrets};
 use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
+use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
 use crate::sandbox::soft::{self, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
@@ -160,9 +161,13 @@ fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Insta
     let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
     let patient = Control { deadline: started + CENTURY, ..control.clone() };
     let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, Space::default())?;
+    let network = Network::new(prepared.net.clone(), limits, files.denials.clone(), None);
+    let mut exchange = Exchange::new(None);
+    let env = secrets.added_to(&prepared.env);
+    exchange.offer(Some(Requests::new(network.clone(), secrets, limits.connections)));
     Ok(State {
         limiter: Limiter::new(limits.memory.0),
-        control: control.clone(),
+        control: Control { network: Some(network), ..control.clone() },
         descriptors: Descriptors::new(&files),
         files,
         input: Input::new(Source::Empty),
@@ -170,10 +175,10 @@ fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Insta
         clock: Clock::new(prepared.policy.clock, started),
         random: Random::new(prepared.policy.random),
         args: crate::given::arguments(&prepared.argv0, Vec::new())?,
-        env: secrets.added_to(&prepared.env),
+        env,
         host_bytes: limits.host_bytes.0,
         host_calls: HostCalls::default(),
-        exchange: Exchange::new(None),
+        exchange,
     })
 }
 

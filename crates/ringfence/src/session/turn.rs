@@ -86,7 +86,7 @@ pub(super) fn run(
         outer,
         cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
         output: Output::new(stdout, stderr, limits.output.0),
-        network: None,
+        network: live.store.data().control.network.clone(),
         soft: Some(soft.clone()),
     };
     let calls = functions.map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone()));
@@ -147,6 +147,7 @@ fn here(mut live: Box<Live>, source: &Bytes, bounds: Bounds, tick: &mut dyn FnMu
         Ok(Ending::exited(0))
     };
     let ending = Supervisor { runtime, control: &control, host_calls: &calls }.end(turn, tick);
+    let ending = ending.after_network(control.network.as_ref().and_then(|network| network.stop()));
     if !store.is_ours() {
         return Err(Error::host(
             "this process was forked while this thread ran a guest",
@@ -169,7 +170,9 @@ fn here(mut live: Box<Live>, source: &Bytes, bounds: Bounds, tick: &mut dyn FnMu
 
     let told = told(&soft, &limits, &usage);
     let result = match said {
-        Some(said) if ending.limit.is_none() && !written.truncated => returned(said, told, soft.is_interrupted()),
+        Some(said) if ending.outcome == Outcome::Exited && !written.truncated => {
+            returned(said, told, soft.is_interrupted())
+        }
         _ => {
             let ending = if refused { ending.after_refused_memory() } else { ending };
             ended(if written.truncated { ending.after_cut_output() } else { ending })

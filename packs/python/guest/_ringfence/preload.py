@@ -12,7 +12,7 @@ configparser contextlib contextvars copy copyreg csv dataclasses datetime decima
 enum errno fnmatch fractions functools gc getopt glob gzip hashlib heapq hmac html html.parser http http.client
 http.cookies importlib.metadata importlib.resources importlib.util inspect io ipaddress itertools json keyword
 linecache locale logging math mimetypes numbers operator os pathlib pickle pkgutil platform pprint queue random re
-reprlib runpy secrets select selectors shlex shutil signal socket sqlite3 stat statistics string struct subprocess
+reprlib runpy secrets select selectors shlex shutil signal socket sqlite3 ssl stat statistics string struct subprocess
 sys sysconfig tempfile textwrap threading time timeit tokenize tomllib traceback types typing unicodedata unittest
 urllib.parse urllib.request uuid warnings weakref xml.etree.ElementTree zipfile zlib zoneinfo bz2 lzma
 encodings.idna encodings.latin_1 encodings.ascii encodings.cp1252 encodings.utf_16 encodings.utf_8_sig
@@ -33,13 +33,13 @@ except ZeroDivisionError as error: traceback.format_exception(error)
 
 def preload():
     """Give the three exceptions of `rf_interrupt`, in the order of its kinds."""
+    names_without_network()
     for name in MODULES:
         __import__(name)
     importer.step_back()
     importer.know_lines()
     builtins_of_site()
     asyncio_without_threads()
-    names_without_network()
     platform_without_executable()
     exec(WARM, {})
     remember_modules()
@@ -77,9 +77,11 @@ def asyncio_without_threads():
 
 
 def names_without_network():
-    """Have look-ups fail as they do where no network is: WASI 0.1 has none, so `_socket` lacks the functions."""
+    """Give `_socket` what it lacks: names are looked up by the host, and sockets are ours."""
     import _socket
     import socket
+
+    from _ringfence import network
 
     def look_up(name):
         def function(host, *args, **kwargs):
@@ -91,13 +93,14 @@ def names_without_network():
 
     error = getattr(_socket, "gaierror", OSError)
     code, message = getattr(_socket, "EAI_AGAIN", -3), "Temporary failure in name resolution"
-    for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"):
+    for name in ("gethostbyname", "gethostbyname_ex", "gethostbyaddr", "getnameinfo"):
         if not hasattr(_socket, name):
             setattr(_socket, name, look_up(name))
             if not hasattr(socket, name):
                 setattr(socket, name, getattr(_socket, name))
     if not hasattr(socket, "gethostname"):
         socket.gethostname = lambda: "localhost"
+    network.install()
 
 
 def platform_without_executable():

@@ -47,6 +47,21 @@ pub(super) type Rest = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 /// Sends a request and waits for the head of its answer.
 pub(super) async fn send(exchange: Exchange) -> Result<(Response<WasiBody>, Rest), Error> {
+    open(exchange).await?.answer().await
+}
+
+/// A connection, and the request that goes over it as soon as somebody waits for the answer.
+pub(super) struct Opened {
+    sender: http1::SendRequest<WasiBody>,
+    connection: http1::Connection<TokioIo<Metered>, WasiBody>,
+    request: Request<WasiBody>,
+    head: Arc<Head>,
+    first_byte: Duration,
+    look: Look,
+}
+
+/// Connects to where a request goes.
+pub(super) async fn open(exchange: Exchange) -> Result<Opened, Error> {
     let Exchange { network, url, request, options, look } = exchange;
     let head = Arc::new(Head {
         left: AtomicUsize::new(MAX_BEFORE_HEAD + look.max_header_bytes),
@@ -62,39 +77,46 @@ pub(super) async fn send(exchange: Exchange) -> Result<(Response<WasiBody>, Rest
             .await
             .map_err(|error| failed(&error))
     };
-    let (mut sender, connection) = timeout(options.connect_timeout.unwrap_or(PATIENCE), connecting)
+    let (sender, connection) = timeout(options.connect_timeout.unwrap_or(PATIENCE), connecting)
         .await
         .map_err(|_| Error::ConnectionTimeout)??;
-
-    let method = request.method().clone();
     let first_byte = options.first_byte_timeout.unwrap_or(PATIENCE);
-    let mut sending = pin!(timeout(first_byte, sender.send_request(request)));
-    let mut connection = Box::pin(connection);
-    let mut closed = false;
-    let answer = poll_fn(|context| {
-        loop {
-            if let Poll::Ready(answer) = sending.as_mut().poll(context) {
-                return Poll::Ready(answer);
+    Ok(Opened { sender, connection, request, head, first_byte, look })
+}
+
+impl Opened {
+    /// Sends the request and waits for the head of its answer.
+    pub(super) async fn answer(self) -> Result<(Response<WasiBody>, Rest), Error> {
+        let Self { mut sender, connection, request, head, first_byte, look } = self;
+        let method = request.method().clone();
+        let mut sending = pin!(timeout(first_byte, sender.send_request(request)));
+        let mut connection = Box::pin(connection);
+        let mut closed = false;
+        let answer = poll_fn(|context| {
+            loop {
+                if let Poll::Ready(answer) = sending.as_mut().poll(context) {
+                    return Poll::Ready(answer);
+                }
+                if closed {
+                    return Poll::Pending;
+                }
+                // Its own error reaches whoever waits for the answer.
+                let _ = ready!(connection.as_mut().poll(context));
+                closed = true;
             }
-            if closed {
-                return Poll::Pending;
+        });
+        let answer = answer.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| failed(&error))?;
+        head.over.store(true, Ordering::Relaxed);
+        let answer = answer::accept(&method, answer, look)?;
+        let rest = async move {
+            // What goes wrong from here on is told by the body.
+            if !closed {
+                let _ = connection.await;
             }
-            // Its own error reaches whoever waits for the answer.
-            let _ = ready!(connection.as_mut().poll(context));
-            closed = true;
-        }
-    });
-    let answer = answer.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| failed(&error))?;
-    head.over.store(true, Ordering::Relaxed);
-    let answer = answer::accept(&method, answer, look)?;
-    let rest = async move {
-        // What goes wrong from here on is told by the body.
-        if !closed {
-            let _ = connection.await;
-        }
-        Ok(())
-    };
-    Ok((answer, Box::new(rest)))
+            Ok(())
+        };
+        Ok((answer, Box::new(rest)))
+    }
 }
 
 /// A connection to where an approved URL leads, and nowhere else.

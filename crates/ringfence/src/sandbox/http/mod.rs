@@ -4,12 +4,14 @@ mod answer;
 mod approve;
 mod exchange;
 mod linker;
+mod messages;
 mod scrub;
 mod secrets;
 mod tls;
 
 pub use approve::{Unfit, approve, check_headers};
 pub(crate) use linker::{INTERFACES, add_to_linker};
+pub use messages::Requests;
 pub use scrub::{Patterns, Scrubber, TooLong};
 pub use secrets::Secrets;
 pub use tls::{Places, places, read_authorities};
