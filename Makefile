@@ -50,6 +50,7 @@ packs: setup ## build the language packs and install them into the venv (the fir
 demo: packs ## run a stranger's program and script on your file, watch them be refused and limited
 	@python examples/01-run/demo.py
 	@python examples/02-languages/demo.py
+	@python examples/03-agent/demo.py
 
 .PHONY: test
 test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs

@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from mcp import StdioServerParameters
+
     from ringfence import Limits, Result
 
 ROOT = Path(__file__).parent.parent
@@ -144,3 +146,43 @@ def ringfence(tmp_path: Path) -> Command:
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
     return run
+
+
+# The first to need a language compiles it, on a machine that has other things to do.
+SERVE = ("-m", "ringfence", "mcp", "--compile", "170s")
+
+
+@pytest.fixture
+def agent_server(cache: Path) -> Callable[..., StdioServerParameters]:
+    """Tell the SDK's client how to start `ringfence mcp` with these flags."""
+    from mcp import StdioServerParameters
+
+    assert cache.is_dir()
+
+    def told(*flags: object) -> StdioServerParameters:
+        return StdioServerParameters(
+            command=sys.executable, args=[*SERVE, *map(str, flags)], env={**os.environ, "API_TOKEN": "s3cr3t"}
+        )
+
+    return told
+
+
+@pytest.fixture
+def agent_url(cache: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start `ringfence mcp` on a free port with these flags, and give its address."""
+    assert cache.is_dir()
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*flags: object) -> str:
+        words = [sys.executable, *SERVE, "--port", "0", *map(str, flags)]
+        running = subprocess.Popen(words, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
+        started.append(running)
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        assert " at http://" in line, line + running.stderr.read()
+        return line.split()[-1]
+
+    yield start
+    for running in started:
+        running.terminate()
+        running.communicate(timeout=30)

@@ -28,6 +28,7 @@ Run any WASI program under one policy: files, variables, clocks and limits, deni
 verbs:
   run          run a program under a policy
   languages    list, check and install the languages that scripts can be in
+  mcp          serve sandboxed sessions to agents, as tools of the Model Context Protocol
   inspect      show what a program wants and offers
   compile      compile a program into the cache
   cache        show or prune the cache of compiled programs
@@ -57,9 +58,9 @@ def test_wrong_verb_leads_to_the_right_one(ringfence: Command) -> None:
 exit: 2
 --- stdout
 --- stderr
-error: there is no verb `inspct`: the verbs are run, languages, inspect, compile, cache, policy, doctor, completions
+error: there is no verb `inspct`: the verbs are run, languages, mcp, inspect, compile, cache, policy, doctor, completions
 hint: did you mean `ringfence inspect`?
-"""
+"""  # noqa: E501
     assert expected == str(ringfence("inspct"))
 
 

@@ -26,6 +26,17 @@ def test_demo_keeps_every_promise(example: str) -> None:
     assert "\x1b" not in ended.stdout
 
 
+def test_agent_keeps_every_promise() -> None:
+    """Calls approved, changed and refused, in Python and in JavaScript."""
+    demo = EXAMPLES / "03-agent" / "demo.py"
+    ended = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert "every promise held" in ended.stdout
+    assert 16 == ended.stdout.count("as promised")
+    assert "\x1b" not in ended.stdout
+
+
 def test_demo_is_coloured_on_a_terminal() -> None:
     """On a terminal the verdicts are green, unless `NO_COLOR` says otherwise."""
     seen = {}
