@@ -192,10 +192,11 @@ class Session:
             return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
 
     def _audited(self, turn: Turn) -> Turn:
-        if turn._denials or turn.limit is not None:  # noqa: SLF001
+        if turn.denials or turn.limit is not None:
             from ._audit import audit
 
-            audit(self.program.name, turn.outcome, turn.limit, turn._usage[0], turn._denials)  # noqa: SLF001
+            denials = [(denial.kind, denial.what, denial.count, denial.first_seconds) for denial in turn.denials]
+            audit(self.program.name, turn.outcome, turn.limit, turn.usage.wall_seconds, denials)
         return turn
 
     def __enter__(self) -> Self:
