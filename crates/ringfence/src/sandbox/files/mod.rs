@@ -88,7 +88,8 @@ impl Files {
             private: Arc::new(space.layers.map_or_else(Private::default, Private::of_handle)),
             disk: disk.clone(),
             host_bytes: host_bytes.clone(),
-            control: control.clone(),
+            // Its layers outlive the run: they keep no stream of it open, and no connection.
+            control: Control { output: Control::of_nobody().output, network: None, ..control.clone() },
         };
         Ok(Self {
             layered: grants.layered(&run)?,
