@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -12,10 +14,11 @@ from packs.building import cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from ringfence import Limits, Sandbox
 
+# `languages` is what these tests share with tools/cpython_tests.py.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 KEYBOARD = 130
 VARIABLES = {"HOME": "/", "PATH": "/bin"}
 
@@ -34,15 +37,6 @@ class Interpreter(Protocol):
 
     def __call__(self, *args: str, input: bytes = b"", env: Mapping[str, str] | None = None) -> Ended:
         """Run it once."""
-
-
-@pytest.fixture(scope="session")
-def compiled(cache: Path) -> Path:
-    """Compile the pack, once, before anything has a deadline."""
-    from ringfence import Limits, Policy, Sandbox
-
-    Sandbox(language="python", policy=Policy(limits=Limits(compile=280)))
-    return cache
 
 
 @pytest.fixture
