@@ -148,16 +148,15 @@ def ringfence(tmp_path: Path) -> Command:
     return run
 
 
-# The first to need a language compiles it, on a machine that has other things to do.
-SERVE = ("-m", "ringfence", "mcp", "--compile", "170s")
+SERVE = ("-m", "ringfence", "mcp")
 
 
 @pytest.fixture
-def agent_server(cache: Path) -> Callable[..., StdioServerParameters]:
+def agent_server(compiled: Path) -> Callable[..., StdioServerParameters]:
     """Tell the SDK's client how to start `ringfence mcp` with these flags."""
     from mcp import StdioServerParameters
 
-    assert cache.is_dir()
+    assert compiled.is_dir()
 
     def told(*flags: object) -> StdioServerParameters:
         return StdioServerParameters(
@@ -168,9 +167,9 @@ def agent_server(cache: Path) -> Callable[..., StdioServerParameters]:
 
 
 @pytest.fixture
-def agent_url(cache: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def agent_url(compiled: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Start `ringfence mcp` on a free port with these flags, and give its address."""
-    assert cache.is_dir()
+    assert compiled.is_dir()
     started: list[subprocess.Popen[str]] = []
 
     def start(*flags: object) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stage import BOLD, GREEN, RED, excerpt, paint, title, told
+from stage import BOLD, GREEN, RED, SHOWN_LINES, excerpt, paint, title, told
 
 from ringfence import Call, Limits, Policy, Session, Turn, languages
 
@@ -170,10 +170,8 @@ def shown(cell: Cell, turn: Turn, desk: Desk) -> bool:
     print(f"\n  {paint(cell.promise, BOLD)}")
     for line in cell.source.splitlines():
         print(f"  > {line}")
-    error = turn.error
-    excerpt(
-        turn.text or (f"{error.type}: {error.message}" if error else "" if turn.value is None else repr(turn.value))
-    )
+    error = f"{turn.error.type}: {turn.error.message}" if turn.error else ""
+    excerpt(turn.text or error or ("" if turn.value is None else repr(turn.value)), SHOWN_LINES)
     kept = cell.holds(turn, desk)
     print(paint("  as promised", GREEN) if kept else paint(f"  NOT AS PROMISED: {turn!r}", RED), flush=True)
     return kept

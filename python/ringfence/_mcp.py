@@ -134,7 +134,8 @@ class Toolbox:
 
     async def _run(self, room: Room, pack: Pack, code: str) -> types.CallToolResult:
         turn, lost = await room.run(pack.language, code)
-        made = answer(turn, lost=lost, handle=room.handle)
+        # On a thread: a value may be tens of megabytes, and other clients wait for this loop.
+        made = await asyncio.to_thread(answer, turn, lost=lost, handle=room.handle)
         return types.CallToolResult(
             content=[_block(part) for part in blocks(made)], structured_content=made, is_error=not turn.ok
         )

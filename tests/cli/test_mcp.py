@@ -72,9 +72,9 @@ def test_policy_is_that_of_the_flags(agent_server: Callable[..., StdioServerPara
     assert ["note.txt"] == [path.name for path in (tmp_path / "data").iterdir()]
 
 
-def test_standard_output_is_the_protocols_alone(cache: Path) -> None:
+def test_standard_output_is_the_protocols_alone(compiled: Path) -> None:
     """Whatever the code prints; and the server ends with its input."""
-    assert cache.is_dir()
+    assert compiled.is_dir()
     about = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     call = {"name": "run_python", "arguments": {"code": "import os; print('loud', flush=True); os.write(1, b'raw')"}}
     sent: list[dict[str, Any]] = [
@@ -82,7 +82,7 @@ def test_standard_output_is_the_protocols_alone(cache: Path) -> None:
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
     ]
-    words = [sys.executable, "-m", "ringfence", "mcp", "--compile", "170s"]
+    words = [sys.executable, "-m", "ringfence", "mcp"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdin is not None
         assert running.stdout is not None
@@ -150,7 +150,8 @@ def test_server_answers_to_the_names_it_was_given(agent_url: Callable[..., str],
         (["--idle", "5s"], "nothing listens without a port: "),
         (["--port", "http"], "`http` is no number"),
         (["--port", "99999"], "cannot listen at 127.0.0.1 port 99999"),
-        (["--sessions", "0"], "`0` is no number"),
+        (["--sessions", "2"], "nothing listens without a port: "),
+        (["--sessions", "0", "--port", "0"], "`0` is no number"),
         (["--language", "cobol"], "cobol"),
         (["--wall", "soon"], "wall"),
     ],

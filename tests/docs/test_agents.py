@@ -17,6 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "serve-agents.md"
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 
 
+@pytest.mark.usefixtures("compiled")
 def test_configuration_of_the_page_starts_a_server(tmp_path: Path) -> None:
     """As it stands, but for a directory that is the reader's."""
     (tmp_path / "note.txt").write_text("granted", encoding="utf-8")

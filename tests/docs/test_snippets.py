@@ -94,7 +94,7 @@ def environment() -> Iterator[None]:
     os.environ.update(before)
 
 
-@pytest.mark.usefixtures("environment", "compiled")
+@pytest.mark.usefixtures("compiled", "environment")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_page_is_true(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page does what the page says, from its first to its last."""

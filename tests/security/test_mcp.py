@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +16,7 @@ from mcp import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mcp import StdioServerParameters
 
@@ -146,6 +151,42 @@ def test_client_that_goes_takes_its_endless_call_with_it(agent_url: Callable[...
                 assert time.monotonic() - began < 60
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", [None, signal.SIGINT, signal.SIGTERM])
+def test_server_ends_in_the_middle_of_an_endless_call(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: signal.Signals | None
+) -> None:
+    """When its client closes its input, and when it is told to; nothing is left behind."""
+    assert compiled.is_dir()
+    (tmp_path / "marks").mkdir()
+    (tmp_path / "private").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "private"))
+    about = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    code = f"open('/tmp/left', 'w').close(); open('/marks/begun', 'w').close()\n{ENDLESS}"
+    call = {"name": "run_python", "arguments": {"code": code}}
+    sent: list[dict[str, Any]] = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": about},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
+    ]
+    flags = ["--wall", "10m", "--tmp", "--dir", f"{tmp_path}/marks:/marks:rw", "--language", "python"]
+    words = [sys.executable, "-m", "ringfence", "mcp", *flags]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
+        assert running.stdin is not None
+        running.stdin.writelines(f"{json.dumps(message)}\n" for message in sent)
+        running.stdin.flush()
+        began = time.monotonic()
+        while not (tmp_path / "marks" / "begun").exists():
+            assert time.monotonic() - began < 60
+            time.sleep(0.02)
+        if end is None:
+            running.stdin.close()
+        else:
+            running.send_signal(end)
+        assert (0 if end is None else 128 + end) == running.wait(timeout=60)
+
+    assert [] == list((tmp_path / "private").iterdir())
 
 
 def test_page_in_a_browser_cannot_call_the_server(agent_url: Callable[..., str]) -> None:

@@ -17,9 +17,23 @@ CLEAN = "\\x1b[2Jerror: \\u202eall is well\\r\n\\x00"
 
 def turn(**fields: Any) -> Turn:
     """Make a turn that returned None, but for these."""
-    usual: dict[str, Any] = dict.fromkeys(Turn.__slots__)
-    usual |= {"outcome": "returned", "is_repr": False, "stdout": b"", "stderr": b"", "truncated": False}
-    usual |= {"_usage": (0.5, 0.5, 1, 1, None, 0, 0.0), "_denials": [], "poisoned": False}
+    usual: dict[str, Any] = {
+        "outcome": "returned",
+        "value": None,
+        "is_repr": False,
+        "error": None,
+        "stdout": b"",
+        "stderr": b"",
+        "exit_code": None,
+        "limit": None,
+        "trap": None,
+        "backtrace": None,
+        "truncated": False,
+        "usage": (0.5, 0.5, 1, 1, None, 0, 0.0),
+        "denials": [],
+        "poisoned": False,
+    }
+    assert fields.keys() <= usual.keys()
     return Turn(tuple((usual | fields).values()))
 
 
@@ -57,8 +71,8 @@ def test_text_of_a_guest_is_escaped_wherever_it_stands() -> None:
             value={FORGED: [FORGED]},
             stdout=FORGED.encode(),
             stderr=FORGED.encode(),
-            _error=(FORGED, FORGED, FORGED),
-            _denials=[("read", FORGED, 1, 0.0)],
+            error=(FORGED, FORGED, FORGED),
+            denials=[("read", FORGED, 1, 0.0)],
         ),
         lost=False,
     )
@@ -102,7 +116,7 @@ def test_turn_that_says_nothing_has_a_block() -> None:
         ({"outcome": "limited", "limit": "cpu"}, "ringfence: it reached its limit `cpu`"),
         ({"outcome": "exited", "exit_code": 3}, "ringfence: it ended as exited with code 3"),
         ({"outcome": "trapped"}, "ringfence: it was ended as trapped"),
-        ({"_denials": [("read", "/etc", 2, 0.0)]}, "ringfence: the policy refused read /etc"),
+        ({"denials": [("read", "/etc", 2, 0.0)]}, "ringfence: the policy refused read /etc"),
     ],
 )
 def test_bad_end_is_told(fields: dict[str, Any], note: str) -> None:
@@ -112,7 +126,7 @@ def test_bad_end_is_told(fields: dict[str, Any], note: str) -> None:
 
 def test_answers_are_as_the_schema_says() -> None:
     """Clients check them against it."""
-    validate(answer(turn(value=[1], _error=("a", "b", "c"), exit_code=1), lost=False, handle="abc"), SCHEMA)
+    validate(answer(turn(value=[1], error=("a", "b", "c"), exit_code=1), lost=False, handle="abc"), SCHEMA)
 
 
 def test_lines_and_tabs_stay() -> None:

@@ -17,7 +17,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 def check_listening(arguments: argparse.Namespace) -> None:
     """Refuse what contradicts itself, and to listen to strangers by accident."""
     if arguments.port is None:
-        for flag in ("host", "allow_host", "idle"):
+        for flag in ("host", "allow_host", "sessions", "idle"):
             if getattr(arguments, flag) is not None:
                 name = f"--{flag.replace('_', '-')}"
                 raise UsageError(f"`{name}` was given", "nothing listens without a port", "add `--port N`")
