@@ -79,9 +79,9 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 	@python tools/patches.py
 
 .PHONY: bench
-bench: setup ## measure speed and growth against wasmtime-py and the wasmtime command
+bench: packs ## measure speed and growth against wasmtime-py and the wasmtime command
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run worker_run callback cli_start import_time files growth neighbour; do python benches/$$file.py; done
+	@for file in hello_run worker_run callback cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
 
 .PHONY: soak
 soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)
@@ -91,6 +91,10 @@ soak: setup ## run thousands of good and hostile programs on many threads (SOAK_
 fuzz: setup $(TOOLS)/$(CARGO_FUZZ) ## look for inputs that break something (FUZZ_SECONDS=60 for each of eleven kinds)
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/fuzz.txt
 	@python tools/fuzz.py '$(TOOLS)/$(CARGO_FUZZ)/bin/cargo-fuzz' '$(FUZZ_SECONDS)' '$(CACHE)/fuzz'
+
+.PHONY: judge
+judge: packs ## run CPython's own tests in the sandbox, beside native CPython (minutes)
+	@python tools/cpython_tests.py
 
 .PHONY: deny
 deny: $(TOOLS)/$(CARGO_DENY) ## check dependencies: licences, sources, bans, and advisories where they can be had

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN_LINES = 8
+ALL_LINES = 100
 SECRET = "s3cr3t"  # noqa: S105 - a bait
 
 BOLD, GREEN, RED, DIM = "1", "32", "31", "2"
@@ -33,6 +34,7 @@ class Step:
     out: str = ""
     err: str = ""
     holds: Callable[[], bool] = field(default=lambda: True)
+    command: tuple[str, ...] = ("ringfence", "run")
 
 
 def told(broken: list[str]) -> int:
@@ -54,14 +56,15 @@ def show(chapter: str, steps: list[Step], desk: Path) -> list[Step]:
 def run(step: Step, desk: Path) -> bool:
     """Run one command the way a user would, and judge what came of it."""
     print(f"\n  {paint(step.promise, BOLD)}")
-    print(f"  $ ringfence run {' '.join(map(quoted, step.words))}", flush=True)
-    command = [sys.executable, "-m", "ringfence", "run", *step.words]
+    print(f"  $ {' '.join([*step.command, *map(quoted, step.words)])}", flush=True)
+    start = {"ringfence": [sys.executable, "-m", "ringfence"], "python": [sys.executable]}
+    command = [*start[step.command[0]], *step.command[1:], *step.words]
     environment = {**os.environ, "API_TOKEN": SECRET, "NO_COLOR": "1"}
     ended = subprocess.run(
         command, cwd=desk, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     for text in (ended.stdout, ended.stderr):
-        excerpt(text)
+        excerpt(text, SHOWN_LINES if step.command[0] == "ringfence" else ALL_LINES)
     wrong = [
         *([f"exit code {step.exit_code}, not {ended.returncode}"] if ended.returncode != step.exit_code else []),
         *([f"`{step.out}` on stdout"] if step.out not in ended.stdout else []),
@@ -75,13 +78,13 @@ def run(step: Step, desk: Path) -> bool:
     return not wrong
 
 
-def excerpt(text: str) -> None:
+def excerpt(text: str, most: int) -> None:
     """Show the beginning of what came out."""
     lines = text.splitlines()
-    for line in lines[:SHOWN_LINES]:
+    for line in lines[:most]:
         print(f"    {paint(line[:160], DIM)}")
-    if len(lines) > SHOWN_LINES:
-        print(f"    … {len(lines) - SHOWN_LINES} more lines")
+    if len(lines) > most:
+        print(f"    … {len(lines) - most} more lines")
 
 
 def quoted(word: str) -> str:

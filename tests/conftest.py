@@ -63,6 +63,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def compiled(cache: Path) -> Path:
+    """Compile the Python pack, once, before anything has a deadline: a busy machine may take minutes."""
+    from ringfence import Limits, Policy, Sandbox
+
+    Sandbox(language="python", policy=Policy(limits=Limits(compile=280)))
+    return cache
+
+
+@pytest.fixture(scope="session")
 def descriptors() -> Callable[[], int]:
     """Count our open descriptors, but for what is kept warm, which has a bound: workers, programs in the pool."""
     from ringfence._engine import core

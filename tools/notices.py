@@ -29,6 +29,8 @@ The wheel of Ringfence holds compiled code of the crates below. `make docs` writ
 A crate that may be used under Apache-2.0 is used under it; its text is in `LICENSE`. The texts of all other licences,
 and every notice file, follow the table; those that are word for word the same stand here once.
 
+Language packs are wheels of their own and carry their licences with them.
+
 """
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # ruff: noqa: T201
 """
-Source text that nobody vouches for: Python, and the same policy for JavaScript where that is installed.
+Source text that nobody vouches for: Python, an agent's session, and the same policy for JavaScript.
 
 Any broken promise makes the exit code 1; ../stage.py holds each step to its own.
 """
@@ -36,7 +36,7 @@ def main() -> int:
     """Show every step; count the broken promises."""
     with tempfile.TemporaryDirectory() as directory:
         desk = Path(directory)
-        for name in ("report.py", "nosy.py", "report.js", "../01-run/sales.csv"):
+        for name in ("report.py", "nosy.py", "agent.py", "report.js", "../01-run/sales.csv"):
             shutil.copy(HERE / name, desk)
         (desk / "prices.py").write_text("VAT = 1.19\n", encoding="utf-8")
         (desk / "order.py").write_text("import prices\nprint(100 * prices.VAT)\n", encoding="utf-8")
@@ -44,7 +44,7 @@ def main() -> int:
         here = languages.names()
         title("languages that are installed")
         print("".join(f"  {pack.title}: {pack.size >> 20} MiB\n" for pack in languages.installed()), end="")
-        broken = [step.promise for chapter in python(desk) for step in show(*chapter, desk)]
+        broken = [step.promise for chapter in [*python(desk), agent()] for step in show(*chapter, desk)]
         if "javascript" in here:
             broken += [step.promise for chapter in javascript() for step in show(*chapter, desk)]
         else:
@@ -71,6 +71,13 @@ def python(desk: Path) -> list[tuple[str, list[Step]]]:
     ]
     nosy = [Step("seven things it looks for, none of which it finds", ["nosy.py"], 0, out="found 0")]
     return [("an untrusted Python script", work), ("one that means no good", nosy), *limited("python")]
+
+
+def agent() -> tuple[str, list[Step]]:
+    """Run what a model wrote, turn by turn, with functions of the host and somebody who approves."""
+    promise = "two functions of yours; a large refund is refused, a loop is interrupted, and the session goes on"
+    step = Step(promise, ["agent.py"], 0, out="I was told:", command=("python",))
+    return ("an agent's session, with an approval hook", [step])
 
 
 def javascript() -> list[tuple[str, list[Step]]]:

@@ -28,6 +28,7 @@ VARIABLES = {
     "prefix": "/usr", "exec_prefix": "/usr", "EXT_SUFFIX": ".cpython-313-wasm32-wasi.so",
     "SOABI": "cpython-313-wasm32-wasi",
     "VERSION": "3.13", "py_version_short": "3.13", "Py_DEBUG": 0, "Py_GIL_DISABLED": 0, "WITH_PYMALLOC": 1,
+    "WITH_DOC_STRINGS": 1,
     "HOST_GNU_TYPE": "wasm32-unknown-wasi", "MULTIARCH": "wasm32-wasi", "BINDIR": "/usr/bin", "LIBDIR": "/usr/lib",
     "LIBDEST": PREFIX[:-1], "Py_ENABLE_SHARED": 0, "CC": "", "CFLAGS": "",
 }  # fmt: skip
@@ -36,6 +37,8 @@ FROZEN = set(
     "abc codecs io _collections_abc _sitebuiltins genericpath ntpath posixpath os site stat importlib.util "  # noqa: SIM905
     "importlib.machinery runpy".split()
 )
+# Warnings and tracebacks pass over the frames of Python's own importer, which they know by this name: ours is it, here.
+IMPORTER = {"_ringfence.importer": "<frozen importlib._bootstrap_external>"}
 # What Python's start imports before our importer is there.
 EARLY = ["encodings", "encodings.aliases", "encodings.utf_8"]
 
@@ -45,7 +48,7 @@ class Module:
 
     def __init__(self, name: str, source: bytes, path: str, *, package: bool) -> None:
         self.name, self.source, self.path, self.package = name, source, path, package
-        shown = f"<frozen {name}>" if name in FROZEN else path
+        shown = f"<frozen {name}>" if name in FROZEN else IMPORTER.get(name, path)
         self.code = marshal.dumps(compile(source, shown, "exec", dont_inherit=True, optimize=0))
 
 

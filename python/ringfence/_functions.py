@@ -12,13 +12,13 @@ from ._text import quote
 from ._value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from concurrent.futures import Future
     from typing import Any
 
     Hook = Callable[["Call"], object]
 
-_PLAIN = (type(None), bool, int, float, str, bytes)
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
 
 class Call(Value):
@@ -85,17 +85,22 @@ class Functions:
 
     def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         """Make one call; an exception reaches the guest, one that is no `Exception` ends the turn."""
-        call = self._judged(Call(name, tuple(args), _named(kwargs)))
-        function = self._functions.get(call.name)
+        given: Iterable[Any] = args
+        if kwargs and not all(isinstance(key, str) for key in kwargs):
+            raise TypeError("names of arguments are text")
+        if self._before_call is not None:
+            call = self._judged(self._before_call, Call(name, tuple(args), kwargs))
+            name, given, kwargs = call.name, call.args, call.kwargs
+        function = self._functions.get(name)
         if function is None:
-            raise NameError(f"there is no function `{quote(call.name)}`")
-        return self._finished(self._context.copy().run(function, *call.args, **call.kwargs))
+            raise NameError(f"there is no function `{quote(name)}`")
+        value = self._context.copy().run(function, *given, **kwargs)
+        # Most are plain, and asking whether they can be awaited takes longer than the call.
+        return value if type(value) in _PLAIN else self._finished(value)
 
-    def _judged(self, call: Call) -> Call:
+    def _judged(self, hook: Hook, call: Call) -> Call:
         """Ask the hook; whatever it does but to approve denies the call."""
-        if self._before_call is None:
-            return call
-        verdict = self._finished(self._context.copy().run(self._before_call, call))
+        verdict = self._finished(self._context.copy().run(hook, call))
         if verdict is None or verdict is True:
             return call
         if isinstance(verdict, Call):
@@ -123,12 +128,6 @@ async def _awaited(value: Awaitable[object]) -> object:
     return await value
 
 
-def _named(kwargs: dict[str, Any]) -> dict[str, Any]:
-    if not all(isinstance(name, str) for name in kwargs):
-        raise TypeError("names of arguments are text")
-    return kwargs
-
-
 def _check(name: object, function: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"{name!r} cannot be a function's name: guest code calls it by that\nhint: give an identifier")
@@ -149,12 +148,15 @@ class _Hidden:
 
 def _signature(function: Callable[..., Any]) -> str:
     try:
-        signature = inspect.signature(function)
+        try:
+            signature = inspect.signature(function, eval_str=True)
+        except Exception:  # noqa: BLE001 - a hint that means nothing at run time stays the text it is
+            signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell
         return "(*args, **kwargs)"
     parameters = [
         parameter
-        if parameter.default is parameter.empty or isinstance(parameter.default, _PLAIN)
+        if parameter.default is parameter.empty or type(parameter.default) in _PLAIN - {list, dict}
         else parameter.replace(default=_Hidden())
         for parameter in signature.parameters.values()
     ]

@@ -80,60 +80,81 @@ class TurnUsage(Value):
         )
 
 
-class Turn(Value):
-    """
-    How a turn ended, what it gave, wrote, used and was refused. Frozen; pickles.
+class Turn:
+    """How a turn ended, what it gave, wrote, used and was refused. Frozen; equal by what is in it; pickles."""
 
-    Attributes:
-        outcome: "returned" at its end; "raised" an error that nothing caught, or "exited" by `sys.exit`, after which
-            the session goes on; or, as a run may end: "limited", "trapped", "denied", "cancelled", "crashed".
-        value: the value of a last expression: None, bool, int, float, str, bytes, list or dict as itself.
-        is_repr: whether `value` is text that the language printed of a value of another type.
-        stdout: what it wrote to standard output, as far as that was captured.
-        stderr: the same for standard error.
-        exit_code: the code it exited with; None if it did not.
-        limit: the limit that was reached. The guest may have heard of it, and gone on to its end in time.
-        trap: what it could not go on from, escaped.
-        backtrace: where it trapped, escaped.
-        truncated: whether output was cut at its limit.
-        poisoned: whether the session can run no further turn.
-    """
-
-    __slots__ = (
-        "outcome",
-        "value",
-        "is_repr",
-        "_error",
-        "stdout",
-        "stderr",
-        "exit_code",
-        "limit",
-        "trap",
-        "backtrace",
-        "truncated",
-        "_usage",
-        "_denials",
-        "poisoned",
-    )
-    outcome: TurnOutcome
-    value: Any
-    is_repr: bool
-    _error: tuple[str, str, str] | None
-    stdout: bytes
-    stderr: bytes
-    exit_code: int | None
-    limit: str | None
-    trap: str | None
-    backtrace: str | None
-    truncated: bool
-    _usage: tuple[float, float, int, int, int | None, int, float]
-    _denials: list[tuple[str, str, int, float]]
-    poisoned: bool
+    __slots__ = ("_fields",)
 
     def __init__(self, fields: tuple[Any, ...], /) -> None:
-        put = object.__setattr__
-        for name, value in zip(self.__slots__, fields, strict=True):
-            put(self, name, value)
+        # As they come: a turn takes microseconds, and most of them nobody looks at.
+        self._fields = fields
+
+    @property
+    def outcome(self) -> TurnOutcome:
+        """
+        How it ended.
+
+        - "returned": at its end
+        - "raised": with an error that nothing caught; the session goes on
+        - "exited": with `exit_code`, by `sys.exit`, after which the session goes on, or by ending the interpreter
+        - "limited", "trapped", "denied", "cancelled" or "crashed": as a run may end
+        """
+        outcome: TurnOutcome = self._fields[0]
+        return outcome
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - whatever the guest's last expression was
+        """The value of a last expression: None, bool, int, float, str, bytes, list or dict as itself."""
+        return self._fields[1]
+
+    @property
+    def is_repr(self) -> bool:
+        """Whether `value` is text that the language printed of a value of another type."""
+        return bool(self._fields[2])
+
+    @property
+    def stdout(self) -> bytes:
+        """What it wrote to standard output, as far as that was captured."""
+        return bytes(self._fields[4])
+
+    @property
+    def stderr(self) -> bytes:
+        """What it wrote to standard error, as far as that was captured."""
+        return bytes(self._fields[5])
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code it exited with; None if it did not."""
+        code: int | None = self._fields[6]
+        return code
+
+    @property
+    def limit(self) -> str | None:
+        """The limit that was reached. The guest may have heard of it, and gone on to its end in time."""
+        limit: str | None = self._fields[7]
+        return limit
+
+    @property
+    def trap(self) -> str | None:
+        """What it could not go on from, escaped."""
+        trap: str | None = self._fields[8]
+        return trap
+
+    @property
+    def backtrace(self) -> str | None:
+        """Where it trapped, escaped."""
+        backtrace: str | None = self._fields[9]
+        return backtrace
+
+    @property
+    def truncated(self) -> bool:
+        """Whether output was cut at its limit."""
+        return bool(self._fields[10])
+
+    @property
+    def poisoned(self) -> bool:
+        """Whether the session can run no further turn."""
+        return bool(self._fields[13])
 
     @property
     def ok(self) -> bool:
@@ -143,7 +164,7 @@ class Turn(Value):
     @property
     def error(self) -> TurnError | None:
         """The error that nothing caught."""
-        return None if self._error is None else TurnError(*self._error)
+        return None if self._fields[3] is None else TurnError(*self._fields[3])
 
     @property
     def text(self) -> str:
@@ -153,28 +174,33 @@ class Turn(Value):
     @property
     def usage(self) -> TurnUsage:
         """What it used up."""
-        return TurnUsage(*self._usage)
+        return TurnUsage(*self._fields[11])
 
     @property
     def denials(self) -> tuple[Denial, ...]:
         """What it was refused."""
-        return tuple(Denial(*denial) for denial in self._denials)
+        return tuple(Denial(*denial) for denial in self._fields[12])
 
     def too_late(self) -> Turn:
         """The same turn where not all that it wrote has arrived in time."""
-        fields = [getattr(self, name) for name in self.__slots__]
-        fields[0], fields[7] = "limited", "wall"
-        return Turn(tuple(fields))
+        fields = self._fields
+        return Turn(("limited", *fields[1:7], "wall", *fields[8:]))
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields == other._fields if isinstance(other, Turn) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self.outcome, self.stdout, self.stderr, self.exit_code, self.limit))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Turn, (self._fields,)
 
     def __repr__(self) -> str:
         shown = [self.outcome if self.limit is None else f"{self.outcome} {self.limit}"]
         if self.value is not None:
             shown.append(quote(self.value if self.is_repr else repr(self.value), _SHOWN_CHARACTERS))
-        if self._error is not None:
-            shown.append(quote(self._error[0], _SHOWN_CHARACTERS))
+        if self._fields[3] is not None:
+            shown.append(quote(self._fields[3][0], _SHOWN_CHARACTERS))
         if self.poisoned:
             shown.append("poisoned")
-        return f"<Turn {', '.join(shown)}, {seconds(self._usage[0])}>"
+        return f"<Turn {', '.join(shown)}, {seconds(self._fields[11][0])}>"

@@ -85,6 +85,7 @@ def printed_by(text: str, namespace: dict[str, object], where: str) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_page_is_true(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page does what the page says, from its first to its last."""

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import pytest
 
+from ringfence import Limits, Policy, Sandbox
+
 FETCH = Path(__file__).parent / "fetch.py"
 FROM_NPM = {"sqlite", "php", "ruby"}
 
@@ -31,6 +33,8 @@ def program() -> Fetched:
         if ended.returncode and name in FROM_NPM and shutil.which("npm") is None and not os.environ.get("CI"):
             pytest.skip(ended.stderr.strip())
         assert 0 == ended.returncode, ended.stderr
-        return Path(ended.stdout.strip())
+        path = Path(ended.stdout.strip())
+        Sandbox(path, policy=Policy(limits=Limits(compile=160)))  # before anything has a deadline
+        return path
 
     return fetched

@@ -15,7 +15,7 @@ from security.isolated import run, run_code
 if TYPE_CHECKING:
     from ringfence import Result
 
-pytestmark = pytest.mark.usefixtures("isolation")
+pytestmark = pytest.mark.usefixtures("isolation", "compiled")
 
 QUICK = Limits(wall="2s")
 

@@ -39,13 +39,6 @@ def letters(guests: Path) -> Program:
     return Program(core.Program.from_file(str(guests / "letters.wat"), "letters"))
 
 
-@pytest.fixture(scope="module")
-def compiled(cache: Path) -> Path:
-    """Compile the language once, before anything has a deadline."""
-    Session("python", policy=Policy(limits=Limits(compile=280))).close()
-    return cache
-
-
 @pytest.fixture
 def python(compiled: Path) -> Iterator[Callable[..., Session]]:
     """Open sessions of Python under a policy made of the keywords."""
@@ -210,7 +203,7 @@ def test_finally_of_the_user_runs_at_the_deadline(python: Callable[..., Session]
         ("import threading; threading.Thread(target=print).start()", "raised", False),
         ("import subprocess; subprocess.run(['id'])", "raised", False),
         ("(" * 10000 + ")" * 10000, "raised", False),
-        ("[" * 150 + "]" * 150, "raised", False),
+        ("[" * 150 + "]" * 150, "returned", False),
         ("x = 'a' * 10 ** 12", "raised", False),
         ("x = [0] * 10 ** 8", "raised", False),
         ("\0", "raised", False),

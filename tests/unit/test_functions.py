@@ -35,7 +35,7 @@ def test_guest_is_told_name_signature_and_doc() -> None:
     """A default that is no plain value is not shown: it would tell of the host."""
     [found, later] = calling(search=search, slow=slow).described()
 
-    assert ("search", "(query: 'str', limit: 'int' = 10, *, deep: 'object' = ...) -> 'list[str]'") == found[:2]
+    assert ("search", "(query: str, limit: int = 10, *, deep: object = ...) -> list[str]") == found[:2]
     assert ("Find it.", False) == found[2:]
     assert ("Take a while.", True) == later[2:]
 

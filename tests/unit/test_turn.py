@@ -16,7 +16,7 @@ def turn(**changed: Any) -> Turn:
         "outcome": "returned",
         "value": 1,
         "is_repr": False,
-        "_error": None,
+        "error": None,
         "stdout": b"out",
         "stderr": b"err",
         "exit_code": None,
@@ -24,17 +24,17 @@ def turn(**changed: Any) -> Turn:
         "trap": None,
         "backtrace": None,
         "truncated": False,
-        "_usage": (0.5, 0.25, 1 << 20, 6, None, 2, 0.1),
-        "_denials": [("read", "/etc", 1, 0.0)],
+        "usage": (0.5, 0.25, 1 << 20, 6, None, 2, 0.1),
+        "denials": [("read", "/etc", 1, 0.0)],
         "poisoned": False,
     }
-    assert Turn.__slots__ == tuple(fields)
+    assert fields.keys() >= changed.keys()
     return Turn(tuple((fields | changed).values()))
 
 
 def test_turn_tells_its_parts_as_values() -> None:
     """What comes as plain numbers has names."""
-    made = turn(_error=("ValueError", "no", "Traceback"))
+    made = turn(error=("ValueError", "no", "Traceback"))
 
     assert TurnError("ValueError", "no", "Traceback") == made.error
     assert TurnUsage(0.5, 0.25, 1 << 20, 6, None, 2, 0.1) == made.usage
@@ -52,8 +52,8 @@ def test_turn_survives_pickling() -> None:
 
 def test_turn_cannot_be_changed() -> None:
     """It is frozen, like every result."""
-    with pytest.raises(AttributeError, match="frozen"):
-        turn().value = 2
+    with pytest.raises(AttributeError):
+        turn().value = 2  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_turn_cannot_be_changed() -> None:
             {"outcome": "limited", "value": None, "limit": "wall", "poisoned": True},
             "<Turn limited wall, poisoned, 500ms>",
         ),
-        ({"outcome": "raised", "value": None, "_error": ("E\x1b", "", "")}, "<Turn raised, E\\x1b, 500ms>"),
+        ({"outcome": "raised", "value": None, "error": ("E\x1b", "", "")}, "<Turn raised, E\\x1b, 500ms>"),
     ],
 )
 def test_repr_is_one_line_and_escaped(changed: dict[str, Any], shown: str) -> None:

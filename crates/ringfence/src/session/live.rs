@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Memory, Store, TypedFunc};
 
+use super::discard_unsafe::discard;
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -122,6 +123,14 @@ impl Live {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
             }
             None => Err(not_opened(name, &ending)),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if self.store.is_ours() {
+            discard(self.exports.memory.data_mut(&mut *self.store));
         }
     }
 }

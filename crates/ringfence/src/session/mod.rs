@@ -4,6 +4,7 @@
 //! its caller can leave behind. What ends a turn other than by its own return leaves the instance in an unknown state:
 //! it is dropped, and the session is poisoned.
 
+mod discard_unsafe;
 mod live;
 mod result;
 mod turn;
@@ -90,7 +91,10 @@ impl Session {
     pub fn eval(&self, turn: Turn<'_>) -> Result<TurnResult> {
         self.check_process()?;
         check_turn(&turn.limits)?;
-        let limits = self.limits().narrowed(&turn.limits)?;
+        let limits = match turn.limits == LimitsPatch::default() {
+            true => *self.limits(),
+            false => self.limits().narrowed(&turn.limits)?,
+        };
         let outer = apart::outer()?;
         let taken = self.take()?;
         let limits = match turn::left(limits, &taken.live) {

@@ -215,3 +215,29 @@ fn pack_without_turns_holds_no_session() {
     let refused = Session::open(&mute, Opening::default()).unwrap_err();
     assert!(refused.to_string().contains("exports no `rf_abi`"), "{refused}");
 }
+
+/// Bytes that this process alone has written.
+fn private_bytes() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn what_many_closed_sessions_held_is_given_back() {
+    let sandbox = sandbox("");
+    let filled = || {
+        let session = Session::open(&sandbox, Opening::default()).unwrap();
+        // Beyond the buffer, it goes to memory of its own.
+        assert_eq!("returned", ended(&eval(&session, vec![b'n'; 900 << 10])));
+        session
+    };
+    drop(filled());
+    let before = private_bytes();
+    let many: Vec<Session> = (0..200).map(|_| filled()).collect();
+    let held = private_bytes().saturating_sub(before);
+    assert!(held > 200 * (900 << 10), "{held}");
+    drop(many);
+    let left = private_bytes().saturating_sub(before);
+    assert!(left < held / 4, "{left} of {held}");
+}

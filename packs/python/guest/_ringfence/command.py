@@ -182,6 +182,7 @@ def settle(options):
     }
     if any(flags.values()):
         _ringfence_host.configure({name: min(level, 2) for name, level in flags.items()})
+    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
     if options.unbuffered or environment.get("PYTHONUNBUFFERED"):
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(write_through=True)

@@ -111,7 +111,10 @@ class Words(str):
 
 
 def words(annotation):
-    return Words(annotation) if isinstance(annotation, str) else annotation
+    if not isinstance(annotation, str):
+        return annotation
+    quoted = len(annotation) > 1 and annotation[0] == annotation[-1] and annotation[0] in "'\""
+    return Words(annotation[1:-1] if quoted else annotation)
 
 
 def finish(coroutine):

@@ -2,7 +2,7 @@
 
 import marshal
 import sys
-from _frozen_importlib import ModuleSpec
+from _frozen_importlib import ModuleSpec, _call_with_frames_removed
 
 import _ringfence_host
 
@@ -31,7 +31,7 @@ class StandardLibrary:
         return None
 
     def exec_module(self, module):
-        exec(self.get_code(module.__spec__.name), module.__dict__)
+        _call_with_frames_removed(exec, self.get_code(module.__spec__.name), module.__dict__)
 
     def get_code(self, name):
         entry = self._entry(name)

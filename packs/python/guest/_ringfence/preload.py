@@ -40,8 +40,10 @@ def preload():
     importer.know_lines()
     builtins_of_site()
     asyncio_without_threads()
+    platform_without_executable()
     exec(WARM, {})
     remember_modules()
+    sys.stdout.reconfigure(line_buffering=True)  # for sessions, whose output is watched; a command line undoes it
     return interrupts()
 
 
@@ -96,7 +98,21 @@ def names_without_network():
             setattr(_socket, name, look_up(name))
             if not hasattr(socket, name):
                 setattr(socket, name, getattr(_socket, name))
+    if not hasattr(socket, "gethostname"):
+        socket.gethostname = lambda: "localhost"
     network.install()
+
+
+def platform_without_executable():
+    """Have `platform` know no C library: it would look into the file of the interpreter, which is not there."""
+    import platform
+
+    look = platform.libc_ver
+
+    def libc_ver(executable=None, lib="", version="", chunksize=16384):
+        return look(executable, lib, version, chunksize) if executable else (lib, version)
+
+    platform.libc_ver = libc_ver
 
 
 def interrupts():

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from packs.conftest import Interpreter
+    from languages.conftest import Interpreter
 
 # The first of them compiles the pack.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled")]
@@ -83,7 +83,7 @@ CODE = [
     "name",
     "import sys; print(sys.version.split()[0], sys.implementation.name, sys.maxunicode, sys.byteorder)",
 ]
-LINES = [
+LINES: list[list[str]] = [
     ["-c"],
     ["-Z"],
     ["--nope"],
