@@ -94,7 +94,9 @@ impl Supervisor<'_> {
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
                 }
-                if !alarm.is_ours() || (!tick() && !self.control.interrupt()) {
+                // A signal's handler runs in there, and may fork.
+                let goes_on = tick();
+                if !alarm.is_ours() || (!goes_on && !self.control.interrupt()) {
                     return stopped(Stop::Cancelled);
                 }
                 alarm.as_mut().reset(next_look());
