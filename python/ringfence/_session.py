@@ -145,7 +145,15 @@ class Session:
         kill: core.Kill | None,
         loop: asyncio.AbstractEventLoop | None,
     ) -> Turn:
-        text = source.encode()
+        if not isinstance(source, str):
+            raise TypeError(f"source is text, and this is a {type(source).__name__}\nhint: decode it")
+        try:
+            text = source.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"source cannot be written as UTF-8: half a character at place {error.start}\n"
+                'hint: replace it: `source.encode("utf-8", "replace").decode()`'
+            ) from None
         limits = self._turn if turn is None else turn
         narrower = None if limits is None else limits._json()  # noqa: SLF001
         if self._functions is None:

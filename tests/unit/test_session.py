@@ -114,6 +114,16 @@ def test_limits_of_the_policy_are_totals_over_the_turns(session: Open) -> None:
         made.eval("c", turn=Limits(wall=10))
 
 
+@pytest.mark.parametrize(("source", "error"), [("x = '\ud800'", ValueError), (b"x = 1", TypeError)])
+def test_source_that_is_no_text_is_refused(session: Open, source: Any, error: type[Exception]) -> None:
+    """Before the guest sees it, and the session goes on."""
+    opened = session()
+    with pytest.raises(error, match="hint: "):
+        opened.eval(source)
+
+    assert not opened.eval("x").poisoned
+
+
 def test_closed_session_says_so(session: Open) -> None:
     """Closing twice is fine."""
     with session() as made:
