@@ -68,6 +68,10 @@ impl Files {
             }
         };
         self.refuse_mount_point(&guest)?;
+        if path.ends_with('/') {
+            // A slash asks for what is behind a link: where that may not be reached, this is what is told.
+            beneath::stat(&dir, &path, true).map_err(|error| self.failed(error, Intent::Write, &guest))?;
+        }
         let (dir, path) = self.parent(&dir, &path, &guest)?;
         let last = dir.symlink_metadata(path.trim_end_matches('/')).map(|metadata| Stat::of_cap(&metadata));
         dir.remove_dir(path.trim_end_matches('/')).map_err(|error| self.failed(error, Intent::Write, &guest))?;
