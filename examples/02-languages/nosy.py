@@ -13,7 +13,7 @@ for what, act in {
     "your variables": lambda: os.environ["API_TOKEN"],
     "a shell": lambda: subprocess.run(["sh", "-c", "id"], check=True),
     "the network": lambda: urllib.request.urlopen("http://127.0.0.1/"),
-    "a raw socket": lambda: socket.socket(),
+    "a raw connection": lambda: socket.create_connection(("127.0.0.1", 22)),
     "a thread to hide in": lambda: threading.Thread(target=print).start(),
 }.items():
     try:

@@ -76,12 +76,12 @@ def test_random_numbers_differ_in_every_run(bare: Sandbox) -> None:
 
 def test_clocks_are_those_of_the_run(bare: Sandbox) -> None:
     """Not those of the day the snapshot was made."""
-    code = "import time, logging; print(time.time(), time.monotonic() > 0, logging._startTime / 1e9)"
+    code = "import time, logging; print(time.time(), time.monotonic(), logging._startTime / 1e9)"
     import time
 
     now, monotonic, logging_start = bare.run(["-c", code]).stdout.split()
 
-    assert b"True" == monotonic
+    assert 0 <= float(monotonic) < 60  # it begins with the run, and is coarse
     assert abs(time.time() - float(now)) < 60
     assert abs(time.time() - float(logging_start)) < 60
 
