@@ -234,3 +234,16 @@ def test_directory_moved_out_while_it_is_open_gives_no_way_up(house: Path) -> No
 
     assert not [result for result in results if b"SECRET" in result.stderr]
     assert not [result for result in results if "00" in result.text.split()[1:7]]
+
+
+def test_directory_behind_a_link_that_leads_out_is_not_removed(attack: Attack, house: Path) -> None:
+    """A slash asks for what the link leads to: that is refused as any way out, and nothing is removed."""
+    (house / "granted" / "out").symlink_to("..")
+    before = inventory(house)
+
+    attacked = attack(
+        call("path_remove_directory", ROOT_FD, "data/out/"), dirs=[Dir(house / "granted", at="/data", mode="rw")]
+    )
+
+    assert [63] == attacked.errnos  # perm
+    assert before == inventory(house)
