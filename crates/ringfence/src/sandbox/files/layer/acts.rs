@@ -155,6 +155,10 @@ impl Layer {
 
     /// Removes an empty directory.
     pub(in super::super) fn remove_dir(&self, base: &Arc<DirNode>, path: &str) -> Result<(), Refused> {
+        if path.ends_with('/') {
+            // A slash asks for what is behind a link: where that may not be reached, this is what is told.
+            self.stat(base, path, true)?;
+        }
         let Some(Named { parent, name, thing, .. }) = self.named(base, path)? else {
             return Err(Errno::Inval.into());
         };
