@@ -38,6 +38,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -304,7 +305,8 @@ impl Guest {
                 state.exchange.offer(network.clone().map(|net| Requests::new(net, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(module(&mut store, linked, *start), tick);
+                let memory = prepared.memory()?;
+                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
                 let ending = ending.after_network(network.and_then(|network| network.stop()));
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -389,8 +391,13 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
     limits.fuel.and_then(|given| Some(given.saturating_sub(store.get_fuel().ok()?)))
 }
 
-async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn module(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    start: Start,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Ending> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     if let Some(soft) = store.data().control.soft.clone() {
         soft.set_words(soft::words(store, &instance).await?);
     }
