@@ -9,7 +9,7 @@ use crate::sandbox::ticker;
 
 /// Most regions that wait, of all images together, and most stacks. What they keep resident stays under the 64 MiB that
 /// a process may hold beyond what its guests were granted.
-const MOST: usize = 16;
+const MOST: usize = 12;
 
 #[derive(Default)]
 struct Kept {
