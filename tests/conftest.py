@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from mcp import StdioServerParameters
 
     from ringfence import Limits, Result
+
+# A shell that starts the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 GUESTS = ROOT / "crates" / "guests"
