@@ -6,7 +6,7 @@ Errors are the classes of `ringfence.errors`, each in three parts.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 __all__ = [
     "Changes",
@@ -16,6 +16,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Session",
+    "Snapshot",
     "Tree",
     "cache_info",
     "cache_prune",
@@ -191,6 +192,9 @@ class Kill:
     def interrupt(self) -> None:
         """Ask a turn of a session to end, as Ctrl-C does; it is ended when it does not."""
 
+# Functions of a session as its `Session` takes them, and what is called.
+_Given: TypeAlias = tuple[Sequence[tuple[str, str, str, bool]], Callable[[str, list[Any], dict[str, Any]], object]]
+
 @final
 class Session:
     """One live instance of a language pack."""
@@ -214,12 +218,25 @@ class Session:
     ) -> tuple[Any, ...]:
         """Run a turn and give the fields of `Turn`, in their order. Raises SessionError when it cannot begin."""
 
+    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from here; each entry is the functions of one."""
+
+    def snapshot(self, kill: Kill | None) -> Snapshot:
+        """Take what it is now."""
+
     @property
     def poisoned(self) -> str | None:
         """Why no turn can run any more, if none can."""
 
     def close(self) -> None:
         """Free everything; a turn that is under way goes on, and is the last."""
+
+@final
+class Snapshot:
+    """What a session was between two turns."""
+
+    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from there."""
 
 @final
 class Changes:

@@ -65,6 +65,10 @@ class Functions:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: set[Future[Any]] = set()
 
+    def copy(self) -> Functions:
+        """Give the same functions to another session."""
+        return Functions(self._functions, self._before_call)
+
     def described(self) -> list[tuple[str, str, str, bool]]:
         """Give name, signature, doc, and whether it is an `async def`, of each: what the guest is told."""
         return [

@@ -51,9 +51,32 @@ impl Secrets {
         let values = values.into_iter().chain(std::iter::repeat_with(|| None));
         let held: Vec<Held> =
             granted.iter().zip(values).map(|(secret, value)| hold(secret, value)).collect::<Result<_>>()?;
+        Self::of(granted, held)
+    }
+
+    fn of(granted: &[Secret], held: Vec<Held>) -> Result<Self> {
         let patterns = Patterns::of(held.iter().map(|held| (held.value.as_str(), held.placeholder.clone())));
         let patterns = patterns.map_err(|_| unusable(granted.first(), "it is too long", "use a shorter one"))?;
         Ok(Self { held: held.into(), patterns })
+    }
+
+    /// The values as they are now, for a copy of a guest that holds these placeholders already.
+    pub(crate) fn for_copy(granted: &[Secret], placeholders: &[Arc<str>]) -> Result<Self> {
+        let mut new = Self::from_environment(granted)?;
+        if placeholders.len() == new.held.len() && !placeholders.is_empty() {
+            let held = new.held.iter().zip(placeholders).map(|(held, placeholder)| Held {
+                granted: held.granted.clone(),
+                placeholder: placeholder.clone(),
+                value: held.value.clone(),
+            });
+            new = Self::of(granted, held.collect())?;
+        }
+        Ok(new)
+    }
+
+    /// What the guest holds instead of the values, in the order of the grants.
+    pub(crate) fn placeholders(&self) -> Vec<Arc<str>> {
+        self.held.iter().map(|held| held.placeholder.clone()).collect()
     }
 
     /// The variables the guest sees: a name and a placeholder each.
