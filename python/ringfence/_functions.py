@@ -65,6 +65,11 @@ class Functions:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: set[Future[Any]] = set()
 
+    @property
+    def names(self) -> set[str]:
+        """What they are called by."""
+        return set(self._functions)
+
     def copy(self) -> Functions:
         """Give the same functions to another session."""
         return Functions(self._functions, self._before_call)

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from ._engine import core
 from ._policy import Policy
 from ._program import Program, pack_program
+from ._text import quote
 from ._turn import Turn
 from .errors import SessionError
 
@@ -132,7 +133,7 @@ class Session:
         that were open are closed, and `/tmp`, private layers and files in memory are without what was written.
 
         Args:
-            functions: functions of yours instead of this session's; `{}` for none.
+            functions: functions of yours instead of this session's, under names that it was opened with; `{}` for none.
             before_call: as for `Session`, for functions that are given here.
 
         Raises:
@@ -297,7 +298,14 @@ class Origin:
             return None
         from ._functions import Functions
 
-        return Functions(functions, before_call)
+        given = Functions(functions, before_call)
+        unknown = given.names - (self._functions.names if self._functions else set())
+        if unknown:
+            raise ValueError(
+                f"the session that is forked knows no function {quote(min(unknown))}: its code found them when it began\n"
+                "hint: give functions under the names that it was opened with, or open a session"
+            )
+        return given
 
     def _session(self, native: core.Session, functions: Functions | None) -> Session:
         session = Session.__new__(Session)

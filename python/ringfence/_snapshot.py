@@ -32,7 +32,8 @@ class Snapshot:
         Open a session that goes on from here.
 
         Args:
-            functions: functions of yours instead of those of the session that it was; `{}` for none.
+            functions: functions of yours instead of those of the session that it was, under the same names; `{}` for
+                none.
             before_call: as for `Session`, for functions that are given here.
 
         Raises:

@@ -28,8 +28,8 @@ pub(super) struct Captured {
     prepared: Arc<Prepared>,
     name: String,
     memory: Capture,
-    /// Where a copy is told that it is one.
-    word: u32,
+    /// Where a copy is told that it is one, and how; none of an instance that has yet to begin, as its copies have.
+    word: Option<(u32, u32)>,
     words: [Option<Words>; 2],
     buffer: u32,
     placeholders: Vec<Arc<str>>,
@@ -61,10 +61,12 @@ pub(super) fn capture(
         Err(caught) => return Ok(caught),
     };
     let Live { store, exports, .. } = live;
-    let memory = Capture::of(store, &exports.instance, exports.memory, &image);
-    if !memory.has_word(word) {
+    let now = exports.memory.data(&**store).get(word as usize..).and_then(|rest| rest.first_chunk::<4>());
+    let Some(now) = now.filter(|_| word.is_multiple_of(4)) else {
         return Ok(Caught::Not(not_captured(name, "it names no place where a copy is told that it is one")));
-    }
+    };
+    let word = (*now == [0; 4]).then_some((word, abi::COPIED));
+    let memory = Capture::of(store, &exports.instance, exports.memory, &image);
     Ok(Caught::Captured(Captured {
         prepared: live.prepared.clone(),
         name: name.to_owned(),
@@ -175,7 +177,7 @@ impl Captured {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let memory = self.memory.memory((self.word, abi::COPIED)).map_err(|error| no_memory(&error))?;
+        let memory = self.memory.memory(self.word).map_err(|error| no_memory(&error))?;
         let mut store = Here::new(prepared.store(state, &limits)?);
         let mut found = None;
         let forked = async {

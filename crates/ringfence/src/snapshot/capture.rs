@@ -55,19 +55,16 @@ impl Capture {
         &self.image
     }
 
-    /// Whether there is a word of 32 bits at that address.
-    pub(crate) fn has_word(&self, at: u32) -> bool {
-        at.is_multiple_of(4) && (at as usize).checked_add(4).is_some_and(|end| end <= self.size)
-    }
-
-    /// The memory of a fork, with one word that differs.
-    pub(crate) fn memory(&self, word: (u32, u32)) -> Result<Lent> {
+    /// The memory of a fork, with a word that differs.
+    pub(crate) fn memory(&self, word: Option<(u32, u32)>) -> Result<Lent> {
         let mut lent = Lent::of(&self.image)?;
         lent.grow(self.size)?;
         for (at, bytes) in &self.pages {
             lent.write(*at, bytes)?;
         }
-        lent.write(word.0 as usize, &word.1.to_le_bytes())?;
+        if let Some((at, word)) = word {
+            lent.write(at as usize, &word.to_le_bytes())?;
+        }
         Ok(lent)
     }
 
