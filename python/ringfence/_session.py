@@ -302,7 +302,7 @@ class Origin:
         unknown = given.names - (self._functions.names if self._functions else set())
         if unknown:
             raise ValueError(
-                f"the session that is forked knows no function {quote(min(unknown))}: its code found them when it began\n"
+                f"the session that is forked knows no function `{quote(min(unknown))}`: it found them when it began\n"
                 "hint: give functions under the names that it was opened with, or open a session"
             )
         return given

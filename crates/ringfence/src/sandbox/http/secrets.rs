@@ -233,6 +233,20 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_holds_the_same_placeholders_for_values_that_are_read_anew() {
+        // Every process of tests has a path, and it is longer than a value must be.
+        let toml = "name = \"API_KEY\"\nenv = \"PATH\"\norigin = \"https://api.example.com\"";
+        let granted: Vec<Secret> = vec![toml::from_str(toml).unwrap()];
+        let first = Secrets::from_environment(&granted).unwrap();
+        let copy = Secrets::for_copy(&granted, &first.placeholders()).unwrap();
+        assert_eq!(header(&first), header(&copy));
+        let url = Url::parse("https://api.example.com/").unwrap();
+        let put_in = copy.put_in(&url, "authorization", &header(&first)).unwrap();
+        assert_eq!(format!("Bearer {}", std::env::var("PATH").unwrap()).as_bytes(), put_in.as_bytes());
+        assert!(Secrets::for_copy(&[], &first.placeholders()).unwrap().placeholders().is_empty());
+    }
+
+    #[test]
     fn a_value_that_cannot_be_kept_is_refused_and_not_told() {
         for (value, why) in [
             ("tiny-77", "shorter"),
