@@ -115,15 +115,13 @@ impl Sandbox {
         &self.recipe.policy
     }
 
-    /// What its runs share in this process, for a session, which is not in a worker.
-    pub(crate) fn prepared_here(&self) -> Result<Arc<Prepared>> {
-        if self.worker.is_some() {
-            return Err(Error::policy(
-                format!("no session of `{}` in a process of its own", self.name()),
-                "sessions run in this process so far, with WebAssembly as their only wall",
-                "leave `isolation` out for the session, or run whole scripts in workers",
-            ));
-        }
+    /// Where its guests are instead of in this process.
+    pub(crate) fn worker(&self) -> Option<&Client> {
+        self.worker.as_ref()
+    }
+
+    /// What its runs and sessions share in this process.
+    pub(crate) fn prepared(&self) -> Result<Arc<Prepared>> {
         self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared)).cloned()
     }
 

@@ -191,14 +191,17 @@ impl Calls {
             }
             Ask::Message { name, arguments } => {
                 let functions = self.session.as_ref().ok_or_else(mixed_up)?;
-                let call = || functions.call(&name, &arguments);
-                match catch_unwind(AssertUnwindSafe(call)) {
-                    Ok(answer) => answer.map(Reply::Message),
-                    Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&name)))),
-                }
+                answer_of(&**functions, &name, &arguments).map(Reply::Message)
             }
         }
     }
+}
+
+/// What a function of a session answers; one that panics has broken.
+pub(crate) fn answer_of(functions: &dyn SessionFunctions, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+    let call = || functions.call(name, arguments);
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", text::quote(name)))))
 }
 
 /// The signature of an import, or the type that no host function takes or gives.

@@ -53,15 +53,8 @@ impl Exchange {
             }
             (Kind::Function, payload) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                check(payload, room)?;
-                let mut reader = Reader::new(payload);
-                let (Ok(Item::List(3)), Ok(Item::Text(name))) = (reader.item(), reader.item()) else {
-                    return Err(abi::REFUSED);
-                };
-                if !are_arguments(reader.clone()) {
-                    return Err(abi::REFUSED);
-                }
-                Ok(Answer::Call { name: name.to_owned(), arguments: reader.rest().to_vec() })
+                let (name, arguments) = call_of(payload, room)?;
+                Ok(Answer::Call { name, arguments })
             }
         }
     }
@@ -72,6 +65,19 @@ enum Answer {
     Known(Bytes),
     Call { name: String, arguments: Vec<u8> },
     Http(Http, Bytes),
+}
+
+/// The name and the arguments of a function's call, if the payload is one that the host may hold.
+pub(crate) fn call_of(payload: &[u8], room: u64) -> Result<(String, Vec<u8>), i64> {
+    check(payload, room)?;
+    let mut reader = Reader::new(payload);
+    let (Ok(Item::List(3)), Ok(Item::Text(name))) = (reader.item(), reader.item()) else {
+        return Err(abi::REFUSED);
+    };
+    if !are_arguments(reader.clone()) {
+        return Err(abi::REFUSED);
+    }
+    Ok((name.to_owned(), reader.rest().to_vec()))
 }
 
 /// Whether a payload is a value that the host may hold.

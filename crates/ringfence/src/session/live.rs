@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Memory, Store, TypedFunc};
 
+use super::Given;
 use super::discard_unsafe::discard;
 use crate::apart::no_thread;
 use crate::ending::Ending;
@@ -17,14 +18,14 @@ use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::files::{Files, Space};
+use crate::sandbox::files::Files;
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::{Requests, Secrets};
+use crate::sandbox::http::Requests;
 use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::soft::{self, Words};
+use crate::sandbox::soft::{self, Notice, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
@@ -42,17 +43,9 @@ pub(super) struct Live {
     pub(super) prepared: Arc<Prepared>,
     pub(super) store: Here<Store<State>>,
     pub(super) exports: Exports,
-    pub(super) spent: Spent,
+    /// What its guest would write to between turns.
+    pub(super) nowhere: Output,
     _slot: Here<OwnedSemaphorePermit>,
-}
-
-/// What all turns have used together.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Spent {
-    pub(super) wall: Duration,
-    pub(super) cpu: Duration,
-    pub(super) output: u64,
-    pub(super) fuel: u64,
 }
 
 /// What the host calls, and where it writes.
@@ -73,9 +66,15 @@ impl Exports {
 }
 
 impl Live {
+    /// Whether it hears of its end before it comes.
+    pub(super) fn hears(&self) -> bool {
+        self.exports.words[Notice::Deadline as usize].is_some()
+    }
+
     pub(super) fn open(
         prepared: &Arc<Prepared>,
         name: &str,
+        given: Given,
         cancelled: Arc<AtomicBool>,
         tick: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Self> {
@@ -104,7 +103,7 @@ impl Live {
             network: None,
             soft: None,
         };
-        let state = state(prepared, &limits, &control, started)?;
+        let state = state(prepared, given, &limits, &control, started)?;
         let mut store = Here::new(prepared.store(state, &limits)?);
         let host_calls = HostCalls::default();
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
@@ -117,7 +116,7 @@ impl Live {
         match found {
             Some((abi::VERSION, exports)) => {
                 let slot = Here::new(slot);
-                Ok(Self { prepared: prepared.clone(), store, exports, spent: Spent::default(), _slot: slot })
+                Ok(Self { prepared: prepared.clone(), store, exports, nowhere: control.output, _slot: slot })
             }
             Some((version, _)) => {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
@@ -157,10 +156,15 @@ fn not_opened(name: &str, ending: &Ending) -> Error {
     }
 }
 
-fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Instant) -> Result<State> {
-    let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+fn state(
+    prepared: &Prepared,
+    Given { space, secrets }: Given,
+    limits: &Limits,
+    control: &Control,
+    started: Instant,
+) -> Result<State> {
     let patient = Control { deadline: started + CENTURY, ..control.clone() };
-    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, Space::default())?;
+    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, space)?;
     let network = Network::new(prepared.net.clone(), limits, files.denials.clone(), None);
     let mut exchange = Exchange::new(None);
     let env = secrets.added_to(&prepared.env);
