@@ -9,7 +9,7 @@ mod live;
 mod result;
 mod turn;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::apart;
@@ -50,6 +50,8 @@ pub struct Session {
 struct Functions {
     functions: Arc<dyn SessionFunctions>,
     around: Arc<Around>,
+    /// The last number of a call that was begun.
+    numbers: Arc<AtomicU64>,
 }
 
 enum Seat {
@@ -70,7 +72,7 @@ impl Session {
         let functions = functions.map(|functions| {
             let theirs = functions.clone();
             let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-            Functions { functions, around }
+            Functions { functions, around, numbers: Arc::default() }
         });
         Ok(Self {
             name: sandbox.name().to_owned(),

@@ -89,7 +89,8 @@ pub(super) fn run(
         network: live.store.data().control.network.clone(),
         soft: Some(soft.clone()),
     };
-    let calls = functions.map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone()));
+    let calls = functions
+        .map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone(), given.numbers.clone()));
     let bounds = Bounds { limits, control, soft, calls, started };
     let Some(functions) = functions else { return here(live, &source, bounds, tick) };
     let (control, calls) = (bounds.control.clone(), bounds.calls.clone());
