@@ -259,4 +259,6 @@ def _program(language: str | Program) -> Program:
         return language
     from .languages import find
 
-    return pack_program(find(language))
+    pack = find(language)
+    pack.check_sessions()
+    return pack_program(pack)

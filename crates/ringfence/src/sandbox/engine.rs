@@ -81,7 +81,7 @@ pub struct Profile {
     pub fuel: bool,
     /// Component-model concurrency, which WASI 0.3 needs and which costs every other call 1.4 times.
     pub concurrency: bool,
-    /// The stack and the slots of a language pack, which is never a component.
+    /// The stack and the slots of a language pack, whose components never have concurrency.
     pub language: bool,
 }
 
