@@ -95,7 +95,7 @@ impl Recipe {
             }
             Code::Component(component) => {
                 link_functions::refuse_for_component(functions, name)?;
-                Entry::Component(link::component(&loaded.engine, component, name, policy)?)
+                Entry::Component(link::component(&loaded.engine, component, name, policy, language)?)
             }
         };
         Ok(Arc::new(Prepared {

@@ -14,7 +14,7 @@ mod result;
 mod spent;
 mod turn;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::apart;
@@ -62,13 +62,16 @@ pub struct Session {
 pub(crate) struct Functions {
     pub(crate) functions: Arc<dyn SessionFunctions>,
     pub(crate) around: Arc<Around>,
+    /// The last number of a call that was begun.
+    pub(crate) numbers: Arc<AtomicU64>,
 }
 
 impl Functions {
-    fn new(functions: Arc<dyn SessionFunctions>) -> Self {
+    /// Those of a session whose guest has begun so many calls.
+    fn new(functions: Arc<dyn SessionFunctions>, begun: u64) -> Self {
         let theirs = functions.clone();
         let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-        Self { functions, around }
+        Self { functions, around, numbers: Arc::new(AtomicU64::new(begun)) }
     }
 }
 
@@ -111,7 +114,7 @@ impl Session {
                 Instance::Here(Box::new(Live::open(&sandbox.prepared()?, sandbox.name(), given, cancelled, tick)?))
             }
         };
-        let functions = functions.map(Functions::new);
+        let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
             name: sandbox.name().to_owned(),
             limits,
