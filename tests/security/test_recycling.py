@@ -193,3 +193,29 @@ def test_memory_limit_holds_in_memory_that_is_used_again(isolation: str) -> None
 
         assert "limited" == result.outcome or b"MemoryError" in result.stderr
         assert 50 << 20 < result.usage.memory_bytes <= 64 << 20
+
+
+def test_memory_of_a_session_that_closes_while_nothing_runs_is_given_back(tmp_path: Path) -> None:
+    """A second later nothing of it is mapped, though the clock that sees to it was asleep."""
+    code = """
+    import time
+    from ringfence import Session
+
+    def lent():
+        with open("/proc/self/maps") as maps:
+            spans = [[int(end, 16) for end in line.split()[0].split("-")] for line in maps]
+        return sum(end - start > 1 << 30 for start, end in spans)
+
+    sessions = [Session(language="python") for _ in range(5)]
+    for session in sessions:
+        session.eval("x = 1")
+    time.sleep(2)
+    before = lent()
+    for session in sessions:
+        session.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and lent() >= before - 4:
+        time.sleep(0.05)
+    print(before >= 5, before - lent() >= 5)
+    """
+    assert "True True\n" == script(code, tmp_path)

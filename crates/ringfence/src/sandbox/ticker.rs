@@ -78,8 +78,9 @@ fn tick_for_ever(ticker: &Ticker) {
             // Nobody needs soon what waits to be used again.
             kept::give_back();
             ticker.parked.store(true, Ordering::SeqCst);
-            // Looked at once more after the flag is up: whoever comes now sees the flag and unparks.
-            while ticker.active.load(Ordering::SeqCst) == 0 {
+            // Looked at once more after the flag is up: whoever comes now sees the flag and unparks. So does memory that a
+            // session gives back while nothing runs.
+            while ticker.active.load(Ordering::SeqCst) == 0 && kept::is_empty() {
                 std::thread::park();
             }
             ticker.parked.store(false, Ordering::SeqCst);

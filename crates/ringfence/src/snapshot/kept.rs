@@ -70,6 +70,13 @@ pub(super) fn put_stack(stack: Stack) {
         stacks.stacks.push(stack);
     }
     drop(stacks);
+    keep_for_a_while();
+}
+
+/// Whether nothing waits.
+pub(crate) fn is_empty() -> bool {
+    let kept = kept();
+    kept.regions.is_empty() && kept.stacks.is_empty()
 }
 
 /// Gives everything back. The ticker calls this when no guest has run for a second.
@@ -78,7 +85,7 @@ pub(crate) fn give_back() {
     drop(gone);
 }
 
-/// Sees to it that `give_back` is called.
+/// Sees to it that `give_back` is called: wakes the ticker, which does not sleep while something waits.
 fn keep_for_a_while() {
     if ticker::Running::start().is_none() {
         give_back();

@@ -14,8 +14,6 @@ const PAGEMAP_SCAN: libc::Ioctl = 0xc060_6610_u32 as libc::Ioctl;
 const FILE: u64 = 1 << 2;
 const PRESENT: u64 = 1 << 3;
 const SWAPPED: u64 = 1 << 4;
-/// The one page of zeros that everybody shares.
-const ZERO: u64 = 1 << 5;
 
 /// Most ranges that are told at once; a run of CPython leaves about a hundred.
 const MAX_RANGES: usize = 512;
@@ -85,8 +83,9 @@ fn scan(file: &File, range: Range<usize>, pages: usize, found: &mut [PageRegion]
         vec: found.as_mut_ptr() as u64,
         vec_len: found.len() as u64,
         max_pages: pages as u64,
-        category_inverted: FILE | ZERO,
-        category_mask: FILE | ZERO,
+        // A page of zeros is told too: the kernel may have put its own in the place of one that was written full of them.
+        category_inverted: FILE,
+        category_mask: FILE,
         category_anyof_mask: PRESENT | SWAPPED,
         return_mask: 0,
     };
