@@ -219,3 +219,31 @@ def test_child_of_a_fork_of_the_process_has_neither_sessions_nor_snapshots_of_it
     print(os.waitpid(pid, 0)[1], snapshot.fork().eval("x").value, fork.eval("x").value, session.eval("x").value)
     """
     assert "0 1 1 1\n" == script(code, tmp_path)
+
+
+def test_without_address_space_neither_run_nor_fork_begins_and_what_lives_goes_on(tmp_path: Path) -> None:
+    """The error names what to raise; nothing of what was begun stays."""
+    code = """
+    import resource
+    import ringfence
+
+    sandbox = ringfence.Sandbox(code="print(1)", language="python")
+    sandbox.run()
+    session = ringfence.Session(language="python")
+    session.eval("x = 1")
+    snapshot = session.snapshot()
+    with open("/proc/self/statm") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
+    told, held = set(), []
+    for act in (snapshot.fork, session.fork, lambda: ringfence.Session(language="python")) * 4:
+        try:
+            held.append(act())
+        except ringfence.HostError as error:
+            told.add("ulimit -v" in str(error))
+    lives = session.eval("x").value
+    session.close()
+    held.clear()
+    print(told, lives, sandbox.run().stdout)
+    """
+    assert "{True} 1 b'1\\n'\n" == script(code, tmp_path)
