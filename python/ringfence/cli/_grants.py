@@ -29,13 +29,6 @@ _LIMITS = (
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
-def add_isolation(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that says where guests run."""
-    kinds = ("wasm", "process", "worker")
-    about = "run it in a child process, or in one behind a wall"
-    parser.add_argument("--isolation", choices=kinds, default="wasm", help=about)
-
-
 def add_grants(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a policy: one flag is one line, in the order of `Policy` and `Limits`."""
     add = parser.add_argument

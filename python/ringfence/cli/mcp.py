@@ -6,9 +6,9 @@ from ringfence.errors import HostError
 
 from . import _output
 from ._exit import Exit
-from ._grants import add_grants, add_isolation, policy_of, to_number
+from ._grants import add_grants, policy_of, to_number
+from ._isolation import add_isolation, check_workers
 from ._listening import address_of, check_listening, listen, names_of, to_count
-from ._parser import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     idle = Limits(wall=to_number(arguments.idle if arguments.idle is not None else _IDLE)).wall or 0.0
     packs = _packs(arguments.language)
     if arguments.isolation != "wasm":
-        _check_workers(most if arguments.port is not None else 1, len(packs))
+        check_workers(most if arguments.port is not None else 1, len(packs))
     policy = policy_of(arguments)
     listener = None if arguments.port is None else listen(arguments.host, arguments.port)
     _compile(packs, policy)
@@ -89,20 +89,6 @@ def _compile(packs: list[Pack], policy: Policy) -> None:
             core.precompile(pack_program(pack)._native, policy._native, progress)  # noqa: SLF001
         finally:
             progress.clear()
-
-
-def _check_workers(clients: int, languages: int) -> None:
-    """Refuse to promise more sessions than there may be workers."""
-    from ringfence._isolation import MAX_WORKERS
-
-    most = clients * languages
-    if most > MAX_WORKERS:
-        fewer = f"serve {MAX_WORKERS // languages} clients: `--sessions {MAX_WORKERS // languages}`"
-        raise UsageError(
-            f"{clients} clients cannot have their sessions in workers",
-            f"with {languages} languages that may be {most} child processes, and {MAX_WORKERS} is the most",
-            fewer if languages <= MAX_WORKERS else "serve fewer languages: `--language NAME`",
-        )
 
 
 def _serve(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import _output
-from ._grants import add_grants, add_isolation, policy_of
+from ._grants import add_grants, policy_of
+from ._isolation import add_isolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

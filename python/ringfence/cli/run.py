@@ -6,7 +6,8 @@ import argparse
 
 from . import _exit, _output, _script
 from ._changes import tell_changes
-from ._grants import add_grants, add_isolation, policy_of
+from ._grants import add_grants, policy_of
+from ._isolation import add_isolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
