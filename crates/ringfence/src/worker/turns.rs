@@ -209,3 +209,7 @@ fn last(tail: &mut Vec<u8>, length: u64) -> Result<Vec<u8>, String> {
     let at = usize::try_from(length).ok().and_then(|length| tail.len().checked_sub(length));
     Ok(tail.split_off(at.ok_or("its answer is shorter than it says")?))
 }
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;
