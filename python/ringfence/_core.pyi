@@ -296,6 +296,10 @@ class Result:
         """What was captured of standard error."""
 
     @property
+    def noted(self) -> bool:
+        """Whether there is anything for a log: something that was refused, or a limit that was reached."""
+
+    @property
     def limit(self) -> str | None:
         """The limit that ended the run, by its name in the policy."""
 

@@ -125,7 +125,7 @@ class Sandbox:
             native = self._native_run((), input, None, None, None, None, None)
         else:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
-        result = self._result(native)
+        result = Result(self._audited(native) if native.noted else native)
         return result.check() if check else result
 
     async def arun(
@@ -148,7 +148,7 @@ class Sandbox:
         from ._running import on_thread
 
         native = await on_thread(lambda kill: self._run(args, code, input, stdin, stdout, stderr, limits, kill))
-        result = self._result(native)
+        result = Result(self._audited(native))
         return result.check() if check else result
 
     def start(
@@ -184,14 +184,11 @@ class Sandbox:
             raise
 
     def _audited(self, native: core.Result) -> core.Result:
-        if native.denials or native.limit is not None:
+        if native.noted:
             from ._audit import audit
 
             audit(self.program.name, native.outcome, native.limit, native.usage[0], native.denials)
         return native
-
-    def _result(self, native: core.Result) -> Result:
-        return Result(self._audited(native))
 
     def _run(
         self,

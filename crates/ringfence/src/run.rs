@@ -264,7 +264,7 @@ impl Guest {
             input,
             source,
             limits,
-            control,
+            mut control,
             host_calls,
             secrets,
             started,
@@ -277,7 +277,11 @@ impl Guest {
             return Err(no_thread("the system starts no more threads for this process"));
         };
         let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control, space)?;
-        let state = State {
+        let denials = files.denials.clone();
+        let network = || Network::new(prepared.net.clone(), &limits, denials, name_servers);
+        let env = secrets.added_to(&prepared.env);
+        let args = arguments(&prepared.argv0, args)?;
+        let state = |control: &Control| State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
             descriptors: Descriptors::new(&files),
@@ -286,36 +290,32 @@ impl Guest {
             output: control.output.clone(),
             clock: Clock::new(prepared.policy.clock, started),
             random: Random::new(prepared.policy.random),
-            args: arguments(&prepared.argv0, args)?,
-            env: secrets.added_to(&prepared.env),
+            args,
+            env,
             host_bytes: limits.host_bytes.0,
             host_calls: host_calls.clone(),
             exchange: Exchange::new(source),
         };
-        let denials = state.files.denials.clone();
-        let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
-        let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut state = state;
-                let network = prepared.may_ask().then_some(network);
-                let control = Control { network: network.clone(), ..control.clone() };
-                state.control = control.clone();
-                state.exchange.offer(network.clone().map(|net| Requests::new(net, secrets, limits.connections)));
+                control.network = prepared.may_ask().then(network);
+                let mut state = state(&control);
+                let network = control.network.clone();
+                state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
-                let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(module(&mut store, linked, *start), tick);
-                let ending = ending.after_network(network.and_then(|network| network.stop()));
+                let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+                let ending =
+                    supervisor.end(module(&mut store, linked, *start), tick).after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
-                let control = Control { network: Some(network.clone()), ..control.clone() };
-                let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);
+                let network = network();
+                control.network = Some(network.clone());
+                let state = ComponentState::new(state(&control), network, secrets, prepared.policy.random);
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
-                let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(component(&mut store, command), tick).after_network(network.stop());
+                let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+                let ending = supervisor.end(component(&mut store, command), tick).after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };

@@ -148,7 +148,7 @@ fn here(mut live: Box<Live>, source: &Bytes, bounds: Bounds, tick: &mut dyn FnMu
         Ok(Ending::exited(0))
     };
     let ending = Supervisor { runtime, control: &control, host_calls: &calls }.end(turn, tick);
-    let ending = ending.after_network(control.network.as_ref().and_then(|network| network.stop()));
+    let ending = ending.after_network(control.network_stop());
     if !store.is_ours() {
         return Err(Error::host(
             "this process was forked while this thread ran a guest",
