@@ -161,6 +161,7 @@ class GuestRaised(GuestError):
     """
 
     code = "guest-raised"
+    exit_code = 1  # as of an interpreter
 
 
 class Trapped(GuestError):
