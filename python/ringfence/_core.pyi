@@ -120,12 +120,15 @@ class Program:
         """Length of the bytes."""
 
     @staticmethod
-    def from_file(path: str, language: str | None = None, sha256: str | None = None) -> Program:
+    def from_file(
+        path: str, language: str | None = None, sha256: str | None = None, component: bool = False
+    ) -> Program:
         """
         Read a program. Raises ProgramNotFound, and LoadError for what is not one.
 
         `language` says that it is a language pack, and what it is called: its argument 0, "python" say. With its
-        `sha256` it is read only when it has to be compiled, and then refused unless it has that digest.
+        `sha256` it is read only when it has to be compiled, and then refused unless it has that digest; a pack is one
+        core module unless it is said to be a `component`.
         """
 
     @staticmethod

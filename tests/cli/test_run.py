@@ -226,7 +226,10 @@ def test_ctrl_c_that_the_guest_caught_is_its_own_affair(compiled: Path, then: st
     program = CATCHES.format(then=f"    {then}" if then else "")
     command = [sys.executable, "-m", "ringfence", "run", "--language", "python", "-c", program]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=hears_ctrl_c
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=hears_ctrl_c,  # noqa: PLW1509
     ) as process:
         assert process.stdout is not None
         assert b"ready\n" == process.stdout.readline()

@@ -12,6 +12,9 @@ pub const HOST_CALL: &str = "host_call";
 /// Takes the whole of an answer that was longer than its buffer: `(out, length) -> 0`.
 pub const HOST_TAKE: &str = "host_take";
 
+/// The interface that the host gives to every component that imports it: the same for a pack that is a component.
+pub const INTERFACE: &str = "ringfence:language/host@1.0.0";
+
 /// Everything in [`MODULE`].
 pub const FUNCTIONS: [&str; 2] = [HOST_CALL, HOST_TAKE];
 

@@ -305,6 +305,13 @@ impl Calls {
     }
 }
 
+/// What a function of a session answers; one that panics has broken.
+pub(crate) fn answer_of(functions: &dyn SessionFunctions, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+    let call = || functions.call(name, arguments);
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", text::quote(name)))))
+}
+
 /// The signature of an import, or the type that no host function takes or gives.
 pub(crate) fn signature(function: &FuncType) -> Result<Signature, ValType> {
     let of = |kind: ValType| match kind {

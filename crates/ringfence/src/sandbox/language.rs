@@ -6,10 +6,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use wasmtime::component::Linker as ComponentLinker;
+use wasmtime::{Caller, Linker, StoreContextMut};
 
+use super::components::ComponentState;
 use super::host_calls::{HostCalls, Message};
 use super::http::Requests;
+use super::stop::Stop;
 use super::store::State;
 use super::wasi01;
 use crate::language::abi::{self, Http, Kind, Step};
@@ -72,6 +75,15 @@ enum Answer {
     Known(Bytes),
     Call(Message),
     Http(Http, Bytes),
+}
+
+/// The name and the arguments of a function's call, if the payload is one that the host may hold.
+pub(crate) fn call_of(payload: &[u8], room: u64) -> Result<(String, Vec<u8>), i64> {
+    let cost = check(payload, room)?;
+    match about_functions(Kind::Function, payload, cost)? {
+        Message::Call { name, arguments } => Ok((name, arguments)),
+        Message::Begin { .. } | Message::Wait(_) | Message::Cancel(_) => Err(abi::REFUSED),
+    }
 }
 
 /// What a payload costs, if it is a value that the host may hold.
@@ -139,6 +151,19 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         take(&mut caller, (out, len))
     })?;
     Ok(())
+}
+
+/// Links what a pack that is a component asks instead: the rest of it comes by WASI.
+pub(crate) fn add_to_component_linker(linker: &mut ComponentLinker<ComponentState>) -> wasmtime::Result<()> {
+    type Store<'a> = StoreContextMut<'a, ComponentState>;
+    let mut host = linker.instance(abi::INTERFACE)?;
+    host.func_wrap("source", |store: Store<'_>, (): ()| {
+        Ok((store.data().state.exchange.source.as_ref().map(|text| text.to_vec()),))
+    })?;
+    // `wasi:cli/exit` knows only success and failure.
+    host.func_wrap("exit", |_: Store<'_>, (code,): (u8,)| -> wasmtime::Result<()> {
+        Err(Stop::Exit(code.into()).into())
+    })
 }
 
 /// A piece of guest memory as the guest names it.
