@@ -5,7 +5,9 @@
 //! in an unknown state: it is dropped, and the session is poisoned. In isolation the instance is in a worker
 //! (`inside`), and a turn is a question to it (`worker/remote.rs`).
 
+mod captured;
 mod discard_unsafe;
+mod fork;
 mod inside;
 mod live;
 mod result;
@@ -25,6 +27,7 @@ use crate::sandbox::files::Space;
 use crate::sandbox::http::Secrets;
 use crate::worker::Remote;
 
+pub use fork::{Forking, Snapshot};
 pub(crate) use inside::Inside;
 use live::Live;
 pub(crate) use result::Said;
@@ -61,6 +64,14 @@ pub(crate) struct Functions {
     pub(crate) around: Arc<Around>,
     /// The last number of a call that was begun.
     pub(crate) numbers: Arc<AtomicU64>,
+}
+
+impl Functions {
+    fn new(functions: Arc<dyn SessionFunctions>) -> Self {
+        let theirs = functions.clone();
+        let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
+        Self { functions, around, numbers: Arc::default() }
+    }
 }
 
 /// What an instance needs of the process that it serves.
@@ -102,11 +113,7 @@ impl Session {
                 Instance::Here(Box::new(Live::open(&sandbox.prepared()?, sandbox.name(), given, cancelled, tick)?))
             }
         };
-        let functions = functions.map(|functions| {
-            let theirs = functions.clone();
-            let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-            Functions { functions, around, numbers: Arc::default() }
-        });
+        let functions = functions.map(Functions::new);
         Ok(Self {
             name: sandbox.name().to_owned(),
             limits,
