@@ -37,9 +37,9 @@ class Session:
         language: an installed language, such as "python"; or the `Program` of a pack.
         policy: what its code may do; nothing unless given.
         functions: functions of yours that its code may call by these names, with plain values: None, bool, int, float,
-            str, bytes, list and dict. They may be `async def`. What one raises is raised in the guest. They are called
-            on another thread; one that is still at work when its turn has to end is left behind with the warning
-            `CallbackAbandoned`.
+            str, bytes, list and dict. They may be `async def`, and then several may be under way at once. What one
+            raises is raised in the guest. They are called on another thread; one that is still at work when its turn
+            has to end is left behind with the warning `CallbackAbandoned`.
         before_call: called with each `Call` before it is made. None or True approves it, a `Call` is made in its place,
             False refuses it, and so does an exception, which the guest sees.
         turn: limits of each turn, unless `eval` is given others.
@@ -259,4 +259,6 @@ def _program(language: str | Program) -> Program:
         return language
     from .languages import find
 
-    return pack_program(find(language))
+    pack = find(language)
+    pack.check_sessions()
+    return pack_program(pack)

@@ -38,6 +38,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -302,8 +303,9 @@ impl Guest {
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let ending =
-                    supervisor.end(module(&mut store, linked, *start), tick).after_network(control.network_stop());
+                let memory = prepared.memory()?;
+                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
+                let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
@@ -387,8 +389,13 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
     limits.fuel.and_then(|given| Some(given.saturating_sub(store.get_fuel().ok()?)))
 }
 
-async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn module(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    start: Start,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Ending> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     if let Some(soft) = store.data().control.soft.clone() {
         soft.set_words(soft::words(store, &instance).await?);
     }

@@ -30,6 +30,7 @@ use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Source text that needs no allocation of its own, in bytes.
@@ -104,12 +105,13 @@ impl Live {
             soft: None,
         };
         let state = state(prepared, given, &limits, &control, started)?;
+        let memory = prepared.memory()?;
         let mut store = Here::new(prepared.store(state, &limits)?);
         let host_calls = HostCalls::default();
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let mut found = None;
         let opened = async {
-            found = Some(open(&mut store, linked).await?);
+            found = Some(open(&mut store, linked, memory).await?);
             Ok(Ending::exited(0))
         };
         let ending = supervisor.end(opened, tick);
@@ -128,7 +130,8 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.store.is_ours() {
+        // Memory that was lent goes back to where it came from.
+        if self.store.is_ours() && !self.prepared.lends() {
             discard(self.exports.memory.data_mut(&mut *self.store));
         }
     }
@@ -187,8 +190,12 @@ fn state(
 }
 
 /// Instantiates, sets up what is no snapshot, and asks for what is asked once.
-async fn open(store: &mut Store<State>, linked: &InstancePre<State>) -> wasmtime::Result<(u32, Exports)> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn open(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    memory: Option<Lent>,
+) -> wasmtime::Result<(u32, Exports)> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("missing memory"))?;
     store.data_mut().descriptors.set_memory(memory);
     if let Ok(init) = instance.get_typed_func::<(), ()>(&mut *store, abi::INIT) {

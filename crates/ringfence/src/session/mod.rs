@@ -12,7 +12,7 @@ mod result;
 mod spent;
 mod turn;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::apart;
@@ -59,6 +59,8 @@ pub struct Session {
 pub(crate) struct Functions {
     pub(crate) functions: Arc<dyn SessionFunctions>,
     pub(crate) around: Arc<Around>,
+    /// The last number of a call that was begun.
+    pub(crate) numbers: Arc<AtomicU64>,
 }
 
 /// What an instance needs of the process that it serves.
@@ -103,7 +105,7 @@ impl Session {
         let functions = functions.map(|functions| {
             let theirs = functions.clone();
             let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-            Functions { functions, around }
+            Functions { functions, around, numbers: Arc::default() }
         });
         Ok(Self {
             name: sandbox.name().to_owned(),

@@ -105,7 +105,7 @@ pub(super) fn run(
     let tick = tick.unwrap_or(&mut no_tick);
     let bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
     let Some(functions) = functions else { return here(live, &source, bounds, tick) };
-    let calls = HostCalls::of_session(functions.functions.clone());
+    let calls = HostCalls::of_session(functions.functions.clone(), functions.numbers.clone());
     let bounds = Bounds { calls: calls.clone(), ..bounds };
     let (control, started) = (bounds.control.clone(), bounds.started);
     let work = move || here(live, &source, bounds, &mut || true);
@@ -135,7 +135,8 @@ pub(super) fn in_worker(
     let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, None);
     bounds.control.deadline = bounds.control.deadline.min(inside.ends);
-    bounds.calls = functions.map_or_else(HostCalls::default, HostCalls::of_session);
+    bounds.calls =
+        functions.map_or_else(HostCalls::default, |functions| HostCalls::of_session(functions, Arc::default()));
     if let Some((journal, number)) = inside.journal {
         bounds.control.output.keep_in(journal, number);
     }
