@@ -49,7 +49,7 @@ fuzz_target!(|input: &[u8]| {
                 assert!((result.stdout.len() + result.stderr.len()) as u64 <= limits.output.0);
                 assert!(result.usage.output <= limits.output.0 && result.usage.wall.as_secs() <= 1);
             }
-            Believed::Asked(_, arguments) => assert!(*arguments as u64 <= limits.host_bytes.0),
+            Believed::Asked(bytes) => assert!(*bytes as u64 <= limits.host_bytes.0),
             Believed::Other => {}
         }
     }

@@ -13,12 +13,11 @@ use super::result::{TurnError, TurnOutcome, TurnResult, TurnValue};
 use crate::apart::{self, no_thread};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::host::SessionFunctions;
 use crate::language::abi::{self, status};
 use crate::language::value::cost;
 use crate::policy::{Limits, LimitsPatch};
 use crate::result::{Outcome, Usage};
-use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::journal::Journal;
 use crate::sandbox::soft::{GRACE, Notice, Soft};
 use crate::sandbox::stdio::{Output, Sink, Written};
@@ -171,7 +170,7 @@ pub(crate) struct InWorker<'a> {
 /// Runs it in a worker: on this thread, which asks the parent for each call.
 pub(super) fn in_worker(
     live: Box<Live>,
-    functions: Option<Arc<dyn SessionFunctions>>,
+    functions: Option<Arc<dyn Relay>>,
     limits: Limits,
     turn: Turn<'_>,
     inside: InWorker<'_>,
@@ -179,8 +178,7 @@ pub(super) fn in_worker(
     let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, None);
     bounds.control.deadline = bounds.control.deadline.min(inside.ends);
-    bounds.calls =
-        functions.map_or_else(HostCalls::default, |functions| HostCalls::of_session(functions, Arc::default()));
+    bounds.calls = functions.map_or_else(HostCalls::default, HostCalls::relayed);
     if let Some((journal, number)) = inside.journal {
         bounds.control.output.keep_in(journal, number);
     }

@@ -34,7 +34,7 @@ fn ask(parent: &mut UnixStream, number: u64, message: &[u8]) {
 }
 
 /// A call of `f`, with a list and a map that are empty.
-const CALL: &[u8] = b"\x83\x61f\x80\xa0";
+const CALL: &[u8] = b"F\x83\x61f\x80\xa0";
 
 /// What a worker of that name does when it is asked for a turn.
 pub fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
@@ -61,10 +61,21 @@ pub fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
         "turns with no call" => ask(parent, number, b""),
         "turns with half a call" => ask(parent, number, &CALL[..3]),
         "turns with more than a call" => ask(parent, number, &[CALL, b"\x00"].concat()),
-        "turns with a name that is none" => ask(parent, number, b"\x83\x61\xff\x80\xa0"),
-        "turns with arguments that are none" => ask(parent, number, b"\x83\x61f\x00\xa0"),
+        "turns with a name that is none" => ask(parent, number, b"F\x83\x61\xff\x80\xa0"),
+        "turns with arguments that are none" => ask(parent, number, b"F\x83\x61f\x00\xa0"),
         "turns with a huge call" => {
-            ask(parent, number, &[&[0x83, 0x61, b'f', 0x99, 0xff, 0xff][..], &[0xf6; 65535], &[0xa0]].concat())
+            ask(parent, number, &[&[b'F', 0x83, 0x61, b'f', 0x99, 0xff, 0xff][..], &[0xf6; 65535], &[0xa0]].concat())
+        }
+        "turns with a message of another kind" => ask(parent, number, b"S"),
+        "turns with a request" => ask(parent, number, b"H\xa0"),
+        "turns with a wait that is none" => ask(parent, number, b"W\x80"),
+        "turns with what is refused" => {
+            // To wait where nothing is under way, to end what was never begun.
+            for message in [b"W\xf6".as_slice(), b"D\x07"] {
+                ask(parent, number, message);
+                assert_eq!(number, asked(parent).0);
+            }
+            turned(number, parent);
         }
         "turns with a call without end" => {
             let ask = br#"{"ask": {"cpu_nanos": 0, "memory_bytes": 0}}"#;
@@ -160,6 +171,9 @@ fn attack_what_no_session_can_say_calls_nothing_and_poisons_it() {
         "turns with arguments that are none",
         "turns with a huge call",
         "turns with a call without end",
+        "turns with a message of another kind",
+        "turns with a request",
+        "turns with a wait that is none",
     ] {
         let (session, made, _workers) = open(name, true);
         let result = eval(&session).unwrap();
@@ -168,6 +182,13 @@ fn attack_what_no_session_can_say_calls_nothing_and_poisons_it() {
         assert_eq!(0, made.load(Ordering::Relaxed), "{name}");
         assert!(eval(&session).is_err(), "{name}");
     }
+}
+
+#[test]
+fn attack_a_worker_that_asks_after_calls_of_nobody_learns_nothing() {
+    let (session, made, _workers) = open("turns with what is refused", true);
+    let result = eval(&session).unwrap();
+    assert_eq!(("returned", 0, 0), (result.outcome.name(), result.calls, made.load(Ordering::Relaxed)));
 }
 
 #[test]
