@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Memory, Store, TypedFunc};
 
-use super::discard_unsafe::discard;
+use super::discard_unsafe::{End, discard};
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -44,6 +44,8 @@ pub(super) struct Live {
     pub(super) exports: Exports,
     pub(super) spent: Spent,
     _slot: Here<OwnedSemaphorePermit>,
+    /// After all of it.
+    _end: End,
 }
 
 /// What all turns have used together.
@@ -117,7 +119,7 @@ impl Live {
         match found {
             Some((abi::VERSION, exports)) => {
                 let slot = Here::new(slot);
-                Ok(Self { prepared: prepared.clone(), store, exports, spent: Spent::default(), _slot: slot })
+                Ok(Self { prepared: prepared.clone(), store, exports, spent: Spent::default(), _slot: slot, _end: End })
             }
             Some((version, _)) => {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
