@@ -3,8 +3,6 @@
 //! A call leaves the guest: its fiber is suspended, the function runs on the thread's own stack, outside every
 //! runtime, and its answer is handed back in. So a function may do what any other code may, run a guest included.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -13,21 +11,15 @@ use std::time::{Duration, Instant};
 use wasmtime::{FuncType, Linker, Val, ValType};
 
 use super::store::State;
+use super::under_way::{Message, UnderWay};
 use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Signature, Value, ValueType};
-use crate::language::value::{Item, Writer};
+use crate::language::abi;
 use crate::text;
 
 /// Where the guest's thread is: in the guest, in a function (its index and 1), in one of a session's, or given up.
 const IN_GUEST: usize = 0;
 const IN_SESSION: usize = usize::MAX - 1;
 const ABANDONED: usize = usize::MAX;
-
-/// How many calls of one turn may be under way at once.
-pub const MAX_UNDER_WAY: usize = 100;
-
-/// Longest wait for calls that are under way: then the guest hears what else there is, such as its deadline, and
-/// waits again.
-const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The host calls of one run. Clones share them.
 #[derive(Clone, Default)]
@@ -38,10 +30,7 @@ struct Calls {
     session: Option<Arc<dyn SessionFunctions>>,
     /// The session's function that is called.
     name: Mutex<String>,
-    /// Calls that were begun, and have neither given their answer nor been cancelled.
-    under_way: Mutex<BTreeMap<u64, Begun>>,
-    /// Of calls that were begun: no number is used again in a session.
-    numbers: Arc<AtomicU64>,
+    under_way: UnderWay,
     mailbox: Mutex<Mailbox>,
     place: AtomicUsize,
     made: AtomicU64,
@@ -60,23 +49,6 @@ enum Mailbox {
 enum Ask {
     Numbers { index: usize, params: Vec<Value>, results: Arc<[ValueType]> },
     Message(Message),
-}
-
-/// What a guest asks for about its session's functions; arguments are encoded.
-pub(crate) enum Message {
-    /// A call, and its answer.
-    Call { name: String, arguments: Vec<u8> },
-    /// A call that may go on while the guest does; the cost is what the host holds for it.
-    Begin { name: String, arguments: Vec<u8>, cost: u64 },
-    /// The answers of those that have ended, after no longer than this.
-    Wait(Duration),
-    /// The end of one whose answer is not wanted.
-    Cancel(u64),
-}
-
-struct Begun {
-    name: String,
-    cost: u64,
 }
 
 enum Reply {
@@ -103,8 +75,7 @@ impl HostCalls {
             functions,
             session,
             name: Mutex::default(),
-            under_way: Mutex::default(),
-            numbers,
+            under_way: UnderWay::new(numbers),
             mailbox: Mutex::new(Mailbox::Empty),
             place: AtomicUsize::new(IN_GUEST),
             made: AtomicU64::new(0),
@@ -131,14 +102,14 @@ impl HostCalls {
         let place = match &asked {
             Ask::Numbers { index, .. } => index + 1,
             Ask::Message(message) => {
-                calls.note(message);
+                *calls.name() = calls.under_way.name_of(message);
                 IN_SESSION
             }
         };
         if calls.place.compare_exchange(IN_GUEST, place, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
-        if !matches!(asked, Ask::Message(Message::Wait(_) | Message::Cancel(_))) {
+        if !matches!(&asked, Ask::Message(message) if !message.is_call()) {
             calls.made.fetch_add(1, Ordering::Relaxed);
         }
         let began = Instant::now();
@@ -179,18 +150,9 @@ impl HostCalls {
         self.0.as_ref().map_or(0, |calls| calls.memory_peak.load(Ordering::Relaxed))
     }
 
-    /// Whether one more call may be begun, whose arguments cost this.
-    pub(crate) fn has_room(&self, cost: u64, room: u64) -> bool {
-        self.0.as_ref().is_some_and(|calls| {
-            let under_way = calls.under_way();
-            let held: u64 = under_way.values().map(|begun| begun.cost).fold(cost, u64::saturating_add);
-            under_way.len() < MAX_UNDER_WAY && held <= room
-        })
-    }
-
-    /// Whether a call is under way.
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.0.as_ref().is_some_and(|calls| !calls.under_way().is_empty())
+    /// Whether the host takes a message about functions; none is answered here.
+    pub(crate) fn admit(&self, message: &Message, room: u64) -> Result<(), i64> {
+        self.0.as_ref().ok_or(abi::ABSENT)?.under_way.admit(message, room)
     }
 
     /// From inside the guest: asks the functions of the session, and waits.
@@ -242,74 +204,10 @@ impl Calls {
             }
             Ask::Message(message) => {
                 let functions = self.session.as_ref().ok_or_else(mixed_up)?;
-                match catch_unwind(AssertUnwindSafe(|| self.about(&**functions, message))) {
-                    Ok(answer) => answer.map(Reply::Message),
-                    Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&self.name())))),
-                }
+                self.under_way.answer(&**functions, message).map(Reply::Message)
             }
         }
     }
-
-    /// Notes whose function the guest is about to be inside of.
-    fn note(&self, message: &Message) {
-        let under_way = self.under_way();
-        let name = match message {
-            Message::Call { name, .. } | Message::Begin { name, .. } => Some(name),
-            Message::Wait(_) => under_way.values().next().map(|begun| &begun.name),
-            Message::Cancel(number) => under_way.get(number).map(|begun| &begun.name),
-        };
-        name.map_or("", String::as_str).clone_into(&mut self.name());
-    }
-
-    fn about(&self, functions: &dyn SessionFunctions, message: Message) -> Result<Vec<u8>, Raised> {
-        let mut answer = Writer::default();
-        match message {
-            Message::Call { name, arguments } => return functions.call(&name, &arguments),
-            Message::Begin { name, arguments, cost } => {
-                let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-                if let Some(ended) = functions.begin(number, &name, &arguments)? {
-                    return Ok(ended);
-                }
-                self.under_way().insert(number, Begun { name, cost });
-                answer.item(Item::List(2));
-                answer.item(Item::Whole { negative: false, number: 2 });
-                answer.item(Item::Whole { negative: false, number });
-            }
-            Message::Wait(longest) => {
-                let mut ended = functions.wait(longest.min(LONGEST_WAIT))?;
-                let mut under_way = self.under_way();
-                ended.retain(|(number, _)| under_way.remove(number).is_some());
-                answer.item(Item::List(ended.len()));
-                let mut answer = answer.into_bytes();
-                for (number, value) in ended {
-                    let mut pair = Writer::default();
-                    pair.item(Item::List(2));
-                    pair.item(Item::Whole { negative: false, number });
-                    answer.extend(pair.into_bytes());
-                    answer.extend(value);
-                }
-                return Ok(answer);
-            }
-            Message::Cancel(number) => {
-                if self.under_way().remove(&number).is_some() {
-                    functions.cancel(number);
-                }
-                answer.item(Item::Null);
-            }
-        }
-        Ok(answer.into_bytes())
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Begun>> {
-        self.under_way.lock().unwrap_or_else(|broken| broken.into_inner())
-    }
-}
-
-/// What a function of a session answers; one that panics has broken.
-pub(crate) fn answer_of(functions: &dyn SessionFunctions, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
-    let call = || functions.call(name, arguments);
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", text::quote(name)))))
 }
 
 /// The signature of an import, or the type that no host function takes or gives.

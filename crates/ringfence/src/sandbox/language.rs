@@ -10,10 +10,11 @@ use wasmtime::component::Linker as ComponentLinker;
 use wasmtime::{Caller, Linker, StoreContextMut};
 
 use super::components::ComponentState;
-use super::host_calls::{HostCalls, Message};
+use super::host_calls::HostCalls;
 use super::http::Requests;
 use super::stop::Stop;
 use super::store::State;
+use super::under_way::Message;
 use super::wasi01;
 use crate::language::abi::{self, Http, Kind, Step};
 use crate::language::value::{self, Item, Reader};
@@ -58,13 +59,8 @@ impl Exchange {
             }
             (kind, payload) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                let cost = check(payload, room)?;
-                let message = about_functions(kind, payload, cost)?;
-                match &message {
-                    Message::Begin { .. } if !calls.has_room(cost, room) => Err(abi::TOO_LONG),
-                    Message::Wait(_) if !calls.is_under_way() => Err(abi::ABSENT),
-                    _ => Ok(Answer::Call(message)),
-                }
+                let message = about_functions(kind, payload, check(payload, room)?)?;
+                calls.admit(&message, room).map(|()| Answer::Call(message))
             }
         }
     }
@@ -77,13 +73,10 @@ enum Answer {
     Http(Http, Bytes),
 }
 
-/// The name and the arguments of a function's call, if the payload is one that the host may hold.
-pub(crate) fn call_of(payload: &[u8], room: u64) -> Result<(String, Vec<u8>), i64> {
-    let cost = check(payload, room)?;
-    match about_functions(Kind::Function, payload, cost)? {
-        Message::Call { name, arguments } => Ok((name, arguments)),
-        Message::Begin { .. } | Message::Wait(_) | Message::Cancel(_) => Err(abi::REFUSED),
-    }
+/// What a whole message says about functions, if it is one that the host may hold.
+pub(crate) fn message_of(message: &[u8], room: u64) -> Result<Message, i64> {
+    let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
+    about_functions(Kind::of(*kind).ok_or(abi::REFUSED)?, payload, check(payload, room)?)
 }
 
 /// What a payload costs, if it is a value that the host may hold.

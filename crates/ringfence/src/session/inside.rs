@@ -1,6 +1,7 @@
 //! The session of a worker, which its parent drives by messages.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::live::Live;
 use super::turn::{self, InWorker};
@@ -13,7 +14,8 @@ use crate::run::Sandbox;
 /// One live instance; the limits of each of its turns, and the totals, are for the parent to know.
 pub(crate) struct Inside {
     live: Option<Box<Live>>,
-    functions: Option<Arc<dyn SessionFunctions>>,
+    /// Those of the parent, and the last number of a call that was begun.
+    functions: Option<(Arc<dyn SessionFunctions>, Arc<AtomicU64>)>,
 }
 
 impl Inside {
@@ -21,7 +23,7 @@ impl Inside {
     pub(crate) fn open(sandbox: &Sandbox, name: &str, given: Given, opening: Opening<'_>) -> Result<Self> {
         let Opening { functions, cancelled, tick } = opening;
         let live = Live::open(&sandbox.prepared()?, name, given, cancelled, tick)?;
-        Ok(Self { live: Some(Box::new(live)), functions })
+        Ok(Self { live: Some(Box::new(live)), functions: functions.map(|functions| (functions, Arc::default())) })
     }
 
     /// Whether its guest hears of its end before it comes.

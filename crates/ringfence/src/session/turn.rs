@@ -1,7 +1,7 @@
 //! One turn of a session.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -127,7 +127,7 @@ pub(crate) struct InWorker<'a> {
 /// Runs it in a worker: on this thread, which asks the parent for each call.
 pub(super) fn in_worker(
     live: Box<Live>,
-    functions: Option<Arc<dyn SessionFunctions>>,
+    functions: Option<(Arc<dyn SessionFunctions>, Arc<AtomicU64>)>,
     limits: Limits,
     turn: Turn<'_>,
     inside: InWorker<'_>,
@@ -136,7 +136,7 @@ pub(super) fn in_worker(
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, None);
     bounds.control.deadline = bounds.control.deadline.min(inside.ends);
     bounds.calls =
-        functions.map_or_else(HostCalls::default, |functions| HostCalls::of_session(functions, Arc::default()));
+        functions.map_or_else(HostCalls::default, |(functions, numbers)| HostCalls::of_session(functions, numbers));
     if let Some((journal, number)) = inside.journal {
         bounds.control.output.keep_in(journal, number);
     }

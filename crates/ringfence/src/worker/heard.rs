@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::host::{Signature, ValueType};
 use crate::policy::Limits;
 use crate::result::RunResult;
-use crate::sandbox::language::call_of;
+use crate::sandbox::language::message_of;
+use crate::sandbox::under_way::Message;
 use crate::session::TurnResult;
 
 /// What a parent believes.
@@ -53,10 +54,12 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
             Answer::Turned(turned) => {
                 Believed::Turned(Box::new(turned.into_result(tail, limits, Duration::from_secs(1))?))
             }
-            Answer::Ask(_) => {
-                let (name, arguments) = call_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
-                Believed::Asked(name, arguments.len())
-            }
+            Answer::Ask(_) => match message_of(&tail, limits.host_bytes.0).map_err(|_| "it is no message")? {
+                Message::Call { name, arguments } | Message::Begin { name, arguments, .. } => {
+                    Believed::Asked(name, arguments.len())
+                }
+                Message::Wait(_) | Message::Cancel(_) => Believed::Other,
+            },
             Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) => Believed::Other,
         })
     })

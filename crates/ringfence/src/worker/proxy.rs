@@ -13,9 +13,10 @@ use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, w
 use super::served::handed;
 use super::turns::{Answered, Ask, Reply};
 use crate::host::{HostCall, HostFunction, HostFunctions, Raised, SessionFunctions, Value, ValueType};
-use crate::language::value::{Item, Writer};
+use crate::language::value::{Item, Reader};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::store::Control;
+use crate::sandbox::under_way::{items, whole};
 
 /// How long after its deadline a guest still waits for a parent, which should have ended this process by then.
 const GRACE: Duration = Duration::from_millis(500);
@@ -122,6 +123,29 @@ impl SessionFunctions for SessionProxy {
     }
 
     fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+        self.ask(b'F', &[Item::List(3), Item::Text(name)], arguments)
+    }
+
+    fn begin(&self, number: u64, name: &str, arguments: &[u8]) -> Result<Option<Vec<u8>>, Raised> {
+        let answer = self.ask(b'G', &[Item::List(3), Item::Text(name)], arguments)?;
+        // The parent numbers them as we do.
+        let goes_on = answer == items(&[Item::List(2), whole(2), whole(number)]);
+        Ok(if goes_on { None } else { Some(answer) })
+    }
+
+    fn wait(&self, longest: Duration) -> Result<Vec<(u64, Vec<u8>)>, Raised> {
+        let answer = self.ask(b'W', &[Item::Float(longest.as_secs_f64())], &[])?;
+        answers(&answer).ok_or_else(|| Raised::new("the parent's answer is none"))
+    }
+
+    fn cancel(&self, number: u64) {
+        let _ = self.ask(b'D', &[whole(number)], &[]);
+    }
+}
+
+impl SessionProxy {
+    /// Sends the parent a message of the guest ABI, and waits for its answer.
+    fn ask(&self, kind: u8, first: &[Item<'_>], rest: &[u8]) -> Result<Vec<u8>, Raised> {
         let mut state = self.line.state();
         let Some(Current { number, control, host_calls }) = state.run.clone() else {
             return Err(Raised::new("it was called outside of a turn"));
@@ -130,10 +154,7 @@ impl SessionFunctions for SessionProxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        let mut message = Writer::default();
-        message.item(Item::List(3));
-        message.item(Item::Text(name));
-        let message = [&message.into_bytes(), arguments].concat();
+        let message = [&[kind], items(first).as_slice(), rest].concat();
         match state.parent.ask(number, &ask, &message, control.deadline + GRACE) {
             Some((Request::Answered(Answered { answer, cpu_nanos }), tail, descriptors)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
@@ -153,6 +174,37 @@ impl SessionFunctions for SessionProxy {
             }
         }
     }
+}
+
+/// Numbers with the answer of each.
+fn answers(bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
+    let mut reader = Reader::new(bytes);
+    let Ok(Item::List(count)) = reader.item() else { return None };
+    let mut answers = Vec::new();
+    for _ in 0..count {
+        let (Ok(Item::List(2)), Ok(Item::Whole { negative: false, number })) = (reader.item(), reader.item()) else {
+            return None;
+        };
+        let before = reader.rest();
+        skip(&mut reader)?;
+        let len = before.len() - reader.rest().len();
+        answers.push((number, before.get(..len)?.to_vec()));
+    }
+    Some(answers)
+}
+
+/// Reads over one value.
+fn skip(reader: &mut Reader<'_>) -> Option<()> {
+    let mut left = 1_usize;
+    while left > 0 {
+        left -= 1;
+        left = match reader.item().ok()? {
+            Item::List(count) => left.checked_add(count)?,
+            Item::Map(count) => left.checked_add(count.checked_mul(2)?)?,
+            _ => left,
+        };
+    }
+    Some(())
 }
 
 /// What came of a call, with what came along.

@@ -23,12 +23,12 @@ use crate::policy::Limits;
 use crate::process_unsafe::{Here, leave};
 use crate::result::{Outcome, RunResult};
 use crate::sandbox::files::PrivateTmp;
-use crate::sandbox::host_calls::answer_of;
-use crate::sandbox::language::call_of;
+use crate::sandbox::language::message_of;
 use crate::sandbox::soft::{self, Soft, Words};
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::{Control, Cpu, Outer};
+use crate::sandbox::under_way::{Message, UnderWay};
 use crate::session::{Functions, Turn, TurnOutcome, TurnResult, no_memory};
 use crate::text;
 
@@ -151,6 +151,7 @@ impl Remote {
             hears,
             made: 0,
             took: Duration::ZERO,
+            under_way: UnderWay::new(functions.map_or_else(Arc::default, |given| given.numbers.clone())),
         };
         let Some(functions) = functions else { return talk.run(&source, [stdout, stderr], tick) };
         let place = talk.place.clone();
@@ -189,6 +190,7 @@ struct Talk {
     hears: bool,
     made: u64,
     took: Duration,
+    under_way: UnderWay,
 }
 
 impl Talk {
@@ -220,7 +222,9 @@ impl Talk {
                 running.cancel(&taken.worker, Instant::now());
                 continue;
             }
-            let called = match call_of(&message, self.limits.host_bytes.0) {
+            let room = self.limits.host_bytes.0;
+            let asked = message_of(&message, room).and_then(|asked| self.under_way.admit(&asked, room).map(|()| asked));
+            let called = match asked {
                 Ok(_) if raised.is_some() => Err("it went on after a function broke"),
                 Ok(_) if self.functions.is_none() => Err("it called a function, and was given none"),
                 Ok(called) => Ok(called),
@@ -290,16 +294,16 @@ impl Talk {
         taken: Taken,
         running: Running,
         ask: &Ask,
-        (name, arguments): (String, Vec<u8>),
+        asked: Message,
     ) -> Option<(Taken, Running, std::result::Result<Vec<u8>, Raised>)> {
         let functions = self.functions.clone()?;
-        self.made += 1;
+        self.made += u64::from(asked.is_call());
         self.control.cpu.used_elsewhere(Duration::from_nanos(ask.cpu_nanos));
         let (memory, made) = (ask.memory_bytes, self.made);
-        self.place.enter(Inside { taken, running, call: (name.clone(), self.took), memory, made });
+        self.place.enter(Inside { taken, running, call: (self.under_way.name_of(&asked), self.took), memory, made });
         let here = Here::new(());
         let began = Instant::now();
-        let answer = answer_of(&*functions.functions, &name, &arguments);
+        let answer = self.under_way.answer(&*functions.functions, asked);
         if !here.is_ours() {
             leave("a host function forked, and this child came back from it: its caller is in the parent");
         }
