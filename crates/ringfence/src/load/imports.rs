@@ -51,9 +51,9 @@ pub(super) fn is_known_function(module: &str, name: &str) -> bool {
 pub(super) fn is_known_interface(name: &str) -> bool {
     name == abi::INTERFACE
         || parts(name).is_some_and(|(package, interface, _)| {
-        let provided = INTERFACES.iter().find(|(known, _)| *known == package);
-        provided.is_some_and(|(_, interfaces)| interfaces.contains(&interface))
-    })
+            let provided = INTERFACES.iter().find(|(known, _)| *known == package);
+            provided.is_some_and(|(_, interfaces)| interfaces.contains(&interface))
+        })
 }
 
 /// The WASI level a module's import belongs to.
