@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,10 +21,18 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from mcp import StdioServerParameters
 
     from ringfence import Limits, Result
+
+# `security.isolated` is what all of them share.
+sys.path.insert(0, str(Path(__file__).parent))
+from security.isolated import ISOLATIONS, isolated
+
+# A shell that starts the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 GUESTS = ROOT / "crates" / "guests"
@@ -82,20 +96,46 @@ def compiled_web(cache: Path) -> Path:
     return cache
 
 
-@pytest.fixture(scope="session")
-def descriptors() -> Callable[[], int]:
-    """Count our open descriptors, but for what is kept warm, which has a bound: workers, programs in the pool."""
+def held() -> Counter[str]:
+    """Count what we hold open, by kind, but for what is kept warm, which has a bound: workers, programs in the pool."""
     from ringfence._engine import core
 
-    def count() -> int:
-        core.close_workers()
-        links = []
-        for entry in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # the one this listing is read from
-                links.append(str(entry.readlink()))
-        return sum(not link.endswith(".cwasm") for link in links)
+    core.close_workers()
+    names = [f"thread {thread.name}" for thread in threading.enumerate()]
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one this listing is read from
+            names.append(str(entry.readlink()))
+    return Counter(re.sub(r"\d+", "N", name) for name in names if not name.endswith(".cwasm"))
 
-    return count
+
+@pytest.fixture(scope="session")
+def descriptors() -> Callable[[], int]:
+    """Count our open descriptors."""
+    return lambda: sum(count for name, count in held().items() if not name.startswith("thread "))
+
+
+@pytest.fixture(scope="session")
+def nothing_stays() -> Callable[[], AbstractContextManager[None]]:
+    """Wait until no more descriptors and threads are there than before; less is well: an earlier test's may go too."""
+
+    @contextlib.contextmanager
+    def check() -> Iterator[None]:
+        gc.collect()
+        before = held()
+        yield
+        deadline = time.monotonic() + 5
+        while more := held() - before:
+            assert time.monotonic() < deadline, f"still there: {dict(more)}"
+            time.sleep(0.01)
+
+    return check
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once in each isolation; files that do not depend on it leave this out."""
+    with isolated(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

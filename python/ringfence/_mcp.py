@@ -16,9 +16,9 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ._answers import SCHEMA, answer, blocks, cleaned
-from ._policy import Limits
 from ._rooms import Room, Rooms
 from ._session import Session
+from ._shares import shares
 from ._units import seconds, size
 from .errors import RingfenceError
 
@@ -30,15 +30,11 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from ._policy import Policy
+    from ._policy import Limits, Policy
     from .languages import Pack
 
 PATH = "/mcp"
 _SESSION_HEADER = "mcp-session-id"
-# What a call uses up is limited by itself; a session may go on for as long as its client stays.
-_WITHOUT_END_SECONDS = 365 * 24 * 3600.0
-_WITHOUT_END_FUEL = 1 << 60
-_WITHOUT_END_BYTES = 1 << 40
 
 _INSTRUCTIONS = (
     "Code runs in a sandbox of its own. What it defines stays for the next call, until `reset`. Files, variables and "
@@ -175,19 +171,6 @@ async def serve_http(
         _ending(app, toolbox.rooms), log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )
     await uvicorn.Server(config).serve(sockets=[listener])
-
-
-def shares(policy: Policy) -> tuple[Policy, Limits]:
-    """Part a policy in that of a session and the limits of each call: a session's totals would end it while in use."""
-    limits = policy.limits
-    turn = Limits(wall=limits.wall, cpu=limits.cpu, fuel=limits.fuel, output=limits.output)
-    whole = limits.replace(
-        wall=_WITHOUT_END_SECONDS,
-        cpu=limits.cpu and _WITHOUT_END_SECONDS,
-        fuel=limits.fuel and _WITHOUT_END_FUEL,
-        output=_WITHOUT_END_BYTES,
-    )
-    return policy.replace(limits=whole), turn
 
 
 def described(policy: Policy, turn: Limits) -> str:

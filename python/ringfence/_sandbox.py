@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ._engine import core
+from ._isolation import close_at_exit
 from ._policy import Policy
 from ._result import Result
 from ._source import runnable_of
@@ -13,16 +14,15 @@ from .errors import PolicyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal
 
     from ._imports import Imports
+    from ._isolation import Isolation
     from ._policy import Limits
     from ._process import Process
     from ._program import Program
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
-    Isolation = Literal["wasm", "process", "worker"]
 
 
 class Sandbox:
@@ -90,7 +90,7 @@ class Sandbox:
         given = (self.program._native, self.policy._native, progress, functions)  # noqa: SLF001
         self._native_run = core.Sandbox(*given, isolation, tenant).run
         if isolation != "wasm":
-            _close_workers_at_exit()
+            close_at_exit()
 
     def run(
         self,
@@ -125,7 +125,7 @@ class Sandbox:
             native = self._native_run((), input, None, None, None, None, None)
         else:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
-        result = self._result(native)
+        result = Result(self._audited(native) if native.noted else native)
         return result.check() if check else result
 
     async def arun(
@@ -148,7 +148,7 @@ class Sandbox:
         from ._running import on_thread
 
         native = await on_thread(lambda kill: self._run(args, code, input, stdin, stdout, stderr, limits, kill))
-        result = self._result(native)
+        result = Result(self._audited(native))
         return result.check() if check else result
 
     def start(
@@ -184,14 +184,11 @@ class Sandbox:
             raise
 
     def _audited(self, native: core.Result) -> core.Result:
-        if native.denials or native.limit is not None:
+        if native.noted:
             from ._audit import audit
 
             audit(self.program.name, native.outcome, native.limit, native.usage[0], native.denials)
         return native
-
-    def _result(self, native: core.Result) -> Result:
-        return Result(self._audited(native))
 
     def _run(
         self,
@@ -243,16 +240,3 @@ class Sandbox:
     def __repr__(self) -> str:
         script = f" {self._runnable.args[0]!r}" if self._runnable.source is not None else ""
         return f"<Sandbox {self.program.name!r}{script}>"
-
-
-def _close_workers_at_exit() -> None:
-    """See to it that no worker, and nothing that is a worker's, is left when the interpreter is."""
-    global _closing  # noqa: PLW0603
-    if not _closing:
-        import atexit
-
-        _closing = True
-        atexit.register(core.close_workers)
-
-
-_closing = False

@@ -62,7 +62,7 @@ def test_twenty_thousand_open_files_are_a_limit(house: Path, descriptors: Callab
 
     assert {("exited", MFILE)} == {(result.outcome, result.exit_code) for result in results}
     assert "open_files" in {denial.kind for denial in results[0].denials}
-    assert before == descriptors()
+    assert descriptors() <= before
 
 
 def test_renumbering_in_a_loop_leaks_nothing(house: Path, descriptors: Callable[[], int]) -> None:
@@ -86,7 +86,7 @@ def test_renumbering_in_a_loop_leaks_nothing(house: Path, descriptors: Callable[
     result = sandbox.run()
 
     assert ("exited", 0) == (result.outcome, result.exit_code)
-    assert before == descriptors()
+    assert descriptors() <= before
 
 
 def test_renumbering_to_where_nothing_is_is_an_error_number(attack: Attack, house: Path) -> None:

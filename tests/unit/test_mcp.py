@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp import Client
 
-from ringfence import Dir, Limits, Net, Policy
-from ringfence._mcp import Toolbox, described, shares
+from ringfence import Dir, Net, Policy
+from ringfence._mcp import Toolbox, described
+from ringfence._shares import shares
 from ringfence.languages import find
 
 if TYPE_CHECKING:
@@ -69,23 +70,6 @@ def test_wrong_call_says_what_is_wrong(name: str, arguments: dict[str, Any], say
     [answer] = called((name, arguments))
 
     assert (True, [says]) == (answer.is_error, [block.text for block in answer.content])
-
-
-def test_limits_of_time_and_output_are_those_of_a_call() -> None:
-    """A session lives for as long as its client, and no call uses more than its share."""
-    session, turn = shares(Policy(limits=Limits(wall=2, cpu=1, fuel=1000, output="1KiB", memory="32MiB")))
-
-    assert (2.0, 1.0, 1000, 1024, None) == (turn.wall, turn.cpu, turn.fuel, turn.output, turn.memory)
-    assert session.limits.memory == 32 << 20
-    for name in ("wall", "cpu", "fuel", "output"):
-        assert getattr(session.limits, name) > 1000 * getattr(turn, name)
-
-
-def test_limits_that_are_off_stay_off() -> None:
-    """Counting instructions costs."""
-    session, turn = shares(Policy())
-
-    assert (None, None, None, None) == (session.limits.cpu, session.limits.fuel, turn.cpu, turn.fuel)
 
 
 def test_tools_tell_what_is_granted_by_the_names_that_code_sees(tmp_path: Path) -> None:

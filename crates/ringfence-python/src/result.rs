@@ -81,6 +81,12 @@ impl Result {
         PyBytes::new(py, &self.stderr)
     }
 
+    /// Whether there is anything for a log: something that was refused, or a limit that was reached.
+    #[getter]
+    fn noted(&self) -> bool {
+        !self.denials.is_empty() || self.limit.is_some()
+    }
+
     fn state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // Only the list goes along: the bytes stay where they are.
         let changes = self.changes.as_ref().map(|changes| changes.get().told(py)).transpose()?;

@@ -38,6 +38,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -115,15 +116,13 @@ impl Sandbox {
         &self.recipe.policy
     }
 
-    /// What its runs share in this process, for a session, which is not in a worker.
-    pub(crate) fn prepared_here(&self) -> Result<Arc<Prepared>> {
-        if self.worker.is_some() {
-            return Err(Error::policy(
-                format!("no session of `{}` in a process of its own", self.name()),
-                "sessions run in this process so far, with WebAssembly as their only wall",
-                "leave `isolation` out for the session, or run whole scripts in workers",
-            ));
-        }
+    /// Where its guests are instead of in this process.
+    pub(crate) fn worker(&self) -> Option<&Client> {
+        self.worker.as_ref()
+    }
+
+    /// What its runs and sessions share in this process.
+    pub(crate) fn prepared(&self) -> Result<Arc<Prepared>> {
         self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared)).cloned()
     }
 
@@ -264,7 +263,7 @@ impl Guest {
             input,
             source,
             limits,
-            control,
+            mut control,
             host_calls,
             secrets,
             started,
@@ -277,7 +276,11 @@ impl Guest {
             return Err(no_thread("the system starts no more threads for this process"));
         };
         let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &control, space)?;
-        let state = State {
+        let denials = files.denials.clone();
+        let network = || Network::new(prepared.net.clone(), &limits, denials, name_servers);
+        let env = secrets.added_to(&prepared.env);
+        let args = arguments(&prepared.argv0, args)?;
+        let state = |control: &Control| State {
             limiter: Limiter::new(limits.memory.0),
             control: control.clone(),
             descriptors: Descriptors::new(&files),
@@ -286,36 +289,33 @@ impl Guest {
             output: control.output.clone(),
             clock: Clock::new(prepared.policy.clock, started),
             random: Random::new(prepared.policy.random),
-            args: arguments(&prepared.argv0, args)?,
-            env: secrets.added_to(&prepared.env),
+            args,
+            env,
             host_bytes: limits.host_bytes.0,
             host_calls: host_calls.clone(),
             exchange: Exchange::new(source),
         };
-        let denials = state.files.denials.clone();
-        let network = Network::new(prepared.net.clone(), &limits, denials, name_servers);
-        let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
-                let mut state = state;
-                let network = prepared.may_ask().then_some(network);
-                let control = Control { network: network.clone(), ..control.clone() };
-                state.control = control.clone();
-                state.exchange.offer(network.clone().map(|net| Requests::new(net, secrets, limits.connections)));
+                control.network = prepared.may_ask().then(network);
+                let mut state = state(&control);
+                let network = control.network.clone();
+                state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
-                let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(module(&mut store, linked, *start), tick);
-                let ending = ending.after_network(network.and_then(|network| network.stop()));
+                let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+                let memory = prepared.memory()?;
+                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
+                let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
-                let control = Control { network: Some(network.clone()), ..control.clone() };
-                let state = State { control: control.clone(), ..state };
-                let state = ComponentState::new(state, network.clone(), secrets, prepared.policy.random);
+                let network = network();
+                control.network = Some(network.clone());
+                let state = ComponentState::new(state(&control), network, secrets, prepared.policy.random);
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 components::bound_tasks(&mut store);
-                let supervisor = Supervisor { control: &control, ..supervisor };
-                let ending = supervisor.end(component(&mut store, command), tick).after_network(network.stop());
+                let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+                let ending = supervisor.end(component(&mut store, command), tick).after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut().as_mut()))
             }
         };
@@ -389,8 +389,13 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
     limits.fuel.and_then(|given| Some(given.saturating_sub(store.get_fuel().ok()?)))
 }
 
-async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn module(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    start: Start,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Ending> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     if let Some(soft) = store.data().control.soft.clone() {
         soft.set_words(soft::words(store, &instance).await?);
     }

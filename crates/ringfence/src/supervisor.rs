@@ -36,6 +36,23 @@ enum Step {
 /// Made at the first wait: most guests never wait.
 type Alarm = Option<Here<Pin<Box<tokio::time::Sleep>>>>;
 
+/// A guest that is under way: on this thread, or if it can be sent, on any.
+pub(crate) struct Guest<F>(Here<Pin<Box<F>>>);
+
+impl<F: Future<Output = wasmtime::Result<Ending>>> Guest<F> {
+    /// One that has not begun. Nothing of it is touched in a child that is forked while it runs.
+    pub(crate) fn new(guest: F) -> Self {
+        Self(Here::new(Box::pin(guest)))
+    }
+}
+
+/// How far a guest got by itself.
+pub(crate) enum Far<F> {
+    Ended(Ending),
+    /// Up to its first call of a function of the host, which is still to be answered.
+    Calls(Guest<F>),
+}
+
 impl Supervisor<'_> {
     /// Runs a guest to its end. A panic is our defect: the guest is gone, the caller is told, the process lives.
     pub(crate) fn end(
@@ -43,25 +60,51 @@ impl Supervisor<'_> {
         guest: impl Future<Output = wasmtime::Result<Ending>>,
         tick: &mut dyn FnMut() -> bool,
     ) -> Ending {
+        match self.begin(Guest::new(guest), tick) {
+            Far::Ended(ending) => ending,
+            Far::Calls(guest) => self.go_on(guest, tick),
+        }
+    }
+
+    /// Runs a guest until it calls a function of the host, or to its end.
+    pub(crate) fn begin<F>(&self, guest: Guest<F>, tick: &mut dyn FnMut() -> bool) -> Far<F>
+    where
+        F: Future<Output = wasmtime::Result<Ending>>,
+    {
         let run = || {
-            // Nothing of a guest is touched in a child that was forked while it ran.
-            let mut guest = Here::new(Box::pin(guest));
+            let Guest(mut guest) = guest;
+            match self.runtime.block_on(self.step(guest.as_mut(), &mut None, tick)) {
+                Step::Ended(ended) => Ok(ended),
+                Step::Call => Err(Guest(guest)),
+            }
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Err(guest)) => Far::Calls(guest),
+            Ok(Ok(ended)) => Far::Ended(ending(Ok(ended))),
+            Err(panic) => Far::Ended(ending(Err(panic))),
+        }
+    }
+
+    /// Runs a guest to its end that has called a function of the host.
+    pub(crate) fn go_on<F>(&self, guest: Guest<F>, tick: &mut dyn FnMut() -> bool) -> Ending
+    where
+        F: Future<Output = wasmtime::Result<Ending>>,
+    {
+        let run = || {
+            let Guest(mut guest) = guest;
             let mut alarm = None;
             loop {
+                // Outside the runtime and the guest's stack: a host function may run guests of its own.
+                let goes_on = self.host_calls.answer();
+                if !guest.is_ours() {
+                    leave("a host function forked, and this child came back from it: its caller is in the parent");
+                }
+                if !goes_on {
+                    return Err(Stop::Cancelled.into());
+                }
                 match self.runtime.block_on(self.step(guest.as_mut(), &mut alarm, tick)) {
                     Step::Ended(ended) => return ended,
-                    // Outside the runtime and the guest's stack: a host function may run guests of its own.
-                    Step::Call => {
-                        let goes_on = self.host_calls.answer();
-                        if !guest.is_ours() {
-                            leave(
-                                "a host function forked, and this child came back from it: its caller is in the parent",
-                            );
-                        }
-                        if !goes_on {
-                            return Err(Stop::Cancelled.into());
-                        }
-                    }
+                    Step::Call => {}
                 }
             }
         };

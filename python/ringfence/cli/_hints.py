@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 
-from ringfence._units import seconds, size
+from ringfence.cli._amounts import amount
 from ringfence.cli._mounts import mount_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ringfence._policy import Policy
     from ringfence._result import Denial, Result
-
-_SECONDS = frozenset({"wall", "cpu", "compile"})
-_BYTES = frozenset({"memory", "output", "host_bytes", "disk", "net_bytes"})
+    from ringfence._turn import Turn
 
 _NOUNS = {
     "memory": "more memory",
@@ -27,12 +25,12 @@ _NOUNS = {
 _NET = {"resolve": "the name", "connect": "a connection to", "listen": "to be reached at"}
 
 
-def limit_hint(result: Result, policy: Policy) -> str | None:
+def limit_hint(result: Result | Turn, policy: Policy) -> str | None:
     """Name the flag for the limit that ended the run, with twice as much."""
     return None if result.limit is None else f"{_raise(result.limit, policy)}, or leave it so"
 
 
-def refusal_hint(result: Result, policy: Policy) -> str | None:
+def refusal_hint(result: Result | Turn, policy: Policy) -> str | None:
     """Name the flag for the last thing the guest was refused, which is most likely what it failed of."""
     # The last of very many stands for those that are not kept apart. `<string>` is an interpreter's name for text that
     # came from no file; it looks there for the lines of a traceback all the same.
@@ -59,8 +57,7 @@ def _raise(limit: str, policy: Policy) -> str:
     value = policy.limits._fields()[limit]
     if not isinstance(value, int | float):
         return f"raise `{flag}`"
-    show = seconds if limit in _SECONDS else size if limit in _BYTES else str
-    return f"the limit was {show(value)}, raise it with `{flag} {show(value * 2)}`"  # type: ignore[arg-type]
+    return f"the limit was {amount(limit, value)}, raise it with `{flag} {amount(limit, value * 2)}`"
 
 
 def _grant(denial: Denial, policy: Policy) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "run a program under a policy",
+    "repl": "type into a session of a language, under a policy",
     "languages": "list, check and install the languages that scripts can be in",
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",

@@ -68,10 +68,23 @@ pub enum Kind {
     Source,
     /// A call of one of the session's functions.
     Function,
+    /// A step of calls that overlap.
+    Overlapping(Step),
     /// What functions the session has.
     List,
     /// Requests under the grants of http.
     Http(Http),
+}
+
+/// A step of calls that overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Begins one.
+    Begin,
+    /// Waits for the first to end.
+    Wait,
+    /// Ends one whose answer is not wanted any more.
+    Cancel,
 }
 
 /// A step of an HTTP exchange.
@@ -95,6 +108,9 @@ impl Kind {
         match byte {
             b'S' => Some(Self::Source),
             b'F' => Some(Self::Function),
+            b'G' => Some(Self::Overlapping(Step::Begin)),
+            b'W' => Some(Self::Overlapping(Step::Wait)),
+            b'D' => Some(Self::Overlapping(Step::Cancel)),
             b'L' => Some(Self::List),
             b'C' => Some(Self::Http(Http::Reach)),
             b'H' => Some(Self::Http(Http::Open)),

@@ -107,10 +107,12 @@ impl Control {
         if self.cpu.is_over() {
             return Err(Stop::Limit(Limit::Cpu));
         }
-        if let Some(stop) = self.network.as_ref().and_then(|network| network.stop()) {
-            return Err(stop);
-        }
-        Ok(())
+        self.network_stop().map_or(Ok(()), Err)
+    }
+
+    /// Why the run has to end, as far as its network knows.
+    pub(crate) fn network_stop(&self) -> Option<Stop> {
+        self.network.as_ref()?.stop()
     }
 
     /// Asks the guest to end by itself, after Ctrl-C; false when it cannot be asked, or was asked before.
@@ -152,9 +154,18 @@ impl Outer {
 pub struct Cpu {
     started: Instant,
     limit: Option<Duration>,
-    first_look: Arc<OnceLock<FirstLook>>,
+    looks: Arc<Looks>,
+}
+
+/// What was seen of it so far, by whoever looked.
+#[derive(Debug, Default)]
+struct Looks {
+    first: OnceLock<FirstLook>,
+    /// What was used before the guest went on on another thread, and the first look there.
+    before: OnceLock<Duration>,
+    moved: OnceLock<FirstLook>,
     /// What the run has used in another process, in nanoseconds.
-    elsewhere: Arc<AtomicU64>,
+    elsewhere: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -170,32 +181,39 @@ struct FirstLook {
 impl Cpu {
     /// Counts from `started`, on this thread.
     pub fn new(started: Instant, limit: Option<Duration>) -> Self {
-        Self { started, limit, first_look: Arc::default(), elsewhere: Arc::default() }
+        Self { started, limit, looks: Arc::default() }
     }
 
     /// The guest is about to wait, or has computed for a while.
     pub fn look(&self) {
-        self.first_look.get_or_init(|| FirstLook::now(self.started.elapsed()));
+        if self.looks.moved.get().is_none() {
+            self.looks.first.get_or_init(|| FirstLook::now(self.started.elapsed()));
+        }
     }
 
-    /// The guest begins now, on this thread, which is not the one that waits for it.
+    /// The guest has run on this thread, and goes on on another.
+    pub fn leave(&self) {
+        self.looks.before.get_or_init(|| self.used_here());
+    }
+
+    /// The guest begins now, or goes on, on this thread, which is not the one that waits for it.
     pub fn begin(&self) {
-        self.first_look.get_or_init(|| FirstLook::now(Duration::ZERO));
+        self.looks.moved.get_or_init(|| FirstLook::now(self.looks.before.get().copied().unwrap_or_default()));
     }
 
     /// Notes what the run has used in another process so far.
     pub fn used_elsewhere(&self, time: Duration) {
-        self.elsewhere.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.looks.elsewhere.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// What the guest has used.
     pub fn used(&self) -> Duration {
-        self.used_here().saturating_add(Duration::from_nanos(self.elsewhere.load(Ordering::Relaxed)))
+        self.used_here().saturating_add(Duration::from_nanos(self.looks.elsewhere.load(Ordering::Relaxed)))
     }
 
     /// What of that was in this process.
     pub fn used_here(&self) -> Duration {
-        match self.first_look.get() {
+        match self.looks.moved.get().or(self.looks.first.get()) {
             Some(look) => look.before + look.clock.read().saturating_sub(look.thread),
             None => self.started.elapsed(),
         }

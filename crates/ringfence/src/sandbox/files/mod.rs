@@ -84,15 +84,21 @@ impl Files {
         let denials = Denials::new(started, policy.on_denied);
         let disk = Disk::new(limits, denials.clone());
         let host_bytes = Allowance::new(limits.host_bytes.0);
-        let run = layer::Run {
-            private: Arc::new(space.layers.map_or_else(Private::default, Private::of_handle)),
-            disk: disk.clone(),
-            host_bytes: host_bytes.clone(),
-            // Its layers outlive the run: they keep no stream of it open, and no connection.
-            control: Control { output: Control::of_nobody().output, network: None, ..control.clone() },
+        // Most runs have none, and make nothing for it.
+        let layered = if grants.mounts().iter().any(Mount::has_layer) {
+            let run = layer::Run {
+                private: Arc::new(space.layers.map_or_else(Private::default, Private::of_handle)),
+                disk: disk.clone(),
+                host_bytes: host_bytes.clone(),
+                // Its layers outlive the run: they keep no stream of it open, and no connection.
+                control: Control { output: Control::of_nobody().output, network: None, ..control.clone() },
+            };
+            grants.layered(&run)?
+        } else {
+            Vec::new()
         };
         Ok(Self {
-            layered: grants.layered(&run)?,
+            layered,
             grants,
             tmp,
             open: Allowance::new(u64::from(limits.open_files)),

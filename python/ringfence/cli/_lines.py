@@ -1,0 +1,44 @@
+"""Whole pieces of source out of lines that are typed: the language itself says whether more must follow."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ringfence._session import Session
+    from ringfence._turn import Turn
+
+# Where QuickJS was when it gave up, in the last line of what it says.
+_PLACE = re.compile(r"at <cell \d+>:(\d+):(\d+)\n$")
+
+
+def attempt(session: Session, language: str, text: str) -> Turn | None:
+    """
+    Run text if it is whole; None where more lines must follow, and then nothing of it has run.
+
+    A language that is not known here is read line by line.
+    """
+    if language == "python" and _wants_more(session, text):
+        return None
+    turn = session.eval(text, stdout="inherit", stderr="inherit")
+    return None if language == "javascript" and is_cut_short(turn, text) else turn
+
+
+def _wants_more(session: Session, text: str) -> bool:
+    """Ask the session's own `codeop`: only that Python knows its grammar."""
+    asked = f"__import__('codeop').compile_command({text!r}) is None"
+    return session.eval(asked, stdout="discard", stderr="discard").value is True
+
+
+def is_cut_short(turn: Turn, text: str) -> bool:
+    """Tell whether JavaScript gave up at the end of the text, before it ran any of it."""
+    error = turn.error
+    place = _PLACE.search(error.traceback) if error is not None and error.type == "SyntaxError" else None
+    if error is None or place is None:
+        return False
+    lines = text.split("\n")
+    row, column = int(place[1]) - 1, int(place[2]) - 1
+    if error.message == "unexpected end of string":
+        return row < len(lines) and lines[row][column : column + 1] in {"`", "}"}  # of a template
+    return error.message == "unexpected end of comment" or (row, column) >= (len(lines) - 1, len(lines[-1].rstrip()))

@@ -1,0 +1,75 @@
+"""Pieces of source out of typed lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence import Session
+from ringfence.cli._lines import attempt
+
+for pack in ("ringfence_language_javascript", "ringfence_language_python"):
+    pytest.importorskip(pack, reason="the language packs are not installed")
+
+PYTHON_WANTS_MORE = [
+    "if 1:",
+    "(1,",
+    "'''a",
+    "@d",
+    "def f():\n  return 1",
+    "x = \\",
+    "class A:\n  def f(self):\n    pass",
+]
+PYTHON_WHOLE = ["x = 1", "def f():\n  return 1\n", "1/", "x = 'a", "for", "if 1: pass\n", "(1,\n2)", "# only words"]
+JAVASCRIPT_WANTS_MORE = [
+    *("function f(){", "[1,", "`abc", "foo(", "if (1)", "/* x", "class A {\n", "x = {a: 1,\n b: 2", "a +", "() =>"),
+    *("try {", "a ? b :", "`${a}\nb"),
+]
+JAVASCRIPT_WHOLE = ["let a = 1", "'abc", "a b", "1 +* 2", "return 1", "f(}", "throw new SyntaxError('end')", "`a\nb`"]
+
+
+@pytest.fixture(scope="module")
+def python() -> Session:
+    """A session of Python."""
+    return Session("python")
+
+
+@pytest.fixture(scope="module")
+def javascript() -> Session:
+    """A session of JavaScript."""
+    return Session("javascript")
+
+
+@pytest.mark.parametrize("text", PYTHON_WANTS_MORE)
+def test_python_that_is_not_whole_is_not_run(python: Session, text: str) -> None:
+    """More lines must follow."""
+    assert attempt(python, "python", text) is None
+
+
+@pytest.mark.parametrize("text", PYTHON_WHOLE)
+def test_python_that_is_whole_or_wrong_is_run(python: Session, text: str) -> None:
+    """What is wrong is told at once."""
+    assert attempt(python, "python", text) is not None
+
+
+@pytest.mark.parametrize("text", JAVASCRIPT_WANTS_MORE)
+def test_javascript_that_is_not_whole_is_not_run(javascript: Session, text: str) -> None:
+    """The same."""
+    assert attempt(javascript, "javascript", text) is None
+
+
+@pytest.mark.parametrize("text", JAVASCRIPT_WHOLE)
+def test_javascript_that_is_whole_or_wrong_is_run(javascript: Session, text: str) -> None:
+    """The same, where the error is not at the end of the text."""
+    assert attempt(javascript, "javascript", text) is not None
+
+
+def test_error_that_a_guest_forged_is_no_reason_to_wait(javascript: Session) -> None:
+    """A place that is in no line, or none at all."""
+    forged = "const e = new SyntaxError('unexpected end of string'); e.stack = '    at <cell 1>:9999999:1\\n'; throw e"
+
+    assert attempt(javascript, "javascript", f"{{ {forged} }}") is not None
+
+
+def test_other_language_is_read_line_by_line(javascript: Session) -> None:
+    """Nothing is known of its grammar."""
+    assert attempt(javascript, "other", "foo(") is not None
