@@ -76,6 +76,8 @@ def test_streams_and_exit_codes_are_as_usual() -> None:
 
     assert (3, "out\nlate\n", b"err\n") == (result.exit_code, result.text, result.stderr)
     assert (3, "left with 259\n") == (left.exit_code, left.text)
+    ended = web("process.on('exit', code => console.log('ended with', code)); setTimeout(console.log, 1, 'worked')")
+    assert (0, "worked\nended with 0\n") == (ended.exit_code, ended.text)
 
 
 ERRORS = {
@@ -203,6 +205,7 @@ INTERFACES = {
     "request": ("new Request('http://a/b', { method: 'PUT' }).method", "PUT"),
     "blob": ("await new Blob(['a', 'b']).text()", "ab"),
     "abort": ("(() => { const c = new AbortController(); c.abort(); return c.signal.aborted })()", "true"),
+    "aborted": ("AbortSignal.abort().aborted", "true"),
     "event": ("new Event('x') instanceof Event", "true"),
     "form": ("(() => { const f = new FormData(); f.set('a', 'b'); return f.get('a') })()", "b"),
     "stream": (

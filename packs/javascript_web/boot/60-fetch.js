@@ -43,4 +43,8 @@ function told(response, url, hops) {
   }
   return response;
 }
+// The engine's own wants its argument.
+const { abort } = AbortSignal;
+AbortSignal.abort = (reason = new DOMException('signal is aborted without reason', 'AbortError')) => abort.call(AbortSignal, reason);
+
 globalThis.fetch = function fetch(input, init) { return followed(input, init); };
