@@ -15,7 +15,9 @@ use crate::process_unsafe::{Here, generation};
 pub struct Snapshot {
     name: String,
     captured: Captured,
-    functions: Option<Functions>,
+    functions: Option<Arc<dyn SessionFunctions>>,
+    /// How many calls its guest had begun: it may still know their numbers.
+    begun: u64,
     generation: u64,
 }
 
@@ -46,7 +48,14 @@ impl Session {
     }
 
     fn as_snapshot(&self, captured: Captured) -> Snapshot {
-        Snapshot { name: self.name.clone(), captured, functions: self.functions.clone(), generation: self.generation }
+        let functions = self.functions.as_ref();
+        Snapshot {
+            name: self.name.clone(),
+            captured,
+            functions: functions.map(|given| given.functions.clone()),
+            begun: functions.map_or(0, |given| given.numbers.load(Ordering::SeqCst)),
+            generation: self.generation,
+        }
     }
 
     fn captured(&self, forking: &mut Forking<'_>) -> Result<Captured> {
@@ -110,14 +119,14 @@ impl Snapshot {
                 ));
             }
             let functions = match &mut given {
-                Some(given) => given.next().flatten().map(Functions::new),
+                Some(given) => given.next().flatten(),
                 None => self.functions.clone(),
             };
             let live = self.captured.fork(cancelled.clone(), tick)?;
             forks.push(Session {
                 name: self.name.clone(),
                 limits: self.captured.prepared().policy.limits,
-                functions,
+                functions: functions.map(|functions| Functions::new(functions, self.begun)),
                 generation: generation(),
                 closed: AtomicBool::new(false),
                 seat: Here::new(Mutex::new(Seat::Free(Instance::Here(Box::new(live)), Spent::default()))),

@@ -67,10 +67,11 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    fn new(functions: Arc<dyn SessionFunctions>) -> Self {
+    /// Those of a session whose guest has begun so many calls.
+    fn new(functions: Arc<dyn SessionFunctions>, begun: u64) -> Self {
         let theirs = functions.clone();
         let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-        Self { functions, around, numbers: Arc::default() }
+        Self { functions, around, numbers: Arc::new(AtomicU64::new(begun)) }
     }
 }
 
@@ -113,7 +114,7 @@ impl Session {
                 Instance::Here(Box::new(Live::open(&sandbox.prepared()?, sandbox.name(), given, cancelled, tick)?))
             }
         };
-        let functions = functions.map(Functions::new);
+        let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
             name: sandbox.name().to_owned(),
             limits,
