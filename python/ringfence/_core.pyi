@@ -25,6 +25,7 @@ __all__ = [
     "close_workers",
     "compile_child",
     "doctor",
+    "is_compiled",
     "policy_schema",
     "precompile",
     "set_compiler",
@@ -358,6 +359,9 @@ def compile_child() -> int:
 
 def set_compiler(command: list[str]) -> None:
     """Say how to start the compiling child process."""
+
+def is_compiled(program: Program) -> bool:
+    """Tell whether the first run of a language finds its code compiled."""
 
 def cache_info() -> str:
     """Where the cache is, how much it holds and whether it is private, as JSON text."""

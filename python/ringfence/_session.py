@@ -221,7 +221,7 @@ class Session:
         kill: core.Kill | None,
     ) -> Turn:
         if stdout == "capture" == stderr:
-            return self._audited(Turn(self._native.eval(text, None, None, narrower, kill)))
+            return self._audited(self._native.eval(text, None, None, narrower, kill))
         from ._streams import Streams
 
         with Streams(None, stdout, stderr) as streams:
@@ -232,14 +232,17 @@ class Session:
                 )
 
             def work(kill: core.Kill | None) -> Turn:
-                return self._audited(Turn(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill)))
+                return self._audited(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill))
 
             if not streams.piped:
                 return work(kill)
             wall = (limits.wall if limits else None) or self.policy.limits.wall
             return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
 
-    def _audited(self, turn: Turn) -> Turn:
+    def _audited(self, fields: tuple[Any, ...]) -> Turn:
+        turn = Turn(fields)
+        if turn.outcome == "raised" and self._functions is not None and turn.error is not None:
+            turn = Turn(fields, self._functions.raised(turn.error.type, turn.error.message))
         if turn.denials or turn.limit is not None:
             from ._audit import audit
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::Given;
+use super::discard_unsafe::End;
 use super::live::{Exports, Live, not_opened, state};
 use crate::apart::no_thread;
 use crate::ending::Ending;
@@ -198,6 +199,7 @@ impl Captured {
             placeholders,
             nowhere: control.output,
             _slot: Here::new(slot),
+            _end: End,
         })
     }
 }

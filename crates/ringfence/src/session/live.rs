@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Instance, InstancePre, Memory, Store, TypedFunc};
 
 use super::Given;
-use super::discard_unsafe::discard;
+use super::discard_unsafe::{End, discard};
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -51,6 +51,8 @@ pub(super) struct Live {
     /// What its guest would write to between turns.
     pub(super) nowhere: Output,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
+    /// After all of it.
+    pub(super) _end: End,
 }
 
 /// What the host calls, and where it writes.
@@ -146,7 +148,16 @@ impl Live {
                 let slot = Here::new(slot);
                 let image = prepared.image().cloned();
                 let nowhere = control.output;
-                Ok(Self { prepared: prepared.clone(), store, exports, image, placeholders, nowhere, _slot: slot })
+                Ok(Self {
+                    prepared: prepared.clone(),
+                    store,
+                    exports,
+                    image,
+                    placeholders,
+                    nowhere,
+                    _slot: slot,
+                    _end: End,
+                })
             }
             Some((version, _)) => {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))

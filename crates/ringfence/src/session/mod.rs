@@ -1,9 +1,9 @@
 //! Sessions: one instance of a language pack that lives on between turns.
 //!
-//! `open → live → turn → result`. A turn runs on its caller's thread, or with functions of the host on a thread that
-//! its caller can leave behind. What ends a turn other than by its own return leaves the instance in an unknown state:
-//! it is dropped, and the session is poisoned. In isolation the instance is in a worker (`inside`), and a turn is a
-//! question to it (`worker/remote.rs`).
+//! `open → live → turn → result`. A turn runs on its caller's thread, and from its first call of a function of the host
+//! on, on a thread that its caller can leave behind. What ends a turn other than by its own return leaves the instance
+//! in an unknown state: it is dropped, and the session is poisoned. In isolation the instance is in a worker
+//! (`inside`), and a turn is a question to it (`worker/remote.rs`).
 
 mod captured;
 mod discard_unsafe;
