@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from ringfence import Limits, Result
 
+# `security.isolated` is what all of them share.
+sys.path.insert(0, str(Path(__file__).parent))
+from security.isolated import ISOLATIONS, isolated
+
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -116,6 +120,13 @@ def nothing_stays() -> Callable[[], AbstractContextManager[None]]:
             time.sleep(0.01)
 
     return check
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once in each isolation; files that do not depend on it leave this out."""
+    with isolated(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

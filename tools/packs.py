@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from packs.building import cache, pack
 from packs.building.failure import Failure
+from packs.components import pack as component
 
 if TYPE_CHECKING:
     from packs.building.pack import Pack
@@ -39,9 +40,11 @@ def main() -> int:
     try:
         for name in arguments.names or pack.names():
             begun = time.monotonic()
-            built = pack.build(name)
+            # A language may be called as it is for its users: `javascript-web`.
+            folder = name.replace("-", "_")
+            built = component.build(folder) if component.is_component(folder) else pack.build(folder)
             if built.built:
-                print(f"    {name}: built in {time.monotonic() - begun:.0f} s, kept as {built.wheel.parent}")
+                print(f"    {folder}: built in {time.monotonic() - begun:.0f} s, kept as {built.wheel.parent}")
             if arguments.wheels:
                 arguments.wheels.mkdir(parents=True, exist_ok=True)
                 (arguments.wheels / built.wheel.name).write_bytes(built.wheel.read_bytes())

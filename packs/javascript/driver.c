@@ -29,6 +29,7 @@ struct boot boot;
 bool exiting, live;
 int exit_status;
 double alarm_ms = -1;
+int32_t calls_under_way;
 volatile uint32_t interrupted;
 
 enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };

@@ -13,7 +13,7 @@ enum { AS_SCRIPT, AS_MODULE, AS_FOUND };
 
 /* Functions that the boot script hands to the driver. */
 struct boot {
-    JSValue fire, describe_error, inspect, print, hold, resume, functions, exit_code, prepare, reset, keep;
+    JSValue fire, take_answers, describe_error, inspect, print, hold, resume, functions, exit_code, prepare, reset, keep;
 };
 
 extern JSRuntime *runtime;
@@ -23,6 +23,7 @@ extern bool exiting;      /* process.exit or std.exit is unwinding the stack */
 extern int exit_status;   /* with this code */
 extern bool live;         /* the first run has begun; until then the snapshot is made: no output, no host, no clock */
 extern double alarm_ms;   /* when the next timer is due, on the clock of clock_ms; < 0: none */
+extern int32_t calls_under_way;   /* of functions of the host */
 extern volatile uint32_t interrupted;
 
 double clock_ms(void);

@@ -128,6 +128,10 @@ static JSValue set_alarm(JSContext *ctx, JSValueConst self, int argc, JSValueCon
     return JS_ToFloat64(ctx, &alarm_ms, argv[0]) ? JS_EXCEPTION : JS_UNDEFINED;
 }
 
+static JSValue set_under_way(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+    return JS_ToInt32(ctx, &calls_under_way, argv[0]) ? JS_EXCEPTION : JS_UNDEFINED;
+}
+
 static JSValue text_to_bytes(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
     size_t length;
     const char *text = JS_ToCStringLen(ctx, &length, argv[0]);
@@ -172,7 +176,7 @@ static JSValue memory_bytes(JSContext *ctx, JSValueConst self, int argc, JSValue
 
 static JSValue give_boot(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
 #define TAKE(field, name) boot.field = JS_GetPropertyStr(ctx, argv[0], name)
-    TAKE(fire, "fire"); TAKE(describe_error, "describeError"); TAKE(inspect, "inspect"); TAKE(print, "print"); TAKE(hold, "hold");
+    TAKE(fire, "fire"); TAKE(take_answers, "takeAnswers"); TAKE(describe_error, "describeError"); TAKE(inspect, "inspect"); TAKE(print, "print"); TAKE(hold, "hold");
     TAKE(resume, "resume"); TAKE(functions, "functions"); TAKE(exit_code, "exitCode"); TAKE(prepare, "prepare"); TAKE(reset, "reset");
     TAKE(keep, "keep");
     return JS_UNDEFINED;
@@ -182,7 +186,8 @@ void host_add_functions(JSValueConst object) {
     static const JSCFunctionListEntry functions[] = {
         JS_CFUNC_DEF("ask", 2, host_ask_value), JS_CFUNC_DEF("raw", 1, host_raw), JS_CFUNC_DEF("source", 0, host_source),
         JS_CFUNC_DEF("write", 2, write_text), JS_CFUNC_DEF("exit", 1, host_exit), JS_CFUNC_DEF("clock", 0, host_clock),
-        JS_CFUNC_DEF("setAlarm", 1, set_alarm), JS_CFUNC_DEF("textToBytes", 1, text_to_bytes),
+        JS_CFUNC_DEF("setAlarm", 1, set_alarm), JS_CFUNC_DEF("setUnderWay", 1, set_under_way),
+        JS_CFUNC_DEF("textToBytes", 1, text_to_bytes),
         JS_CFUNC_DEF("bytesToText", 1, bytes_to_text), JS_CFUNC_DEF("randomBytes", 1, random_bytes),
         JS_CFUNC_DEF("promiseState", 1, promise_state), JS_CFUNC_DEF("memory", 0, memory_bytes), JS_CFUNC_DEF("boot", 1, give_boot),
     };

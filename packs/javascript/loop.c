@@ -100,7 +100,13 @@ int loop_drain(JSValueConst own, bool wait_for_timers) {
             if (delay < 0 || own_delay < delay) delay = own_delay;
         }
         bool settled = !JS_IsPromise(own) || JS_PromiseState(context, own) != JS_PROMISE_PENDING;
-        if (delay < 0 || (settled && !wait_for_timers)) return 0;
+        if ((delay < 0 && calls_under_way <= 0) || (settled && !wait_for_timers)) return 0;
+        if (calls_under_way > 0) {   /* a new value each time: what is called may be stopped in the middle */
+            JSValue longest = JS_NewFloat64(context, delay);
+            fflush(stdout);
+            if (call(boot.take_answers, 1, (JSValueConst *)&longest)) return -1;
+            continue;
+        }
         struct timespec time = {(time_t)(delay / 1e3), (long)(fmod(delay, 1e3) * 1e6)};
         driver_sleep(&time);
         if (interrupted) return throw_interrupted();

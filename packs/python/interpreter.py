@@ -33,8 +33,24 @@ PATCHES = {
     "sqlite3": r"CVE|fix_a_bug",
     "xz-utils": r"buffer-overflow",
 }
-# The parser's own limit is lower for WASI than elsewhere; with 4 MiB of stack it need not be: 150 brackets are usual.
-CHANGES = [("Parser/parser.c", "#    define MAXSTACK 4000", "#    define MAXSTACK 6000")]
+CHANGES = [
+    # The parser's own limit is lower for WASI than elsewhere; with 4 MiB of stack it need not: 150 brackets are usual.
+    ("Parser/parser.c", "#    define MAXSTACK 4000", "#    define MAXSTACK 6000"),
+    # Tuples inside one another are hashed without a look at the stack: natively that crashes some 100,000 levels deep.
+    (
+        "Objects/object.c",
+        "    if (tp->tp_hash != NULL)\n        return (*tp->tp_hash)(v);\n    /*",
+        """\
+    if (tp->tp_hash != NULL) {
+        if (_Py_EnterRecursiveCall(" while hashing"))
+            return -1;
+        Py_hash_t hash = (*tp->tp_hash)(v);
+        _Py_LeaveRecursiveCall();
+        return hash;
+    }
+    /*""",
+    ),
+]
 TEXTS = {
     "CPython.txt": "python3.13/LICENSE", "inside-CPython.rst": "python3.13/Doc/license.rst", "zlib.txt": "zlib/LICENSE",
     "bzip2.txt": "bzip2/LICENSE", "xz.txt": "xz-utils/COPYING.0BSD", "SQLite.txt": "sqlite3/LICENSE.md",
@@ -149,7 +165,7 @@ def fetch(build: Build, work: Path, place: Path) -> None:
                     f"{name} has changed", f"`{before}` is not in it once", "look at CHANGES in interpreter.py"
                 )
             file.write_text(text.replace(before, after), encoding="utf-8")
-            applied.append(f"change {name}: {after}\n")
+            applied.append(f"change {name}: {' '.join(after.split())}\n")
         used = [*(archive.original(name) for name in names), *(archive.patches(name) for name in PATCHES), *host, *tcl]
         (place / "sources.txt").write_text(recorded(used) + "".join(applied), encoding="utf-8")
         for name, text in TEXTS.items():

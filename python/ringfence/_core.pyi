@@ -6,7 +6,7 @@ Errors are the classes of `ringfence.errors`, each in three parts.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Protocol, final
 
 __all__ = [
     "Changes",
@@ -119,12 +119,15 @@ class Program:
         """Length of the bytes."""
 
     @staticmethod
-    def from_file(path: str, language: str | None = None, sha256: str | None = None) -> Program:
+    def from_file(
+        path: str, language: str | None = None, sha256: str | None = None, component: bool = False
+    ) -> Program:
         """
         Read a program. Raises ProgramNotFound, and LoadError for what is not one.
 
         `language` says that it is a language pack, and what it is called: its argument 0, "python" say. With its
-        `sha256` it is read only when it has to be compiled, and then refused unless it has that digest.
+        `sha256` it is read only when it has to be compiled, and then refused unless it has that digest; a pack is one
+        core module unless it is said to be a `component`.
         """
 
     @staticmethod
@@ -191,6 +194,15 @@ class Kill:
     def interrupt(self) -> None:
         """Ask a turn of a session to end, as Ctrl-C does; it is ended when it does not."""
 
+class _Functions(Protocol):
+    """What a session calls: `ringfence._functions.Functions`."""
+
+    def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any], /) -> object: ...
+    def start(self, number: int, name: str, args: list[Any], kwargs: dict[str, Any], /) -> tuple[bool, object]: ...
+    def wait(self, seconds: float, /) -> list[tuple[int, bool, object]]: ...
+    def cancel(self, number: int, /) -> None: ...
+    def finish(self) -> None: ...
+
 @final
 class Session:
     """One live instance of a language pack."""
@@ -199,14 +211,15 @@ class Session:
         cls,
         sandbox: Sandbox,
         functions: Sequence[tuple[str, str, str, bool]] | None = None,
-        call: Callable[[str, list[Any], dict[str, Any]], object] | None = None,
+        call: _Functions | None = None,
         kill: Kill | None = None,
     ) -> Session:
         """
         Open one of a sandbox whose program is a language pack.
 
         `functions` are name, signature, doc and whether it is awaited; `call` is called for each call, on another
-        thread. What it raises reaches the guest as name and message; what is no `Exception` ends the turn.
+        thread, and its methods begin and end calls that overlap. What it raises reaches the guest as name and message;
+        what is no `Exception` ends the turn.
         """
 
     def eval(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import contextvars
 import inspect
 import keyword
+import threading
 from typing import TYPE_CHECKING
 
 from ._text import quote
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
     Hook = Callable[["Call"], object]
 
+# How long coroutines that were cancelled at the end of a turn may take to end.
+_LAST_WAIT_SECONDS = 1.0
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
 
@@ -50,7 +55,7 @@ class Functions:
     It knows nothing of the session: what holds functions would otherwise hold itself.
     """
 
-    __slots__ = ("_before_call", "_context", "_functions", "_loop", "_pending")
+    __slots__ = ("_before_call", "_context", "_functions", "_loop", "_own", "_pending", "_started")
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]], before_call: Hook | None) -> None:
         for name, function in functions.items():
@@ -64,6 +69,9 @@ class Functions:
         self._context = contextvars.copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: set[Future[Any]] = set()
+        # The loop of each thread that had to have one, and the calls that are under way, by their numbers.
+        self._own: dict[int, asyncio.AbstractEventLoop] = {}
+        self._started: dict[int, Future[Any] | asyncio.Task[Any]] = {}
 
     def described(self) -> list[tuple[str, str, str, bool]]:
         """Give name, signature, doc, and whether it is an `async def`, of each: what the guest is told."""
@@ -76,15 +84,62 @@ class Functions:
         """Begin a turn: calls see the context variables of its caller, and what they await runs in that loop."""
         self._context = contextvars.copy_context()
         self._loop = loop
+        self._started = {}
 
     def end(self) -> None:
-        """End it: what is still awaited for it is cancelled."""
+        """End it: what is still awaited for it is cancelled, in the loop of its caller or of a thread left behind."""
         for future in list(self._pending):
             future.cancel()
         self._pending.clear()
+        for own in list(self._own.values()):
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                own.call_soon_threadsafe(_cancel_all, own)
+
+    def finish(self) -> None:
+        """End the guest's thread: its loop, if it had to have one, is closed."""
+        own = self._own.pop(threading.get_ident(), None)
+        if own is None:
+            return
+        try:
+            if tasks := _cancel_all(own):
+                own.run_until_complete(asyncio.wait(tasks, timeout=_LAST_WAIT_SECONDS))
+            own.run_until_complete(own.shutdown_asyncgens())
+        finally:
+            own.close()
 
     def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         """Make one call; an exception reaches the guest, one that is no `Exception` ends the turn."""
+        value = self._called(name, args, kwargs)
+        # Most are plain, and asking whether they can be awaited takes longer than the call.
+        return value if type(value) in _PLAIN else self._finished(value)
+
+    def start(self, number: int, name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[bool, object]:
+        """Begin one; give whether it has ended, as what nobody has to await does at once, and its value."""
+        value = self._called(name, args, kwargs)
+        if not inspect.isawaitable(value):
+            return True, value
+        self._started[number] = self._scheduled(value)
+        return False, None
+
+    def wait(self, seconds: float) -> list[tuple[int, bool, object]]:
+        """Wait until one that was begun has ended, or so long; give numbers, whether each failed, value or error."""
+        started = self._started
+        tasks = [each for each in started.values() if isinstance(each, asyncio.Task)]
+        futures = [each for each in started.values() if not isinstance(each, asyncio.Task)]
+        if futures:
+            concurrent.futures.wait(futures, seconds, concurrent.futures.FIRST_COMPLETED)
+        elif tasks:
+            first = asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            self._own_loop().run_until_complete(first)
+        return [(number, *_outcome(started.pop(number))) for number in list(started) if started[number].done()]
+
+    def cancel(self, number: int) -> None:
+        """End one that was begun: nobody waits for it."""
+        if (started := self._started.pop(number, None)) is not None:
+            started.cancel()
+
+    def _called(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
+        """Ask the hook and make the call; what has to be awaited is given as such."""
         given: Iterable[Any] = args
         if kwargs and not all(isinstance(key, str) for key in kwargs):
             raise TypeError("names of arguments are text")
@@ -94,9 +149,7 @@ class Functions:
         function = self._functions.get(name)
         if function is None:
             raise NameError(f"there is no function `{quote(name)}`")
-        value = self._context.copy().run(function, *given, **kwargs)
-        # Most are plain, and asking whether they can be awaited takes longer than the call.
-        return value if type(value) in _PLAIN else self._finished(value)
+        return self._context.copy().run(function, *given, **kwargs)
 
     def _judged(self, hook: Hook, call: Call) -> Call:
         """Ask the hook; whatever it does but to approve denies the call."""
@@ -113,19 +166,46 @@ class Functions:
         """Await what has to be awaited: in the caller's loop, or where it has none, in one of its own."""
         if not inspect.isawaitable(value):
             return value
-        loop = self._loop
-        if loop is None:
-            return asyncio.run(_awaited(value))
-        future = asyncio.run_coroutine_threadsafe(_awaited(value), loop)
+        awaited = self._scheduled(value)
+        if isinstance(awaited, asyncio.Task):
+            return self._own_loop().run_until_complete(awaited)
+        return awaited.result()
+
+    def _scheduled(self, value: Awaitable[object]) -> Future[Any] | asyncio.Task[Any]:
+        """Have it go on in the caller's loop; where that has none, in the thread's own, whenever that is run."""
+        context = self._context.copy()
+        # As it is: a coroutine that is cancelled before its first step was awaited all the same.
+        coroutine = value if inspect.iscoroutine(value) else _awaited(value)
+        if self._loop is None:
+            return self._own_loop().create_task(coroutine, context=context)
+        future: Future[Any] = context.run(asyncio.run_coroutine_threadsafe, coroutine, self._loop)
         self._pending.add(future)
-        try:
-            return future.result()
-        finally:
-            self._pending.discard(future)
+        future.add_done_callback(self._pending.discard)
+        return future
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        thread = threading.get_ident()
+        if thread not in self._own:
+            self._own[thread] = asyncio.new_event_loop()
+        return self._own[thread]
 
 
 async def _awaited(value: Awaitable[object]) -> object:
     return await value
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    return tasks
+
+
+def _outcome(ended: Future[Any] | asyncio.Task[Any]) -> tuple[bool, object]:
+    try:
+        return False, ended.result()
+    except BaseException as error:  # noqa: BLE001 - told to the guest, or what ends the turn
+        return True, error
 
 
 def _check(name: object, function: object) -> None:

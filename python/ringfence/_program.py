@@ -146,7 +146,7 @@ def pack_program(pack: Pack) -> Program:
     known = _packs.get(pack.language)
     if known is not None and known[0] is pack:
         return known[1]
-    program = Program(core.Program.from_file(pack.file, pack.argv0, pack.sha256))
+    program = Program(core.Program.from_file(pack.file, pack.argv0, pack.sha256, pack.kind == "component"))
     _packs[pack.language] = (pack, program)
     return program
 

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     import os
 
     from ._imports import Imports
+    from ._isolation import Isolation
     from ._policy import Limits, Policy
     from ._program import Program
     from ._result import Result
-    from ._sandbox import Arguments, Isolation
+    from ._sandbox import Arguments
     from ._streams import Sink, Source
 
 

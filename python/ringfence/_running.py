@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -36,7 +37,9 @@ class Running(Generic[T]):
         self._answer: list[T] = []
         self._error: BaseException | None = None
         # A daemon: an interpreter that exits does not wait for a guest.
-        self._thread = threading.Thread(target=self._work, args=(work,), name="ringfence", daemon=True)
+        # In a copy of the caller's context: what the guest calls sees the variables that its caller does.
+        target = contextvars.copy_context().run
+        self._thread = threading.Thread(target=target, args=(self._work, work), name="ringfence", daemon=True)
         self._thread.start()
 
     def _work(self, work: Callable[[core.Kill], T]) -> None:

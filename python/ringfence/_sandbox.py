@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ._engine import core
+from ._isolation import close_at_exit
 from ._policy import Policy
 from ._result import Result
 from ._source import runnable_of
@@ -13,16 +14,15 @@ from .errors import PolicyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Literal
 
     from ._imports import Imports
+    from ._isolation import Isolation
     from ._policy import Limits
     from ._process import Process
     from ._program import Program
     from ._streams import Sink, Source, Streams
 
     Arguments = Iterable[str | os.PathLike[str]]
-    Isolation = Literal["wasm", "process", "worker"]
 
 
 class Sandbox:
@@ -90,7 +90,7 @@ class Sandbox:
         given = (self.program._native, self.policy._native, progress, functions)  # noqa: SLF001
         self._native_run = core.Sandbox(*given, isolation, tenant).run
         if isolation != "wasm":
-            _close_workers_at_exit()
+            close_at_exit()
 
     def run(
         self,
@@ -240,16 +240,3 @@ class Sandbox:
     def __repr__(self) -> str:
         script = f" {self._runnable.args[0]!r}" if self._runnable.source is not None else ""
         return f"<Sandbox {self.program.name!r}{script}>"
-
-
-def _close_workers_at_exit() -> None:
-    """See to it that no worker, and nothing that is a worker's, is left when the interpreter is."""
-    global _closing  # noqa: PLW0603
-    if not _closing:
-        import atexit
-
-        _closing = True
-        atexit.register(core.close_workers)
-
-
-_closing = False

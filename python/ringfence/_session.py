@@ -9,15 +9,16 @@ from ._engine import core
 from ._policy import Policy
 from ._program import Program, pack_program
 from ._turn import Turn
-from .errors import PolicyError, SessionError
+from .errors import SessionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
-    from typing import Any, Literal, Self
+    from typing import Any, Self
 
     from ._functions import Functions, Hook
+    from ._isolation import Isolation
     from ._policy import Limits
     from ._streams import Sink
 
@@ -36,21 +37,24 @@ class Session:
         language: an installed language, such as "python"; or the `Program` of a pack.
         policy: what its code may do; nothing unless given.
         functions: functions of yours that its code may call by these names, with plain values: None, bool, int, float,
-            str, bytes, list and dict. They may be `async def`. What one raises is raised in the guest. They are called
-            on another thread; one that is still at work when its turn has to end is left behind with the warning
-            `CallbackAbandoned`.
+            str, bytes, list and dict. They may be `async def`, and then several may be under way at once. What one
+            raises is raised in the guest. They are called on another thread; one that is still at work when its turn
+            has to end is left behind with the warning `CallbackAbandoned`.
         before_call: called with each `Call` before it is made. None or True approves it, a `Call` is made in its place,
             False refuses it, and so does an exception, which the guest sees.
         turn: limits of each turn, unless `eval` is given others.
         progress: called while the language is compiled, as for `Sandbox`.
-        isolation: "wasm" only, so far.
+        isolation: where its interpreter is, as for `Sandbox`. "worker" and "process" give it a child process of its own
+            until it is closed; at most 64 of those may be open. `functions` stay in this process and are called here.
+        tenant: whose session it is, as for `Sandbox`.
 
     Raises:
         LoadError: there is no such language, or it cannot hold sessions.
         PolicyError: the policy is too narrow to begin.
+        HostError: the machine has no second wall, or no worker can be started.
     """
 
-    __slots__ = ("_functions", "_language", "_lock", "_native", "_sandbox", "_turn", "policy", "program")
+    __slots__ = ("__weakref__", "_functions", "_language", "_lock", "_native", "_sandbox", "_turn", "policy", "program")
 
     def __init__(
         self,
@@ -61,14 +65,9 @@ class Session:
         before_call: Hook | None = None,
         turn: Limits | None = None,
         progress: Callable[[float], None] | None = None,
-        isolation: Literal["wasm"] = "wasm",
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
     ) -> None:
-        if isolation != "wasm":
-            raise PolicyError(
-                f"no session with isolation={isolation!r}",
-                "sessions run in this process so far, with WebAssembly as their only wall",
-                'leave isolation out, or run whole scripts in workers: `ringfence.run(…, isolation="worker")`',
-            )
         self.program = _program(language)
         self.policy = _nothing() if policy is None else policy
         self._language = language if isinstance(language, str) else self.program.name
@@ -81,8 +80,12 @@ class Session:
         elif before_call is not None:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
         self._lock = threading.Lock()
-        self._sandbox = _shared(self.program, self.policy, progress)
+        self._sandbox = _shared(self.program, self.policy, progress, isolation, tenant)
         self._native = self._opened()
+        if isolation != "wasm":
+            from ._isolation import close_at_exit
+
+            close_at_exit(self)
 
     def eval(
         self, source: str, *, turn: Limits | None = None, stdout: Sink = "capture", stderr: Sink = "capture"
@@ -227,16 +230,19 @@ class _Shared:
         self.native, self.policy = native, policy
 
 
-_linked: WeakValueDictionary[tuple[str, int], _Shared] = WeakValueDictionary()
+_linked: WeakValueDictionary[tuple[str, int, str, str | None], _Shared] = WeakValueDictionary()
 _default: Policy | None = None
 
 
-def _shared(program: Program, policy: Policy, progress: Callable[[float], None] | None) -> _Shared:
+def _shared(
+    program: Program, policy: Policy, progress: Callable[[float], None] | None, isolation: Isolation, tenant: str | None
+) -> _Shared:
     # By identity: an equal policy that was made at another time may have opened other directories.
-    key = (program.digest, id(policy))
+    key = (program.digest, id(policy), isolation, tenant)
     known = _linked.get(key)
     if known is None:
-        known = _Shared(core.Sandbox(program._native, policy._native, progress), policy)  # noqa: SLF001
+        given = (program._native, policy._native, progress, None)  # noqa: SLF001
+        known = _Shared(core.Sandbox(*given, isolation, tenant), policy)
         _linked[key] = known
     return known
 
@@ -253,4 +259,6 @@ def _program(language: str | Program) -> Program:
         return language
     from .languages import find
 
-    return pack_program(find(language))
+    pack = find(language)
+    pack.check_sessions()
+    return pack_program(pack)

@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Limits, Session
+from ringfence import Limits
+from security import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ringfence import Session
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 SHORT = Limits(wall="300ms")
 ATTEMPTS = 5
@@ -30,7 +35,7 @@ async def later(value: Any) -> Any:
 @pytest.fixture
 def session() -> Iterator[Session]:
     """Open a session with functions."""
-    with Session("javascript", functions={"search": search, "later": later}) as opened:
+    with isolated.Session("javascript", functions={"search": search, "later": later}) as opened:
         yield opened
 
 
@@ -177,7 +182,7 @@ def test_exit_ends_the_turn_and_not_the_session(session: Session) -> None:
 
 def test_turn_that_runs_out_of_memory_can_let_go_of_it() -> None:
     """The session has kept enough to run the next turn."""
-    with Session("javascript") as small:
+    with isolated.Session("javascript") as small:
         turn = small.eval("const all = []; for (;;) all.push([])", turn=Limits(memory="32MiB"))
         assert turn.error is not None
         assert "out of memory" in turn.error.traceback
@@ -187,7 +192,7 @@ def test_turn_that_runs_out_of_memory_can_let_go_of_it() -> None:
 
 def test_sessions_do_not_share_anything() -> None:
     """Not their names, nor their random numbers."""
-    with Session("javascript") as one, Session("javascript") as other:
+    with isolated.Session("javascript") as one, isolated.Session("javascript") as other:
         one.eval("globalThis.secret = 1; Array.prototype.map = null")
         assert [2, "undefined"] == other.eval("[[1].map(x => x + 1)[0], typeof secret]").value
         assert one.eval("Math.random()").value != other.eval("Math.random()").value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence import Session
+from security.isolated import Session
 
 # The first of them compiles the pack.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled", "isolation")]
 
 
 class Odd(Exception):

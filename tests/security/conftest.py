@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ringfence import Result
 
 # `security.guest` is what the test files share.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from security.guest import Call, guest
-from security.isolated import ISOLATIONS, isolated, options, run
+from security.isolated import options, run
 
 
 class Attack(Protocol):
@@ -40,13 +38,6 @@ class Attacked:
     def seen(self) -> bytes:
         """What the guest got to read: its buffer at the end."""
         return self.result.stderr
-
-
-@pytest.fixture(params=ISOLATIONS)
-def isolation(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test once in each isolation; files whose attacks do not depend on it leave this out."""
-    with isolated(request.param):
-        yield request.param
 
 
 @pytest.fixture

@@ -54,6 +54,11 @@ def Sandbox(program: Program, **keywords: Any) -> ringfence.Sandbox:  # noqa: N8
     return ringfence.Sandbox(program, **_options, **keywords)
 
 
+def Session(language: str | ringfence.Program, **keywords: Any) -> ringfence.Session:  # noqa: N802 - as above
+    """Open a session as `ringfence.Session` does."""
+    return ringfence.Session(language, **_options, **keywords)
+
+
 def close_workers() -> None:
     """End the workers that are kept for the next run, and all that is theirs; nothing where there are none."""
     from ringfence._engine import core

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from ringfence import Limits, Net, Policy, Result, Secret, Session
+from ringfence import Limits, Net, Policy, Result, Secret
+from security import isolated
 from security.http_server import Server, answer, echo, says
 from security.isolated import run_code
 from security.test_https import tls
@@ -92,7 +93,10 @@ def test_exchange_of_another_session_is_out_of_reach() -> None:
     """Numbers are a session's own."""
     with Server(echo) as server:
         policy = Policy(net=Net(http=[f"* {server.url}"]))
-        with Session(language="python", policy=policy) as mine, Session(language="python", policy=policy) as other:
+        with (
+            isolated.Session(language="python", policy=policy) as mine,
+            isolated.Session(language="python", policy=policy) as other,
+        ):
             number = mine.eval(f"{PRELUDE}\nn = send({server.url!r})[1]; n").value
             stolen = other.eval(f"{PRELUDE}\n[host.ask('A', [n, None])[1] for n in range(100)]").value
             kept = mine.eval("read(n)[0]").value

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ringfence import Call
 from ringfence._functions import Functions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def search(query: str, limit: int = 10, *, deep: object = object()) -> list[str]:
@@ -24,11 +27,24 @@ async def slow(value: int) -> int:
     return value
 
 
+in_turns: list[Functions] = []
+
+
 def calling(hook: Any = None, **functions: Any) -> Functions:
     """Make functions that are ready to be called, as in a turn."""
     made = Functions(functions, hook)
     made.begin(None)
+    in_turns.append(made)
     return made
+
+
+@pytest.fixture(autouse=True)
+def turns_end() -> Iterator[None]:
+    """End every turn, as the guest's thread does."""
+    yield
+    for functions in in_turns:
+        functions.finish()
+    in_turns.clear()
 
 
 def test_guest_is_told_name_signature_and_doc() -> None:
@@ -189,3 +205,49 @@ def test_functions_see_the_context_of_their_caller() -> None:
     thread.join()
 
     assert [5, 5] == seen
+
+
+def test_call_that_was_begun_ends_while_somebody_waits() -> None:
+    """Its number comes back once, with its value or its exception."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no")
+
+    functions = calling(slow=slow, fail=fail)
+
+    assert (False, None) == functions.start(1, "slow", [7], {})
+    assert (False, None) == functions.start(2, "fail", [], {})
+    ended: dict[int, tuple[bool, object]] = {}
+    while len(ended) < 2:
+        ended |= {number: (failed, value) for number, failed, value in functions.wait(10)}
+    assert (False, 7) == ended[1]
+    assert ended[2][0]
+    assert "no" == str(ended[2][1])
+    assert [] == functions.wait(10)
+
+
+def test_call_that_nobody_has_to_await_ends_at_once() -> None:
+    """There is nothing to wait for."""
+    assert (True, ["q"]) == calling(search=search).start(1, "search", ["q"], {"limit": 1})
+
+
+def test_call_that_was_begun_can_be_cancelled() -> None:
+    """It hears of it, and its number does not come back."""
+    cancelled: list[int] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(1)
+
+    functions = calling(forever=forever, slow=slow)
+    functions.start(1, "forever", [], {})
+    assert [] == functions.wait(0.01)
+    functions.cancel(1)
+    functions.cancel(99)
+
+    assert 7 == functions("slow", [7], {})
+    assert [1] == cancelled
+    assert [] == functions.wait(0)

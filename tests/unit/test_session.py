@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import CallbackAbandoned, Limits, LoadError, Policy, PolicyError, Program, Session, SessionError
+from ringfence import CallbackAbandoned, Limits, LoadError, Policy, PolicyError, Program, SessionError
 from ringfence._engine import core
+from security import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ringfence import Session
+
     Open = Callable[..., Session]
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 LATE_SECONDS = 0.5
 
@@ -36,7 +41,7 @@ def session(letters: Program) -> Open:
     """Open a session of it under limits."""
 
     def opened(limits: Limits | None = None, **options: Any) -> Session:
-        return Session(letters, policy=Policy(limits=limits or Limits()), **options)
+        return isolated.Session(letters, policy=Policy(limits=limits or Limits()), **options)
 
     return opened
 
@@ -87,10 +92,12 @@ def test_guest_that_does_not_end_poisons_its_session(session: Open) -> None:
 
 
 def test_output_streams_as_it_is_written(session: Open) -> None:
-    """A function gets each piece, and the turn keeps none."""
+    """A function gets each piece, and the turn keeps none; nobody waits for more of it than there is."""
     pieces: list[bytes] = []
-    ended = session().eval("p", stdout=pieces.append)
+    began = time.monotonic()
+    ended = session().eval("p", stdout=pieces.append, turn=Limits(wall=20))
 
+    assert time.monotonic() - began < 20
     assert ([b"hello\n"], b"", 6) == (pieces, ended.stdout, ended.usage.output_bytes)
 
 
@@ -230,32 +237,26 @@ def test_hook_without_functions_is_refused(session: Open) -> None:
         session(before_call=print)
 
 
-def test_session_in_a_worker_is_refused_for_now(session: Open) -> None:
-    """It says what works instead."""
-    with pytest.raises(PolicyError, match="sessions run in this process so far"):
-        session(isolation="worker")
-
-
 def test_language_that_is_not_there_is_named() -> None:
     """The error is that of every other verb."""
     with pytest.raises(LoadError, match="cobol"):
-        Session("cobol")
+        isolated.Session("cobol")
 
 
 def test_program_that_is_no_pack_holds_no_session(guests: Path) -> None:
     """It says what is missing."""
     with pytest.raises(LoadError, match="exports no `rf_abi`"):
-        Session(Program.from_file(guests / "hello.wat"))
+        isolated.Session(Program.from_file(guests / "hello.wat"))
 
 
 def test_sessions_of_one_policy_share_their_code_until_the_last_is_gone(letters: Program) -> None:
     """Opening one more is cheap, and nothing is kept for nobody."""
     policy = Policy()
-    one, other = Session(letters, policy=policy), Session(letters, policy=policy)
+    one, other = isolated.Session(letters, policy=policy), isolated.Session(letters, policy=policy)
     shared = weakref.ref(one._sandbox)
 
     assert one._sandbox is other._sandbox
-    assert Session(letters, policy=Policy())._sandbox is not one._sandbox
+    assert isolated.Session(letters, policy=Policy())._sandbox is not one._sandbox
     del one, other
     gc.collect()
     assert shared() is None

@@ -14,16 +14,20 @@ pub struct Program {
 #[pymethods]
 impl Program {
     #[staticmethod]
-    #[pyo3(signature = (path, language = None, sha256 = None))]
+    #[pyo3(signature = (path, language = None, sha256 = None, component = false))]
     fn from_file(
         py: Python<'_>,
         path: std::path::PathBuf,
         language: Option<&str>,
         sha256: Option<&str>,
+        component: bool,
     ) -> PyResult<Self> {
         enter(py, || {
             let program = match (language, sha256) {
-                (Some(name), Some(sha256)) => ringfence::Program::pack(path, name, sha256)?,
+                (Some(name), Some(sha256)) => {
+                    let kind = if component { Kind::Component } else { Kind::Module };
+                    ringfence::Program::pack(path, name, sha256, kind)?
+                }
                 (Some(name), None) => ringfence::Program::language_from_file(path, name)?,
                 (None, _) => ringfence::Program::from_file(path)?,
             };

@@ -1,7 +1,8 @@
 //! Sessions: turns in and out, functions of Python called by name with plain values.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -14,13 +15,16 @@ use ringfence::session::{Opening, Turn, TurnResult, TurnValue};
 use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::enter::enter;
-use crate::imports::{around, exception, warn_abandoned};
+use crate::imports::{exception, warn_abandoned};
 use crate::sandbox::{Kill, Sandbox, sink};
 use crate::signals::Signals;
 use crate::values::{Plain, exception_type, read};
 
 /// Longest message of an exception that a guest is told, in characters.
 const MAX_MESSAGE_CHARS: usize = 10_000;
+
+/// What an answer among several takes beside its own bytes, at most.
+const PAIR_BYTES: u64 = 16;
 
 /// Name, signature, doc, and whether it is an `async def`.
 type Described = (String, String, String, bool);
@@ -39,7 +43,7 @@ impl Session {
         py: Python<'_>,
         sandbox: &Sandbox,
         functions: Option<Vec<Described>>,
-        call: Option<Py<PyAny>>,
+        call: Option<Bound<'_, PyAny>>,
         kill: Option<&Kill>,
     ) -> PyResult<Self> {
         let room = sandbox.sandbox.policy().limits.host_bytes.0;
@@ -150,15 +154,22 @@ fn fields<'py>(py: Python<'py>, result: TurnResult) -> PyResult<Bound<'py, PyTup
     PyTuple::new(py, fields)
 }
 
-/// Functions of Python: one callable that is told the name.
+/// Functions of Python: one callable that is told the name, and its methods for calls that overlap.
 struct Functions {
     list: Vec<u8>,
     call: Py<PyAny>,
+    start: Py<PyAny>,
+    wait: Py<PyAny>,
+    cancel: Py<PyAny>,
+    finish: Py<PyAny>,
     room: u64,
+    /// Answers for which there was no room in the last one.
+    ready: Mutex<VecDeque<(u64, Vec<u8>)>>,
 }
 
 impl Functions {
-    fn new(functions: Vec<Described>, call: Py<PyAny>, room: u64) -> PyResult<Self> {
+    fn new(functions: Vec<Described>, call: Bound<'_, PyAny>, room: u64) -> PyResult<Self> {
+        let method = |name| call.getattr(name).map(Bound::unbind);
         let mut list = Plain::new(room);
         list.item(Item::List(functions.len()))?;
         for (name, signature, doc, is_async) in &functions {
@@ -170,7 +181,47 @@ impl Functions {
             list.item(Item::Text("async"))?;
             list.item(Item::Bool(*is_async))?;
         }
-        Ok(Self { list: list.into_bytes(), call, room })
+        Ok(Self {
+            list: list.into_bytes(),
+            start: method("start")?,
+            wait: method("wait")?,
+            cancel: method("cancel")?,
+            finish: method("finish")?,
+            call: call.unbind(),
+            room,
+            ready: Mutex::default(),
+        })
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<(u64, Vec<u8>)>> {
+        self.ready.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Does what a guest asked for; what that raises is an answer too, or the end of the turn.
+    fn answered(
+        &self,
+        name: &str,
+        work: impl for<'py> FnOnce(Python<'py>) -> PyResult<Option<Vec<u8>>>,
+    ) -> Result<Option<Vec<u8>>, Raised> {
+        let done = attached(|py| {
+            work(py).or_else(|error| match self.refusal(py, &error) {
+                Some(answer) => Ok(Some(answer)),
+                None => {
+                    let why = format!("`{}` raised {}", ringfence::text::quote(name), error.get_type(py));
+                    Err(Raised { why, payload: Some(Arc::new(error)) })
+                }
+            })
+        });
+        done.unwrap_or_else(|| Err(Raised::new("the interpreter of the functions exits")))
+    }
+
+    /// The answer of a call that was begun, which has ended.
+    fn ended(&self, value: &Bound<'_, PyAny>, has_failed: bool) -> Result<Vec<u8>, Raised> {
+        let answer = self.answered("a function", |_| match has_failed {
+            true => Err(PyErr::from_value(value.clone())),
+            false => self.answer(value).map(Some),
+        });
+        Ok(answer?.unwrap_or_default())
     }
 
     /// What the guest gets for a value.
@@ -210,26 +261,69 @@ impl SessionFunctions for Functions {
     }
 
     fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
-        let done = attached(|py| {
-            let done = (|| {
-                let mut reader = Reader::new(arguments);
-                let positional = read(py, &mut reader)?;
-                let named = read(py, &mut reader)?;
-                let value = call(self.call.bind(py), &(name, positional, named).into_pyobject(py)?)?;
-                self.answer(&value)
-            })();
-            done.or_else(|error| match self.refusal(py, &error) {
-                Some(answer) => Ok(answer),
-                None => {
-                    let why = format!("`{}` raised {}", ringfence::text::quote(name), error.get_type(py));
-                    Err(Raised { why, payload: Some(Arc::new(error)) })
-                }
-            })
+        let answer = self.answered(name, |py| {
+            let mut reader = Reader::new(arguments);
+            let positional = read(py, &mut reader)?;
+            let named = read(py, &mut reader)?;
+            let value = call(self.call.bind(py), &(name, positional, named).into_pyobject(py)?)?;
+            self.answer(&value).map(Some)
         });
-        done.unwrap_or_else(|| Err(Raised::new("the interpreter of the functions exits")))
+        Ok(answer?.unwrap_or_default())
+    }
+
+    fn begin(&self, number: u64, name: &str, arguments: &[u8]) -> Result<Option<Vec<u8>>, Raised> {
+        self.answered(name, |py| {
+            let mut reader = Reader::new(arguments);
+            let positional = read(py, &mut reader)?;
+            let named = read(py, &mut reader)?;
+            let begun = call(self.start.bind(py), &(number, name, positional, named).into_pyobject(py)?)?;
+            let (has_ended, value): (bool, Bound<'_, PyAny>) = begun.extract()?;
+            has_ended.then(|| self.answer(&value)).transpose()
+        })
+    }
+
+    fn wait(&self, longest: Duration) -> Result<Vec<(u64, Vec<u8>)>, Raised> {
+        let longest = if self.ready().is_empty() { longest } else { Duration::ZERO };
+        let mut broken = None;
+        self.answered("a function", |py| {
+            let ended = call(self.wait.bind(py), &(longest.as_secs_f64(),).into_pyobject(py)?)?;
+            for each in ended.try_iter()? {
+                let (number, has_failed, value): (u64, bool, Bound<'_, PyAny>) = each?.extract()?;
+                match self.ended(&value, has_failed) {
+                    Ok(answer) => self.ready().push_back((number, answer)),
+                    Err(raised) => broken = Some(raised),
+                }
+            }
+            Ok(None)
+        })
+        .and_then(|failed| match failed {
+            Some(_) => Err(Raised::new("nobody can wait for the functions any more")),
+            None => broken.map_or(Ok(()), Err),
+        })?;
+        let (mut ready, mut ended, mut room) = (self.ready(), Vec::new(), self.room);
+        while let Some((number, answer)) = ready.pop_front() {
+            let len = answer.len() as u64 + PAIR_BYTES;
+            if len > room && !ended.is_empty() {
+                ready.push_front((number, answer));
+                break;
+            }
+            room = room.saturating_sub(len);
+            ended.push((number, answer));
+        }
+        Ok(ended)
+    }
+
+    fn cancel(&self, number: u64) {
+        let _ =
+            self.answered("a function", |py| call(self.cancel.bind(py), &(number,).into_pyobject(py)?).map(|_| None));
     }
 
     fn around(&self, turn: &mut (dyn FnMut() + Send)) {
-        around(turn);
+        attached(|py| {
+            py.detach(turn);
+            self.ready().clear();
+            // What it may raise is about a turn that is over.
+            let _ = call(self.finish.bind(py), &PyTuple::empty(py));
+        });
     }
 }

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A number that crosses. Floats are bits, so that the payload of a NaN survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,20 @@ pub trait SessionFunctions: Send + Sync {
     /// the guest's stack. The answer is what the guest gets, errors that it may catch included; an error of ours ends
     /// the turn.
     fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised>;
+
+    /// Begins a call that may go on while the guest does: its answer where it ended at once, else `wait` gives it
+    /// under this number. Whoever implements no such calls makes it at once.
+    fn begin(&self, _number: u64, name: &str, arguments: &[u8]) -> Result<Option<Vec<u8>>, Raised> {
+        self.call(name, arguments).map(Some)
+    }
+
+    /// Waits until a call that was begun has ended, and no longer than this: answers with their numbers, each once.
+    fn wait(&self, _longest: Duration) -> Result<Vec<(u64, Vec<u8>)>, Raised> {
+        Ok(Vec::new())
+    }
+
+    /// Ends a call that was begun: nobody waits for its answer.
+    fn cancel(&self, _number: u64) {}
 
     /// Surrounds a turn on its thread: it must call what it is given, once.
     fn around(&self, turn: &mut (dyn FnMut() + Send)) {

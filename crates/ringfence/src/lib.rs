@@ -20,6 +20,7 @@ pub mod result;
 pub mod run;
 pub mod sandbox;
 pub mod session;
+mod snapshot;
 mod supervisor;
 pub mod text;
 pub mod worker;

@@ -150,10 +150,19 @@ fn is_http(import: &str, level: &str) -> bool {
 }
 
 /// Links a component to WASI 0.2, and to 0.3 where the policy lets it.
-pub(crate) fn component(engine: &Engine, component: &Component, name: &str, policy: &Policy) -> Result<Command> {
+pub(crate) fn component(
+    engine: &Engine,
+    component: &Component,
+    name: &str,
+    policy: &Policy,
+    language: bool,
+) -> Result<Command> {
     let name = text::quote(name);
-    let experimental = policy.wasi == WasiLevel::V0_3;
+    let experimental = policy.wasi == WasiLevel::V0_3 && !language;
     let known = |import: &str| {
+        if import == abi::INTERFACE {
+            return true;
+        }
         let version = import.split_once('@').map_or("", |(_, version)| version);
         let level = if version.starts_with("0.2") { "0.2" } else { "0.3" };
         let provided = PACKAGES.iter().any(|package| import.starts_with(package)) || is_http(import, level);
@@ -171,6 +180,9 @@ pub(crate) fn component(engine: &Engine, component: &Component, name: &str, poli
     }
     if types.imports(engine).any(|(import, _)| import.starts_with("wasi:http/")) {
         http::add_to_linker(&mut linker, experimental).map_err(|error| broken(&error))?;
+    }
+    if types.imports(engine).any(|(import, _)| import == abi::INTERFACE) {
+        language::add_to_component_linker(&mut linker).map_err(|error| broken(&error))?;
     }
     let linked = linker.instantiate_pre(component).map_err(|error| {
         Error::load(

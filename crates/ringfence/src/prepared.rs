@@ -20,6 +20,7 @@ use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
 use crate::sandbox::store::{State, at_tick};
+use crate::snapshot::{Image, Lent};
 use crate::supervisor::LOOK;
 
 /// How long a caller waits for a free slot.
@@ -45,6 +46,8 @@ pub(crate) struct Prepared {
     engine: wasmtime::Engine,
     slots: u32,
     pub(crate) entry: Entry,
+    /// What the guest's memory begins with, where that is not in its code.
+    image: Option<Arc<Image>>,
     pub(crate) functions: HostFunctions,
     /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
     _code: EndsWhole<Arc<Code>>,
@@ -81,14 +84,18 @@ impl Recipe {
     ) -> Result<Arc<Prepared>> {
         let Self { policy, grants, functions, .. } = self;
         let language = engines.profile().language;
+        let image = match &*loaded.code {
+            Code::Imaged(_, image) => Some(image.clone()),
+            Code::Module(_) | Code::Component(_) => None,
+        };
         let entry = match &*loaded.code {
-            Code::Module(module) => {
+            Code::Module(module) | Code::Imaged(module, _) => {
                 let (linked, start) = link::module(&loaded.engine, module, name, functions, language)?;
                 Entry::Module { linked, start }
             }
             Code::Component(component) => {
                 link_functions::refuse_for_component(functions, name)?;
-                Entry::Component(link::component(&loaded.engine, component, name, policy)?)
+                Entry::Component(link::component(&loaded.engine, component, name, policy, language)?)
             }
         };
         Ok(Arc::new(Prepared {
@@ -101,6 +108,7 @@ impl Recipe {
             engines,
             engine: loaded.engine,
             entry,
+            image,
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         }))
@@ -148,6 +156,23 @@ impl Prepared {
             store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
         }
         Ok(store)
+    }
+
+    /// Whether the guest's memory is lent to it.
+    pub(crate) fn lends(&self) -> bool {
+        self.image.is_some()
+    }
+
+    /// Memory for a new store; none where the engine makes it.
+    pub(crate) fn memory(&self) -> Result<Option<Lent>> {
+        let lent = self.image.as_ref().map(Lent::of).transpose();
+        lent.map_err(|error| {
+            Error::system(
+                "no memory for a guest",
+                &error,
+                "raise `ulimit -v`, or `vm.max_map_count` where thousands of guests live",
+            )
+        })
     }
 
     /// Waits, but not for ever, until the pool has room for one more run.

@@ -38,6 +38,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -115,15 +116,13 @@ impl Sandbox {
         &self.recipe.policy
     }
 
-    /// What its runs share in this process, for a session, which is not in a worker.
-    pub(crate) fn prepared_here(&self) -> Result<Arc<Prepared>> {
-        if self.worker.is_some() {
-            return Err(Error::policy(
-                format!("no session of `{}` in a process of its own", self.name()),
-                "sessions run in this process so far, with WebAssembly as their only wall",
-                "leave `isolation` out for the session, or run whole scripts in workers",
-            ));
-        }
+    /// Where its guests are instead of in this process.
+    pub(crate) fn worker(&self) -> Option<&Client> {
+        self.worker.as_ref()
+    }
+
+    /// What its runs and sessions share in this process.
+    pub(crate) fn prepared(&self) -> Result<Arc<Prepared>> {
         self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared)).cloned()
     }
 
@@ -304,8 +303,9 @@ impl Guest {
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let ending =
-                    supervisor.end(module(&mut store, linked, *start), tick).after_network(control.network_stop());
+                let memory = prepared.memory()?;
+                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
+                let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
             Entry::Component(command) => {
@@ -389,8 +389,13 @@ fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
     limits.fuel.and_then(|given| Some(given.saturating_sub(store.get_fuel().ok()?)))
 }
 
-async fn module(store: &mut Store<State>, linked: &InstancePre<State>, start: Start) -> wasmtime::Result<Ending> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn module(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    start: Start,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Ending> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     if let Some(soft) = store.data().control.soft.clone() {
         soft.set_words(soft::words(store, &instance).await?);
     }

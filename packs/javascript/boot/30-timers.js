@@ -59,6 +59,7 @@ function fire() {
   timer.callback(...timer.args);
 }
 function reset() {
+  forgetCalls();
   timers.length = 0;
   setAlarm();
 }

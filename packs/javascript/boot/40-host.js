@@ -12,8 +12,44 @@ function callHost(name, args, keywords = {}) {
   return given[0];
 }
 
+// Calls that are under way, by number, and those that wait because a host lets no more be so at once.
+const MOST_UNDER_WAY = 100;
+const underWay = new Map(), waiting = [];
+
+async function callLater(name, args) {
+  while (underWay.size >= MOST_UNDER_WAY) await new Promise(resolve => waiting.push(resolve));
+  let answer;
+  try { answer = native.ask('G', [name, args, {}]); } catch { return callHost(name, args); }   // none, or no room for one
+  if (answer[0] === 2) {
+    answer = await new Promise(resolve => {
+      underWay.set(answer[1], resolve);
+      native.setUnderWay(underWay.size);
+    });
+  }
+  const [failed, ...given] = answer;
+  if (failed) throw new HostError(...given);
+  return given[0];
+}
+function takeAnswers(milliseconds) {
+  let answers;
+  try { answers = native.ask('W', milliseconds < 0 ? null : milliseconds / 1000); } catch {
+    answers = Array.from(underWay.keys(), number => [number, [1, 'Error', 'the call ended with its turn']]);
+  }
+  for (const [number, answer] of answers) {
+    underWay.get(number)?.(answer);
+    underWay.delete(number);
+    waiting.shift()?.();
+  }
+  native.setUnderWay(underWay.size);
+}
+function forgetCalls() {
+  underWay.clear();
+  waiting.length = 0;
+  native.setUnderWay(0);
+}
+
 function hostFunction({ name, signature, doc, async: isAsync }) {
-  const call = isAsync ? async (...args) => callHost(name, args) : (...args) => callHost(name, args);
+  const call = isAsync ? (...args) => callLater(name, args) : (...args) => callHost(name, args);
   Object.defineProperties(call, {
     name: { value: name, configurable: true },
     signature: { value: signature ?? '(...)' },

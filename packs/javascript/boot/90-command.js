@@ -74,4 +74,4 @@ function print(value) {
   if (value !== undefined) printLine(1, [value]);
 }
 
-native.boot({ fire, describeError, inspect: value => inspect(value).toWellFormed(), print, hold, resume, functions, exitCode, prepare, reset, keep });
+native.boot({ fire, takeAnswers, describeError, inspect: value => inspect(value).toWellFormed(), print, hold, resume, functions, exitCode, prepare, reset, keep });

@@ -33,7 +33,8 @@ def neighbour_hint(result: Result, policy: Policy, script: Runnable) -> str | No
     refused = [denial.what for denial in result.denials if denial.kind == "read"]
     if refused and not any(guest in {what, os.path.dirname(what)} for what in refused):  # noqa: PTH120
         return None
-    found = next(_wanted(script.source, host, script.pack.suffixes), None)
+    suffixes = script.pack.suffixes or (os.path.splitext(path)[1],)  # noqa: PTH122
+    found = next(_wanted(script.source, host, suffixes), None)
     if found is None:
         return None
     flag = host if os.path.normpath(host) in {guest, guest.lstrip("/"), "."} and guest != "/.." else f"{host}:{guest}"

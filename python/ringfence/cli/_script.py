@@ -11,8 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ringfence._isolation import Isolation
     from ringfence._policy import Policy
-    from ringfence._sandbox import Isolation, Sandbox
+    from ringfence._sandbox import Sandbox
 
 
 class Source:

@@ -69,7 +69,9 @@ def execute(arguments: argparse.Namespace) -> int:
 def _packs(names: list[str] | None) -> list[Pack]:
     from ringfence.languages import find, installed
 
-    packs = [find(name) for name in dict.fromkeys(names)] if names else installed()
+    packs = [find(name) for name in dict.fromkeys(names)] if names else [p for p in installed() if p.kind == "module"]
+    for pack in packs:
+        pack.check_sessions()
     return packs or [find("python")]  # which says how it is installed
 
 

@@ -21,6 +21,7 @@ GROUP = "ringfence.languages"
 _OURS = {
     "python": (".py", ".pyw", "python", "python3"),
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
+    "javascript-web": (),
 }
 
 _MAX_METADATA_BYTES = 1 << 20

@@ -88,7 +88,7 @@ def command_for(language: str, source: str | None) -> list[str]:
 
 def builds(checkout: Path, language: str) -> bool:
     """Tell whether a folder is a checkout that can build this language."""
-    return (checkout / _BUILDER).exists() and (checkout / "packs" / language / "pack.toml").exists()
+    return (checkout / _BUILDER).exists() and (checkout / "packs" / language.replace("-", "_") / "pack.toml").exists()
 
 
 def _distribution(language: str) -> str:

@@ -25,6 +25,7 @@ MAX_BYTES = 64 * 1024
 _TEXTS = ("name", "title", "version", "language", "language-version", "wasm", "sha256", "licence", "argv0")
 _LISTS = ("suffixes", "shebangs")
 _OPTIONS = ("code", "module", "stdin")
+_KINDS = ("module", "component")
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _HEX = frozenset("0123456789abcdef")
 
@@ -39,6 +40,7 @@ class Pack(Value):
         title: the language's name for people.
         version: the pack's own version.
         language_version: the version of the language.
+        kind: "module", a core module that speaks the guest ABI; or "component", which runs whole programs only.
         licence: the licence of what is in it, as SPDX has it.
         suffixes: ends of the names of its scripts, such as ".py".
         shebangs: interpreters in the first line of its scripts, such as "python3".
@@ -59,6 +61,7 @@ class Pack(Value):
         "title",
         "version",
         "language_version",
+        "kind",
         "licence",
         "suffixes",
         "shebangs",
@@ -77,6 +80,7 @@ class Pack(Value):
     title: str
     version: str
     language_version: str
+    kind: str
     licence: str
     suffixes: tuple[str, ...]
     shebangs: tuple[str, ...]
@@ -92,6 +96,22 @@ class Pack(Value):
 
     def __init__(self, **fields: object) -> None:
         self._fill(**fields)
+
+    def check_sessions(self) -> None:
+        """
+        Refuse a pack that holds no sessions.
+
+        Raises:
+            LoadError: it is a component.
+        """
+        if self.kind == "component":
+            near = self.language.partition("-")[0]
+            raise LoadError(
+                f"`{self.language}` cannot hold a session",
+                "it is a component: each run is a whole program, and nothing is kept between runs",
+                f"use a language that can, such as `{near if near != self.language else 'python'}`; "
+                f'or run whole programs: `ringfence.run(code=…, language="{self.language}")`',
+            )
 
 
 def is_name(text: str) -> bool:
@@ -164,12 +184,15 @@ class Reader:
 
     def checked(self, fields: dict[str, Any]) -> Pack:
         """Check every key, and that the module is there."""
-        known = {*_TEXTS, *_LISTS, "abi", "size", "options"}
+        known = {*_TEXTS, *_LISTS, "kind", "abi", "size", "options"}
         # The ABI first: a pack of another one may have other keys.
         self._abi(fields.get("abi"))
         self._known("", fields, known)
         texts = {key: self._text(key, fields.get(key)) for key in _TEXTS}
         self._identity(texts["language"], texts["sha256"])
+        kind = self._text("kind", fields.get("kind", "module"))
+        if kind not in _KINDS:
+            raise self._refused(f"`kind` is `{quote(kind)}`, and it can be `module` or `component`")
         lists = {key: self._list(key, fields.get(key, [])) for key in _LISTS}
         for suffix in lists["suffixes"]:
             if not suffix.startswith(".") or "/" in suffix or suffix in {".", ".wasm", ".wat"}:
@@ -184,6 +207,7 @@ class Reader:
         return Pack(
             **{key.replace("-", "_"): text for key, text in texts.items() if key != "wasm"},
             **lists,
+            kind=kind,
             **{key: self._list(f"options.{key}", options.get(key, [])) for key in _OPTIONS},
             file=file,
             size=size,

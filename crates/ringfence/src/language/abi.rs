@@ -12,6 +12,9 @@ pub const HOST_CALL: &str = "host_call";
 /// Takes the whole of an answer that was longer than its buffer: `(out, length) -> 0`.
 pub const HOST_TAKE: &str = "host_take";
 
+/// The interface that the host gives to every component that imports it: the same for a pack that is a component.
+pub const INTERFACE: &str = "ringfence:language/host@1.0.0";
+
 /// Everything in [`MODULE`].
 pub const FUNCTIONS: [&str; 2] = [HOST_CALL, HOST_TAKE];
 
@@ -65,10 +68,23 @@ pub enum Kind {
     Source,
     /// A call of one of the session's functions.
     Function,
+    /// A step of calls that overlap.
+    Overlapping(Step),
     /// What functions the session has.
     List,
     /// Requests under the grants of http.
     Http(Http),
+}
+
+/// A step of calls that overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Begins one.
+    Begin,
+    /// Waits for the first to end.
+    Wait,
+    /// Ends one whose answer is not wanted any more.
+    Cancel,
 }
 
 /// A step of an HTTP exchange.
@@ -92,6 +108,9 @@ impl Kind {
         match byte {
             b'S' => Some(Self::Source),
             b'F' => Some(Self::Function),
+            b'G' => Some(Self::Overlapping(Step::Begin)),
+            b'W' => Some(Self::Overlapping(Step::Wait)),
+            b'D' => Some(Self::Overlapping(Step::Cancel)),
             b'L' => Some(Self::List),
             b'C' => Some(Self::Http(Http::Reach)),
             b'H' => Some(Self::Http(Http::Open)),

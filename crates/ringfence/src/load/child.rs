@@ -3,6 +3,7 @@
 //! Its input is a file on stdin, its output one on stdout, its complaint a few lines on stderr. What it is asked
 //! for comes in one variable of its otherwise empty environment, so that every embedding can start it in its own way.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -18,6 +19,8 @@ use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
 use crate::load::image::write_sparsely;
 use crate::sandbox::engine::Profile;
+use crate::snapshot::appendix;
+use crate::snapshot::instrument::{Instrumented, instrument};
 use crate::worker::wall::Wall;
 
 /// Address space of the compiler, in bytes. CPython with numpy and pandas takes half of it.
@@ -107,6 +110,12 @@ fn compile() -> Result<(), Failure> {
     if Build::of(job.profile, &engine).to_hex() != job.build {
         return Err(Failure::Host("the compiler is of another build of Ringfence".into()));
     }
+    let instrumented = job.profile.language.then(|| instrument(&binary));
+    let (binary, image) = match instrumented {
+        Some(Ok(Instrumented { wasm, image })) => (Cow::Owned(wasm), Some(Ok(image))),
+        Some(Err(why)) => (binary, Some(Err(why))),
+        None => (binary, None),
+    };
     let code = match job.kind {
         Kind::Module => engine.precompile_module(&binary),
         Kind::Component => engine.precompile_component(&binary),
@@ -123,7 +132,11 @@ fn compile() -> Result<(), Failure> {
         )));
     }
     let mut output = stdio(rustix::stdio::stdout())?;
-    let written = write_sparsely(&mut output, &code).and_then(|()| output.set_len(code.len() as u64));
+    let code_len = code.len() as u64;
+    let written = write_sparsely(&mut output, &code).and_then(|()| match image {
+        Some(image) => appendix::append(&mut output, code_len, &image),
+        None => output.set_len(code_len),
+    });
     written.map_err(|error| Failure::Host(format!("cannot write: {error}")))
 }
 

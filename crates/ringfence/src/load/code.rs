@@ -14,13 +14,18 @@ use crate::load::patience::{Patience, Watch};
 use crate::load::{Kind, Program, cache_unsafe, compile, memo};
 use crate::process_unsafe::whole;
 use crate::sandbox::engine::{Engines, Profile};
+use crate::snapshot as memory;
+use crate::snapshot::appendix::{self, Appendix};
 use crate::text::cut;
 
 /// Compiled code.
 #[derive(Clone)]
+#[expect(private_interfaces, reason = "an image is nothing outside of here")]
 pub enum Code {
     /// Of a core module.
     Module(wasmtime::Module),
+    /// Of a core module whose data were taken out of it, and what its memory begins with.
+    Imaged(wasmtime::Module, Arc<memory::Image>),
     /// Of a component.
     Component(wasmtime::component::Component),
 }
@@ -30,7 +35,7 @@ impl Code {
     /// instantiates what it imports, which ours cannot.
     pub(crate) fn needs(&self) -> u32 {
         let resources = match self {
-            Self::Module(module) => Some(module.resources_required()),
+            Self::Module(module) | Self::Imaged(module, _) => Some(module.resources_required()),
             Self::Component(component) => component.resources_required(),
         };
         resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).max(1))
@@ -162,6 +167,18 @@ fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code
 }
 
 fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
+    if engines.profile().language {
+        let appendix = appendix::read(proven.file())?;
+        let appendix = appendix.ok_or_else(|| wasmtime::Error::msg("the code of a language pack has no end"))?;
+        if let Appendix::Image { at, len } = appendix {
+            let engine = engines.lending().map_err(host)?;
+            let Code::Module(module) = cache_unsafe::map(engine, kind, proven)? else {
+                return Err(wasmtime::Error::msg("a component has no image"));
+            };
+            let image = memory::Image::of(proven.file().try_clone()?, at, len, len)?;
+            return Ok((Code::Imaged(module, Arc::new(image)), engine.clone()));
+        }
+    }
     let usual = engines.usual().map_err(host)?;
     let (code, engine) = match cache_unsafe::map(usual, kind, proven) {
         Ok(code) if code.needs() <= engines.size() || !engines.is_pooled() => (code, usual),
@@ -174,7 +191,7 @@ fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result
     };
     // The first instance would wait for it otherwise.
     match &code {
-        Code::Module(module) => module.initialize_copy_on_write_image()?,
+        Code::Module(module) | Code::Imaged(module, _) => module.initialize_copy_on_write_image()?,
         Code::Component(component) => component.initialize_copy_on_write_image()?,
     }
     Ok((code, engine.clone()))

@@ -27,6 +27,7 @@ impl Build {
         let mut hasher = Blake3(blake3::Hasher::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.0.update(env!("CARGO_PKG_VERSION").as_bytes());
+        hasher.0.update(FORM);
         let mut fingerprint = [0; 16];
         hasher.0.finalize_xof().fill(&mut fingerprint);
         known.push((profile, Self(fingerprint)));
@@ -37,6 +38,10 @@ impl Build {
         hex(&self.0)
     }
 }
+
+/// The form of compiled files. Change it with what is done to a program before wasmtime compiles it, and with what is
+/// written beside its code: a build that knows another form would run something else.
+const FORM: &[u8] = b"2: memory of language packs beside their code";
 
 /// The name of the entry of a program, compiled by this build under this profile.
 pub(super) fn entry_name(program: &Program, profile: Profile, build: Build) -> String {

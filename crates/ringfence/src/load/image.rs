@@ -64,7 +64,7 @@ pub(super) fn reopened(file: &File) -> std::io::Result<File> {
 
 /// Writes what is not zero and leaves holes for the rest: a program of 60 bytes may have a memory image of 256 MiB,
 /// and should not take that much of the disk. The caller sets the length.
-pub(super) fn write_sparsely(output: &mut File, code: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_sparsely(output: &mut File, code: &[u8]) -> std::io::Result<()> {
     const CHUNK: usize = 64 << 10;
     for chunk in code.chunks(CHUNK) {
         if chunk.iter().all(|byte| *byte == 0) {

@@ -49,10 +49,11 @@ pub(super) fn is_known_function(module: &str, name: &str) -> bool {
 
 /// Whether a component's import of that name is provided.
 pub(super) fn is_known_interface(name: &str) -> bool {
-    parts(name).is_some_and(|(package, interface, _)| {
-        let provided = INTERFACES.iter().find(|(known, _)| *known == package);
-        provided.is_some_and(|(_, interfaces)| interfaces.contains(&interface))
-    })
+    name == abi::INTERFACE
+        || parts(name).is_some_and(|(package, interface, _)| {
+            let provided = INTERFACES.iter().find(|(known, _)| *known == package);
+            provided.is_some_and(|(_, interfaces)| interfaces.contains(&interface))
+        })
 }
 
 /// The WASI level a module's import belongs to.

@@ -30,7 +30,7 @@ pub use code::{Code, Loaded, load, load_in};
 pub(crate) use code::{load_for_worker, map_image};
 pub use compile::set_compiler;
 pub use file::read_file;
-pub(crate) use image::Image;
+pub(crate) use image::{Image, write_sparsely};
 pub use inspect::{Export, Import, Inspection, Memory};
 pub use inventory::{CacheInfo, Pruned};
 pub use patience::Watch;

@@ -62,22 +62,15 @@ impl Program {
     ///
     /// The file is read only when it has to be compiled, and refused unless it has that digest: compiled code is kept
     /// under it, and is the same whatever became of the file since. Hashing 31 MB would take longer than a whole start.
-    pub fn pack(path: impl AsRef<Path>, name: &str, sha256: &str) -> Result<Self> {
+    pub fn pack(path: impl AsRef<Path>, name: &str, sha256: &str, kind: Kind) -> Result<Self> {
         let path = path.as_ref();
         let size = std::fs::metadata(path).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX));
         let (held, digest) = (Held::File(path.to_path_buf()), sha256.to_owned());
-        Ok(Self(Arc::new(Inner { name: quote(name), held, size, kind: Kind::Module, digest, language: true })))
+        Ok(Self(Arc::new(Inner { name: quote(name), held, size, kind, digest, language: true })))
     }
 
     fn of(bytes: Vec<u8>, name: &str, origin: &str, language: bool) -> Result<Self> {
         let kind = bytes::detect(&bytes, origin)?;
-        if language && kind == Kind::Component {
-            return Err(Error::load(
-                format!("`{}` is no language pack", quote(origin)),
-                "it is a component, and a language pack is one core module",
-                "run it as a program, without a language",
-            ));
-        }
         let digest = hex(&Sha256::digest(&bytes));
         let size = bytes.len();
         Ok(Self(Arc::new(Inner { name: quote(name), held: Held::Bytes(bytes), size, kind, digest, language })))
@@ -97,6 +90,9 @@ impl Program {
                 let read = Self::of(read_file(path)?, self.name(), &path.to_string_lossy(), true)?;
                 if read.digest() != self.digest() {
                     return Err(damaged(path, read.digest(), self.digest()));
+                }
+                if read.kind() != self.kind() {
+                    return Err(mistaken(path, read.kind()));
                 }
                 Ok(Cow::Owned(read.bytes()?.into_owned()))
             }
@@ -146,6 +142,18 @@ fn damaged(path: &Path, found: &str, wanted: &str) -> Error {
         format!("the language pack `{}` cannot be used", quote(&path.to_string_lossy())),
         format!("its bytes have the digest {}…, and not {}…", start(found), start(wanted)),
         "install it again: `ringfence languages check` names the command",
+    )
+}
+
+fn mistaken(path: &Path, found: Kind) -> Error {
+    let (found, said) = match found {
+        Kind::Module => ("a module", "component"),
+        Kind::Component => ("a component", "module"),
+    };
+    Error::load(
+        format!("the language pack `{}` cannot be used", quote(&path.to_string_lossy())),
+        format!("it is {found}, and its pack.toml says `kind = \"{said}\"`"),
+        "tell who made it; `ringfence languages` lists the others",
     )
 }
 

@@ -13,6 +13,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::error::{Error, Result};
 use crate::process_unsafe::{PerProcess, generation};
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{Creator, pagemap_unsafe};
 
 /// Stack of a guest, in bytes. Deep recursion past it is the trap `stack overflow`.
 pub const GUEST_STACK_BYTES: usize = 1 << 20;
@@ -80,7 +81,7 @@ pub struct Profile {
     pub fuel: bool,
     /// Component-model concurrency, which WASI 0.3 needs and which costs every other call 1.4 times.
     pub concurrency: bool,
-    /// The stack and the slots of a language pack, which is never a component.
+    /// The stack and the slots of a language pack, whose components never have concurrency.
     pub language: bool,
 }
 
@@ -134,6 +135,7 @@ pub struct Engines {
     generation: u64,
     pool: Option<wasmtime::Engine>,
     roomy: OnceLock<wasmtime::Engine>,
+    lending: OnceLock<wasmtime::Engine>,
     slots: Arc<Semaphore>,
     size: u32,
 }
@@ -149,18 +151,27 @@ impl Engines {
         }
         let (size, warm) = match FOR_ONE.load(Ordering::Relaxed) {
             true => (POOL_SLOTS_FOR_ONE, WARM_SLOTS_FOR_ONE),
-            false if profile.language => (LANGUAGE_SLOTS, WARM_SLOTS),
+            false if profile.language => (LANGUAGE_SLOTS, 0),
             false => (POOL_SLOTS, WARM_SLOTS),
         };
         // Our own frames in an error are of no use to anybody, and taking them down holds a lock of the whole process,
         // which a child made by `fork` may inherit held: `RUST_BACKTRACE=1` would hang it.
         wasmtime::error::disable_backtrace();
         check_inheritance()?;
+        if profile.language {
+            // A worker can open nothing any more when it first needs it.
+            let _ = pagemap_unsafe::is_there();
+        }
         let engines = Arc::new(Self {
             profile,
             generation: generation(),
-            pool: if POOLED.load(Ordering::Relaxed) { pool_engine(profile, size, warm) } else { None },
+            // The memory of a language pack is lent to it; one that cannot be instrumented has the system's.
+            pool: match POOLED.load(Ordering::Relaxed) && !profile.language {
+                true => pool_engine(profile, size, warm),
+                false => None,
+            },
             roomy: OnceLock::new(),
+            lending: OnceLock::new(),
             slots: Arc::new(Semaphore::new(size as usize)),
             size,
         });
@@ -202,15 +213,22 @@ impl Engines {
         }
     }
 
+    /// The engine for programs whose memory shows an image: it is lent to one run after the other.
+    pub fn lending(&self) -> Result<&wasmtime::Engine> {
+        if let Some(engine) = self.lending.get() {
+            return Ok(engine);
+        }
+        let mut config = self.profile.config();
+        config.with_host_memory(Arc::new(Creator)).with_host_stack(Arc::new(Creator));
+        made(&self.lending, &config)
+    }
+
     /// The engine for programs that do not fit the pool: many memories, or tables beyond its size.
     pub fn roomy(&self) -> Result<&wasmtime::Engine> {
         if let Some(engine) = self.roomy.get() {
             return Ok(engine);
         }
-        let engine = wasmtime::Engine::new(&self.profile.config())
-            .map_err(|error| Error::host("no WebAssembly engine", error.to_string(), "run `ringfence doctor`"))?;
-        ticker::watch(&engine);
-        Ok(self.roomy.get_or_init(|| engine))
+        made(&self.roomy, &self.profile.config())
     }
 
     /// Refuses engines that a child made by `fork` inherited: their threads stayed behind in the parent.
@@ -224,6 +242,14 @@ impl Engines {
             "ask for the engines again after a fork",
         ))
     }
+}
+
+/// An engine, made here unless another thread was faster.
+fn made<'a>(place: &'a OnceLock<wasmtime::Engine>, config: &Config) -> Result<&'a wasmtime::Engine> {
+    let engine = wasmtime::Engine::new(config)
+        .map_err(|error| Error::host("no WebAssembly engine", error.to_string(), "run `ringfence doctor`"))?;
+    ticker::watch(&engine);
+    Ok(place.get_or_init(|| engine))
 }
 
 /// How long a child may take to show that wasmtime works in it.
@@ -263,11 +289,10 @@ fn check_inheritance() -> Result<()> {
 /// An engine with pooled slots, or none where the system does not give the address space.
 fn pool_engine(profile: Profile, size: u32, warm: u32) -> Option<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
-    // A second memory for each slot serves components and modules with several; a language pack has one.
-    let memories = if profile.language { size } else { 2 * size };
     pool.total_component_instances(POOL_INSTANCES)
         .total_core_instances(POOL_INSTANCES)
-        .total_memories(memories)
+        // A second one for each slot serves components and modules with several.
+        .total_memories(2 * size)
         .total_tables(size)
         .total_stacks(size)
         .total_gc_heaps(size)

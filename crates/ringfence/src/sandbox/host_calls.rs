@@ -3,6 +3,7 @@
 //! A call leaves the guest: its fiber is suspended, the function runs on the thread's own stack, outside every
 //! runtime, and its answer is handed back in. So a function may do what any other code may, run a guest included.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,12 +14,20 @@ use wasmtime::{FuncType, Linker, Val, ValType};
 
 use super::store::State;
 use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Signature, Value, ValueType};
+use crate::language::value::{Item, Writer};
 use crate::text;
 
 /// Where the guest's thread is: in the guest, in a function (its index and 1), in one of a session's, or given up.
 const IN_GUEST: usize = 0;
 const IN_SESSION: usize = usize::MAX - 1;
 const ABANDONED: usize = usize::MAX;
+
+/// How many calls of one turn may be under way at once.
+pub const MAX_UNDER_WAY: usize = 100;
+
+/// Longest wait for calls that are under way: then the guest hears what else there is, such as its deadline, and
+/// waits again.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The host calls of one run. Clones share them.
 #[derive(Clone, Default)]
@@ -29,6 +38,10 @@ struct Calls {
     session: Option<Arc<dyn SessionFunctions>>,
     /// The session's function that is called.
     name: Mutex<String>,
+    /// Calls that were begun, and have neither given their answer nor been cancelled.
+    under_way: Mutex<BTreeMap<u64, Begun>>,
+    /// Of calls that were begun: no number is used again in a session.
+    numbers: Arc<AtomicU64>,
     mailbox: Mutex<Mailbox>,
     place: AtomicUsize,
     made: AtomicU64,
@@ -43,10 +56,27 @@ enum Mailbox {
     Answered(Result<Reply, Raised>),
 }
 
-/// What a guest asks for: a function that it imports, or one of its session by name and with encoded arguments.
+/// What a guest asks for: a function that it imports, or something about those of its session.
 enum Ask {
     Numbers { index: usize, params: Vec<Value>, results: Arc<[ValueType]> },
-    Message { name: String, arguments: Vec<u8> },
+    Message(Message),
+}
+
+/// What a guest asks for about its session's functions; arguments are encoded.
+pub(crate) enum Message {
+    /// A call, and its answer.
+    Call { name: String, arguments: Vec<u8> },
+    /// A call that may go on while the guest does; the cost is what the host holds for it.
+    Begin { name: String, arguments: Vec<u8>, cost: u64 },
+    /// The answers of those that have ended, after no longer than this.
+    Wait(Duration),
+    /// The end of one whose answer is not wanted.
+    Cancel(u64),
+}
+
+struct Begun {
+    name: String,
+    cost: u64,
 }
 
 enum Reply {
@@ -57,19 +87,24 @@ enum Reply {
 impl HostCalls {
     /// None made yet, to these functions.
     pub fn new(functions: &HostFunctions) -> Self {
-        if functions.functions.is_empty() { Self(None) } else { Self::of(functions.functions.clone(), None) }
+        match functions.functions.is_empty() {
+            true => Self(None),
+            false => Self::of(functions.functions.clone(), None, Arc::default()),
+        }
     }
 
-    /// None made yet, to the functions of a session.
-    pub fn of_session(functions: Arc<dyn SessionFunctions>) -> Self {
-        Self::of(Arc::new([]), Some(functions))
+    /// None made yet, to the functions of a session that numbers its calls so.
+    pub fn of_session(functions: Arc<dyn SessionFunctions>, numbers: Arc<AtomicU64>) -> Self {
+        Self::of(Arc::new([]), Some(functions), numbers)
     }
 
-    fn of(functions: Arc<[HostFunction]>, session: Option<Arc<dyn SessionFunctions>>) -> Self {
+    fn of(functions: Arc<[HostFunction]>, session: Option<Arc<dyn SessionFunctions>>, numbers: Arc<AtomicU64>) -> Self {
         Self(Some(Arc::new(Calls {
             functions,
             session,
             name: Mutex::default(),
+            under_way: Mutex::default(),
+            numbers,
             mailbox: Mutex::new(Mailbox::Empty),
             place: AtomicUsize::new(IN_GUEST),
             made: AtomicU64::new(0),
@@ -95,15 +130,17 @@ impl HostCalls {
         let Mailbox::Asked(asked) = asked else { return true };
         let place = match &asked {
             Ask::Numbers { index, .. } => index + 1,
-            Ask::Message { name, .. } => {
-                name.clone_into(&mut calls.name());
+            Ask::Message(message) => {
+                calls.note(message);
                 IN_SESSION
             }
         };
         if calls.place.compare_exchange(IN_GUEST, place, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
-        calls.made.fetch_add(1, Ordering::Relaxed);
+        if !matches!(asked, Ask::Message(Message::Wait(_) | Message::Cancel(_))) {
+            calls.made.fetch_add(1, Ordering::Relaxed);
+        }
         let began = Instant::now();
         let answer = calls.reply(asked);
         calls.took.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -142,9 +179,23 @@ impl HostCalls {
         self.0.as_ref().map_or(0, |calls| calls.memory_peak.load(Ordering::Relaxed))
     }
 
-    /// From inside the guest: calls a function of the session, and waits.
-    pub(crate) async fn call(&self, name: String, arguments: Vec<u8>, peak: u64) -> Result<Vec<u8>, Raised> {
-        match self.ask(Ask::Message { name, arguments }, peak).await? {
+    /// Whether one more call may be begun, whose arguments cost this.
+    pub(crate) fn has_room(&self, cost: u64, room: u64) -> bool {
+        self.0.as_ref().is_some_and(|calls| {
+            let under_way = calls.under_way();
+            let held: u64 = under_way.values().map(|begun| begun.cost).fold(cost, u64::saturating_add);
+            under_way.len() < MAX_UNDER_WAY && held <= room
+        })
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.0.as_ref().is_some_and(|calls| !calls.under_way().is_empty())
+    }
+
+    /// From inside the guest: asks the functions of the session, and waits.
+    pub(crate) async fn call(&self, message: Message, peak: u64) -> Result<Vec<u8>, Raised> {
+        match self.ask(Ask::Message(message), peak).await? {
             Reply::Message(answer) => Ok(answer),
             Reply::Numbers(_) => Err(mixed_up()),
         }
@@ -189,16 +240,76 @@ impl Calls {
                 let function = self.functions.get(index).ok_or_else(mixed_up)?;
                 function.answer(&params, &results).map(Reply::Numbers)
             }
-            Ask::Message { name, arguments } => {
+            Ask::Message(message) => {
                 let functions = self.session.as_ref().ok_or_else(mixed_up)?;
-                let call = || functions.call(&name, &arguments);
-                match catch_unwind(AssertUnwindSafe(call)) {
+                match catch_unwind(AssertUnwindSafe(|| self.about(&**functions, message))) {
                     Ok(answer) => answer.map(Reply::Message),
-                    Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&name)))),
+                    Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&self.name())))),
                 }
             }
         }
     }
+
+    /// Notes whose function the guest is about to be inside of.
+    fn note(&self, message: &Message) {
+        let under_way = self.under_way();
+        let name = match message {
+            Message::Call { name, .. } | Message::Begin { name, .. } => Some(name),
+            Message::Wait(_) => under_way.values().next().map(|begun| &begun.name),
+            Message::Cancel(number) => under_way.get(number).map(|begun| &begun.name),
+        };
+        name.map_or("", String::as_str).clone_into(&mut self.name());
+    }
+
+    fn about(&self, functions: &dyn SessionFunctions, message: Message) -> Result<Vec<u8>, Raised> {
+        let mut answer = Writer::default();
+        match message {
+            Message::Call { name, arguments } => return functions.call(&name, &arguments),
+            Message::Begin { name, arguments, cost } => {
+                let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+                if let Some(ended) = functions.begin(number, &name, &arguments)? {
+                    return Ok(ended);
+                }
+                self.under_way().insert(number, Begun { name, cost });
+                answer.item(Item::List(2));
+                answer.item(Item::Whole { negative: false, number: 2 });
+                answer.item(Item::Whole { negative: false, number });
+            }
+            Message::Wait(longest) => {
+                let mut ended = functions.wait(longest.min(LONGEST_WAIT))?;
+                let mut under_way = self.under_way();
+                ended.retain(|(number, _)| under_way.remove(number).is_some());
+                answer.item(Item::List(ended.len()));
+                let mut answer = answer.into_bytes();
+                for (number, value) in ended {
+                    let mut pair = Writer::default();
+                    pair.item(Item::List(2));
+                    pair.item(Item::Whole { negative: false, number });
+                    answer.extend(pair.into_bytes());
+                    answer.extend(value);
+                }
+                return Ok(answer);
+            }
+            Message::Cancel(number) => {
+                if self.under_way().remove(&number).is_some() {
+                    functions.cancel(number);
+                }
+                answer.item(Item::Null);
+            }
+        }
+        Ok(answer.into_bytes())
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Begun>> {
+        self.under_way.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+/// What a function of a session answers; one that panics has broken.
+pub(crate) fn answer_of(functions: &dyn SessionFunctions, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+    let call = || functions.call(name, arguments);
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", text::quote(name)))))
 }
 
 /// The signature of an import, or the type that no host function takes or gives.

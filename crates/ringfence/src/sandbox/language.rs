@@ -3,14 +3,19 @@
 //! Guest code can send any message from any address, so each length and pointer is checked, and no answer is longer
 //! than what the host may hold for the guest. Nothing here calls back into the guest.
 
-use bytes::Bytes;
-use wasmtime::{Caller, Linker};
+use std::time::Duration;
 
-use super::host_calls::HostCalls;
+use bytes::Bytes;
+use wasmtime::component::Linker as ComponentLinker;
+use wasmtime::{Caller, Linker, StoreContextMut};
+
+use super::components::ComponentState;
+use super::host_calls::{HostCalls, Message};
 use super::http::Requests;
+use super::stop::Stop;
 use super::store::State;
 use super::wasi01;
-use crate::language::abi::{self, Http, Kind};
+use crate::language::abi::{self, Http, Kind, Step};
 use crate::language::value::{self, Item, Reader};
 
 /// The messages of one run.
@@ -51,17 +56,15 @@ impl Exchange {
                 check(payload, room)?;
                 Ok(Answer::Http(step, Bytes::copy_from_slice(payload)))
             }
-            (Kind::Function, payload) => {
+            (kind, payload) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                check(payload, room)?;
-                let mut reader = Reader::new(payload);
-                let (Ok(Item::List(3)), Ok(Item::Text(name))) = (reader.item(), reader.item()) else {
-                    return Err(abi::REFUSED);
-                };
-                if !are_arguments(reader.clone()) {
-                    return Err(abi::REFUSED);
+                let cost = check(payload, room)?;
+                let message = about_functions(kind, payload, cost)?;
+                match &message {
+                    Message::Begin { .. } if !calls.has_room(cost, room) => Err(abi::TOO_LONG),
+                    Message::Wait(_) if !calls.is_under_way() => Err(abi::ABSENT),
+                    _ => Ok(Answer::Call(message)),
                 }
-                Ok(Answer::Call { name: name.to_owned(), arguments: reader.rest().to_vec() })
             }
         }
     }
@@ -70,16 +73,53 @@ impl Exchange {
 /// Where the answer to a message comes from.
 enum Answer {
     Known(Bytes),
-    Call { name: String, arguments: Vec<u8> },
+    Call(Message),
     Http(Http, Bytes),
 }
 
-/// Whether a payload is a value that the host may hold.
-fn check(payload: &[u8], room: u64) -> Result<(), i64> {
+/// The name and the arguments of a function's call, if the payload is one that the host may hold.
+pub(crate) fn call_of(payload: &[u8], room: u64) -> Result<(String, Vec<u8>), i64> {
+    let cost = check(payload, room)?;
+    match about_functions(Kind::Function, payload, cost)? {
+        Message::Call { name, arguments } => Ok((name, arguments)),
+        Message::Begin { .. } | Message::Wait(_) | Message::Cancel(_) => Err(abi::REFUSED),
+    }
+}
+
+/// What a payload costs, if it is a value that the host may hold.
+fn check(payload: &[u8], room: u64) -> Result<u64, i64> {
     match value::cost(payload) {
         Ok(cost) if cost > room => Err(abi::TOO_LONG),
-        Ok(_) => Ok(()),
+        Ok(cost) => Ok(cost),
         Err(value::Malformed) => Err(abi::REFUSED),
+    }
+}
+
+/// What a message says about functions, given that its payload is a value.
+fn about_functions(kind: Kind, payload: &[u8], cost: u64) -> Result<Message, i64> {
+    let mut reader = Reader::new(payload);
+    match (kind, reader.item()) {
+        (Kind::Function | Kind::Overlapping(Step::Begin), Ok(Item::List(3))) => {
+            let Ok(Item::Text(name)) = reader.item() else { return Err(abi::REFUSED) };
+            if !are_arguments(reader.clone()) {
+                return Err(abi::REFUSED);
+            }
+            let (name, arguments) = (name.to_owned(), reader.rest().to_vec());
+            Ok(match kind {
+                Kind::Function => Message::Call { name, arguments },
+                _ => Message::Begin { name, arguments, cost },
+            })
+        }
+        (Kind::Overlapping(Step::Wait), Ok(Item::Null)) => Ok(Message::Wait(Duration::MAX)),
+        (Kind::Overlapping(Step::Wait), Ok(Item::Float(seconds))) => {
+            // What is no time at all is none: a guest that waits so comes back at once.
+            Ok(Message::Wait(Duration::try_from_secs_f64(seconds.clamp(0.0, 1.0)).unwrap_or_default()))
+        }
+        (Kind::Overlapping(Step::Wait), Ok(Item::Whole { negative, number })) => {
+            Ok(Message::Wait(Duration::from_secs(if negative { 0 } else { number })))
+        }
+        (Kind::Overlapping(Step::Cancel), Ok(Item::Whole { negative: false, number })) => Ok(Message::Cancel(number)),
+        _ => Err(abi::REFUSED),
     }
 }
 
@@ -113,6 +153,19 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     Ok(())
 }
 
+/// Links what a pack that is a component asks instead: the rest of it comes by WASI.
+pub(crate) fn add_to_component_linker(linker: &mut ComponentLinker<ComponentState>) -> wasmtime::Result<()> {
+    type Store<'a> = StoreContextMut<'a, ComponentState>;
+    let mut host = linker.instance(abi::INTERFACE)?;
+    host.func_wrap("source", |store: Store<'_>, (): ()| {
+        Ok((store.data().state.exchange.source.as_ref().map(|text| text.to_vec()),))
+    })?;
+    // `wasi:cli/exit` knows only success and failure.
+    host.func_wrap("exit", |_: Store<'_>, (code,): (u8,)| -> wasmtime::Result<()> {
+        Err(Stop::Exit(code.into()).into())
+    })
+}
+
 /// A piece of guest memory as the guest names it.
 type Piece = (u32, u32);
 
@@ -122,9 +175,9 @@ async fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> was
     state.exchange.kept = Bytes::new();
     let answer = match state.exchange.answer(message, &state.host_calls, state.host_bytes) {
         Ok(Answer::Known(answer)) => answer,
-        Ok(Answer::Call { name, arguments }) => {
+        Ok(Answer::Call(message)) => {
             let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
-            calls.call(name, arguments, peak).await.map_err(wasmtime::Error::new)?.into()
+            calls.call(message, peak).await.map_err(wasmtime::Error::new)?.into()
         }
         Ok(Answer::Http(step, payload)) => {
             // Out of the state while it waits; a guest that is stopped meanwhile has no further message.

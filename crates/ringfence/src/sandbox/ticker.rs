@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{Engine, EngineWeak};
 
 use crate::process_unsafe::PerProcess;
+use crate::snapshot::kept;
 
 /// Time between two looks at a computing guest.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -74,6 +75,8 @@ fn tick_for_ever(ticker: &Ticker) {
         }
         idle = if ticker.active.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
         if idle >= LINGER_TICKS {
+            // Nobody needs soon what waits to be used again.
+            kept::give_back();
             ticker.parked.store(true, Ordering::SeqCst);
             // Looked at once more after the flag is up: whoever comes now sees the flag and unparks.
             while ticker.active.load(Ordering::SeqCst) == 0 {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Memory, Store, TypedFunc};
 
+use super::Given;
 use super::discard_unsafe::{End, discard};
 use crate::apart::no_thread;
 use crate::ending::Ending;
@@ -17,18 +18,19 @@ use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::clock::Clock;
-use crate::sandbox::files::{Files, Space};
+use crate::sandbox::files::Files;
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::{Requests, Secrets};
+use crate::sandbox::http::Requests;
 use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::soft::{self, Words};
+use crate::sandbox::soft::{self, Notice, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Source text that needs no allocation of its own, in bytes.
@@ -42,19 +44,11 @@ pub(super) struct Live {
     pub(super) prepared: Arc<Prepared>,
     pub(super) store: Here<Store<State>>,
     pub(super) exports: Exports,
-    pub(super) spent: Spent,
+    /// What its guest would write to between turns.
+    pub(super) nowhere: Output,
     _slot: Here<OwnedSemaphorePermit>,
     /// After all of it.
     _end: End,
-}
-
-/// What all turns have used together.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Spent {
-    pub(super) wall: Duration,
-    pub(super) cpu: Duration,
-    pub(super) output: u64,
-    pub(super) fuel: u64,
 }
 
 /// What the host calls, and where it writes.
@@ -75,9 +69,15 @@ impl Exports {
 }
 
 impl Live {
+    /// Whether it hears of its end before it comes.
+    pub(super) fn hears(&self) -> bool {
+        self.exports.words[Notice::Deadline as usize].is_some()
+    }
+
     pub(super) fn open(
         prepared: &Arc<Prepared>,
         name: &str,
+        given: Given,
         cancelled: Arc<AtomicBool>,
         tick: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Self> {
@@ -106,20 +106,22 @@ impl Live {
             network: None,
             soft: None,
         };
-        let state = state(prepared, &limits, &control, started)?;
+        let state = state(prepared, given, &limits, &control, started)?;
+        let memory = prepared.memory()?;
         let mut store = Here::new(prepared.store(state, &limits)?);
         let host_calls = HostCalls::default();
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
         let mut found = None;
         let opened = async {
-            found = Some(open(&mut store, linked).await?);
+            found = Some(open(&mut store, linked, memory).await?);
             Ok(Ending::exited(0))
         };
         let ending = supervisor.end(opened, tick);
         match found {
             Some((abi::VERSION, exports)) => {
                 let slot = Here::new(slot);
-                Ok(Self { prepared: prepared.clone(), store, exports, spent: Spent::default(), _slot: slot, _end: End })
+                let (nowhere, prepared) = (control.output, prepared.clone());
+                Ok(Self { prepared, store, exports, nowhere, _slot: slot, _end: End })
             }
             Some((version, _)) => {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
@@ -131,7 +133,8 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if self.store.is_ours() {
+        // Memory that was lent goes back to where it came from.
+        if self.store.is_ours() && !self.prepared.lends() {
             discard(self.exports.memory.data_mut(&mut *self.store));
         }
     }
@@ -159,10 +162,15 @@ fn not_opened(name: &str, ending: &Ending) -> Error {
     }
 }
 
-fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Instant) -> Result<State> {
-    let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+fn state(
+    prepared: &Prepared,
+    Given { space, secrets }: Given,
+    limits: &Limits,
+    control: &Control,
+    started: Instant,
+) -> Result<State> {
     let patient = Control { deadline: started + CENTURY, ..control.clone() };
-    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, Space::default())?;
+    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, space)?;
     let network = Network::new(prepared.net.clone(), limits, files.denials.clone(), None);
     let mut exchange = Exchange::new(None);
     let env = secrets.added_to(&prepared.env);
@@ -185,8 +193,12 @@ fn state(prepared: &Prepared, limits: &Limits, control: &Control, started: Insta
 }
 
 /// Instantiates, sets up what is no snapshot, and asks for what is asked once.
-async fn open(store: &mut Store<State>, linked: &InstancePre<State>) -> wasmtime::Result<(u32, Exports)> {
-    let instance = linked.instantiate_async(&mut *store).await?;
+async fn open(
+    store: &mut Store<State>,
+    linked: &InstancePre<State>,
+    memory: Option<Lent>,
+) -> wasmtime::Result<(u32, Exports)> {
+    let instance = snapshot::instantiate(store, linked, memory).await?;
     let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("missing memory"))?;
     store.data_mut().descriptors.set_memory(memory);
     if let Ok(init) = instance.get_typed_func::<(), ()>(&mut *store, abi::INIT) {

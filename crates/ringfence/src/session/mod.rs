@@ -2,27 +2,36 @@
 //!
 //! `open → live → turn → result`. A turn runs on its caller's thread, and from its first call of a function of the host
 //! on, on a thread that its caller can leave behind. What ends a turn other than by its own return leaves the instance
-//! in an unknown state: it is dropped, and the session is poisoned.
+//! in an unknown state: it is dropped, and the session is poisoned. In isolation the instance is in a worker (`inside`),
+//! and a turn is a question to it (`worker/remote.rs`).
 
 mod discard_unsafe;
+mod inside;
 mod live;
 mod result;
+mod spent;
 mod turn;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::apart;
 use crate::error::{Error, Result};
 use crate::host::{Around, SessionFunctions};
 use crate::policy::{Limits, LimitsPatch};
-use crate::prepared::Prepared;
 use crate::process_unsafe::{Here, generation};
 use crate::run::Sandbox;
+use crate::sandbox::files::Space;
+use crate::sandbox::http::Secrets;
+use crate::worker::Remote;
 
+pub(crate) use inside::Inside;
 use live::Live;
+pub(crate) use result::Said;
 pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
+use spent::Spent;
 pub use turn::Turn;
+pub(crate) use turn::{InWorker, no_memory};
 
 /// What a session is opened with.
 #[derive(Default)]
@@ -38,7 +47,7 @@ pub struct Opening<'a> {
 /// One live instance of a language pack.
 pub struct Session {
     name: String,
-    prepared: Arc<Prepared>,
+    limits: Limits,
     functions: Option<Functions>,
     generation: u64,
     closed: AtomicBool,
@@ -47,13 +56,29 @@ pub struct Session {
 
 /// The functions of a session, and what surrounds turns that may call them.
 #[derive(Clone)]
-struct Functions {
-    functions: Arc<dyn SessionFunctions>,
-    around: Arc<Around>,
+pub(crate) struct Functions {
+    pub(crate) functions: Arc<dyn SessionFunctions>,
+    pub(crate) around: Arc<Around>,
+    /// The last number of a call that was begun.
+    pub(crate) numbers: Arc<AtomicU64>,
+}
+
+/// What an instance needs of the process that it serves.
+pub(crate) struct Given {
+    /// What it has on the disk.
+    pub(crate) space: Space,
+    /// The values of its secrets.
+    pub(crate) secrets: Secrets,
+}
+
+/// Where the instance is.
+enum Instance {
+    Here(Box<Live>),
+    Worker(Box<Remote>),
 }
 
 enum Seat {
-    Free(Box<Live>),
+    Free(Instance, Spent),
     /// A turn has it.
     Taken,
     /// It is gone, and why.
@@ -64,27 +89,37 @@ enum Seat {
 impl Session {
     /// Opens a session of a sandbox whose program is a language pack.
     pub fn open(sandbox: &Sandbox, opening: Opening<'_>) -> Result<Self> {
-        let prepared = sandbox.prepared_here()?;
+        let limits = sandbox.policy().limits;
         let Opening { functions, cancelled, tick } = opening;
-        let live = Live::open(&prepared, sandbox.name(), cancelled, tick)?;
+        let instance = match sandbox.worker() {
+            Some(worker) => {
+                let list = functions.as_ref().map(|functions| functions.list());
+                Instance::Worker(Box::new(worker.open(sandbox.name(), list, cancelled, tick)?))
+            }
+            None => {
+                let secrets = Secrets::from_environment(&sandbox.policy().secrets)?;
+                let given = Given { space: Space::default(), secrets };
+                Instance::Here(Box::new(Live::open(&sandbox.prepared()?, sandbox.name(), given, cancelled, tick)?))
+            }
+        };
         let functions = functions.map(|functions| {
             let theirs = functions.clone();
             let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-            Functions { functions, around }
+            Functions { functions, around, numbers: Arc::default() }
         });
         Ok(Self {
             name: sandbox.name().to_owned(),
-            prepared,
+            limits,
             functions,
             generation: generation(),
             closed: AtomicBool::new(false),
-            seat: Here::new(Mutex::new(Seat::Free(Box::new(live)))),
+            seat: Here::new(Mutex::new(Seat::Free(instance, Spent::default()))),
         })
     }
 
     /// The limits of the session: those of time, processor, fuel and output are totals over its turns.
     pub fn limits(&self) -> &Limits {
-        &self.prepared.policy.limits
+        &self.limits
     }
 
     /// Runs one turn and waits for its end.
@@ -97,19 +132,31 @@ impl Session {
         };
         let outer = apart::outer()?;
         let taken = self.take()?;
-        let limits = match turn::left(limits, &taken.live) {
+        let Taken { instance, mut spent, back } = taken;
+        let limits = match spent.left(limits, self.limits()) {
             Ok(limits) => limits,
             Err(limit) => {
-                taken.back.put(Seat::Free(taken.live));
+                back.put(Seat::Free(instance, spent));
                 return Err(self.used_up(limit.name()));
             }
         };
-        let (live, result) = turn::run(taken.live, self.functions.as_ref(), limits, turn, outer)?;
-        let seat = match live {
-            Some(live) => Seat::Free(live),
+        let functions = self.functions.as_ref();
+        let (instance, result) = match instance {
+            Instance::Here(live) => {
+                let (live, result) = turn::run(live, functions, limits, turn, outer)?;
+                (live.map(Instance::Here), result)
+            }
+            Instance::Worker(remote) => {
+                let (remote, result) = remote.eval(functions, limits, turn, outer)?;
+                (remote.map(Instance::Worker), result)
+            }
+        };
+        spent.add(&result.usage);
+        let seat = match instance {
+            Some(instance) => Seat::Free(instance, spent),
             None => Seat::Poisoned(result.why()),
         };
-        taken.back.put(seat);
+        back.put(seat);
         Ok(result)
     }
 
@@ -153,7 +200,7 @@ impl Session {
     fn take(&self) -> Result<Taken<'_>> {
         let mut seat = self.seat();
         match std::mem::replace(&mut *seat, Seat::Taken) {
-            Seat::Free(live) => Ok(Taken { live, back: Back { session: self, seat: None } }),
+            Seat::Free(instance, spent) => Ok(Taken { instance, spent, back: Back { session: self, seat: None } }),
             Seat::Taken => Err(self.refused(
                 "a turn is under way, and a session runs one at a time",
                 "wait for its end, or open one session for each thread and for each function that runs code",
@@ -184,7 +231,8 @@ impl Session {
 
 /// The instance, and the way back to its seat.
 struct Taken<'a> {
-    live: Box<Live>,
+    instance: Instance,
+    spent: Spent,
     back: Back<'a>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::host::Raised;
 use crate::language::value::{Item, Reader};
-use crate::result::{Outcome, Usage};
+use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::denials::Denial;
 
 /// How a turn ended.
@@ -113,7 +113,72 @@ pub struct TurnResult {
     pub poisoned: bool,
 }
 
+/// What only a turn has to tell, beside what a run has too.
+pub(crate) struct Said {
+    /// How it ended where a run cannot end so: as `Returned` or `Raised`.
+    pub(crate) outcome: Option<TurnOutcome>,
+    /// A limit that it heard of and went on from.
+    pub(crate) heard: Option<&'static str>,
+    pub(crate) value: Option<TurnValue>,
+    pub(crate) error: Option<TurnError>,
+    pub(crate) poisoned: bool,
+}
+
 impl TurnResult {
+    /// The turn as a run, and what is left of it then.
+    pub(crate) fn apart(self) -> (RunResult, Said) {
+        let (outcome, exit_code, said) = match self.outcome {
+            TurnOutcome::Ended(outcome) => (outcome, self.exit_code, None),
+            said => (Outcome::Exited, Some(0), Some(said)),
+        };
+        let (limit, heard) = if outcome == Outcome::Limited { (self.limit, None) } else { (None, self.limit) };
+        let run = RunResult {
+            outcome,
+            exit_code,
+            limit,
+            trap: self.trap,
+            backtrace: self.backtrace,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            truncated: self.truncated,
+            usage: self.usage,
+            denials: self.denials,
+            changes: None,
+            host_calls: self.calls,
+            raised: self.raised,
+            abandoned: self.abandoned,
+        };
+        (run, Said { outcome: said, heard, value: self.value, error: self.error, poisoned: self.poisoned })
+    }
+
+    /// The turn that is made of both.
+    pub(crate) fn of(run: RunResult, said: Said) -> Self {
+        Self {
+            outcome: said.outcome.unwrap_or(TurnOutcome::Ended(run.outcome)),
+            value: said.value,
+            error: said.error,
+            exit_code: run.exit_code.filter(|_| said.outcome.is_none()),
+            limit: run.limit.or(said.heard),
+            trap: run.trap,
+            backtrace: run.backtrace,
+            stdout: run.stdout,
+            stderr: run.stderr,
+            truncated: run.truncated,
+            usage: run.usage,
+            calls: run.host_calls,
+            calls_took: std::time::Duration::ZERO,
+            denials: run.denials,
+            raised: run.raised,
+            abandoned: run.abandoned,
+            poisoned: said.poisoned,
+        }
+    }
+
+    /// A turn of which no more is known than of a run that was lost.
+    pub(crate) fn lost(run: RunResult) -> Self {
+        Self::of(run, Said { outcome: None, heard: None, value: None, error: None, poisoned: true })
+    }
+
     /// Why the session cannot go on.
     pub(super) fn why(&self) -> String {
         match (self.outcome, self.limit, &self.trap) {

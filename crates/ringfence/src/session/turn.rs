@@ -8,16 +8,18 @@ use bytes::Bytes;
 use tokio::runtime::Runtime;
 
 use super::Functions;
-use super::live::{Exports, Live, Spent};
+use super::live::{Exports, Live};
 use super::result::{TurnError, TurnOutcome, TurnResult, TurnValue};
 use crate::apart::{self, no_thread};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
+use crate::host::SessionFunctions;
 use crate::language::abi::{self, status};
 use crate::language::value::cost;
 use crate::policy::{Limits, LimitsPatch};
 use crate::result::{Outcome, Usage};
 use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::journal::Journal;
 use crate::sandbox::soft::{GRACE, Notice, Soft};
 use crate::sandbox::stdio::{Output, Sink, Written};
 use crate::sandbox::stop::{Limit, Stop};
@@ -97,6 +99,33 @@ fn desk(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
+impl Bounds {
+    /// Those of a turn that begins now, and calls no functions.
+    fn new(
+        live: &Live,
+        limits: Limits,
+        [stdout, stderr]: [Sink; 2],
+        cancelled: Arc<AtomicBool>,
+        outer: Option<Arc<Outer>>,
+    ) -> Self {
+        let started = Instant::now();
+        let grace = if live.hears() { GRACE } else { Duration::ZERO };
+        let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
+        soft.set_words(live.exports.words);
+        let deadline = started + limits.wall.0 + grace;
+        let control = Control {
+            deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
+            cancelled,
+            outer,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
+            output: Output::new(stdout, stderr, limits.output.0),
+            network: live.store.data().control.network.clone(),
+            soft: Some(soft.clone()),
+        };
+        Self { limits, control, soft, calls: HostCalls::default(), started }
+    }
+}
+
 /// Runs a turn on this thread; from its first call of a function of the host on, on one that this can leave behind.
 pub(super) fn run(
     live: Box<Live>,
@@ -108,61 +137,67 @@ pub(super) fn run(
     let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
     let mut no_tick = || true;
     let tick = tick.unwrap_or(&mut no_tick);
-    let started = Instant::now();
-    let can_hear = live.exports.words[Notice::Deadline as usize].is_some();
-    let grace = if can_hear { GRACE } else { Duration::ZERO };
-    let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
-    soft.set_words(live.exports.words);
-    let deadline = started + limits.wall.0 + grace;
-    let control = Control {
-        deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
-        cancelled,
-        outer,
-        cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
-        output: Output::new(stdout, stderr, limits.output.0),
-        network: live.store.data().control.network.clone(),
-        soft: Some(soft.clone()),
-    };
-    let calls = functions.map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone()));
-    let bounds = Bounds { limits, control, soft, calls, started };
+    let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
+    if let Some(Functions { functions, numbers, .. }) = functions {
+        bounds.calls = HostCalls::of_session(functions.clone(), numbers.clone());
+    }
     let (underway, guest) = Underway::begin(live, source, bounds)?;
     let guest = match underway.supervisor().begin(guest, tick) {
         Far::Ended(ending) => return underway.end(ending),
         Far::Calls(guest) => guest,
     };
-    let Bounds { control, calls, .. } = &underway.bounds;
-    let (control, calls, around) = (control.clone(), calls.clone(), functions.map(|given| given.around.clone()));
+    let Bounds { control, calls, started, .. } = &underway.bounds;
+    let (control, calls, started) = (control.clone(), calls.clone(), *started);
     control.cpu.leave();
     let rest = move || {
         let ending = underway.supervisor().go_on(guest, &mut || true);
         underway.end(ending)
     };
-    apart::run(&control, around, rest, tick, &mut |stop| {
+    apart::run(&control, functions.map(|given| given.around.clone()), rest, tick, &mut |stop| {
         calls.abandon().map(|name| (None, abandoned(stop, name, &control, &calls, started)))
     })
 }
 
-/// The limits of a turn, within what is left of the session's; or the total that is used up.
-pub(super) fn left(mut limits: Limits, live: &Live) -> std::result::Result<Limits, Limit> {
-    let (Spent { wall, cpu, output, fuel }, totals) = (live.spent, &live.prepared.policy.limits);
-    let left = |total: Duration, spent: Duration, limit: Limit| match total.saturating_sub(spent) {
-        Duration::ZERO => Err(limit),
-        left => Ok(left),
+/// What the turn of a worker's session has from its parent.
+pub(crate) struct InWorker<'a> {
+    /// When it has to be over whatever the guest hears.
+    pub(crate) ends: Instant,
+    /// Where to keep its output for the parent, and its number there.
+    pub(crate) journal: Option<(Journal, u64)>,
+    /// Told just before the guest begins, for those who call the parent's functions for it.
+    pub(crate) begins: &'a dyn Fn(&Control, &HostCalls),
+}
+
+/// Runs it in a worker: on this thread, which asks the parent for each call.
+pub(super) fn in_worker(
+    live: Box<Live>,
+    functions: Option<Arc<dyn SessionFunctions>>,
+    limits: Limits,
+    turn: Turn<'_>,
+    inside: InWorker<'_>,
+) -> Result<Done> {
+    let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
+    let mut no_tick = || true;
+    let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, None);
+    bounds.control.deadline = bounds.control.deadline.min(inside.ends);
+    bounds.calls =
+        functions.map_or_else(HostCalls::default, |functions| HostCalls::of_session(functions, Arc::default()));
+    if let Some((journal, number)) = inside.journal {
+        bounds.control.output.keep_in(journal, number);
+    }
+    (inside.begins)(&bounds.control, &bounds.calls);
+    let tick = tick.unwrap_or(&mut no_tick);
+    let (underway, guest) = Underway::begin(live, source, bounds)?;
+    let ending = match underway.supervisor().begin(guest, tick) {
+        Far::Ended(ending) => ending,
+        Far::Calls(guest) => underway.supervisor().go_on(guest, tick),
     };
-    limits.wall.0 = limits.wall.0.min(left(totals.wall.0, wall, Limit::Wall)?);
-    if let Some(total) = totals.cpu {
-        let left = left(total.0, cpu, Limit::Cpu)?;
-        limits.cpu = limits.cpu.map(|mut cpu| {
-            cpu.0 = cpu.0.min(left);
-            cpu
-        });
-    }
-    limits.output.0 = limits.output.0.min(totals.output.0.saturating_sub(output));
-    if let Some(total) = totals.fuel {
-        let left = total.checked_sub(fuel).filter(|left| *left > 0).ok_or(Limit::Fuel)?;
-        limits.fuel = limits.fuel.map(|fuel| fuel.min(left));
-    }
-    Ok(limits)
+    underway.end(ending)
+}
+
+/// A turn whose source the guest has no memory for, and that is not handed to it.
+pub(crate) fn no_memory() -> TurnResult {
+    returned(Said::no_memory(), None, false)
 }
 
 impl Underway {
@@ -217,20 +252,15 @@ impl Underway {
                 "fork outside of turns: not in a signal handler, nor in a function that returns in the child",
             ));
         };
-        let Live { store, exports, spent, .. } = &mut *live;
+        let Live { store, exports, nowhere, .. } = &mut *live;
         let fuel = limits.fuel.map(|given| given.saturating_sub(store.get_fuel().unwrap_or(0)));
         let state = store.data_mut();
         let refused = state.limiter.refused().is_some();
         let (memory, denials) = (state.limiter.peak(), state.take_denials());
         soft.take_back(exports.memory.data_mut(&mut **store));
-        forget(store.data_mut());
+        forget(store.data_mut(), nowhere);
         let written = control.output.take();
         let usage = Usage { wall: started.elapsed(), cpu: control.cpu.used(), memory, output: written.bytes, fuel };
-        spent.wall += usage.wall;
-        spent.cpu += usage.cpu;
-        spent.output += usage.output;
-        spent.fuel = spent.fuel.saturating_add(fuel.unwrap_or(0));
-
         let told = told(&soft, &limits, &usage);
         let result = match said {
             Some(said) if ending.outcome == Outcome::Exited && !written.truncated => {
@@ -246,8 +276,10 @@ impl Underway {
     }
 }
 
-/// Lets go of what was the turn's alone: an idle session holds little.
-fn forget(state: &mut State) {
+/// Lets go of what was the turn's alone: an idle session holds little, and nobody's pipe open.
+fn forget(state: &mut State, nowhere: &Output) {
+    state.output = nowhere.clone();
+    state.control.output = nowhere.clone();
     state.host_calls = HostCalls::default();
     state.control.soft = None;
     state.control.outer = None;

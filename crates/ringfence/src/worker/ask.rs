@@ -12,23 +12,26 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use super::client::Caller;
 use super::frame::{Broken, Caps, Frame};
 use super::pool::Worker;
-use super::protocol::{self, ANSWER, Answer, Call, Ended, From, MAX_ANSWER_BYTES, Request, Returned, To, read, write};
+use super::protocol::{self, ANSWER, Answer, Call, From, MAX_ANSWER_BYTES, Request, To, read, write};
+use super::turns::{Ask, most_tail};
 use crate::error::{Error, Result};
 use crate::policy::Limits;
 use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::files::{PrivateTmp, Space};
+use crate::sandbox::soft;
 use crate::sandbox::stdio::{Sink, Source};
 use crate::sandbox::stop::Limit;
+use crate::session::Said;
 use crate::text;
 
 /// Time that a worker has to say how a run ended, after its deadline or after it was told to end it.
-const GRACE: Duration = Duration::from_millis(300);
+pub(super) const GRACE: Duration = Duration::from_millis(300);
 
 /// Longest wait for an answer before the caller's wish is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Most input that goes through the socket, in bytes; more goes as a file in memory.
-const MAX_TAIL_BYTES: usize = 64 << 10;
+pub(super) const MAX_TAIL_BYTES: usize = 64 << 10;
 
 /// Asks what has no output, and gives the answer.
 pub(super) fn ask(
@@ -79,13 +82,17 @@ pub(super) struct Asked {
     pub(super) secrets: Vec<Option<String>>,
 }
 
-/// One that was asked for.
+/// A run or a turn that was asked for.
 pub(super) struct Running {
-    asked: Asked,
+    stdout: Sink,
+    stderr: Sink,
+    limits: Limits,
     number: u64,
-    started: Instant,
+    pub(super) started: Instant,
     kill_at: Instant,
     is_cancelled: bool,
+    is_interrupted: bool,
+    is_turn: bool,
 }
 
 /// What a worker says while it runs something.
@@ -94,12 +101,14 @@ pub(super) enum Next {
     Over(Told),
     /// The guest calls a function, and waits.
     Call(Call),
+    /// The same in a turn, with its message.
+    Ask(Ask, Vec<u8>),
 }
 
 /// What came of it.
 pub(super) enum Told {
-    /// The run ended, and the worker is as good as before.
-    Ended(Box<RunResult>),
+    /// It ended, and the worker is as good as before; a turn has more to tell than a run.
+    Ended(Box<RunResult>, Option<Box<Said>>),
     /// The worker could not run it.
     Failed(Error),
     /// The worker is gone, or has to go.
@@ -117,9 +126,10 @@ impl Asked {
         let started = Instant::now();
         let number = worker.next_request();
         let kill_at = started + self.limits.wall.0 + GRACE;
-        let mut running = Running { asked: self, number, started, kill_at, is_cancelled: false };
         let mut look = || if Instant::now() < kill_at { caller.look() } else { ControlFlow::Break(()) };
-        Ok(match running.asked.send(worker, space, number, &mut look)? {
+        let sent = self.send(worker, space, number, &mut look)?;
+        let mut running = Running::new((number, started), kill_at, [self.stdout, self.stderr], self.limits);
+        Ok(match sent {
             Ok(()) => Ok(running),
             Err(broken) => {
                 running.is_cancelled = Instant::now() < kill_at;
@@ -188,16 +198,44 @@ impl Asked {
 }
 
 impl Running {
+    /// What was asked then by that number, and is waited for until its worker has to be killed.
+    pub(super) fn new(
+        (number, started): (u64, Instant),
+        kill_at: Instant,
+        [stdout, stderr]: [Sink; 2],
+        limits: Limits,
+    ) -> Self {
+        let (is_cancelled, is_interrupted, is_turn) = (false, false, false);
+        Self { stdout, stderr, limits, number, started, kill_at, is_cancelled, is_interrupted, is_turn }
+    }
+
+    /// The same of a turn.
+    pub(super) fn of_turn(self) -> Self {
+        Self { is_turn: true, ..self }
+    }
+
     /// Waits for what the worker says next, and kills it where it does not end in time.
     pub(super) fn next(&mut self, worker: &mut Worker, caller: &mut Caller<'_>) -> Next {
-        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: self.asked.limits.output.0, descriptors: 0 };
+        let tail = if self.is_turn { most_tail(&self.limits) } else { self.limits.output.0 };
+        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail, descriptors: 0 };
         loop {
+            if !self.is_interrupted && caller.is_interrupted() {
+                self.interrupt(worker, Instant::now());
+            }
             let frame = worker.link.receive(caps);
             let answer = frame.and_then(|frame| frame.map(|frame| open_frame(frame, self.number)).transpose());
             let now = Instant::now();
             match answer {
                 Ok(None) => {}
-                Ok(Some((Answer::Ended(ended), tail))) => return Next::Over(self.ended(worker, *ended, tail)),
+                Ok(Some((Answer::Ended(ended), tail))) if !self.is_turn => {
+                    let told = ended.into_result(tail, &self.limits, self.started.elapsed());
+                    return Next::Over(self.ended(worker, told.map(|result| (result, None))));
+                }
+                Ok(Some((Answer::Turned(turned), tail))) if self.is_turn => {
+                    let told = turned.into_result(tail, &self.limits, self.started.elapsed());
+                    let told = told.map(|result| result.apart()).map(|(result, said)| (result, Some(said)));
+                    return Next::Over(self.ended(worker, told));
+                }
                 Ok(Some((Answer::Failed(failed), _))) => {
                     return Next::Over(match failed.into_error() {
                         Ok(error) => Told::Failed(error),
@@ -205,10 +243,16 @@ impl Running {
                     });
                 }
                 // Of a guest that is told to end: it hears of that instead.
-                Ok(Some((Answer::Call(_), _))) if self.is_cancelled => {}
-                Ok(Some((Answer::Call(call), tail))) if tail.is_empty() && now < self.kill_at => {
+                Ok(Some((Answer::Call(_) | Answer::Ask(_), _))) if self.is_cancelled => {}
+                Ok(Some((Answer::Call(call), tail))) if !self.is_turn && tail.is_empty() && now < self.kill_at => {
                     if caller.look().is_continue() {
                         return Next::Call(call);
+                    }
+                    self.cancel(worker, now);
+                }
+                Ok(Some((Answer::Ask(ask), message))) if self.is_turn && now < self.kill_at => {
+                    if caller.look().is_continue() {
+                        return Next::Ask(ask, message);
                     }
                     self.cancel(worker, now);
                 }
@@ -226,17 +270,21 @@ impl Running {
     }
 
     /// Lets the guest that called go on; the worker must not have spoken before.
-    pub(super) fn go_on(&mut self, worker: &mut Worker, returned: Returned) -> std::result::Result<(), Told> {
+    pub(super) fn go_on(
+        &mut self,
+        worker: &mut Worker,
+        request: &Request,
+        tail: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> std::result::Result<(), Told> {
         let told = match worker.link.receive(ANSWER) {
-            Ok(None) if worker.link.is_between_frames() => {
-                write(&Request::Returned(returned)).map_err(Broken::Protocol)
-            }
+            Ok(None) if worker.link.is_between_frames() => write(request).map_err(Broken::Protocol),
             Ok(_) => Err(Broken::Protocol("it did not wait for what it had asked for".into())),
             Err(broken) => Err(broken),
         };
         let kill_at = self.kill_at;
         let mut look = || if Instant::now() < kill_at { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-        told.and_then(|metadata| worker.link.send(self.number, &metadata, [&[], &[]], &[], &mut look))
+        told.and_then(|metadata| worker.link.send(self.number, &metadata, [tail, &[]], descriptors, &mut look))
             .map_err(|broken| self.lost(worker, broken))
     }
 
@@ -245,10 +293,24 @@ impl Running {
         self.lost(worker, Broken::Protocol(why.into()))
     }
 
-    fn ended(&self, worker: &Worker, ended: Ended, tail: Vec<u8>) -> Told {
-        match ended.into_result(tail, &self.asked.limits, self.started.elapsed()) {
-            Ok(result) => Told::Ended(Box::new(self.keeping(result))),
+    fn ended(&self, worker: &Worker, told: std::result::Result<(RunResult, Option<Said>), String>) -> Told {
+        match told {
+            Ok((result, said)) => Told::Ended(Box::new(self.keeping(result)), said.map(Box::new)),
             Err(why) => self.lost(worker, Broken::Protocol(why)),
+        }
+    }
+
+    /// Asks the worker to have its guest end by itself; one that does not is killed soon.
+    fn interrupt(&mut self, worker: &Worker, now: Instant) {
+        self.is_interrupted = true;
+        self.kill_at = self.kill_at.min(now + soft::GRACE + GRACE);
+        self.tell(worker, &Request::Interrupt);
+    }
+
+    /// Tells it what has no answer.
+    fn tell(&self, worker: &Worker, request: &Request) {
+        if let Ok(metadata) = write(request) {
+            let _ = worker.link.send(self.number, &metadata, [&[], &[]], &[], &mut || ControlFlow::Break(()));
         }
     }
 
@@ -256,18 +318,17 @@ impl Running {
     pub(super) fn cancel(&mut self, worker: &Worker, now: Instant) {
         self.is_cancelled = true;
         self.kill_at = self.kill_at.min(now + GRACE);
-        if let Ok(metadata) = write(&Request::Cancel) {
-            let _ = worker.link.send(self.number, &metadata, [&[], &[]], &[], &mut || ControlFlow::Break(()));
-        }
+        self.tell(worker, &Request::Cancel);
     }
 
     /// The worker has to be killed, or died.
-    fn lost(&self, worker: &Worker, broken: Broken) -> Told {
+    pub(super) fn lost(&self, worker: &Worker, broken: Broken) -> Told {
         let why = match broken {
             Broken::Closed => format!("the worker died of {}", worker.how_it_died()),
             Broken::Protocol(why) => format!("the worker broke its protocol: {why}"),
             Broken::GaveUp => {
-                let outcome = if self.is_cancelled { Outcome::Cancelled } else { Outcome::Limited };
+                let outcome =
+                    if self.is_cancelled || self.is_interrupted { Outcome::Cancelled } else { Outcome::Limited };
                 return Told::Lost(Box::new(self.without_answer(worker, outcome)));
             }
         };
@@ -279,7 +340,7 @@ impl Running {
     pub(super) fn without_answer(&self, worker: &Worker, outcome: Outcome) -> RunResult {
         let mut result = without_answer(outcome, self.started.elapsed());
         if let Some(journal) = &worker.journal {
-            [result.stdout, result.stderr] = journal.read(self.number, self.asked.limits.output.0);
+            [result.stdout, result.stderr] = journal.read(self.number, self.limits.output.0);
             result.usage.output = (result.stdout.len() + result.stderr.len()) as u64;
         }
         self.keeping(result)
@@ -287,7 +348,7 @@ impl Running {
 
     /// What the caller had captured before comes first.
     fn keeping(&self, mut result: RunResult) -> RunResult {
-        let of = [(&self.asked.stdout, &mut result.stdout), (&self.asked.stderr, &mut result.stderr)];
+        let of = [(&self.stdout, &mut result.stdout), (&self.stderr, &mut result.stderr)];
         for (sink, now) in of {
             if let Sink::Capture(before) = sink
                 && !before.is_empty()
@@ -299,7 +360,7 @@ impl Running {
     }
 }
 
-fn sink(sink: &Sink) -> (To, Option<BorrowedFd<'_>>) {
+pub(super) fn sink(sink: &Sink) -> (To, Option<BorrowedFd<'_>>) {
     match sink {
         Sink::Capture(_) => (To::Capture, None),
         Sink::Discard => (To::Discard, None),
@@ -308,7 +369,7 @@ fn sink(sink: &Sink) -> (To, Option<BorrowedFd<'_>>) {
 }
 
 /// Bytes as a file that starts with them.
-fn in_memory(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+pub(super) fn in_memory(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     let mut file = File::from(memfd_create("ringfence-input", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustix::process::{Signal, getpgid, getppid, setpgid, setsid};
@@ -17,6 +18,7 @@ use super::protocol::{
     Answer, Bind, Ended, Failed, From, Load, MAX_REQUEST_BYTES, Ready, Request, Run, To, build, read, write,
 };
 use super::proxy::Line;
+use super::turns::Turned;
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
@@ -31,6 +33,7 @@ use crate::sandbox::http::{Secrets, read_authorities};
 use crate::sandbox::journal::Journal;
 use crate::sandbox::stdio::{Sink, Source};
 use crate::sandbox::store::Control;
+use crate::session::Inside;
 
 /// What a child takes of its parent, which it has to trust for what it runs, and not for how much.
 pub(super) const CAPS: Caps = Caps { metadata: MAX_REQUEST_BYTES, tail: 1 << 20, descriptors: MAX_DESCRIPTORS as u32 };
@@ -51,7 +54,7 @@ fn serve_parent() -> Result<(), Broken> {
     let own = |why: String| Broken::Protocol(why);
     close_all_but(&[]).map_err(|error| own(error.to_string()))?;
     let socket = take_stdin().ok_or_else(|| own("it serves already".into()))?;
-    let parent = Line::new(Parent { link: Link::of_child(leave(socket)?) });
+    let parent = Line::new(Parent { link: Link::of_child(leave(socket)?), interrupted: None });
     parent.with(|parent| parent.answer(0, &Answer::Ready(Ready { build: build() }), [&[], &[]]))?;
 
     let first = parent.with(Parent::next)?;
@@ -79,8 +82,20 @@ fn serve_parent() -> Result<(), Broken> {
                 }
                 Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
-            // Of a run that has ended meanwhile.
-            Request::Cancel | Request::Returned(_) => {}
+            Request::Open(open) => match room.open(open, tail, descriptors, number, &parent) {
+                Ok(opened) => parent.with(|parent| parent.answer(number, &Answer::Opened(opened), [&[], &[]]))?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
+            Request::Eval(eval) => match room.eval(eval, tail, descriptors, number, &parent) {
+                Ok(result) => {
+                    let (turned, [streams, rest]) = Turned::of(result);
+                    let turned = Answer::Turned(Box::new(turned));
+                    parent.with(|parent| parent.answer(number, &turned, [&streams, &rest]))?;
+                }
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
+            // Of a run or a turn that has ended meanwhile.
+            Request::Cancel | Request::Interrupt | Request::Returned(_) | Request::Answered(_) => {}
         }
     }
 }
@@ -106,6 +121,8 @@ fn leave(socket: OwnedFd) -> Result<OwnedFd, Broken> {
 /// The parent process, at the other end of the socket.
 pub(super) struct Parent {
     pub(super) link: Link,
+    /// The turn whose guest is to be asked to end, where that was heard while it waited for something else.
+    pub(super) interrupted: Option<u64>,
 }
 
 impl Parent {
@@ -128,7 +145,7 @@ impl Parent {
     }
 
     /// Whether the run of this number should go on.
-    fn lets_go_on(&mut self, number: u64) -> bool {
+    pub(super) fn lets_go_on(&mut self, number: u64) -> bool {
         match self.link.receive(CAPS) {
             Ok(None) => true,
             Ok(Some(frame)) => frame.request != number || !matches!(read(&frame.metadata), Ok(Request::Cancel)),
@@ -136,19 +153,41 @@ impl Parent {
             Err(_) => std::process::exit(1),
         }
     }
+
+    /// Whether the guest of the turn of this number is not to be asked to end; it is cancelled where it has to.
+    pub(super) fn lets_turn_go_on(&mut self, number: u64, cancelled: &AtomicBool) -> bool {
+        if self.interrupted.take() == Some(number) {
+            return false;
+        }
+        let frame = self.link.receive(CAPS).unwrap_or_else(|_| std::process::exit(1));
+        let Some(frame) = frame.filter(|frame| frame.request == number) else { return true };
+        match read(&frame.metadata) {
+            Ok(Request::Cancel) => {
+                cancelled.store(true, Ordering::Relaxed);
+                true
+            }
+            Ok(Request::Interrupt) => false,
+            _ => true,
+        }
+    }
 }
 
 /// What this worker is bound to, and what it has loaded.
-struct Room {
-    policy: Policy,
+pub(super) struct Room {
+    pub(super) policy: Policy,
     grants: Arc<Grants>,
-    programs: HashMap<u32, Sandbox>,
+    pub(super) programs: HashMap<u32, Sandbox>,
     /// Where the parent finds what a run wrote, should this process be killed.
-    journal: Option<Journal>,
+    pub(super) journal: Option<Journal>,
     language: bool,
+    pub(super) session: Option<Inside>,
 }
 
-fn refused(why: &str) -> Error {
+pub(super) fn no_space(error: &std::io::Error) -> Error {
+    Error::system("no private /tmp", error, "please report this as a bug")
+}
+
+pub(super) fn refused(why: &str) -> Error {
     Error::host("a worker cannot do what it is asked", why, "please report this as a bug")
 }
 
@@ -175,7 +214,8 @@ impl Room {
         if bind.wall {
             raise(&policy, &grants, home, bind.language)?;
         }
-        Ok(Self { policy, grants: Arc::new(grants), programs: HashMap::new(), journal, language: bind.language })
+        let (grants, programs, session) = (Arc::new(grants), HashMap::new(), None);
+        Ok(Self { policy, grants, programs, journal, language: bind.language, session })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
@@ -227,8 +267,7 @@ impl Room {
         let (stdout, stderr) = (sink(run.stdout)?, sink(run.stderr)?);
         let mut directory = |comes: bool| if comes { next().map(Some) } else { Ok(None) };
         let (tmp, layers) = (directory(run.tmp)?, directory(run.layers)?);
-        let space = Space::handed(tmp, layers);
-        let space = space.map_err(|error| Error::system("no private /tmp", &error, "please report this as a bug"))?;
+        let space = Space::handed(tmp, layers).map_err(|error| no_space(&error))?;
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
         let values = run.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
         let secrets = Secrets::with_values(&self.policy.secrets, values)?;
@@ -254,7 +293,7 @@ impl Room {
 }
 
 /// A file in memory, from its start.
-fn whole(file: &OwnedFd, len: u64) -> Result<Bytes> {
+pub(super) fn whole(file: &OwnedFd, len: u64) -> Result<Bytes> {
     let mut bytes = vec![0; usize::try_from(len).map_err(|_| refused("a source is too long"))?];
     let mut done = 0;
     while done < bytes.len() {

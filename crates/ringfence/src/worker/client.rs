@@ -10,7 +10,7 @@ use super::Isolation;
 use super::ask::{Asked, Next, Told, ask, without_answer};
 use super::binding::Binding;
 use super::frame::Broken;
-use super::functions::Functions;
+use super::functions::{Functions, NO_TURN};
 use super::pool::{self, NotReady, Pool, Worker};
 use super::process::not_started;
 use super::protocol::{Answer, Function, Load, Request, build};
@@ -22,6 +22,7 @@ use crate::prepared::Prepared;
 use crate::result::{Outcome, RunResult};
 use crate::run::Run;
 use crate::sandbox::files::{Changes, Grants, Space};
+use crate::sandbox::soft::Soft;
 use crate::sandbox::store::{Control, Outer};
 use crate::text;
 
@@ -111,12 +112,25 @@ impl Client {
         }
         let mut no_tick = || true;
         let mut caller = Caller::new(cancelled, outer, tick.unwrap_or(&mut no_tick));
+        let Some((taken, program)) = self.take(limits, &mut caller)? else {
+            return Ok(without_answer(Outcome::Cancelled, Duration::ZERO));
+        };
+        let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets: self.secrets() };
+        if self.functions.is_empty() {
+            return taken.run(asked, &mut caller);
+        }
+        let Caller { cancelled, outer, tick, .. } = caller;
+        self.functions.run(taken, asked, cancelled, outer, tick)
+    }
+
+    /// A worker for one run or one session, and its number for our program; none where the caller gave up.
+    pub(super) fn take(&self, limits: Limits, caller: &mut Caller<'_>) -> Result<Option<(Taken, u32)>> {
         let pool = pool::of_this_process();
         let mut attempts = 0;
         let (worker, program) = loop {
-            match self.ready(pool, &mut caller) {
+            match self.ready(pool, caller) {
                 Ok(ready) => break ready,
-                Err(NotReady::GaveUp) => return Ok(without_answer(Outcome::Cancelled, Duration::ZERO)),
+                Err(NotReady::GaveUp) => return Ok(None),
                 Err(NotReady::Error(error)) => return Err(error),
                 Err(NotReady::Died(why)) => {
                     attempts += 1;
@@ -126,21 +140,23 @@ impl Client {
                 }
             }
         };
-        let space = match self.binding.space(worker.home.as_ref()) {
-            Ok(space) => space,
+        match self.binding.space(worker.home.as_ref()) {
+            Ok(space) => Ok(Some((Taken { worker, space, limits }, program))),
             Err(error) => {
                 pool.give_back(worker);
-                return Err(error);
+                Err(error)
             }
-        };
-        let secrets = self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect();
-        let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets };
-        let taken = Taken { worker, space, limits };
-        if self.functions.is_empty() {
-            return taken.run(asked, &mut caller);
         }
-        let Caller { cancelled, outer, tick, .. } = caller;
-        self.functions.run(taken, asked, cancelled, outer, tick)
+    }
+
+    /// The limits of its runs, and of a session in all.
+    pub(super) fn limits(&self) -> Limits {
+        self.binding.policy.limits
+    }
+
+    /// The values of the policy's secrets, as they are now.
+    pub(super) fn secrets(&self) -> Vec<Option<String>> {
+        self.binding.policy.secrets.iter().map(|secret| std::env::var(&secret.env).ok()).collect()
     }
 
     /// A worker that is bound to our policy, and its number for our program.
@@ -179,6 +195,7 @@ impl Taken {
             Ok(Ok(mut running)) => match running.next(&mut self.worker, caller) {
                 Next::Over(told) => told,
                 Next::Call(_) => running.broken(&self.worker, "it called a function, and was given none"),
+                Next::Ask(..) => running.broken(&self.worker, NO_TURN),
             },
             Ok(Err(told)) => told,
             Err(error) => {
@@ -192,7 +209,7 @@ impl Taken {
     /// The run is over: the worker goes back to the pool if it can.
     pub(super) fn give_back(mut self, told: Told) -> Result<RunResult> {
         let told = match told {
-            Told::Ended(mut result) => {
+            Told::Ended(mut result, _) => {
                 if let Some(journal) = &self.worker.journal {
                     journal.trim(result.usage.output);
                 }
@@ -248,6 +265,8 @@ pub(super) struct Caller<'a> {
     outer: Option<Arc<Outer>>,
     tick: &'a mut dyn FnMut() -> bool,
     ticked: Instant,
+    /// Where the guest can be asked to end by itself, it is before it is ended.
+    soft: Option<Arc<Soft>>,
 }
 
 impl<'a> Caller<'a> {
@@ -256,7 +275,18 @@ impl<'a> Caller<'a> {
         outer: Option<Arc<Outer>>,
         tick: &'a mut dyn FnMut() -> bool,
     ) -> Self {
-        Self { cancelled, outer, tick, ticked: Instant::now() }
+        Self { cancelled, outer, tick, ticked: Instant::now(), soft: None }
+    }
+
+    /// One who waits for a turn.
+    pub(super) fn of_turn(control: &Control, tick: &'a mut dyn FnMut() -> bool) -> Self {
+        let Control { cancelled, outer, soft, .. } = control.clone();
+        Self { soft, ..Self::new(cancelled, outer, tick) }
+    }
+
+    /// Whether the guest is to be asked to end by itself.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.soft.as_ref().is_some_and(|soft| soft.is_interrupted())
     }
 
     /// Whether to go on waiting.
@@ -266,7 +296,7 @@ impl<'a> Caller<'a> {
         }
         if self.ticked.elapsed() >= TICK {
             self.ticked = Instant::now();
-            if !(self.tick)() {
+            if !(self.tick)() && !self.soft.as_ref().is_some_and(|soft| soft.interrupt()) {
                 return ControlFlow::Break(());
             }
         }

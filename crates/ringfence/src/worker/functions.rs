@@ -1,12 +1,13 @@
 //! Functions of this process that a guest in a worker calls: on a thread that the caller of the run can leave behind.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::ask::{Asked, Next, Running};
 use super::client::{Caller, Taken};
-use super::protocol::{Call, Function, Returned};
+use super::place::{Inside, Place, State};
+use super::protocol::{Call, Function, Request, Returned};
 use crate::apart::{self, no_thread};
 use crate::error::Result;
 use crate::host::{HostFunction, HostFunctions, Raised, Signature, Value};
@@ -18,6 +19,9 @@ use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::{Control, Cpu, Outer};
 use crate::text;
+
+/// Why a worker goes that speaks of a turn where there is none.
+pub(super) const NO_TURN: &str = "it spoke of a turn of a session, and this is a run";
 
 /// The functions that a program was linked with.
 #[derive(Clone)]
@@ -67,23 +71,19 @@ impl Functions {
             network: None,
             soft: None,
         };
-        let place = Place(Arc::new(Mutex::new(State::Waiting(Box::new(taken)))));
+        let place = Place::new(taken);
         let talk = Talk { functions: self.clone(), control: control.clone(), place: place.clone(), made: 0 };
         let guest = move || talk.run(asked);
         let done = apart::run(&control, self.given.around.clone(), guest, tick, &mut |stop| {
             self.abandon(&place, stop, &control)
         });
-        // Nobody came to talk to it.
-        if let State::Waiting(taken) = place.now(State::GivenUp) {
-            taken.bury();
-        }
+        place.bury_waiting();
         done
     }
 
     /// Gives up on a guest that is inside a function: its worker is killed, and what is known of its run is told.
-    fn abandon(&self, place: &Place, stop: Stop, control: &Control) -> Option<RunResult> {
-        let inside = place.take_inside(State::GivenUp)?;
-        let Inside { taken, running, index, memory, made } = *inside;
+    fn abandon(&self, place: &Place<usize>, stop: Stop, control: &Control) -> Option<RunResult> {
+        let Inside { taken, running, call: index, memory, made } = place.take_inside(State::GivenUp)?;
         let mut result = running.without_answer(&taken.worker, Outcome::Cancelled);
         result.changes = taken.unknown();
         taken.bury();
@@ -99,73 +99,20 @@ impl Functions {
     }
 }
 
-/// Where the worker of a run is. Clones share it.
-#[derive(Clone)]
-struct Place(Arc<Mutex<State>>);
-
-enum State {
-    /// Nobody talks to it yet.
-    Waiting(Box<Taken>),
-    /// With whoever talks to it.
-    Talking,
-    /// Its guest is inside a function: whoever waits for the run may take it.
-    Inside(Box<Inside>),
-    /// Nobody talks to it any more.
-    GivenUp,
-}
-
-/// A worker whose guest is inside a function.
-struct Inside {
-    taken: Taken,
-    running: Running,
-    /// Which function.
-    index: usize,
-    /// The most memory the guest had taken when it called.
-    memory: u64,
-    /// Calls made, this one included.
-    made: u64,
-}
-
-impl Place {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    /// Changes it, and gives what it was.
-    fn now(&self, state: State) -> State {
-        std::mem::replace(&mut self.state(), state)
-    }
-
-    /// Changes it only where the guest is inside a function.
-    fn take_inside(&self, next: State) -> Option<Box<Inside>> {
-        let mut state = self.state();
-        match std::mem::replace(&mut *state, next) {
-            State::Inside(inside) => Some(inside),
-            other => {
-                *state = other;
-                None
-            }
-        }
-    }
-}
-
 /// Whoever talks to the worker, on the thread that functions are called on.
 struct Talk {
     functions: Functions,
     control: Control,
-    place: Place,
+    place: Place<usize>,
     made: u64,
 }
 
 impl Talk {
     fn run(mut self, asked: Asked) -> Result<RunResult> {
-        let State::Waiting(taken) = self.place.now(State::Talking) else {
-            return Err(no_thread("its worker is gone"));
-        };
+        let Some(mut taken) = self.place.begin() else { return Err(no_thread("its worker is gone")) };
         let Control { cancelled, outer, .. } = self.control.clone();
         let mut tick = || true;
         let mut caller = Caller::new(cancelled, outer, &mut tick);
-        let mut taken = *taken;
         let mut running = match asked.begin(&mut taken.worker, &taken.space, &mut caller) {
             Ok(Ok(running)) => running,
             Ok(Err(told)) => return taken.give_back(told),
@@ -179,6 +126,10 @@ impl Talk {
             let call = match running.next(&mut taken.worker, &mut caller) {
                 Next::Call(call) => call,
                 Next::Over(told) => return taken.give_back(told).map(|result| self.complete(result, raised, over)),
+                Next::Ask(..) => {
+                    let told = running.broken(&taken.worker, NO_TURN);
+                    return taken.give_back(told).map(|result| self.complete(result, raised, over));
+                }
             };
             // Late calls are not made: their caller would find the guest inside of one, and give up on it.
             if let Err(stop) = self.control.check_from_outside() {
@@ -209,7 +160,8 @@ impl Talk {
                 }
             };
             let cpu_nanos = u64::try_from(self.control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
-            if let Err(told) = running.go_on(&mut taken.worker, Returned { values, cpu_nanos }) {
+            let back = Request::Returned(Returned { values, cpu_nanos });
+            if let Err(told) = running.go_on(&mut taken.worker, &back, &[], &[]) {
                 return taken.give_back(told).map(|result| self.complete(result, raised, over));
             }
         }
@@ -226,14 +178,13 @@ impl Talk {
         let (function, signature) = (self.functions.given.functions.get(index)?, self.functions.signatures.get(index)?);
         self.made += 1;
         self.control.cpu.used_elsewhere(Duration::from_nanos(call.cpu_nanos));
-        let inside = Inside { taken, running, index, memory: call.memory_bytes, made: self.made };
-        self.place.now(State::Inside(Box::new(inside)));
+        self.place.enter(Inside { taken, running, call: index, memory: call.memory_bytes, made: self.made });
         let here = Here::new(());
         let returned = function.answer(&params, &signature.results);
         if !here.is_ours() {
             leave("a host function forked, and this child came back from it: its caller is in the parent");
         }
-        let Inside { taken, running, .. } = *self.place.take_inside(State::Talking)?;
+        let Inside { taken, running, .. } = self.place.take_inside(State::Talking)?;
         Some((taken, running, returned))
     }
 

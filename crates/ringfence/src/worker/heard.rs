@@ -8,10 +8,13 @@ use super::ask::open_frame;
 use super::child::CAPS;
 use super::frame::{Broken, Caps, Frame, Link};
 use super::protocol::{Answer, MAX_ANSWER_BYTES, Request, read};
+use super::turns::most_tail;
 use crate::error::Error;
 use crate::host::{Signature, ValueType};
 use crate::policy::Limits;
 use crate::result::RunResult;
+use crate::sandbox::language::call_of;
+use crate::session::TurnResult;
 
 /// What a parent believes.
 #[derive(Debug)]
@@ -22,13 +25,17 @@ pub enum Believed {
     Failed(Error),
     /// That its guest calls this function with so many numbers.
     Called(usize, usize),
+    /// That a turn ended so.
+    Turned(Box<TurnResult>),
+    /// That its guest calls this function by name, with so many bytes of arguments.
+    Asked(String, usize),
     /// Something else that it may say.
     Other,
 }
 
 /// What a parent believes of bytes that came in pieces of so many bytes, until it breaks off; and why it did.
 pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, Option<String>) {
-    let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: limits.output.0, descriptors: 0 };
+    let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: most_tail(limits), descriptors: 0 };
     let functions = [[ValueType::I32, ValueType::I64], [ValueType::F32, ValueType::F64]];
     let functions = functions.map(|params| Signature { params: params.into(), results: Vec::new() });
     heard(sent, piece, caps, Link::of_parent, |frame| {
@@ -43,7 +50,14 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 let (function, params) = call.of(&functions)?;
                 Believed::Called(function, params.len())
             }
-            Answer::Ready(_) | Answer::Bound | Answer::Loaded => Believed::Other,
+            Answer::Turned(turned) => {
+                Believed::Turned(Box::new(turned.into_result(tail, limits, Duration::from_secs(1))?))
+            }
+            Answer::Ask(_) => {
+                let (name, arguments) = call_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
+                Believed::Asked(name, arguments.len())
+            }
+            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) => Believed::Other,
         })
     })
 }

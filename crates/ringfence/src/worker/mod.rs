@@ -15,8 +15,8 @@
 //! | 16..24 | length of the tail |
 //!
 //! The metadata is JSON of one value of `protocol::Request` or `protocol::Answer`; the tail is bytes as they are: a
-//! guest's input, or its output. A parent asks one thing at a time and a child answers each once; `cancel` alone is
-//! sent without waiting, with the number of the run it means, and has no answer. A child asks its parent for one thing
+//! guest's input, or its output. A parent asks one thing at a time and a child answers each once; `cancel` and
+//! `interrupt` alone are sent without waiting, with the number of the run or turn they mean, and have no answer. A child asks its parent for one thing
 //! only: while it runs something, a `call` of a function, with the number of the run; one at a time, and it waits.
 //!
 //! | asked | answered |
@@ -25,6 +25,8 @@
 //! | `bind`: the policy, its grants as open descriptors | `bound`, once the wall is up |
 //! | `load`: compiled code as a descriptor | `loaded` |
 //! | `run` | `ended`, after any number of `call`s, each of which is answered by `returned` |
+//! | `open`: a session of what was loaded | `opened` |
+//! | `eval`: a turn of it | `turned`, after any number of `ask`s, each of which is answered by `answered` |
 //! | any of them | `failed`, with the three parts of an error |
 //!
 //! A run that has private layers is handed an empty directory, where it leaves what it changed before it says `ended`
@@ -44,10 +46,15 @@ mod functions;
 #[doc(hidden)]
 pub mod heard;
 mod isolated;
+mod parcel;
+mod place;
 mod pool;
 mod process;
 mod protocol;
 mod proxy;
+mod remote;
+mod served;
+mod turns;
 pub mod wall;
 
 #[doc(hidden)]
@@ -57,6 +64,7 @@ pub use pool::close;
 pub use process::set_worker;
 
 pub(crate) use client::Client;
+pub(crate) use remote::Remote;
 
 use crate::error::{Error, Result};
 use crate::text;

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::Caps;
+use super::turns::{Answered, Ask, Eval, Open, Opened, Turned};
 use crate::error::{Error, Parts};
 use crate::host::{Signature, Value};
 use crate::policy::{Limits, Mode};
@@ -46,6 +47,14 @@ pub(super) enum Request {
     Cancel,
     /// Go on in the run of this number: a function has come back.
     Returned(Returned),
+    /// Open a session of what was loaded.
+    Open(Open),
+    /// Run a turn in it.
+    Eval(Eval),
+    /// Ask the guest of the turn of this number to end.
+    Interrupt,
+    /// Go on in the turn of this number: a function has come back, and the tail is its answer.
+    Answered(Answered),
 }
 
 /// A policy; its directories and files come as descriptors, in the order of `grants`, then the worker's home, and last
@@ -163,6 +172,12 @@ pub(super) enum Answer {
     Call(Call),
     /// The run is over; the tail is standard output, then standard error.
     Ended(Box<Ended>),
+    /// There is a session.
+    Opened(Opened),
+    /// Its guest calls a function of the parent by name, and waits.
+    Ask(Ask),
+    /// The turn is over.
+    Turned(Box<Turned>),
     /// It could not.
     Failed(Failed),
 }

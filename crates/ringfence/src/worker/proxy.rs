@@ -1,13 +1,19 @@
 //! Functions of the parent process, as a worker has them: each call is a question, and the guest waits for its answer.
 
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::process::exit;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::child::{CAPS, Parent};
 use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
-use crate::host::{HostCall, HostFunction, HostFunctions, Raised, Value, ValueType};
+use super::served::handed;
+use super::turns::{Answered, Ask, Reply};
+use crate::host::{HostCall, HostFunction, HostFunctions, Raised, SessionFunctions, Value, ValueType};
+use crate::language::value::{Item, Writer};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::store::Control;
 
@@ -55,6 +61,11 @@ impl Line {
         self.state().run = None;
     }
 
+    /// The functions of a session, of which this list tells; no answer of theirs is longer than the room for it.
+    pub(super) fn session_functions(&self, list: Bytes, room: u64) -> SessionProxy {
+        SessionProxy { line: self.clone(), list, room }
+    }
+
     /// The functions of those names.
     pub(super) fn functions(&self, named: Vec<Function>) -> HostFunctions {
         let functions = named.into_iter().zip(0..).map(|(Function { module, name }, index)| {
@@ -83,13 +94,13 @@ impl HostCall for Proxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        match state.parent.ask(number, &call, control.deadline + GRACE) {
-            Some(Returned { values, cpu_nanos }) => {
+        match state.parent.ask(number, &call, &[], control.deadline + GRACE) {
+            Some((Request::Returned(Returned { values, cpu_nanos }), ..)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
                 let values = values.ok_or_else(|| Raised::new("a function of the parent broke"))?;
                 Ok(values.into_iter().map(Value::from).collect())
             }
-            None => {
+            _ => {
                 // The guest runs no further instruction, and its run is cancelled.
                 host_calls.abandon();
                 Err(Raised::new("nobody waits for the run any more"))
@@ -98,19 +109,71 @@ impl HostCall for Proxy {
     }
 }
 
+/// Functions of the parent that the guest of a session calls by name.
+pub(super) struct SessionProxy {
+    line: Line,
+    list: Bytes,
+    room: u64,
+}
+
+impl SessionFunctions for SessionProxy {
+    fn list(&self) -> Vec<u8> {
+        self.list.to_vec()
+    }
+
+    fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+        let mut state = self.line.state();
+        let Some(Current { number, control, host_calls }) = state.run.clone() else {
+            return Err(Raised::new("it was called outside of a turn"));
+        };
+        let ask = Answer::Ask(Ask {
+            cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
+            memory_bytes: host_calls.memory_peak(),
+        });
+        let mut message = Writer::default();
+        message.item(Item::List(3));
+        message.item(Item::Text(name));
+        let message = [&message.into_bytes(), arguments].concat();
+        match state.parent.ask(number, &ask, &message, control.deadline + GRACE) {
+            Some((Request::Answered(Answered { answer, cpu_nanos }), tail, descriptors)) => {
+                control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
+                match answer {
+                    Reply::Given(from, len) => handed((from, len), tail, &mut descriptors.into_iter())
+                        .map(Vec::from)
+                        .map_err(|error| Raised::new(error.to_string())),
+                    // Whatever is longer than there is room for: nobody looks into it.
+                    Reply::Long => Ok(vec![0; usize::try_from(self.room).unwrap_or(0).saturating_add(1)]),
+                    Reply::Broke => Err(Raised::new("a function of the parent broke")),
+                }
+            }
+            _ => {
+                // The guest runs no further instruction, and its turn is cancelled.
+                host_calls.abandon();
+                Err(Raised::new("nobody waits for the turn any more"))
+            }
+        }
+    }
+}
+
+/// What came of a call, with what came along.
+type Back = (Request, Vec<u8>, Vec<OwnedFd>);
+
 impl Parent {
     /// What came of a call; none when the parent gave up on its run, or is late.
-    fn ask(&mut self, number: u64, call: &Answer, until: Instant) -> Option<Returned> {
+    fn ask(&mut self, number: u64, call: &Answer, tail: &[u8], until: Instant) -> Option<Back> {
         let metadata = write(call).unwrap_or_else(|_| exit(1));
         let look = &mut || if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-        self.link.send(number, &metadata, [&[], &[]], &[], look).unwrap_or_else(|_| exit(1));
+        self.link.send(number, &metadata, [tail, &[]], &[], look).unwrap_or_else(|_| exit(1));
         loop {
             self.link.wait(Some(until.checked_duration_since(Instant::now())?));
             while let Some(frame) = self.link.receive(CAPS).unwrap_or_else(|_| exit(1)) {
                 // What else there is to hear is of runs before this one.
                 if frame.request == number {
                     match read(&frame.metadata) {
-                        Ok(Request::Returned(returned)) => return Some(returned),
+                        Ok(back @ (Request::Returned(_) | Request::Answered(_))) => {
+                            return Some((back, frame.tail, frame.descriptors));
+                        }
+                        Ok(Request::Interrupt) => self.interrupted = Some(number),
                         Ok(Request::Cancel) => return None,
                         _ => exit(1),
                     }

@@ -3,8 +3,18 @@
 import builtins
 import contextlib
 import sys
+from collections import deque
+from selectors import DefaultSelector
 
 import _ringfence_host
+
+# How many calls a host lets be under way at once; further ones wait here.
+MOST_UNDER_WAY = 100
+# What the answer to the beginning of a call says first, where it goes on.
+UNDER_WAY = 2
+
+under_way = {}
+waiting = deque()
 
 
 class HostError(Exception):
@@ -69,8 +79,68 @@ def call(name, args, kwargs):
 
 
 async def later(name, args, kwargs):
-    """Call it when it is awaited."""
-    return call(name, args, kwargs)
+    """Call it when it is awaited, while other tasks and calls go on."""
+    import asyncio
+
+    loop = asyncio._get_running_loop()
+    if not isinstance(getattr(loop, "_selector", None), Selector):  # somebody else's, which would not wait for the host
+        return call(name, args, kwargs)
+    while len(under_way) >= MOST_UNDER_WAY:
+        turn = loop.create_future()
+        waiting.append(turn)
+        await turn
+    try:
+        state, *rest = _ringfence_host.ask("G", [name, list(args), kwargs])
+    except OSError:  # a host that knows no calls under way, or no room for one more
+        return call(name, args, kwargs)
+    if state == UNDER_WAY:
+        number = rest[0]
+        under_way[number] = future = loop.create_future()
+        try:
+            state, *rest = await future
+        finally:
+            if under_way.pop(number, None):
+                _ringfence_host.ask("D", number)
+            let_in()
+    if state == 0:
+        return rest[0]
+    raise exception(*rest)
+
+
+def let_in():
+    """Let in one of those that wait because too many calls are under way."""
+    while waiting:
+        turn = waiting.popleft()
+        if is_awaited(turn):
+            turn.set_result(None)
+            break
+
+
+def is_awaited(future):
+    return not future.done() and not future.get_loop().is_closed()
+
+
+class Selector(DefaultSelector):
+    """What an event loop waits with: for the answers of calls, where some are under way."""
+
+    def select(self, timeout=None):
+        if not under_way:
+            return super().select(timeout)
+        ready = super().select(0) if self.get_map() else []
+        take_answers(0 if ready else timeout)
+        return ready
+
+
+def take_answers(timeout):
+    """Wait for answers, and give them to those who await them."""
+    try:
+        answers = _ringfence_host.ask("W", timeout)
+    except OSError:  # they were calls of another turn, which is over
+        answers = [[number, [1, "ConnectionAbortedError", "the call ended with its turn"]] for number in under_way]
+    for number, answer in answers:
+        future = under_way.pop(number, None)
+        if future is not None and is_awaited(future):
+            future.set_result(answer)
 
 
 def exception(kind, message):

@@ -40,6 +40,7 @@ def preload():
     importer.know_lines()
     builtins_of_site()
     asyncio_without_threads()
+    asyncio_with_calls()
     platform_without_executable()
     exec(WARM, {})
     remember_modules()
@@ -74,6 +75,20 @@ def asyncio_without_threads():
             close(self)
 
     Loop._make_self_pipe, Loop._close_self_pipe = _make_self_pipe, _close_self_pipe
+
+
+def asyncio_with_calls():
+    """Let event loops wait for calls of the host's functions that are under way."""
+    from asyncio.selector_events import BaseSelectorEventLoop as Loop
+
+    from _ringfence.functions import Selector
+
+    begin = Loop.__init__
+
+    def __init__(self, selector=None):  # noqa: N807
+        begin(self, Selector() if selector is None else selector)
+
+    Loop.__init__ = __init__
 
 
 def names_without_network():

@@ -1,0 +1,62 @@
+//! An image: the bytes that a memory begins with, in a file that nobody writes to any more.
+
+use std::fs::File;
+use std::io::Result;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::kept;
+use super::region_unsafe::{Region, View};
+
+/// The bytes that a memory begins with. Regions that show it go back to it, and to no other.
+pub(crate) struct Image {
+    file: File,
+    at: u64,
+    view: View,
+    /// What the module asks for, in bytes: its memory may be larger by now.
+    minimum: usize,
+    /// Tells images apart: a number is used once in a process and in its children.
+    pub(super) number: u64,
+}
+
+impl Image {
+    /// A part of a file, which has to stay as it is for the life of this value.
+    pub(crate) fn of(file: File, at: u64, len: usize, minimum: usize) -> Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let view = View::of(&file, at, len)?;
+        Ok(Self { file, at, view, minimum, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// How many bytes a memory begins with.
+    pub(crate) fn len(&self) -> usize {
+        self.view.len()
+    }
+
+    /// What its module asks for, in bytes.
+    pub(super) fn minimum(&self) -> usize {
+        self.minimum
+    }
+
+    /// A region that shows it: one that waits to be used again, or a new one.
+    pub(super) fn region(&self) -> Result<Region> {
+        if let Some(region) = kept::take(self.number) {
+            return Ok(region);
+        }
+        let mut region = Region::reserve()?;
+        region.show(&self.file, self.at, self.len())?;
+        Ok(region)
+    }
+
+    /// Resets a region that was taken from here, and keeps it for the next one where there is room.
+    pub(super) fn take_back(&self, mut region: Region) {
+        // One that cannot be reset is unmapped.
+        if kept::has_room() && region.reset(&self.view).is_ok() {
+            kept::put(self.number, region);
+        }
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        kept::forget(self.number);
+    }
+}

@@ -1,0 +1,161 @@
+//! Regions as memories of wasmtime: lent to one store, and taken back when it is dropped.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::mem::ManuallyDrop;
+use std::pin::pin;
+use std::sync::Arc;
+
+use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory, Store};
+
+use super::image::Image;
+use super::region_unsafe::{GUARD, RESERVATION, Region};
+use super::stack_unsafe::LentStack;
+use crate::process_unsafe::generation;
+
+thread_local! {
+    /// The region for the memory that is about to be made on this thread.
+    static OFFERED: Cell<Option<Lent>> = const { Cell::new(None) };
+}
+
+/// A region that one store uses.
+pub(crate) struct Lent {
+    region: ManuallyDrop<Region>,
+    /// Where it goes back to; none of a memory that shows nothing.
+    image: Option<Arc<Image>>,
+    generation: u64,
+}
+
+impl Lent {
+    /// A region that shows an image, and that nothing but the image can be seen in.
+    pub(crate) fn of(image: &Arc<Image>) -> std::io::Result<Self> {
+        Ok(Self::new(image.region()?, Some(image.clone())))
+    }
+
+    /// Zeros.
+    fn blank(size: usize) -> std::io::Result<Self> {
+        let mut region = Region::reserve()?;
+        region.grow_to(size)?;
+        Ok(Self::new(region, None))
+    }
+
+    fn new(region: Region, image: Option<Arc<Image>>) -> Self {
+        Self { region: ManuallyDrop::new(region), image, generation: generation() }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // A child made by `fork` leaves what its parent's stores use alone.
+        if self.generation != generation() {
+            return;
+        }
+        // SAFETY: taken once, here, and not used afterwards.
+        let region = unsafe { ManuallyDrop::take(&mut self.region) };
+        if let Some(image) = &self.image {
+            image.take_back(region);
+        }
+    }
+}
+
+// SAFETY: the region has the reservation and the guards that were asked for, its base never moves, and everything up to
+// `byte_size` is accessible. It is this value's own until it is dropped.
+unsafe impl LinearMemory for Lent {
+    fn byte_size(&self) -> usize {
+        self.region.size()
+    }
+
+    fn byte_capacity(&self) -> usize {
+        RESERVATION
+    }
+
+    fn grow_to(&mut self, size: usize) -> wasmtime::Result<()> {
+        Ok(self.region.grow_to(size)?)
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.region.base()
+    }
+}
+
+/// Makes memories and stacks of an engine: of what is offered, else new ones.
+pub(crate) struct Creator;
+
+// SAFETY: see `LinearMemory` above. wasmtime asks for zeros because it adds a module's data to them. A region that shows
+// an image is offered only to a module whose data were taken out, and is what its memory would be with them.
+unsafe impl MemoryCreator for Creator {
+    fn new_memory(
+        &self,
+        _: MemoryType,
+        minimum: usize,
+        _: Option<usize>,
+        reservation: Option<usize>,
+        guard: usize,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        if reservation.is_none_or(|reservation| reservation > RESERVATION) || guard > GUARD {
+            return Err("a memory of this kind is not made here".into());
+        }
+        // A heap of the engine's own may be made first.
+        let lent = match OFFERED.take() {
+            Some(lent) if lent.image.as_ref().is_some_and(|image| image.minimum() == minimum) => lent,
+            other => {
+                OFFERED.set(other);
+                Lent::blank(minimum).map_err(|error| error.to_string())?
+            }
+        };
+        Ok(Box::new(lent))
+    }
+}
+
+// SAFETY: see `StackMemory` of what it gives.
+unsafe impl StackCreator for Creator {
+    fn new_stack(&self, size: usize, zeroed: bool) -> Result<Box<dyn StackMemory>, wasmtime::Error> {
+        Ok(Box::new(LentStack::of(size, zeroed)?))
+    }
+}
+
+/// Instantiates a module; where its data are in an image, with a region that shows it as its memory.
+pub(crate) async fn instantiate<T: Send + 'static>(
+    store: &mut Store<T>,
+    linked: &InstancePre<T>,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Instance> {
+    let Some(memory) = memory else { return linked.instantiate_async(store).await };
+    let base = memory.as_ptr();
+    let instance = {
+        let mut offered = Some(memory);
+        let mut instantiating = pin!(linked.instantiate_async(&mut *store));
+        let instance = poll_fn(|context| {
+            // For this poll only, however it ends: the thread may do other things before the next one.
+            let offer = Offer::new(offered.take());
+            let polled = instantiating.as_mut().poll(context);
+            offered = offer.take_back();
+            polled
+        });
+        instance.await?
+    };
+    let memory = instance.get_memory(&mut *store, "memory").map(|memory| memory.data_ptr(&*store));
+    wasmtime::ensure!(memory == Some(base), "the memory of an instance is not the one that was made for it");
+    Ok(instance)
+}
+
+/// A region in the thread's hands, for as long as this lives.
+struct Offer;
+
+impl Offer {
+    fn new(lent: Option<Lent>) -> Self {
+        OFFERED.set(lent);
+        Self
+    }
+
+    fn take_back(self) -> Option<Lent> {
+        OFFERED.take()
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        drop(OFFERED.take());
+    }
+}

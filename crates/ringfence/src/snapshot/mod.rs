@@ -1,0 +1,18 @@
+//! Memory of language packs: images of it, and regions of address space that show one.
+//!
+//! `instrument → image → region → a new store's memory → reset → the next new store's memory`. A pack's data are taken
+//! out of its code when it is compiled and kept beside it as an image; every instance gets a region that shows that
+//! image, copied as it is written to. When its store is dropped, the region is reset and waits for the next one, so that
+//! a fresh run finds the pages it is about to touch already there. Nothing else of a store is used again.
+
+pub(crate) mod appendix;
+mod image;
+pub(crate) mod instrument;
+pub(crate) mod kept;
+mod memory_unsafe;
+pub(crate) mod pagemap_unsafe;
+mod region_unsafe;
+mod stack_unsafe;
+
+pub(crate) use image::Image;
+pub(crate) use memory_unsafe::{Creator, Lent, instantiate};

@@ -1,0 +1,104 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io::Write;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::*;
+
+const LEN: usize = 8 << 20;
+
+/// An image with data, and with pages that are holes of the file.
+fn image() -> (File, View) {
+    let mut file = tempfile::tempfile().unwrap();
+    file.set_len(LEN as u64).unwrap();
+    file.write_all(&(0..LEN / 2).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
+    let view = View::of(&file, 0, LEN).unwrap();
+    (file, view)
+}
+
+fn bytes(region: &mut Region) -> &mut [u8] {
+    // SAFETY: accessible up to its size, and borrowed with the region.
+    unsafe { std::slice::from_raw_parts_mut(region.base(), region.size()) }
+}
+
+fn seen(view: &View) -> &[u8] {
+    // SAFETY: mapped for the life of the view.
+    unsafe { std::slice::from_raw_parts(view.start as *const u8, view.len) }
+}
+
+fn told_nothing(_: Range<usize>, _: usize, _: &mut dyn FnMut(Range<usize>)) -> Option<usize> {
+    None
+}
+
+#[test]
+fn a_region_that_was_reset_shows_its_image_and_nothing_else_whatever_was_written() {
+    let (file, view) = image();
+    let mut region = Region::reserve().unwrap();
+    region.show(&file, 0, LEN).unwrap();
+    let mut random = ChaCha20Rng::seed_from_u64(7);
+    for round in 0..60 {
+        let is_told = round % 3 != 0;
+        for _ in 0..[0, 1, 40, 700, 3000][round % 5] {
+            let at = random.next_u64() as usize % LEN;
+            let end = LEN.min(at + random.next_u32() as usize % 9000);
+            bytes(&mut region)[at..end].fill(0xaa);
+        }
+        if round % 4 == 1 {
+            region.grow_to(LEN + (1 << 20)).unwrap();
+            bytes(&mut region)[LEN..].fill(0xbb);
+        }
+        match is_told {
+            true => region.reset(&view).unwrap(),
+            false => region.reset_by(&view, told_nothing).unwrap(),
+        }
+        assert!(bytes(&mut region) == seen(&view), "round {round}, told: {is_told}");
+    }
+}
+
+#[test]
+fn what_a_region_grows_by_is_zeros_each_time() {
+    let (file, view) = image();
+    let mut region = Region::reserve().unwrap();
+    region.show(&file, 0, LEN).unwrap();
+    for _ in 0..3 {
+        region.grow_to(LEN + (1 << 20)).unwrap();
+        region.grow_to(LEN + (3 << 20)).unwrap();
+        assert!(bytes(&mut region)[LEN..].iter().all(|byte| *byte == 0));
+        bytes(&mut region)[LEN..].fill(0xbb);
+        region.reset(&view).unwrap();
+        assert_eq!(LEN, region.size());
+    }
+}
+
+#[test]
+fn a_region_keeps_what_was_written_resident_and_no_more_than_its_share() {
+    if !crate::snapshot::pagemap_unsafe::is_there() {
+        return;
+    }
+    let (file, view) = image();
+    let mut region = Region::reserve().unwrap();
+    region.show(&file, 0, LEN).unwrap();
+    let resident = |region: &Region| {
+        let (base, mut pages) = (region.base() as usize, 0);
+        written(base..base + LEN, LEN, &mut |range| pages += range.len() / PAGE_BYTES).unwrap();
+        pages
+    };
+    for at in (0..LEN).step_by(1 << 20) {
+        bytes(&mut region)[at] = 1;
+    }
+    region.reset(&view).unwrap();
+    assert_eq!(8, resident(&region));
+    bytes(&mut region).fill(1);
+    region.reset(&view).unwrap();
+    assert_eq!(KEPT_BYTES / PAGE_BYTES, resident(&region));
+}
+
+#[test]
+fn a_region_grows_to_its_reservation_and_not_beyond() {
+    let mut region = Region::reserve().unwrap();
+    region.grow_to(RESERVATION).unwrap();
+    assert!(region.grow_to(RESERVATION + 1).is_err());
+    assert!(region.grow_to(0).is_err());
+}

@@ -1,0 +1,178 @@
+//! Regions: address space for one memory, which shows an image copied on write, grows, and can be reset.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{Error, Result};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::ptr::null_mut;
+
+use super::pagemap_unsafe::written;
+
+/// Address space of one memory, in bytes: all that 32 bits can name, so that compiled code need not check.
+pub(super) const RESERVATION: usize = 4 << 30;
+
+/// Inaccessible space after it, and before it, in bytes: where a constant offset leads beyond.
+pub(super) const GUARD: usize = 32 << 20;
+
+/// Most that a region keeps resident of its own pages while nobody uses it, in bytes.
+pub(super) const KEPT_BYTES: usize = 2 << 20;
+
+/// A page of the kernel is at least this long, in bytes.
+const PAGE_BYTES: usize = 4 << 10;
+
+/// Tells the written ranges of a mapping, as [`written`] does.
+trait Written: FnOnce(Range<usize>, usize, &mut dyn FnMut(Range<usize>)) -> Option<usize> {}
+
+impl<F: FnOnce(Range<usize>, usize, &mut dyn FnMut(Range<usize>)) -> Option<usize>> Written for F {}
+
+/// Address space of its own, unmapped when it is dropped.
+pub(super) struct Region {
+    start: usize,
+    /// What the guest may use, from the base on.
+    size: usize,
+}
+
+/// A part of a file that regions show, mapped once to be read from.
+pub(super) struct View {
+    start: usize,
+    len: usize,
+}
+
+impl Region {
+    /// Space that is not accessible anywhere yet.
+    pub(super) fn reserve() -> Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address that the kernel chooses touches nothing that is there.
+        let start = unsafe { libc::mmap(null_mut(), GUARD + RESERVATION + GUARD, libc::PROT_NONE, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        Ok(Self { start: start as usize, size: 0 })
+    }
+
+    /// Shows a part of a file at its base; what is written stays in this region.
+    pub(super) fn show(&mut self, file: &File, at: u64, len: usize) -> Result<()> {
+        if self.size != 0 || len > RESERVATION {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        let at = i64::try_from(at).map_err(Error::other)?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // SAFETY: the range lies in this region, which nobody else has a pointer into: it has shown nothing yet.
+        let shown = unsafe { libc::mmap(self.base().cast(), len, protection, flags, file.as_raw_fd(), at) };
+        if shown == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        self.size = len;
+        Ok(())
+    }
+
+    /// Where the memory begins.
+    pub(super) fn base(&self) -> *mut u8 {
+        (self.start + GUARD) as *mut u8
+    }
+
+    /// What the guest may use, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Makes more of it accessible, as zeros.
+    pub(super) fn grow_to(&mut self, size: usize) -> Result<()> {
+        let more = size.checked_sub(self.size).filter(|_| size <= RESERVATION);
+        let more = more.ok_or_else(|| Error::from(std::io::ErrorKind::OutOfMemory))?;
+        let end = (self.start + GUARD + self.size) as *mut libc::c_void;
+        // SAFETY: the range lies in this region behind what is accessible, where it has never been written to since it was
+        // reserved or cut.
+        if unsafe { libc::mprotect(end, more, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
+            return Err(Error::last_os_error());
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    /// Makes it show what `view` shows and nothing else, whatever was done to it.
+    ///
+    /// A page differs from the file only if it was written to, and a page that was written to is this mapping's own: it is
+    /// no page of the file any more. Those are the pages that the kernel is asked for, and each is overwritten as a whole
+    /// or given back, after which the file is what a reader finds. To be called when no guest has it any more.
+    pub(super) fn reset(&mut self, view: &View) -> Result<()> {
+        self.reset_by(view, written)
+    }
+
+    /// The same, with another way to learn which pages were written.
+    fn reset_by(&mut self, view: &View, written: impl Written) -> Result<()> {
+        self.cut(view.len)?;
+        let base = self.base() as usize;
+        let mut copy = |range: Range<usize>| {
+            // SAFETY: `written` gives ranges inside of the one that it was asked for, which is accessible in this region
+            // and as long as the view; the two do not overlap, being two mappings. The region is borrowed mutably.
+            unsafe {
+                let from = (view.start + (range.start - base)) as *const u8;
+                std::ptr::copy_nonoverlapping(from, range.start as *mut u8, range.len());
+            }
+        };
+        let looked_at = written(base..base + view.len, KEPT_BYTES / PAGE_BYTES, &mut copy).unwrap_or(base);
+        let rest = base + view.len - looked_at;
+        // SAFETY: the range lies in the part that shows the file; given back, its pages are the file's again.
+        if rest > 0 && unsafe { libc::madvise(looked_at as *mut libc::c_void, rest, libc::MADV_DONTNEED) } != 0 {
+            return Err(Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Throws away what it has grown by.
+    fn cut(&mut self, len: usize) -> Result<()> {
+        let Some(grown) = self.size.checked_sub(len) else { return Err(std::io::ErrorKind::InvalidInput.into()) };
+        if grown == 0 {
+            return Ok(());
+        }
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        let end = (self.start + GUARD + len) as *mut libc::c_void;
+        // SAFETY: the range lies in this region, which is borrowed mutably and which no guest has any more. A new mapping
+        // takes the place of what was there, pages and all.
+        if unsafe { libc::mmap(end, grown, libc::PROT_NONE, flags, -1, 0) } == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        self.size = len;
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nobody has a pointer into it when it is dropped: a memory that a
+        // store uses holds its region until the store is done with it.
+        let _ = unsafe { libc::munmap(self.start as *mut libc::c_void, GUARD + RESERVATION + GUARD) };
+    }
+}
+
+impl View {
+    /// Maps a part of a file that stays as it is.
+    pub(super) fn of(file: &File, at: u64, len: usize) -> Result<Self> {
+        let at = i64::try_from(at).map_err(Error::other)?;
+        // SAFETY: a new mapping at an address that the kernel chooses; it is read from only as raw bytes.
+        let start = unsafe { libc::mmap(null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), at) };
+        if start == libc::MAP_FAILED {
+            return Err(Error::last_os_error());
+        }
+        Ok(Self { start: start as usize, len })
+    }
+
+    /// How much it shows, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own; pointers into it live only inside of `reset`, which borrows it.
+        let _ = unsafe { libc::munmap(self.start as *mut libc::c_void, self.len) };
+    }
+}
+
+#[cfg(test)]
+#[path = "region_tests_unsafe.rs"]
+mod tests;

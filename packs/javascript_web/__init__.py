@@ -1,0 +1,1 @@
+"""JavaScript with the interfaces of the web: StarlingMonkey, a component."""
