@@ -51,6 +51,11 @@ def main() -> None:
         {"ringfence": ringfence.Sandbox(code=javascript, language="javascript").run}
         | ({"node -e": process(node, "-e", javascript)} if node else {}),
     )
+    compare(
+        "a fresh JavaScript for the web, console.log(1)",
+        {"ringfence": ringfence.Sandbox(code=javascript, language="javascript-web").run}
+        | ({"node -e": process(node, "-e", javascript)} if node else {}),
+    )
     with (
         ringfence.Session(language="python") as session,
         ringfence.Session(language="python", functions={"add": add}) as calling,

@@ -13,12 +13,11 @@ use super::result::{TurnError, TurnOutcome, TurnResult, TurnValue};
 use crate::apart::{self, no_thread};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::host::SessionFunctions;
 use crate::language::abi::{self, status};
 use crate::language::value::cost;
 use crate::policy::{Limits, LimitsPatch};
 use crate::result::{Outcome, Usage};
-use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::journal::Journal;
 use crate::sandbox::soft::{GRACE, Notice, Soft};
 use crate::sandbox::stdio::{Output, Sink, Written};
@@ -67,6 +66,33 @@ struct Said {
 
 type Done = (Option<Box<Live>>, TurnResult);
 
+impl Bounds {
+    /// Those of a turn that begins now, and calls no functions.
+    fn new(
+        live: &Live,
+        limits: Limits,
+        [stdout, stderr]: [Sink; 2],
+        cancelled: Arc<AtomicBool>,
+        outer: Option<Arc<Outer>>,
+    ) -> Self {
+        let started = Instant::now();
+        let grace = if live.hears() { GRACE } else { Duration::ZERO };
+        let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
+        soft.set_words(live.exports.words);
+        let deadline = started + limits.wall.0 + grace;
+        let control = Control {
+            deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
+            cancelled,
+            outer,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
+            output: Output::new(stdout, stderr, limits.output.0),
+            network: live.store.data().control.network.clone(),
+            soft: Some(soft.clone()),
+        };
+        Self { limits, control, soft, calls: HostCalls::default(), started }
+    }
+}
+
 /// A turn that is under way, whatever thread its guest is on.
 struct Underway {
     bounds: Bounds,
@@ -99,33 +125,6 @@ fn desk(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(|broken| broken.into_inner())
 }
 
-impl Bounds {
-    /// Those of a turn that begins now, and calls no functions.
-    fn new(
-        live: &Live,
-        limits: Limits,
-        [stdout, stderr]: [Sink; 2],
-        cancelled: Arc<AtomicBool>,
-        outer: Option<Arc<Outer>>,
-    ) -> Self {
-        let started = Instant::now();
-        let grace = if live.hears() { GRACE } else { Duration::ZERO };
-        let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
-        soft.set_words(live.exports.words);
-        let deadline = started + limits.wall.0 + grace;
-        let control = Control {
-            deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
-            cancelled,
-            outer,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
-            output: Output::new(stdout, stderr, limits.output.0),
-            network: live.store.data().control.network.clone(),
-            soft: Some(soft.clone()),
-        };
-        Self { limits, control, soft, calls: HostCalls::default(), started }
-    }
-}
-
 /// Runs a turn on this thread; from its first call of a function of the host on, on one that this can leave behind.
 pub(super) fn run(
     live: Box<Live>,
@@ -138,22 +137,22 @@ pub(super) fn run(
     let mut no_tick = || true;
     let tick = tick.unwrap_or(&mut no_tick);
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
-    if let Some(Functions { functions, numbers, .. }) = functions {
-        bounds.calls = HostCalls::of_session(functions.clone(), numbers.clone());
-    }
+    bounds.calls = functions
+        .map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone(), given.numbers.clone()));
+    let started = bounds.started;
     let (underway, guest) = Underway::begin(live, source, bounds)?;
     let guest = match underway.supervisor().begin(guest, tick) {
         Far::Ended(ending) => return underway.end(ending),
         Far::Calls(guest) => guest,
     };
-    let Bounds { control, calls, started, .. } = &underway.bounds;
-    let (control, calls, started) = (control.clone(), calls.clone(), *started);
+    let Bounds { control, calls, .. } = &underway.bounds;
+    let (control, calls, around) = (control.clone(), calls.clone(), functions.map(|given| given.around.clone()));
     control.cpu.leave();
     let rest = move || {
         let ending = underway.supervisor().go_on(guest, &mut || true);
         underway.end(ending)
     };
-    apart::run(&control, functions.map(|given| given.around.clone()), rest, tick, &mut |stop| {
+    apart::run(&control, around, rest, tick, &mut |stop| {
         calls.abandon().map(|name| (None, abandoned(stop, name, &control, &calls, started)))
     })
 }
@@ -171,23 +170,22 @@ pub(crate) struct InWorker<'a> {
 /// Runs it in a worker: on this thread, which asks the parent for each call.
 pub(super) fn in_worker(
     live: Box<Live>,
-    functions: Option<Arc<dyn SessionFunctions>>,
+    functions: Option<Arc<dyn Relay>>,
     limits: Limits,
     turn: Turn<'_>,
     inside: InWorker<'_>,
 ) -> Result<Done> {
     let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
-    let mut no_tick = || true;
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, None);
     bounds.control.deadline = bounds.control.deadline.min(inside.ends);
-    bounds.calls =
-        functions.map_or_else(HostCalls::default, |functions| HostCalls::of_session(functions, Arc::default()));
+    bounds.calls = functions.map_or_else(HostCalls::default, HostCalls::relayed);
     if let Some((journal, number)) = inside.journal {
         bounds.control.output.keep_in(journal, number);
     }
     (inside.begins)(&bounds.control, &bounds.calls);
-    let tick = tick.unwrap_or(&mut no_tick);
     let (underway, guest) = Underway::begin(live, source, bounds)?;
+    let mut no_tick = || true;
+    let tick = tick.unwrap_or(&mut no_tick);
     let ending = match underway.supervisor().begin(guest, tick) {
         Far::Ended(ending) => ending,
         Far::Calls(guest) => underway.supervisor().go_on(guest, tick),
