@@ -28,7 +28,7 @@ import ringfence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS, TIMES, CALLS = 20, 25, 500
+ROUNDS, FRESH, TIMES, CALLS = 20, 10, 25, 500
 
 
 def main() -> None:
@@ -42,6 +42,7 @@ def main() -> None:
             "ringfence": ringfence.Sandbox(code=python, language="python").run,
             "python -c": process(sys.executable, "-I", "-c", python),
         },
+        times=FRESH,
         peers=fresh,
     )
     node = shutil.which("node")
