@@ -206,8 +206,8 @@ def hears_ctrl_c() -> None:
 
 CATCHES = """
 import time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True: time.sleep(0.01)
 except KeyboardInterrupt:
     print("caught")
