@@ -78,6 +78,15 @@ class Functions:
         # What a guest was told of last: one of them may be what it does not catch.
         self._raised: deque[Exception] = deque(maxlen=_KEPT_EXCEPTIONS)
 
+    @property
+    def names(self) -> set[str]:
+        """What they are called by."""
+        return set(self._functions)
+
+    def copy(self) -> Functions:
+        """Give the same functions to another session."""
+        return Functions(self._functions, self._before_call)
+
     def described(self) -> list[tuple[str, str, str, bool]]:
         """Give name, signature, doc, and whether it is an `async def`, of each: what the guest is told."""
         return [

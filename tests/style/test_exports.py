@@ -18,6 +18,7 @@ INTERNAL = {
     "Drain",
     "Feed",
     "Functions",
+    "Origin",
     "Pump",
     "Room",
     "Rooms",

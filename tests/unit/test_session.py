@@ -222,6 +222,8 @@ def test_turn_inside_its_own_function_is_refused(session: Open) -> None:
 
     assert [1, "SessionError"] == made[0].eval("Cagain").value[:2]
     assert "returned" == made[0].eval("c").outcome
+    # Its function holds it, where no collector looks.
+    made[0].close()
 
 
 def test_turn_can_be_awaited(session: Open) -> None:

@@ -48,7 +48,7 @@ mod _core {
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
     #[pymodule_export]
-    use crate::session::Session;
+    use crate::session::{Session, Snapshot};
     #[pymodule_export]
     use crate::tree::Tree;
     #[pymodule_export]

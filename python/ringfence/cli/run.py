@@ -7,6 +7,7 @@ import argparse
 from . import _exit, _output, _script
 from ._changes import tell_changes
 from ._grants import add_grants, policy_of
+from ._isolation import add_isolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_grants(parser)
     add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
-    kinds = ("wasm", "process", "worker")
-    add("--isolation", choices=kinds, default="wasm", help="run it in a child process, or in one behind a wall")
+    add_isolation(parser)
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     _script.add_arguments(parser)
     add("program", metavar="PROGRAM", help="a WebAssembly module or component, a script, or `-` for standard input")

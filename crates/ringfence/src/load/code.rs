@@ -114,7 +114,7 @@ fn load_or(
 ) -> Result<(Loaded, Option<Proven>)> {
     engines.check_process()?;
     let profile = engines.profile();
-    let build = Build::of(profile, engines.usual()?);
+    let build = Build::of(profile, engines.first()?);
     let name = entry_name(program, profile, build);
     let patience = Patience::new(program, compile_limit, watch);
     let ready = || known().or_else(|| from_cache(cache, &name, program, engines));

@@ -10,11 +10,10 @@ use wasmtime::component::Linker as ComponentLinker;
 use wasmtime::{Caller, Linker, StoreContextMut};
 
 use super::components::ComponentState;
-use super::host_calls::HostCalls;
+use super::host_calls::{HostCalls, Message};
 use super::http::Requests;
 use super::stop::Stop;
 use super::store::State;
-use super::under_way::Message;
 use super::wasi01;
 use crate::language::abi::{self, Http, Kind, Step};
 use crate::language::value::{self, Item, Reader};
@@ -50,17 +49,25 @@ impl Exchange {
         let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
         match (Kind::of(*kind).ok_or(abi::REFUSED)?, payload) {
             (Kind::Source, []) => self.source.clone().ok_or(abi::ABSENT).map(Answer::Known),
-            (Kind::List, []) => Ok(Answer::Known(calls.session().ok_or(abi::ABSENT)?.list().into())),
+            (Kind::List, []) => match (calls.session(), calls.relay()) {
+                (Some(functions), _) => Ok(Answer::Known(functions.list().into())),
+                (None, Some(relay)) => Ok(Answer::Known(relay.list().into())),
+                (None, None) => Err(abi::ABSENT),
+            },
             (Kind::Source | Kind::List, _) => Err(abi::REFUSED),
             (Kind::Http(step), payload) => {
                 self.requests.as_ref().ok_or(abi::ABSENT)?;
                 check(payload, room)?;
                 Ok(Answer::Http(step, Bytes::copy_from_slice(payload)))
             }
-            (kind, payload) => {
+            (_, _) if calls.relay().is_some() => {
+                message_of(message, room)?;
+                Ok(Answer::Relayed(message.to_vec()))
+            }
+            (_, _) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                let message = about_functions(kind, payload, check(payload, room)?)?;
-                calls.admit(&message, room).map(|()| Answer::Call(message))
+                let message = message_of(message, room)?;
+                calls.refuses(&message, room).map_or(Ok(Answer::Call(message)), Err)
             }
         }
     }
@@ -70,13 +77,15 @@ impl Exchange {
 enum Answer {
     Known(Bytes),
     Call(Message),
+    Relayed(Vec<u8>),
     Http(Http, Bytes),
 }
 
-/// What a whole message says about functions, if it is one that the host may hold.
+/// What a message about functions says, if it is one that the host may hold.
 pub(crate) fn message_of(message: &[u8], room: u64) -> Result<Message, i64> {
     let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
-    about_functions(Kind::of(*kind).ok_or(abi::REFUSED)?, payload, check(payload, room)?)
+    let kind = Kind::of(*kind).ok_or(abi::REFUSED)?;
+    about_functions(kind, payload, check(payload, room)?)
 }
 
 /// What a payload costs, if it is a value that the host may hold.
@@ -171,6 +180,13 @@ async fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> was
         Ok(Answer::Call(message)) => {
             let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
             calls.call(message, peak).await.map_err(wasmtime::Error::new)?.into()
+        }
+        Ok(Answer::Relayed(message)) => {
+            let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
+            match calls.hand_on(message, peak).await.map_err(wasmtime::Error::new)? {
+                Ok(answer) => answer.into(),
+                Err(refusal) => return Ok(refusal),
+            }
         }
         Ok(Answer::Http(step, payload)) => {
             // Out of the state while it waits; a guest that is stopped meanwhile has no further message.

@@ -20,7 +20,6 @@ pub mod stop;
 pub mod store;
 pub mod thread_clock_unsafe;
 pub mod ticker;
-pub(crate) mod under_way;
 pub mod wasi01;
 pub mod wasi02;
 pub mod wasi03;

@@ -12,11 +12,9 @@ use super::child::{CAPS, Parent};
 use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
 use super::served::handed;
 use super::turns::{Answered, Ask, Reply};
-use crate::host::{HostCall, HostFunction, HostFunctions, Raised, SessionFunctions, Value, ValueType};
-use crate::language::value::{Item, Reader};
-use crate::sandbox::host_calls::HostCalls;
+use crate::host::{HostCall, HostFunction, HostFunctions, Raised, Value, ValueType};
+use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::store::Control;
-use crate::sandbox::under_way::{items, whole};
 
 /// How long after its deadline a guest still waits for a parent, which should have ended this process by then.
 const GRACE: Duration = Duration::from_millis(500);
@@ -62,9 +60,9 @@ impl Line {
         self.state().run = None;
     }
 
-    /// The functions of a session, of which this list tells; no answer of theirs is longer than the room for it.
-    pub(super) fn session_functions(&self, list: Bytes, room: u64) -> SessionProxy {
-        SessionProxy { line: self.clone(), list, room }
+    /// The functions of a session, of which this list tells.
+    pub(super) fn session_functions(&self, list: Bytes) -> SessionProxy {
+        SessionProxy { line: self.clone(), list }
     }
 
     /// The functions of those names.
@@ -114,38 +112,14 @@ impl HostCall for Proxy {
 pub(super) struct SessionProxy {
     line: Line,
     list: Bytes,
-    room: u64,
 }
 
-impl SessionFunctions for SessionProxy {
+impl Relay for SessionProxy {
     fn list(&self) -> Vec<u8> {
         self.list.to_vec()
     }
 
-    fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
-        self.ask(b'F', &[Item::List(3), Item::Text(name)], arguments)
-    }
-
-    fn begin(&self, number: u64, name: &str, arguments: &[u8]) -> Result<Option<Vec<u8>>, Raised> {
-        let answer = self.ask(b'G', &[Item::List(3), Item::Text(name)], arguments)?;
-        // The parent numbers them as we do.
-        let goes_on = answer == items(&[Item::List(2), whole(2), whole(number)]);
-        Ok(if goes_on { None } else { Some(answer) })
-    }
-
-    fn wait(&self, longest: Duration) -> Result<Vec<(u64, Vec<u8>)>, Raised> {
-        let answer = self.ask(b'W', &[Item::Float(longest.as_secs_f64())], &[])?;
-        answers(&answer).ok_or_else(|| Raised::new("the parent's answer is none"))
-    }
-
-    fn cancel(&self, number: u64) {
-        let _ = self.ask(b'D', &[whole(number)], &[]);
-    }
-}
-
-impl SessionProxy {
-    /// Sends the parent a message of the guest ABI, and waits for its answer.
-    fn ask(&self, kind: u8, first: &[Item<'_>], rest: &[u8]) -> Result<Vec<u8>, Raised> {
+    fn hand_on(&self, message: &[u8]) -> Result<Result<Vec<u8>, i64>, Raised> {
         let mut state = self.line.state();
         let Some(Current { number, control, host_calls }) = state.run.clone() else {
             return Err(Raised::new("it was called outside of a turn"));
@@ -154,16 +128,14 @@ impl SessionProxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        let message = [&[kind], items(first).as_slice(), rest].concat();
-        match state.parent.ask(number, &ask, &message, control.deadline + GRACE) {
+        match state.parent.ask(number, &ask, message, control.deadline + GRACE) {
             Some((Request::Answered(Answered { answer, cpu_nanos }), tail, descriptors)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
                 match answer {
                     Reply::Given(from, len) => handed((from, len), tail, &mut descriptors.into_iter())
-                        .map(Vec::from)
+                        .map(|answer| Ok(answer.into()))
                         .map_err(|error| Raised::new(error.to_string())),
-                    // Whatever is longer than there is room for: nobody looks into it.
-                    Reply::Long => Ok(vec![0; usize::try_from(self.room).unwrap_or(0).saturating_add(1)]),
+                    Reply::Refused(number) => Ok(Err(number)),
                     Reply::Broke => Err(Raised::new("a function of the parent broke")),
                 }
             }
@@ -174,37 +146,6 @@ impl SessionProxy {
             }
         }
     }
-}
-
-/// Numbers with the answer of each.
-fn answers(bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
-    let mut reader = Reader::new(bytes);
-    let Ok(Item::List(count)) = reader.item() else { return None };
-    let mut answers = Vec::new();
-    for _ in 0..count {
-        let (Ok(Item::List(2)), Ok(Item::Whole { negative: false, number })) = (reader.item(), reader.item()) else {
-            return None;
-        };
-        let before = reader.rest();
-        skip(&mut reader)?;
-        let len = before.len() - reader.rest().len();
-        answers.push((number, before.get(..len)?.to_vec()));
-    }
-    Some(answers)
-}
-
-/// Reads over one value.
-fn skip(reader: &mut Reader<'_>) -> Option<()> {
-    let mut left = 1_usize;
-    while left > 0 {
-        left -= 1;
-        left = match reader.item().ok()? {
-            Item::List(count) => left.checked_add(count)?,
-            Item::Map(count) => left.checked_add(count.checked_mul(2)?)?,
-            _ => left,
-        };
-    }
-    Some(())
 }
 
 /// What came of a call, with what came along.

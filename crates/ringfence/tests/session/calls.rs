@@ -1,7 +1,8 @@
 //! Functions of the host that a session's guest calls.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, OnceLock, Weak};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use ringfence::Session;
@@ -105,6 +106,34 @@ fn attack_calls_that_are_none_are_refused_and_never_reach_a_function() {
         let result = eval(&session, [b"M", message].concat());
         assert_eq!((Some(1), 0), (result.exit_code, result.calls), "{message:x?}");
     }
+}
+
+/// Tells nothing, and remembers where it was called.
+#[derive(Clone, Default)]
+struct Where(Arc<Mutex<Vec<ThreadId>>>);
+
+impl SessionFunctions for Where {
+    fn list(&self) -> Vec<u8> {
+        b"\x80".to_vec()
+    }
+
+    fn call(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, Raised> {
+        self.0.lock().unwrap().push(std::thread::current().id());
+        Ok(b"\x82\x00\xf6".to_vec())
+    }
+}
+
+#[test]
+fn functions_are_called_on_a_thread_that_their_caller_can_leave_behind() {
+    let called = Where::default();
+    let session = with(called.clone(), "");
+    // Turns that call nothing stay on their caller's thread, and one may follow the other on another.
+    for turn in [call("f"), b"n".to_vec(), call("f")] {
+        assert!(!eval(&session, turn).poisoned);
+    }
+    assert_eq!(4, turns(&session));
+    let called = called.0.lock().unwrap();
+    assert!(called.len() == 2 && !called.contains(&std::thread::current().id()), "{called:?}");
 }
 
 /// Answers at once what it is asked to begin.
