@@ -216,6 +216,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ringfence_language_python") is None, reason="no Python pack")
+@pytest.mark.timeout(300)  # the pack may have to be compiled
 @pytest.mark.parametrize(("then", "code"), [("", 0), ("raise SystemExit(7)", 7), ("raise", 130)])
 def test_ctrl_c_that_the_guest_caught_is_its_own_affair(compiled: Path, then: str, code: int) -> None:
     """It exits as it says, like a native Python; one that does not catch it exits with 130."""
