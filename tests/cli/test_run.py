@@ -206,8 +206,8 @@ def hears_ctrl_c() -> None:
 
 CATCHES = """
 import time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True: time.sleep(0.01)
 except KeyboardInterrupt:
     print("caught")
@@ -216,10 +216,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ringfence_language_python") is None, reason="no Python pack")
-@pytest.mark.parametrize(
-    ("then", "code", "out"),
-    [("", 0, b"caught\n"), ("raise SystemExit(7)", 7, b"caught\n"), ("raise", 130, b"caught\n")],
-)
+@pytest.mark.timeout(300)  # the pack may have to be compiled
+@pytest.mark.parametrize(("then", "code"), [("", 0), ("raise SystemExit(7)", 7), ("raise", 130)])
 def test_ctrl_c_that_the_guest_caught_is_its_own_affair(compiled: Path, then: str, code: int) -> None:
     """It exits as it says, like a native Python; one that does not catch it exits with 130."""
     assert compiled.is_dir()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     Open = Callable[..., Session]
 
-pytestmark = pytest.mark.usefixtures("isolation")
+# The first of them may compile the pack.
+pytestmark = [pytest.mark.usefixtures("isolation"), pytest.mark.timeout(300)]
 
 GATHER = {
     "python": "import asyncio\nawait asyncio.gather(*[meet(n) for n in range({n})])",

@@ -102,6 +102,7 @@ def test_grant_takes_its_place(standard: str, isolation: Isolation, mode: str, t
     assert (mode == "rw") == (tmp_path / "null").exists()
 
 
+@pytest.mark.timeout(300)  # the pack may have to be compiled
 @pytest.mark.skipif(importlib.util.find_spec("ringfence_language_python") is None, reason="no Python pack")
 def test_python_finds_it(standard: str, isolation: Isolation) -> None:
     """As scripts use it."""

@@ -27,7 +27,8 @@ LATE_SECONDS = 0.5
 needs_python = pytest.mark.skipif(
     importlib.util.find_spec("ringfence_language_python") is None, reason="the language pack is not installed"
 )
-pytestmark = [needs_python, pytest.mark.usefixtures("isolation")]
+# The first of them may compile the pack.
+pytestmark = [needs_python, pytest.mark.usefixtures("isolation"), pytest.mark.timeout(300)]
 
 
 class Host:

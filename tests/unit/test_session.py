@@ -163,6 +163,7 @@ def test_exception_of_a_function_reaches_the_guest(session: Open) -> None:
     assert "NameError" == made.eval("Cother").value[1]
 
 
+@pytest.mark.timeout(300)  # the pack may have to be compiled
 def test_exception_that_nothing_caught_is_the_cause_of_what_check_raises() -> None:
     """As the same object, for each way of calling; one that the guest caught is not."""
     pytest.importorskip("ringfence_language_python")
