@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # `security.isolated` is what all of them share.
 sys.path.insert(0, str(Path(__file__).parent))
 from security.isolated import ISOLATIONS, isolated
+from security.isolated import flags as isolated_flags
 
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -209,7 +210,9 @@ def agent_server(compiled: Path) -> Callable[..., StdioServerParameters]:
 
     def told(*flags: object) -> StdioServerParameters:
         return StdioServerParameters(
-            command=sys.executable, args=[*SERVE, *map(str, flags)], env={**os.environ, "API_TOKEN": "s3cr3t"}
+            command=sys.executable,
+            args=[*SERVE, *isolated_flags(), *map(str, flags)],
+            env={**os.environ, "API_TOKEN": "s3cr3t"},
         )
 
     return told
@@ -222,7 +225,7 @@ def agent_url(compiled: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*flags: object) -> str:
-        words = [sys.executable, *SERVE, "--port", "0", *map(str, flags)]
+        words = [sys.executable, *SERVE, "--port", "0", *isolated_flags(), *map(str, flags)]
         running = subprocess.Popen(words, stderr=subprocess.PIPE, cwd=tmp_path, text=True)
         started.append(running)
         assert running.stderr is not None

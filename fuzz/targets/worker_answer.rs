@@ -45,6 +45,11 @@ fuzz_target!(|input: &[u8]| {
                 assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
             }
             Believed::Called(function, params) => assert!(*function < 2 && *params == 2),
+            Believed::Turned(result) => {
+                assert!((result.stdout.len() + result.stderr.len()) as u64 <= limits.output.0);
+                assert!(result.usage.output <= limits.output.0 && result.usage.wall.as_secs() <= 1);
+            }
+            Believed::Asked(bytes) => assert!(*bytes as u64 <= limits.host_bytes.0),
             Believed::Other => {}
         }
     }

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
             """Give it back."""
 
 
+# Child processes with guests in them that there may be at one time.
+MAX_WORKERS = 64
+
 _open: WeakSet[Closing] = WeakSet()
 _registered = False
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ._isolation import Isolation
     from ._policy import Limits, Policy
     from .languages import Pack
 
@@ -49,12 +50,22 @@ class Toolbox:
     Args:
         packs: the languages; each is a tool.
         policy: what code may do. Its limits of time, processor, fuel and output are those of each call.
+        isolation: where sessions are, as for `Session`.
         most: how many clients may have their sessions open.
         idle_seconds: how long a client's sessions stay unused; None keeps them.
     """
 
-    def __init__(self, packs: list[Pack], policy: Policy, *, most: int, idle_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        packs: list[Pack],
+        policy: Policy,
+        *,
+        isolation: Isolation = "wasm",
+        most: int,
+        idle_seconds: float | None = None,
+    ) -> None:
         self._packs = {f"run_{pack.language}": pack for pack in packs}
+        self._isolation = isolation
         self._policy, self._turn = shares(policy)
         self.rooms = Rooms(self._open, most=most, idle_seconds=idle_seconds)
         self.server: Server[None] = Server(
@@ -67,7 +78,7 @@ class Toolbox:
         )
 
     def _open(self, language: str) -> Session:
-        return Session(language, policy=self._policy, turn=self._turn)
+        return Session(language, policy=self._policy, turn=self._turn, isolation=self._isolation)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Server[None]) -> AsyncIterator[None]:

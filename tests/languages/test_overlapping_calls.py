@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Call, Limits, Policy, Session
+from ringfence import Call, Limits, Policy
+from security import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ringfence import Session
+
     Open = Callable[..., Session]
+
+pytestmark = pytest.mark.usefixtures("isolation")
 
 GATHER = {
     "python": "import asyncio\nawait asyncio.gather(*[meet(n) for n in range({n})])",
@@ -58,7 +63,7 @@ def opened() -> Iterator[Open]:
     def make(language: str = "python", **options: Any) -> Session:
         if find_spec(f"ringfence_language_{language}") is None:
             pytest.skip("the language pack is not installed")
-        sessions.append(Session(language, **options))
+        sessions.append(isolated.Session(language, **options))
         return sessions[-1]
 
     yield make

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mcp import Client
 
+from security import isolated
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mcp import StdioServerParameters
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
+pytestmark = pytest.mark.usefixtures("isolation")
 
 LATE_SECONDS = 0.5
 ENDLESS = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
@@ -171,7 +174,7 @@ def test_server_ends_in_the_middle_of_an_endless_call(
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call},
     ]
     flags = ["--wall", "10m", "--tmp", "--dir", f"{tmp_path}/marks:/marks:rw", "--language", "python"]
-    words = [sys.executable, "-m", "ringfence", "mcp", *flags]
+    words = [sys.executable, "-m", "ringfence", "mcp", *isolated.flags(), *flags]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
         assert running.stdin is not None
         running.stdin.writelines(f"{json.dumps(message)}\n" for message in sent)

@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import CallbackAbandoned, Limits, Policy, Session
+from ringfence import CallbackAbandoned, Limits, Policy
+from security import isolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ringfence import Session
+
 LATE_SECONDS = 0.5
 
-pytestmark = pytest.mark.skipif(
+needs_python = pytest.mark.skipif(
     importlib.util.find_spec("ringfence_language_python") is None, reason="the language pack is not installed"
 )
+pytestmark = [needs_python, pytest.mark.usefixtures("isolation")]
 
 
 class Host:
@@ -55,10 +59,11 @@ def host() -> Host:
 
 
 @pytest.fixture
-def session(host: Host) -> Iterator[Session]:
-    """Open one with both functions."""
+def session(host: Host, isolation: str) -> Iterator[Session]:
+    """Open one with both functions, where the isolation says."""
+    del isolation
     policy = Policy(limits=Limits(host_bytes="8MiB", wall="20s"))
-    with Session("python", policy=policy, functions={"held": host.held, "soon": host.soon}) as session:
+    with isolated.Session("python", policy=policy, functions={"held": host.held, "soon": host.soon}) as session:
         session.eval("from _ringfence_host import ask, raw")
         yield session
 
@@ -168,7 +173,7 @@ def test_call_that_blocks_its_thread_is_left_behind_by_name() -> None:
         await asyncio.sleep(0)
         release.wait(30)
 
-    with Session("python", functions={"block": block}) as session:
+    with isolated.Session("python", functions={"block": block}) as session:
         began = time.monotonic()
         with pytest.warns(CallbackAbandoned, match="block"):
             turn = session.eval("await block()", turn=Limits(wall=0.2))
@@ -189,7 +194,7 @@ def test_call_that_refuses_to_be_cancelled_does_not_hold_its_caller() -> None:
             except asyncio.CancelledError:
                 continue
 
-    with Session("python", functions={"stubborn": stubborn}) as session:
+    with isolated.Session("python", functions={"stubborn": stubborn}) as session:
         session.eval("from _ringfence_host import ask")
         began = time.monotonic()
         assert 1 == session.eval("ask('G', ['stubborn', [], {}])\nask('W', 0)\n1").value

@@ -7,6 +7,7 @@ from ringfence.errors import HostError
 from . import _output
 from ._exit import Exit
 from ._grants import add_grants, policy_of, to_number
+from ._isolation import add_isolation, check_workers
 from ._listening import address_of, check_listening, listen, names_of, to_count
 
 TYPE_CHECKING = False
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
     import socket
 
+    from ringfence._isolation import Isolation
     from ringfence._policy import Policy
     from ringfence.languages import Pack
 
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sessions", metavar="N", help=f"clients that may have sessions open; {_MOST} unless given")
     add("--idle", metavar="TIME", help=f"end what no client over HTTP has used for so long; {_IDLE} unless given")
     add_grants(parser)
+    add_isolation(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -64,10 +67,12 @@ def execute(arguments: argparse.Namespace) -> int:
     most = to_count(arguments.sessions) if arguments.sessions is not None else _MOST
     idle = Limits(wall=to_number(arguments.idle if arguments.idle is not None else _IDLE)).wall or 0.0
     packs = _packs(arguments.language)
+    if arguments.isolation != "wasm":
+        check_workers(most if arguments.port is not None else 1, len(packs))
     policy = policy_of(arguments)
     listener = None if arguments.port is None else listen(arguments.host, arguments.port)
     _compile(packs, policy)
-    _serve(packs, policy, listener, arguments.allow_host or [], most=most, idle=idle)
+    _serve(packs, policy, arguments.isolation, listener, arguments.allow_host or [], most=most, idle=idle)
     return Exit.OK
 
 
@@ -94,15 +99,22 @@ def _compile(packs: list[Pack], policy: Policy) -> None:
 
 
 def _serve(
-    packs: list[Pack], policy: Policy, listener: socket.socket | None, names: list[str], *, most: int, idle: float
+    packs: list[Pack],
+    policy: Policy,
+    isolation: Isolation,
+    listener: socket.socket | None,
+    names: list[str],
+    *,
+    most: int,
+    idle: float,
 ) -> None:
     import asyncio
 
     from ringfence._mcp import PATH, Toolbox, serve_http, serve_stdio
 
     if listener is None:
-        asyncio.run(serve_stdio(Toolbox(packs, policy, most=1)))
+        asyncio.run(serve_stdio(Toolbox(packs, policy, isolation=isolation, most=1)))
         return
     _output.say(f"serving {', '.join(pack.title for pack in packs)} at {address_of(listener)}{PATH}")
-    toolbox = Toolbox(packs, policy, most=most, idle_seconds=idle)
+    toolbox = Toolbox(packs, policy, isolation=isolation, most=most, idle_seconds=idle)
     asyncio.run(serve_http(toolbox, listener, names_of(listener, names), most=most, idle_seconds=idle))

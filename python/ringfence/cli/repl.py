@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _output
 from ._grants import add_grants, policy_of
+from ._isolation import add_isolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rest for the session. Lines from a file or a pipe are run one piece after the other, without prompts."
     )
     add_grants(parser)
+    add_isolation(parser)
     parser.add_argument("language", metavar="LANGUAGE", nargs="?", default="python", help="python unless given")
 
 
@@ -32,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     whole, turn = shares(policy)
     progress = _output.Progress(arguments.language)
     try:
-        session = Session(arguments.language, policy=whole, turn=turn, progress=progress)
+        session = Session(arguments.language, policy=whole, turn=turn, progress=progress, isolation=arguments.isolation)
     finally:
         progress.clear()
     typing = Typing()

@@ -14,6 +14,7 @@ use wasmtime::{FuncType, Linker, Val, ValType};
 
 use super::store::State;
 use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Signature, Value, ValueType};
+use crate::language::abi;
 use crate::language::value::{Item, Writer};
 use crate::text;
 
@@ -36,6 +37,8 @@ pub struct HostCalls(Option<Arc<Calls>>);
 struct Calls {
     functions: Arc<[HostFunction]>,
     session: Option<Arc<dyn SessionFunctions>>,
+    /// In a worker: where the session's functions are instead.
+    relay: Option<Arc<dyn Relay>>,
     /// The session's function that is called.
     name: Mutex<String>,
     /// Calls that were begun, and have neither given their answer nor been cancelled.
@@ -58,8 +61,23 @@ enum Mailbox {
 
 /// What a guest asks for: a function that it imports, or something about those of its session.
 enum Ask {
-    Numbers { index: usize, params: Vec<Value>, results: Arc<[ValueType]> },
+    Numbers {
+        index: usize,
+        params: Vec<Value>,
+        results: Arc<[ValueType]>,
+    },
     Message(Message),
+    /// A message that is handed on whole.
+    Relayed(Vec<u8>),
+}
+
+/// The functions of a session that are in another process, which is asked for whatever its guest asks.
+pub(crate) trait Relay: Send + Sync {
+    /// What is told to a guest that asks what functions there are.
+    fn list(&self) -> Vec<u8>;
+
+    /// Hands a message on, and waits: its answer, or the number that refuses it; an error ends the turn.
+    fn hand_on(&self, message: &[u8]) -> Result<Result<Vec<u8>, i64>, Raised>;
 }
 
 /// What a guest asks for about its session's functions; arguments are encoded.
@@ -74,6 +92,13 @@ pub(crate) enum Message {
     Cancel(u64),
 }
 
+impl Message {
+    /// Whether it calls a function, and does not only ask after one.
+    pub(crate) fn is_call(&self) -> bool {
+        matches!(self, Self::Call { .. } | Self::Begin { .. })
+    }
+}
+
 struct Begun {
     name: String,
     cost: u64,
@@ -82,6 +107,8 @@ struct Begun {
 enum Reply {
     Numbers(Vec<Value>),
     Message(Vec<u8>),
+    /// A message that was handed on, and refused there.
+    Refused(i64),
 }
 
 impl HostCalls {
@@ -89,19 +116,30 @@ impl HostCalls {
     pub fn new(functions: &HostFunctions) -> Self {
         match functions.functions.is_empty() {
             true => Self(None),
-            false => Self::of(functions.functions.clone(), None, Arc::default()),
+            false => Self::of(functions.functions.clone(), None, None, Arc::default()),
         }
     }
 
     /// None made yet, to the functions of a session that numbers its calls so.
     pub fn of_session(functions: Arc<dyn SessionFunctions>, numbers: Arc<AtomicU64>) -> Self {
-        Self::of(Arc::new([]), Some(functions), numbers)
+        Self::of(Arc::new([]), Some(functions), None, numbers)
     }
 
-    fn of(functions: Arc<[HostFunction]>, session: Option<Arc<dyn SessionFunctions>>, numbers: Arc<AtomicU64>) -> Self {
+    /// The same in a worker, whose parent has the functions, numbers the calls, and counts them.
+    pub(crate) fn relayed(relay: Arc<dyn Relay>) -> Self {
+        Self::of(Arc::new([]), None, Some(relay), Arc::default())
+    }
+
+    fn of(
+        functions: Arc<[HostFunction]>,
+        session: Option<Arc<dyn SessionFunctions>>,
+        relay: Option<Arc<dyn Relay>>,
+        numbers: Arc<AtomicU64>,
+    ) -> Self {
         Self(Some(Arc::new(Calls {
             functions,
             session,
+            relay,
             name: Mutex::default(),
             under_way: Mutex::default(),
             numbers,
@@ -134,16 +172,12 @@ impl HostCalls {
                 calls.note(message);
                 IN_SESSION
             }
+            Ask::Relayed(_) => IN_SESSION,
         };
         if calls.place.compare_exchange(IN_GUEST, place, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
         }
-        if !matches!(asked, Ask::Message(Message::Wait(_) | Message::Cancel(_))) {
-            calls.made.fetch_add(1, Ordering::Relaxed);
-        }
-        let began = Instant::now();
-        let answer = calls.reply(asked);
-        calls.took.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let answer = calls.counted(asked);
         *calls.mailbox() = Mailbox::Answered(answer);
         calls.place.compare_exchange(place, IN_GUEST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
@@ -193,10 +227,54 @@ impl HostCalls {
         self.0.as_ref().is_some_and(|calls| !calls.under_way().is_empty())
     }
 
+    /// Why a message about the session's functions is refused as things stand, if it is.
+    pub(crate) fn refuses(&self, message: &Message, room: u64) -> Option<i64> {
+        match message {
+            Message::Begin { cost, .. } if !self.has_room(*cost, room) => Some(abi::TOO_LONG),
+            Message::Wait(_) if !self.is_under_way() => Some(abi::ABSENT),
+            _ => None,
+        }
+    }
+
+    /// What a guest in another process asks of the session's functions, for whoever talks to that.
+    pub(crate) fn perform(&self, message: Message) -> Result<Vec<u8>, Raised> {
+        let calls = self.0.as_ref().ok_or_else(mixed_up)?;
+        match calls.counted(Ask::Message(message))? {
+            Reply::Message(answer) => Ok(answer),
+            Reply::Numbers(_) | Reply::Refused(_) => Err(mixed_up()),
+        }
+    }
+
+    /// Notes whose function is about to be at work.
+    pub(crate) fn note(&self, message: &Message) {
+        if let Some(calls) = &self.0 {
+            calls.note(message);
+        }
+    }
+
+    /// The function of the session that was at work last.
+    pub(crate) fn name(&self) -> String {
+        self.0.as_ref().map_or_else(String::new, |calls| text::quote(&calls.name()))
+    }
+
+    /// Whether messages are handed on.
+    pub(crate) fn relay(&self) -> Option<&Arc<dyn Relay>> {
+        self.0.as_ref()?.relay.as_ref()
+    }
+
     /// From inside the guest: asks the functions of the session, and waits.
     pub(crate) async fn call(&self, message: Message, peak: u64) -> Result<Vec<u8>, Raised> {
         match self.ask(Ask::Message(message), peak).await? {
             Reply::Message(answer) => Ok(answer),
+            Reply::Numbers(_) | Reply::Refused(_) => Err(mixed_up()),
+        }
+    }
+
+    /// The same where the message is handed on.
+    pub(crate) async fn hand_on(&self, message: Vec<u8>, peak: u64) -> Result<Result<Vec<u8>, i64>, Raised> {
+        match self.ask(Ask::Relayed(message), peak).await? {
+            Reply::Message(answer) => Ok(Ok(answer)),
+            Reply::Refused(number) => Ok(Err(number)),
             Reply::Numbers(_) => Err(mixed_up()),
         }
     }
@@ -234,6 +312,17 @@ impl Calls {
         self.name.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 
+    /// Answers, counts and times.
+    fn counted(&self, asked: Ask) -> Result<Reply, Raised> {
+        if !matches!(&asked, Ask::Message(message) if !message.is_call()) {
+            self.made.fetch_add(1, Ordering::Relaxed);
+        }
+        let began = Instant::now();
+        let answer = self.reply(asked);
+        self.took.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        answer
+    }
+
     fn reply(&self, asked: Ask) -> Result<Reply, Raised> {
         match asked {
             Ask::Numbers { index, params, results } => {
@@ -246,6 +335,13 @@ impl Calls {
                     Ok(answer) => answer.map(Reply::Message),
                     Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&self.name())))),
                 }
+            }
+            Ask::Relayed(message) => {
+                let relay = self.relay.as_ref().ok_or_else(mixed_up)?;
+                Ok(match relay.hand_on(&message)? {
+                    Ok(answer) => Reply::Message(answer),
+                    Err(number) => Reply::Refused(number),
+                })
             }
         }
     }
@@ -303,13 +399,6 @@ impl Calls {
     fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Begun>> {
         self.under_way.lock().unwrap_or_else(|broken| broken.into_inner())
     }
-}
-
-/// What a function of a session answers; one that panics has broken.
-pub(crate) fn answer_of(functions: &dyn SessionFunctions, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
-    let call = || functions.call(name, arguments);
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", text::quote(name)))))
 }
 
 /// The signature of an import, or the type that no host function takes or gives.

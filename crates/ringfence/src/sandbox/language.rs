@@ -49,22 +49,25 @@ impl Exchange {
         let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
         match (Kind::of(*kind).ok_or(abi::REFUSED)?, payload) {
             (Kind::Source, []) => self.source.clone().ok_or(abi::ABSENT).map(Answer::Known),
-            (Kind::List, []) => Ok(Answer::Known(calls.session().ok_or(abi::ABSENT)?.list().into())),
+            (Kind::List, []) => match (calls.session(), calls.relay()) {
+                (Some(functions), _) => Ok(Answer::Known(functions.list().into())),
+                (None, Some(relay)) => Ok(Answer::Known(relay.list().into())),
+                (None, None) => Err(abi::ABSENT),
+            },
             (Kind::Source | Kind::List, _) => Err(abi::REFUSED),
             (Kind::Http(step), payload) => {
                 self.requests.as_ref().ok_or(abi::ABSENT)?;
                 check(payload, room)?;
                 Ok(Answer::Http(step, Bytes::copy_from_slice(payload)))
             }
-            (kind, payload) => {
+            (_, _) if calls.relay().is_some() => {
+                message_of(message, room)?;
+                Ok(Answer::Relayed(message.to_vec()))
+            }
+            (_, _) => {
                 calls.session().ok_or(abi::ABSENT)?;
-                let cost = check(payload, room)?;
-                let message = about_functions(kind, payload, cost)?;
-                match &message {
-                    Message::Begin { .. } if !calls.has_room(cost, room) => Err(abi::TOO_LONG),
-                    Message::Wait(_) if !calls.is_under_way() => Err(abi::ABSENT),
-                    _ => Ok(Answer::Call(message)),
-                }
+                let message = message_of(message, room)?;
+                calls.refuses(&message, room).map_or(Ok(Answer::Call(message)), Err)
             }
         }
     }
@@ -74,16 +77,15 @@ impl Exchange {
 enum Answer {
     Known(Bytes),
     Call(Message),
+    Relayed(Vec<u8>),
     Http(Http, Bytes),
 }
 
-/// The name and the arguments of a function's call, if the payload is one that the host may hold.
-pub(crate) fn call_of(payload: &[u8], room: u64) -> Result<(String, Vec<u8>), i64> {
-    let cost = check(payload, room)?;
-    match about_functions(Kind::Function, payload, cost)? {
-        Message::Call { name, arguments } => Ok((name, arguments)),
-        Message::Begin { .. } | Message::Wait(_) | Message::Cancel(_) => Err(abi::REFUSED),
-    }
+/// What a message about functions says, if it is one that the host may hold.
+pub(crate) fn message_of(message: &[u8], room: u64) -> Result<Message, i64> {
+    let (kind, payload) = message.split_first().ok_or(abi::REFUSED)?;
+    let kind = Kind::of(*kind).ok_or(abi::REFUSED)?;
+    about_functions(kind, payload, check(payload, room)?)
 }
 
 /// What a payload costs, if it is a value that the host may hold.
@@ -178,6 +180,13 @@ async fn call(caller: &mut Caller<'_, State>, message: Piece, out: Piece) -> was
         Ok(Answer::Call(message)) => {
             let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
             calls.call(message, peak).await.map_err(wasmtime::Error::new)?.into()
+        }
+        Ok(Answer::Relayed(message)) => {
+            let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
+            match calls.hand_on(message, peak).await.map_err(wasmtime::Error::new)? {
+                Ok(answer) => answer.into(),
+                Err(refusal) => return Ok(refusal),
+            }
         }
         Ok(Answer::Http(step, payload)) => {
             // Out of the state while it waits; a guest that is stopped meanwhile has no further message.

@@ -4,23 +4,28 @@ use std::sync::Arc;
 
 use super::live::Live;
 use super::turn::{self, InWorker};
-use super::{Given, Opening, Turn, TurnResult};
+use super::{Given, Turn, TurnResult};
 use crate::error::{Error, Result};
-use crate::host::SessionFunctions;
 use crate::policy::Limits;
 use crate::run::Sandbox;
+use crate::sandbox::host_calls::Relay;
 
 /// One live instance; the limits of each of its turns, and the totals, are for the parent to know.
 pub(crate) struct Inside {
     live: Option<Box<Live>>,
-    functions: Option<Arc<dyn SessionFunctions>>,
+    functions: Option<Arc<dyn Relay>>,
 }
 
 impl Inside {
     /// Opens it; `name` is what the parent calls its language.
-    pub(crate) fn open(sandbox: &Sandbox, name: &str, given: Given, opening: Opening<'_>) -> Result<Self> {
-        let Opening { functions, cancelled, tick } = opening;
-        let live = Live::open(&sandbox.prepared()?, name, given, cancelled, tick)?;
+    pub(crate) fn open(
+        sandbox: &Sandbox,
+        name: &str,
+        given: Given,
+        functions: Option<Arc<dyn Relay>>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Self> {
+        let live = Live::open(&sandbox.prepared()?, name, given, Arc::default(), Some(tick))?;
         Ok(Self { live: Some(Box::new(live)), functions })
     }
 

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::host::{Signature, ValueType};
 use crate::policy::Limits;
 use crate::result::RunResult;
-use crate::sandbox::language::call_of;
+use crate::sandbox::language::message_of;
 use crate::session::TurnResult;
 
 /// What a parent believes.
@@ -27,8 +27,8 @@ pub enum Believed {
     Called(usize, usize),
     /// That a turn ended so.
     Turned(Box<TurnResult>),
-    /// That its guest calls this function by name, with so many bytes of arguments.
-    Asked(String, usize),
+    /// That its guest asks the functions of its session something, in so many bytes.
+    Asked(usize),
     /// Something else that it may say.
     Other,
 }
@@ -54,8 +54,8 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 Believed::Turned(Box::new(turned.into_result(tail, limits, Duration::from_secs(1))?))
             }
             Answer::Ask(_) => {
-                let (name, arguments) = call_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
-                Believed::Asked(name, arguments.len())
+                message_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
+                Believed::Asked(tail.len())
             }
             Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) => Believed::Other,
         })

@@ -12,9 +12,8 @@ use super::child::{CAPS, Parent};
 use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
 use super::served::handed;
 use super::turns::{Answered, Ask, Reply};
-use crate::host::{HostCall, HostFunction, HostFunctions, Raised, SessionFunctions, Value, ValueType};
-use crate::language::value::{Item, Writer};
-use crate::sandbox::host_calls::HostCalls;
+use crate::host::{HostCall, HostFunction, HostFunctions, Raised, Value, ValueType};
+use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::store::Control;
 
 /// How long after its deadline a guest still waits for a parent, which should have ended this process by then.
@@ -61,9 +60,9 @@ impl Line {
         self.state().run = None;
     }
 
-    /// The functions of a session, of which this list tells; no answer of theirs is longer than the room for it.
-    pub(super) fn session_functions(&self, list: Bytes, room: u64) -> SessionProxy {
-        SessionProxy { line: self.clone(), list, room }
+    /// The functions of a session, of which this list tells.
+    pub(super) fn session_functions(&self, list: Bytes) -> SessionProxy {
+        SessionProxy { line: self.clone(), list }
     }
 
     /// The functions of those names.
@@ -113,15 +112,14 @@ impl HostCall for Proxy {
 pub(super) struct SessionProxy {
     line: Line,
     list: Bytes,
-    room: u64,
 }
 
-impl SessionFunctions for SessionProxy {
+impl Relay for SessionProxy {
     fn list(&self) -> Vec<u8> {
         self.list.to_vec()
     }
 
-    fn call(&self, name: &str, arguments: &[u8]) -> Result<Vec<u8>, Raised> {
+    fn hand_on(&self, message: &[u8]) -> Result<Result<Vec<u8>, i64>, Raised> {
         let mut state = self.line.state();
         let Some(Current { number, control, host_calls }) = state.run.clone() else {
             return Err(Raised::new("it was called outside of a turn"));
@@ -130,19 +128,14 @@ impl SessionFunctions for SessionProxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        let mut message = Writer::default();
-        message.item(Item::List(3));
-        message.item(Item::Text(name));
-        let message = [&message.into_bytes(), arguments].concat();
-        match state.parent.ask(number, &ask, &message, control.deadline + GRACE) {
+        match state.parent.ask(number, &ask, message, control.deadline + GRACE) {
             Some((Request::Answered(Answered { answer, cpu_nanos }), tail, descriptors)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
                 match answer {
                     Reply::Given(from, len) => handed((from, len), tail, &mut descriptors.into_iter())
-                        .map(Vec::from)
+                        .map(|answer| Ok(answer.into()))
                         .map_err(|error| Raised::new(error.to_string())),
-                    // Whatever is longer than there is room for: nobody looks into it.
-                    Reply::Long => Ok(vec![0; usize::try_from(self.room).unwrap_or(0).saturating_add(1)]),
+                    Reply::Refused(number) => Ok(Err(number)),
                     Reply::Broke => Err(Raised::new("a function of the parent broke")),
                 }
             }

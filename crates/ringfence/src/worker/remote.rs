@@ -19,12 +19,13 @@ use super::turns::{Answered, Ask, Eval, Open, Reply};
 use crate::apart::{self, no_thread};
 use crate::error::{Error, Result};
 use crate::host::Raised;
+use crate::language::abi;
 use crate::policy::Limits;
 use crate::process_unsafe::{Here, leave};
 use crate::result::{Outcome, RunResult};
 use crate::sandbox::files::PrivateTmp;
-use crate::sandbox::host_calls::answer_of;
-use crate::sandbox::language::call_of;
+use crate::sandbox::host_calls::{HostCalls, Message};
+use crate::sandbox::language::message_of;
 use crate::sandbox::soft::{self, Soft, Words};
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::stop::Stop;
@@ -143,14 +144,14 @@ impl Remote {
             soft: Some(Arc::new(soft)),
         };
         let talk = Talk {
-            functions: functions.cloned(),
             control: control.clone(),
             place: Place::new(*taken),
             limits,
             started,
             hears,
-            made: 0,
-            took: Duration::ZERO,
+            calls: functions.map_or_else(HostCalls::default, |given| {
+                HostCalls::of_session(given.functions.clone(), given.numbers.clone())
+            }),
         };
         let Some(functions) = functions else { return talk.run(&source, [stdout, stderr], tick) };
         let place = talk.place.clone();
@@ -164,8 +165,8 @@ impl Remote {
 }
 
 /// Gives up on a guest that is inside a function: its worker is killed, and what is known of its turn is told.
-fn abandon(place: &Place<(String, Duration)>, stop: Stop, control: &Control) -> Option<TurnResult> {
-    let Inside { taken, running, call: (name, took), memory, made } = place.take_inside(State::GivenUp)?;
+fn abandon(place: &Place<HostCalls>, stop: Stop, control: &Control) -> Option<TurnResult> {
+    let Inside { taken, running, call: calls, memory, made } = place.take_inside(State::GivenUp)?;
     let run = running.without_answer(&taken.worker, Outcome::Cancelled);
     taken.bury();
     let mut result = TurnResult::lost(run);
@@ -174,25 +175,23 @@ fn abandon(place: &Place<(String, Duration)>, stop: Stop, control: &Control) -> 
     }
     result.usage.cpu = control.cpu.used();
     result.usage.memory = memory;
-    (result.calls, result.calls_took) = (made, took);
-    result.abandoned = Some(text::quote(&name));
+    (result.calls, result.calls_took) = (made, calls.took());
+    result.abandoned = Some(calls.name());
     Some(result)
 }
 
 /// Whoever talks to the worker during a turn; where it has functions, on the thread that they are called on.
 struct Talk {
-    functions: Option<Functions>,
     control: Control,
-    place: Place<(String, Duration)>,
+    place: Place<HostCalls>,
     limits: Limits,
     started: Instant,
     hears: bool,
-    made: u64,
-    took: Duration,
+    calls: HostCalls,
 }
 
 impl Talk {
-    fn run(mut self, source: &Bytes, sinks: [Sink; 2], tick: &mut dyn FnMut() -> bool) -> Result<Done> {
+    fn run(self, source: &Bytes, sinks: [Sink; 2], tick: &mut dyn FnMut() -> bool) -> Result<Done> {
         let Some(mut taken) = self.place.begin() else { return Err(no_thread("its worker is gone")) };
         let control = self.control.clone();
         let mut caller = Caller::of_turn(&control, tick);
@@ -220,9 +219,9 @@ impl Talk {
                 running.cancel(&taken.worker, Instant::now());
                 continue;
             }
-            let called = match call_of(&message, self.limits.host_bytes.0) {
+            let called = match message_of(&message, self.limits.host_bytes.0) {
                 Ok(_) if raised.is_some() => Err("it went on after a function broke"),
-                Ok(_) if self.functions.is_none() => Err("it called a function, and was given none"),
+                Ok(_) if self.calls.session().is_none() => Err("it called a function, and was given none"),
                 Ok(called) => Ok(called),
                 Err(_) => Err("it called a function by a message that is none"),
             };
@@ -234,10 +233,13 @@ impl Talk {
                 }
             };
             let answer;
-            (taken, running, answer) = match self.call(taken, running, &ask, called) {
-                Some(back) => back,
-                // Nobody waits for the result.
-                None => return Err(no_thread("its caller has given up on it")),
+            (taken, running, answer) = match self.calls.refuses(&called, self.limits.host_bytes.0) {
+                Some(refusal) => (taken, running, Ok(Err(refusal))),
+                None => match self.call(taken, running, &ask, called) {
+                    Some((taken, running, answer)) => (taken, running, answer.map(Ok)),
+                    // Nobody waits for the result.
+                    None => return Err(no_thread("its caller has given up on it")),
+                },
             };
             if let Err(told) = self.answer(&mut taken, &mut running, answer, &mut raised) {
                 return self.end(taken, told, raised, over);
@@ -286,24 +288,22 @@ impl Talk {
 
     /// Calls a function; gives nothing back when the caller of the turn went on without it.
     fn call(
-        &mut self,
+        &self,
         taken: Taken,
         running: Running,
         ask: &Ask,
-        (name, arguments): (String, Vec<u8>),
+        message: Message,
     ) -> Option<(Taken, Running, std::result::Result<Vec<u8>, Raised>)> {
-        let functions = self.functions.clone()?;
-        self.made += 1;
         self.control.cpu.used_elsewhere(Duration::from_nanos(ask.cpu_nanos));
-        let (memory, made) = (ask.memory_bytes, self.made);
-        self.place.enter(Inside { taken, running, call: (name.clone(), self.took), memory, made });
+        let calls = self.calls.clone();
+        calls.note(&message);
+        let made = calls.made() + u64::from(message.is_call());
+        self.place.enter(Inside { taken, running, call: calls.clone(), memory: ask.memory_bytes, made });
         let here = Here::new(());
-        let began = Instant::now();
-        let answer = answer_of(&*functions.functions, &name, &arguments);
+        let answer = calls.perform(message);
         if !here.is_ours() {
             leave("a host function forked, and this child came back from it: its caller is in the parent");
         }
-        self.took += began.elapsed();
         let Inside { taken, running, .. } = self.place.take_inside(State::Talking)?;
         Some((taken, running, answer))
     }
@@ -313,15 +313,19 @@ impl Talk {
         &self,
         taken: &mut Taken,
         running: &mut Running,
-        answer: std::result::Result<Vec<u8>, Raised>,
+        answer: std::result::Result<std::result::Result<Vec<u8>, i64>, Raised>,
         raised: &mut Option<Raised>,
     ) -> std::result::Result<(), Told> {
         let cpu_nanos = u64::try_from(self.control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
         let room = self.limits.host_bytes.0;
         let bytes = match answer {
-            Ok(bytes) if bytes.len() as u64 <= room => bytes,
+            Ok(Ok(bytes)) if bytes.len() as u64 <= room => bytes,
             other => {
-                let answer = if other.is_ok() { Reply::Long } else { Reply::Broke };
+                let answer = match &other {
+                    Ok(Ok(_)) => Reply::Refused(abi::TOO_LONG),
+                    Ok(Err(refusal)) => Reply::Refused(*refusal),
+                    Err(_) => Reply::Broke,
+                };
                 *raised = other.err();
                 return running.go_on(&mut taken.worker, &Request::Answered(Answered { answer, cpu_nanos }), &[], &[]);
             }
@@ -343,14 +347,14 @@ impl Talk {
         };
         // What totals are made of is not taken on trust.
         result.usage.wall = self.started.elapsed();
-        (result.calls, result.calls_took) = (self.made, self.took);
+        (result.calls, result.calls_took) = (self.calls.made(), self.calls.took());
         if let (TurnOutcome::Ended(Outcome::Cancelled), Some(Stop::Limit(limit))) = (result.outcome, over) {
             (result.outcome, result.limit) = (TurnOutcome::Ended(Outcome::Limited), Some(limit.name()));
         }
         if let Some(raised) = raised {
             let trap = Some(text::quote(&raised.why));
             let lost = TurnResult::lost(RunResult { outcome: Outcome::Crashed, ..result.apart().0 });
-            let calls_took = self.took;
+            let calls_took = self.calls.took();
             result = TurnResult {
                 exit_code: None,
                 limit: None,

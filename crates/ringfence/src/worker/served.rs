@@ -13,13 +13,12 @@ use super::protocol::{From, To};
 use super::proxy::Line;
 use super::turns::{Eval, Open, Opened};
 use crate::error::Result;
-use crate::host::SessionFunctions;
 use crate::sandbox::files::Space;
-use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::http::Secrets;
 use crate::sandbox::stdio::Sink;
 use crate::sandbox::store::Control;
-use crate::session::{Given, InWorker, Inside, Opening, Turn, TurnResult};
+use crate::session::{Given, InWorker, Inside, Turn, TurnResult};
 
 /// No turn is longer, and every clock can add it.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -49,12 +48,9 @@ impl Room {
         let space = Space::handed(tmp, layers).map_err(|error| no_space(&error))?;
         let values = open.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
         let secrets = Secrets::with_values(&self.policy.secrets, values)?;
-        let room = self.policy.limits.host_bytes.0;
-        let functions = list.map(|list| Arc::new(parent.session_functions(list, room)) as Arc<dyn SessionFunctions>);
-        let cancelled: Arc<AtomicBool> = Arc::default();
+        let functions = list.map(|list| Arc::new(parent.session_functions(list)) as Arc<dyn Relay>);
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
-        let opening = Opening { functions, cancelled, tick: Some(&mut tick) };
-        let session = Inside::open(sandbox, &open.name, Given { space, secrets }, opening)?;
+        let session = Inside::open(sandbox, &open.name, Given { space, secrets }, functions, &mut tick)?;
         let hears = session.hears();
         self.session = Some(session);
         Ok(Opened { hears })

@@ -60,7 +60,7 @@ pub(super) struct Eval {
     pub(super) ends_nanos: u64,
 }
 
-/// A guest's call of a function by name: the tail is the message of the guest ABI, whole.
+/// What a guest asks of the functions of its session: the tail is the message of the guest ABI, whole.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ask {
@@ -84,8 +84,8 @@ pub(super) struct Answered {
 pub(super) enum Reply {
     /// Here, and so long.
     Given(From, u64),
-    /// It is longer than the host may hold for the guest.
-    Long,
+    /// The message is refused as things stand, or its answer is too long, by a number of the guest ABI.
+    Refused(i64),
     /// The function broke, which ends the guest. Why is not told: that is for the caller of the turn.
     Broke,
 }
@@ -209,3 +209,7 @@ fn last(tail: &mut Vec<u8>, length: u64) -> Result<Vec<u8>, String> {
     let at = usize::try_from(length).ok().and_then(|length| tail.len().checked_sub(length));
     Ok(tail.split_off(at.ok_or("its answer is shorter than it says")?))
 }
+
+#[cfg(test)]
+#[path = "turns_tests.rs"]
+mod tests;

@@ -37,6 +37,8 @@ pub fn serve() -> ! {
                 std::fs::write(house.join("asked"), "").unwrap();
                 misbehave(&name, number, &mut parent);
             }
+            "open" => answer(&mut parent, number, r#"{"opened": {"hears": true}}"#, b""),
+            "eval" => crate::turns::misbehave(&name, number, &mut parent),
             _ => {}
         }
     }
@@ -73,7 +75,7 @@ fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
     }
 }
 
-fn header(metadata: u32, descriptors: u32, number: u64, tail: u64) -> Vec<u8> {
+pub fn header(metadata: u32, descriptors: u32, number: u64, tail: u64) -> Vec<u8> {
     [&metadata.to_le_bytes()[..], &descriptors.to_le_bytes(), &number.to_le_bytes(), &tail.to_le_bytes()].concat()
 }
 

@@ -13,6 +13,7 @@ mod deeds;
 mod driver;
 mod escape;
 mod hostile;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
