@@ -11,6 +11,9 @@
     (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_filestat_get"
     (func $path_filestat_get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "engine" "componentize.wizer" (func $initialize))
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
@@ -24,6 +27,36 @@
   (global $last (mut i32) (i32.const 0))
   (global $last_bytes (mut i32) (i32.const 0))
   (global $code (mut i32) (i32.const 0))
+
+  ;; Until the snapshot is taken, random numbers and clocks are made up, so that it is the same on every machine.
+  (global $taken (mut i32) (i32.const 0))
+  (global $made_up (mut i64) (i64.const 1))
+
+  (func (export "prepare")
+    (call $initialize)
+    (global.set $taken (i32.const 1)))
+
+  (func (export "random_get") (param $at i32) (param $bytes i32) (result i32)
+    (if (global.get $taken) (then (return (call $random_get (local.get $at) (local.get $bytes)))))
+    (block $done
+      (loop $next
+        (br_if $done (i32.eqz (local.get $bytes)))
+        (global.set $made_up
+          (i64.add (i64.mul (global.get $made_up) (i64.const 6364136223846793005)) (i64.const 1442695040888963407)))
+        (i32.store8 (local.get $at) (i32.wrap_i64 (i64.shr_u (global.get $made_up) (i64.const 56))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (local.set $bytes (i32.sub (local.get $bytes) (i32.const 1)))
+        (br $next)))
+    (i32.const 0))
+
+  (global $ticks (mut i64) (i64.const 0))
+  (func (export "clock_time_get") (param $clock i32) (param $precision i64) (param $out i32) (result i32)
+    (if (global.get $taken)
+      (then (return (call $clock_time_get (local.get $clock) (local.get $precision) (local.get $out)))))
+    (global.set $ticks (i64.add (global.get $ticks) (i64.const 1000)))
+    (i64.store (local.get $out)
+      (i64.add (global.get $ticks) (select (i64.const 0) (i64.const 1781000000000000000) (local.get $clock))))
+    (i32.const 0))
 
   ;; What the engine says is kept at `at`. -> whether it went well.
   (func (export "evaluate") (param $engine i32) (param $source i32) (param $path i32) (param $at i32) (param $most i32)

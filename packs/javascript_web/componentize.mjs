@@ -14,7 +14,7 @@ const tools = await library('@bytecodealliance/jco/obj/wasm-tools.js');
 
 const BRIDGE = 'ringfence:javascript-web/bridge@1.0.0';
 const FEATURES = ['stdio', 'random', 'clocks', 'http'];
-const BETWEEN = ['path_open', 'path_filestat_get', 'fd_write', 'proc_exit'];
+const BETWEEN = ['path_open', 'path_filestat_get', 'fd_write', 'proc_exit', 'random_get', 'clock_time_get'];
 
 function run(command, args, options = {}) {
   const ended = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26, ...options });
@@ -174,7 +174,7 @@ for (const [i, [, name, count]] of spliced.imports.entries()) {
 }
 run(wasmtime, [
   'wizer', '-C', 'cache=n', '-S', 'cli=y', '-W', 'unknown-imports-trap=y', '-W', 'max-wasm-stack=4194304', '-W', 'exceptions=y',
-  '--init-func', 'componentize.wizer', '--dir', `${work}/files::/`,
+  '--init-func', 'prepare', '--dir', `${work}/files::/`,
   ...Object.entries(environment).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
   '--output', `${work}/snapshot.wasm`, `${work}/merged.wasm`,
 ], { input: '--initializer-script-path /initializer.js <boot>' });

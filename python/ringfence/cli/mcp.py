@@ -31,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a session. It needs the SDK of the protocol: pip install 'ringfence[mcp]'."
     )
     add = parser.add_argument
-    add("--language", metavar="NAME", action="append", help="serve this language; all that are installed unless given")
+    add(
+        "--language",
+        metavar="NAME",
+        action="append",
+        help="serve this language; unless given, all that are installed and hold sessions",
+    )
     add("--port", metavar="N", help="serve HTTP here, at /mcp; 0 takes a free one")
     add("--host", metavar="ADDRESS", help="listen at this address of ours; 127.0.0.1 unless given")
     add(
