@@ -32,6 +32,7 @@ INTERNAL = {
     "audit",
     "blocks",
     "cleaned",
+    "close_all",
     "close_at_exit",
     "described",
     "functions_of",
