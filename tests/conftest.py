@@ -88,6 +88,15 @@ def compiled(cache: Path) -> Path:
     return cache
 
 
+@pytest.fixture(scope="session")
+def compiled_web(cache: Path) -> Path:
+    """The same of JavaScript for the web."""
+    from ringfence import Limits, Policy, Sandbox
+
+    Sandbox(language="javascript-web", policy=Policy(limits=Limits(compile=280)))
+    return cache
+
+
 def held() -> Counter[str]:
     """Count what we hold open, by kind, but for what is kept warm, which has a bound: workers, programs in the pool."""
     from ringfence._engine import core

@@ -338,7 +338,7 @@ GROUPS = {
     "Running": ["run", "arun", "Sandbox", "Process"],
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
-    "Sessions": ["Session", "Turn", "TurnError", "TurnUsage", "Call"],
+    "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }

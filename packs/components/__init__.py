@@ -1,1 +1,1 @@
-"""How a pack that is a component is built: with node, and packages of its registry, cached by the hash of what goes in."""
+"""How a pack that is a component is built: with node and packages of its registry, cached by the hash of its inputs."""

@@ -40,8 +40,8 @@ def packages(node: Path, pins: Mapping[str, tuple[str, str]], steps: Steps) -> P
     """
     Give a folder with `node_modules` of these packages alone: a name, then a version and the SHA-512 in base64.
 
-    npm fetches them from the registry that this machine uses; nothing of them runs, and what they depend on is not asked
-    for.
+    npm fetches them from the registry that this machine uses. Nothing of them runs then, and what they depend on is
+    not asked for.
     """
 
     def make(place: Path) -> None:
@@ -59,7 +59,7 @@ def packages(node: Path, pins: Mapping[str, tuple[str, str]], steps: Steps) -> P
 def fetch(node: Path, name: str, place: Path, steps: Steps) -> Path:
     """Fetch the archive of one package, again where it fails."""
     npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    command = [node, npm, "pack", name, "--silent", "--ignore-scripts", "--pack-destination", place]
+    command: list[str | Path] = [node, npm, "pack", name, "--silent", "--ignore-scripts", "--pack-destination", place]
     for left in reversed(range(TRIES)):
         try:
             steps.run(command, cwd=place, fix=registry.FIX)
@@ -77,9 +77,7 @@ def verify(archive: Path, name: str, sha512: str) -> None:
     with archive.open("rb") as held:
         found = base64.b64encode(hashlib.file_digest(held, "sha512").digest()).decode()
     if found != sha512:
-        raise Failure(
-            f"the package {name} is not the pinned one", f"its sha512 is {found}", "do not use this registry"
-        )
+        raise Failure(f"the package {name} is not the pinned one", f"its sha512 is {found}", "do not use this registry")
 
 
 def unpack(archive: Path, place: Path) -> None:

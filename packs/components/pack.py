@@ -1,4 +1,4 @@
-"""One pack that is a component, from its recipe to its wheel: as `packs.building.pack`, without a snapshot of our own."""
+"""One pack that is a component, from its recipe to its wheel: as `packs.building.pack`, without its snapshot."""
 
 from __future__ import annotations
 

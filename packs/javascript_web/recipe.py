@@ -1,8 +1,8 @@
 """
 StarlingMonkey as a component: the engine of componentize-js with our driver, after its boot script.
 
-The package's own `componentize` would evaluate a program at build time. Ours comes at run time, so componentize.mjs does
-its steps by hand: it splices bindings in, merges bridge.wat with the engine, and has wizer run the boot script.
+The package's own `componentize` would evaluate a program at build time; ours comes at run time. So componentize.mjs
+does its steps by hand: it splices bindings in, merges bridge.wat with the engine, and has wizer run the boot script.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ PACKAGES = {
         "0.17.5",
         "F4WYVC6aHOiOXSsG3WDGFALrkpb952+9/EIX119qIzDtYgE5tvbOnKeBb0Y+NMzGEsu3334GdHIRXQ6wibY0MA==",
     ),
-    "binaryen": (
-        "130.0.0",
-        "XDrb+zql0RbFPKgj7MuH9zOc78R3Fa/P/VSGnnpdwYsvNZPWjcMYMdAkKCOQEL2A7yqgjSMTDRFp6gfSDW+/QQ==",
-    ),
+    "binaryen": ("130.0.0", "XDrb+zql0RbFPKgj7MuH9zOc78R3Fa/P/VSGnnpdwYsvNZPWjcMYMdAkKCOQEL2A7yqgjSMTDRFp6gfSDW+/QQ=="),
 }
 # How values are printed is that of the pack `javascript`.
 SHARED = [PACKS / "javascript" / "boot" / name for name in ("10-inspect.js", "20-console.js")]

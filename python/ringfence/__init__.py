@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._run import arun, run
     from ._sandbox import Sandbox
     from ._session import Session
+    from ._snapshot import Snapshot
     from ._turn import Turn, TurnError, TurnUsage
     from .errors import (
         Busy,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Denied,
         GuestError,
         GuestExited,
+        GuestRaised,
         HostError,
         LimitReached,
         LoadError,
@@ -59,6 +61,7 @@ __all__ = [
     "Export",
     "GuestError",
     "GuestExited",
+    "GuestRaised",
     "HostError",
     "Import",
     "LimitReached",
@@ -76,6 +79,7 @@ __all__ = [
     "Secret",
     "Session",
     "SessionError",
+    "Snapshot",
     "Trapped",
     "Turn",
     "TurnError",
@@ -105,6 +109,7 @@ _HOMES = {
     "Sandbox": "_sandbox",
     "Secret": "_network",
     "Session": "_session",
+    "Snapshot": "_snapshot",
     "Turn": "_turn",
     "TurnError": "_turn",
     "TurnUsage": "_turn",

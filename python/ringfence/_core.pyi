@@ -6,7 +6,7 @@ Errors are the classes of `ringfence.errors`, each in three parts.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final
+from typing import Any, Protocol, TypeAlias, final
 
 __all__ = [
     "Changes",
@@ -16,6 +16,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Session",
+    "Snapshot",
     "Tree",
     "cache_info",
     "cache_prune",
@@ -24,6 +25,7 @@ __all__ = [
     "close_workers",
     "compile_child",
     "doctor",
+    "is_compiled",
     "policy_schema",
     "precompile",
     "set_compiler",
@@ -203,6 +205,9 @@ class _Functions(Protocol):
     def cancel(self, number: int, /) -> None: ...
     def finish(self) -> None: ...
 
+# Functions of a session as its `Session` takes them, and what is called.
+_Given: TypeAlias = tuple[Sequence[tuple[str, str, str, bool]], _Functions]
+
 @final
 class Session:
     """One live instance of a language pack."""
@@ -227,12 +232,25 @@ class Session:
     ) -> tuple[Any, ...]:
         """Run a turn and give the fields of `Turn`, in their order. Raises SessionError when it cannot begin."""
 
+    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from here; each entry is the functions of one."""
+
+    def snapshot(self, kill: Kill | None) -> Snapshot:
+        """Take what it is now."""
+
     @property
     def poisoned(self) -> str | None:
         """Why no turn can run any more, if none can."""
 
     def close(self) -> None:
         """Free everything; a turn that is under way goes on, and is the last."""
+
+@final
+class Snapshot:
+    """What a session was between two turns."""
+
+    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from there."""
 
 @final
 class Changes:
@@ -341,6 +359,9 @@ def compile_child() -> int:
 
 def set_compiler(command: list[str]) -> None:
     """Say how to start the compiling child process."""
+
+def is_compiled(program: Program) -> bool:
+    """Tell whether the first run of a language finds its code compiled."""
 
 def cache_info() -> str:
     """Where the cache is, how much it holds and whether it is private, as JSON text."""

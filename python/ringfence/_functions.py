@@ -9,6 +9,7 @@ import contextvars
 import inspect
 import keyword
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 from ._text import quote
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # How long coroutines that were cancelled at the end of a turn may take to end.
 _LAST_WAIT_SECONDS = 1.0
+_KEPT_EXCEPTIONS = 100
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
 
@@ -55,7 +57,7 @@ class Functions:
     It knows nothing of the session: what holds functions would otherwise hold itself.
     """
 
-    __slots__ = ("_before_call", "_context", "_functions", "_loop", "_own", "_pending", "_started")
+    __slots__ = ("_before_call", "_context", "_functions", "_loop", "_own", "_pending", "_raised", "_started")
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]], before_call: Hook | None) -> None:
         for name, function in functions.items():
@@ -73,6 +75,18 @@ class Functions:
         self._own: dict[int, asyncio.AbstractEventLoop] = {}
         self._started: dict[int, Future[Any] | asyncio.Task[Any]] = {}
 
+        # What a guest was told of last: one of them may be what it does not catch.
+        self._raised: deque[Exception] = deque(maxlen=_KEPT_EXCEPTIONS)
+
+    @property
+    def names(self) -> set[str]:
+        """What they are called by."""
+        return set(self._functions)
+
+    def copy(self) -> Functions:
+        """Give the same functions to another session."""
+        return Functions(self._functions, self._before_call)
+
     def described(self) -> list[tuple[str, str, str, bool]]:
         """Give name, signature, doc, and whether it is an `async def`, of each: what the guest is told."""
         return [
@@ -85,6 +99,7 @@ class Functions:
         self._context = contextvars.copy_context()
         self._loop = loop
         self._started = {}
+        self._raised.clear()
 
     def end(self) -> None:
         """End it: what is still awaited for it is cancelled, in the loop of its caller or of a thread left behind."""
@@ -109,13 +124,21 @@ class Functions:
 
     def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         """Make one call; an exception reaches the guest, one that is no `Exception` ends the turn."""
-        value = self._called(name, args, kwargs)
-        # Most are plain, and asking whether they can be awaited takes longer than the call.
-        return value if type(value) in _PLAIN else self._finished(value)
+        try:
+            value = self._called(name, args, kwargs)
+            # Most are plain, and asking whether they can be awaited takes longer than the call.
+            return value if type(value) in _PLAIN else self._finished(value)
+        except Exception as error:
+            self._raised.append(error)
+            raise
 
     def start(self, number: int, name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[bool, object]:
         """Begin one; give whether it has ended, as what nobody has to await does at once, and its value."""
-        value = self._called(name, args, kwargs)
+        try:
+            value = self._called(name, args, kwargs)
+        except Exception as error:
+            self._raised.append(error)
+            raise
         if not inspect.isawaitable(value):
             return True, value
         self._started[number] = self._scheduled(value)
@@ -131,12 +154,22 @@ class Functions:
         elif tasks:
             first = asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             self._own_loop().run_until_complete(first)
-        return [(number, *_outcome(started.pop(number))) for number in list(started) if started[number].done()]
+        ended = [(number, *_outcome(started.pop(number))) for number in list(started) if started[number].done()]
+        self._raised.extend(value for _, _, value in ended if isinstance(value, Exception))
+        return ended
 
     def cancel(self, number: int) -> None:
         """End one that was begun: nobody waits for it."""
         if (started := self._started.pop(number, None)) is not None:
             started.cancel()
+
+    def raised(self, kind: str, message: str) -> Exception | None:
+        """Find the exception of this turn that a guest tells of by its type and message."""
+        for error in reversed(self._raised):
+            name, told = type(error).__name__, {str(error), *(arg for arg in error.args if isinstance(arg, str))}
+            if (kind == name and message in told) or message in {f"{name}: {each}" for each in told}:
+                return error
+        return None
 
     def _called(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         """Ask the hook and make the call; what has to be awaited is given as such."""

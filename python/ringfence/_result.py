@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from ._text import quote
-from ._units import about, seconds
 from ._value import Value
-from .errors import Cancelled, Crashed, Denied, GuestExited, HostError, LimitReached, Trapped, WallReached
+from .errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,24 +182,9 @@ class Result:
 
     def error(self) -> GuestError:
         """Make the error that `check` raises of a run that did not end well."""
-        match self.outcome:
-            case "exited":
-                what, why, fix = f"the guest exited with code {self.exit_code}", self._last_words(), _READ_STDERR
-                return GuestExited(what, why, fix, self)
-            case "trapped":
-                trap = quote(self.trap or "no reason given")
-                return Trapped("the guest trapped", trap, _READ_BACKTRACE, self)
-            case "limited":
-                what, why, fix = self._limit_story()
-                return (WallReached if self.limit == "wall" else LimitReached)(what, why, fix, self)
-            case "denied":
-                what, why = "the guest was ended by its policy", self._denial_story()
-                return Denied(what, why, 'grant it, or let the guest go on with `on_denied="continue"`', self)
-            case "cancelled":
-                why = f"its caller ended it after {_rounded(self.usage.wall_seconds)}"
-                return Cancelled("the guest was cancelled", why, "run it again if that was not meant", self)
-        why = quote(self.trap or "Ringfence failed while it ran")
-        return Crashed("the guest crashed", why, "report it: the defect is ours", self)
+        from ._failure import failure
+
+        return failure(self)
 
     def json(self) -> str:
         """
@@ -244,26 +228,6 @@ class Result:
         except HostError:
             return None
 
-    def _last_words(self) -> str:
-        words = self.stderr[-1000:].decode("utf-8", "replace").strip()
-        return f"its last words were `{quote(words.splitlines()[-1])}`" if words else "it did not say why"
-
-    def _limit_story(self) -> tuple[str, str, str]:
-        usage = self.usage
-        why = {
-            "wall": f"it was still running after {_rounded(usage.wall_seconds)}",
-            "cpu": f"it had used {_rounded(usage.cpu_seconds)} of processor time",
-            "fuel": f"it had run {usage.fuel} instructions",
-            "memory": f"it had {about(usage.memory_bytes)} and was refused more",
-            "output": f"it had written {about(usage.output_bytes)}",
-        }.get(self.limit or "", "it asked for more")
-        what = f"the guest was stopped at its {self.limit} limit"
-        return what, why, f"raise `Limits({self.limit}=…)` if it should go on"
-
-    def _denial_story(self) -> str:
-        denials = self.denials
-        return f"it was refused a {denials[-1].kind} of `{denials[-1].what}`" if denials else "it asked for more"
-
     def __eq__(self, other: object) -> bool:
         return self._native.state() == other._native.state() if isinstance(other, Result) else NotImplemented
 
@@ -278,20 +242,12 @@ class Result:
         return _revive, (self._native.state(),)
 
 
-_READ_STDERR = "read `result.stderr`, or leave out `check`"
-_READ_BACKTRACE = "read `result.backtrace`: the defect is the program's"
-
-
 def _revive(state: tuple[Any, ...]) -> Result:
     from ._engine import core
 
     *plain, changes = state
     state = (*plain, None if changes is None else core.Changes(changes))
     return Result(core.Result(*state))
-
-
-def _rounded(value: float) -> str:
-    return seconds(float(f"{value:.3g}"))
 
 
 def _exact(data: bytes) -> str | None:

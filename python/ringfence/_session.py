@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from ._engine import core
 from ._policy import Policy
 from ._program import Program, pack_program
+from ._text import quote
 from ._turn import Turn
 from .errors import SessionError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ._functions import Functions, Hook
     from ._isolation import Isolation
     from ._policy import Limits
+    from ._snapshot import Snapshot
     from ._streams import Sink
 
 
@@ -120,6 +122,38 @@ class Session:
         loop = asyncio.get_running_loop()
         return await on_thread(lambda kill: self._eval(source, turn, stdout, stderr, kill, loop), softly=True)
 
+    def fork(
+        self, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+    ) -> Session:
+        """
+        Open a session that goes on from where this one is; neither sees what the other does then.
+
+        It has this session's policy, with totals of its own. What the interpreter holds is there: variables, modules,
+        functions. Random numbers are drawn anew, clocks go on, and grants are as at the beginning of a session: files
+        that were open are closed, and `/tmp`, private layers and files in memory are without what was written.
+
+        Args:
+            functions: functions of yours instead of this session's, under names that it was opened with; `{}` for none.
+            before_call: as for `Session`, for functions that are given here.
+
+        Raises:
+            SessionError: the session is poisoned, closed or at work, or cannot be captured: in isolation, or because
+                its pack has no `rf_fork`.
+        """
+        return self.fork_many(1, functions=functions, before_call=before_call)[0]
+
+    def fork_many(
+        self, count: int, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+    ) -> list[Session]:
+        """Open `count` sessions that go on from where this one is, as `fork` does."""
+        return self._origin().forks(self._native.fork, count, functions, before_call)
+
+    def snapshot(self) -> Snapshot:
+        """Keep what this session is now, to fork from later; raises as `fork` does."""
+        from ._snapshot import Snapshot
+
+        return Snapshot(self._native.snapshot(None), self._origin())
+
     def restart(self) -> None:
         """Begin anew, without what was defined; a poisoned session too, and one whose totals are used up."""
         self._native.close()
@@ -133,6 +167,9 @@ class Session:
     def poisoned(self) -> str | None:
         """Why no turn can run any more; None while one can."""
         return self._native.poisoned
+
+    def _origin(self) -> Origin:
+        return Origin(self.program, self.policy, self._language, self._turn, self._functions, self._sandbox)
 
     def _opened(self) -> core.Session:
         if self._functions is None:
@@ -184,7 +221,7 @@ class Session:
         kill: core.Kill | None,
     ) -> Turn:
         if stdout == "capture" == stderr:
-            return self._audited(Turn(self._native.eval(text, None, None, narrower, kill)))
+            return self._audited(self._native.eval(text, None, None, narrower, kill))
         from ._streams import Streams
 
         with Streams(None, stdout, stderr) as streams:
@@ -195,14 +232,17 @@ class Session:
                 )
 
             def work(kill: core.Kill | None) -> Turn:
-                return self._audited(Turn(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill)))
+                return self._audited(self._native.eval(text, streams.stdout, streams.stderr, narrower, kill))
 
             if not streams.piped:
                 return work(kill)
             wall = (limits.wall if limits else None) or self.policy.limits.wall
             return streams.around(work, kill=kill, wall_seconds=wall or 0.0)
 
-    def _audited(self, turn: Turn) -> Turn:
+    def _audited(self, fields: tuple[Any, ...]) -> Turn:
+        turn = Turn(fields)
+        if turn.outcome == "raised" and self._functions is not None and turn.error is not None:
+            turn = Turn(fields, self._functions.raised(turn.error.type, turn.error.message))
         if turn.denials or turn.limit is not None:
             from ._audit import audit
 
@@ -219,6 +259,63 @@ class Session:
     def __repr__(self) -> str:
         state = ", poisoned" if self.poisoned else ""
         return f"<Session {self._language!r}{state}>"
+
+
+class Origin:
+    """What a session shares with those that are forked from it, and no interpreter."""
+
+    __slots__ = ("_functions", "_program", "_sandbox", "_turn", "language", "policy")
+
+    def __init__(
+        self,
+        program: Program,
+        policy: Policy,
+        language: str,
+        turn: Limits | None,
+        functions: Functions | None,
+        sandbox: _Shared,
+    ) -> None:
+        self._program, self.policy, self.language, self._turn = program, policy, language, turn
+        self._functions, self._sandbox = functions, sandbox
+
+    def forks(
+        self,
+        fork: Callable[[list[Any], core.Kill | None], list[core.Session]],
+        count: int,
+        functions: Mapping[str, Callable[..., Any]] | None,
+        before_call: Hook | None,
+    ) -> list[Session]:
+        """Make sessions of what `fork` makes; each has functions of its own."""
+        if count < 0:
+            raise ValueError(f"{count} forks cannot be made\nhint: give how many, 0 or more")
+        if before_call is not None and not functions:
+            raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
+        theirs = [self._given(functions, before_call) for _ in range(count)]
+        natives = fork([None if each is None else (each.described(), each) for each in theirs], None)
+        return [self._session(native, each) for native, each in zip(natives, theirs, strict=True)]
+
+    def _given(self, functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None) -> Functions | None:
+        if functions is None:
+            return None if self._functions is None else self._functions.copy()
+        if not functions:
+            return None
+        from ._functions import Functions
+
+        given = Functions(functions, before_call)
+        unknown = given.names - (self._functions.names if self._functions else set())
+        if unknown:
+            raise ValueError(
+                f"the session that is forked knows no function `{quote(min(unknown))}`: it found them when it began\n"
+                "hint: give functions under the names that it was opened with, or open a session"
+            )
+        return given
+
+    def _session(self, native: core.Session, functions: Functions | None) -> Session:
+        session = Session.__new__(Session)
+        session.program, session.policy, session._language = self._program, self.policy, self.language  # noqa: SLF001
+        session._turn, session._functions, session._sandbox = self._turn, functions, self._sandbox  # noqa: SLF001
+        session._lock, session._native = threading.Lock(), native  # noqa: SLF001
+        return session
 
 
 class _Shared:

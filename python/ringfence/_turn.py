@@ -9,7 +9,7 @@ from ._value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
+    from typing import Any, Literal, Self
 
     TurnOutcome = Literal["returned", "raised", "exited", "limited", "trapped", "denied", "cancelled", "crashed"]
 
@@ -83,11 +83,12 @@ class TurnUsage(Value):
 class Turn:
     """How a turn ended, what it gave, wrote, used and was refused. Frozen; equal by what is in it; pickles."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_cause", "_fields")
 
-    def __init__(self, fields: tuple[Any, ...], /) -> None:
+    def __init__(self, fields: tuple[Any, ...], cause: Exception | None = None, /) -> None:
         # As they come: a turn takes microseconds, and most of them nobody looks at.
         self._fields = fields
+        self._cause = cause
 
     @property
     def outcome(self) -> TurnOutcome:
@@ -167,6 +168,30 @@ class Turn:
         return None if self._fields[3] is None else TurnError(*self._fields[3])
 
     @property
+    def cause(self) -> Exception | None:
+        """The exception of a function of yours, where that is what nothing caught; it is not pickled with the turn."""
+        return self._cause
+
+    def check(self) -> Self:
+        """
+        Return this turn if it came to its end.
+
+        Raises:
+            GuestRaised: it raised an error that nothing caught; `__cause__` is the exception of yours, if it was one.
+            GuestExited: it exited, with whatever code.
+            Trapped: it trapped.
+            LimitReached: it reached a limit; WallReached, also a TimeoutError, for `wall`.
+            Denied: its policy ended it.
+            Cancelled: its caller ended it.
+            Crashed: Ringfence failed while it ran.
+        """
+        if self.ok:
+            return self
+        from ._failure import failure, raised
+
+        raise raised(self) if self.outcome == "raised" else failure(self) from self._cause
+
+    @property
     def text(self) -> str:
         """Standard output as UTF-8; what is not becomes U+FFFD. Not escaped: a guest can put anything in it."""
         return self.stdout.decode("utf-8", "replace")
@@ -184,7 +209,7 @@ class Turn:
     def too_late(self) -> Turn:
         """The same turn where not all that it wrote has arrived in time."""
         fields = self._fields
-        return Turn(("limited", *fields[1:7], "wall", *fields[8:]))
+        return Turn(("limited", *fields[1:7], "wall", *fields[8:]), self._cause)
 
     def __eq__(self, other: object) -> bool:
         return self._fields == other._fields if isinstance(other, Turn) else NotImplemented

@@ -5,8 +5,9 @@ RingfenceError
 ├── PolicyError      (also ValueError)         the policy contradicts itself, or grants what cannot be granted
 ├── LoadError        (also ValueError)         the program is malformed, or imports what nobody provides
 │   └── ProgramNotFound (also FileNotFoundError)
-├── GuestError       carries `.result`         how a run ended; raised only by `check`
+├── GuestError       carries `.result`         how a run or turn ended; raised only by `check`
 │   ├── GuestExited                            with a code other than 0
+│   ├── GuestRaised                            a turn of a session, with an error that nothing in it caught
 │   ├── Trapped                                on an instruction that cannot go on
 │   ├── LimitReached                           at one of its limits, named by `.result.limit`
 │   │   └── WallReached (also TimeoutError)
@@ -26,6 +27,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._result import Result
+    from ._turn import Turn
 
 __all__ = [
     "Busy",
@@ -35,6 +37,7 @@ __all__ = [
     "Denied",
     "GuestError",
     "GuestExited",
+    "GuestRaised",
     "HostError",
     "LimitReached",
     "LoadError",
@@ -123,15 +126,15 @@ class HostError(RingfenceError):
 
 class GuestError(RingfenceError):
     """
-    A run that did not end well, raised by `Result.check`.
+    A run or a turn that did not end well, raised by `Result.check` and `Turn.check`.
 
     Attributes:
-        result: the whole result, output included.
+        result: the whole result, output included; of a turn, the `Turn`.
     """
 
     code = "guest"
 
-    def __init__(self, what: str, why: str, fix: str, result: Result) -> None:
+    def __init__(self, what: str, why: str, fix: str, result: Result | Turn) -> None:
         super().__init__(what, why, fix)
         self.result = result
 
@@ -145,9 +148,20 @@ class GuestExited(GuestError):
 
     code = "guest-exited"
 
-    def __init__(self, what: str, why: str, fix: str, result: Result) -> None:
+    def __init__(self, what: str, why: str, fix: str, result: Result | Turn) -> None:
         super().__init__(what, why, fix, result)
         self.exit_code = min(result.exit_code or 1, 255)
+
+
+class GuestRaised(GuestError):
+    """
+    The code of a turn raised an error that nothing in it caught: `result.error` has its type, message and traceback.
+
+    Where a function of yours raised it, that exception is its `__cause__`.
+    """
+
+    code = "guest-raised"
+    exit_code = 1  # as of an interpreter
 
 
 class Trapped(GuestError):

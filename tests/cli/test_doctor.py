@@ -6,6 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
     from conftest import Command
 
 
@@ -38,3 +42,36 @@ def test_walls_of_this_machine_are_told(ringfence: Command) -> None:
     assert found["workers"]["ok"] == whole
     assert "child" in found["compiler"]["value"]
     assert not whole or found["compiler"]["value"] == "in a child that opens no file and starts nothing"
+
+
+def test_language_is_told_with_its_state(ringfence: Command, shout: Path) -> None:
+    """Its version, that its digest is right, and whether it is compiled; a damaged one comes with the command."""
+
+    def language() -> dict[str, object]:
+        findings = json.loads(ringfence("doctor", "--json").stdout)
+        return next(finding for finding in findings if finding["name"] == "language shout")
+
+    first = "SHOUT 1 in ringfence_language_shout 1.0.0, digest as it should be, compiled at its first run"
+    assert {"name": "language shout", "value": first, "ok": True, "fix": None} == language()
+    assert 0 == ringfence("run", "--language", "shout", "-c", "x").exit_code
+    assert str(language()["value"]).endswith("digest as it should be, compiled")
+
+    module = (shout / "shout.wat").read_text(encoding="utf-8")
+    (shout / "shout.wat").write_text(module.replace("SHOUT:", "shout:"), encoding="utf-8")
+    damaged = language()
+
+    assert (False, "install it again: `ringfence languages install shout`") == (damaged["ok"], damaged["fix"])
+    assert "its bytes have the digest" in str(damaged["value"])
+    assert 1 == ringfence("doctor").exit_code
+
+
+def test_no_language_is_no_problem(ringfence: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs run without one; the report says how to get one."""
+    from ringfence.cli.doctor import _languages
+
+    del ringfence
+    monkeypatch.setattr("sys.path", [])
+    [none] = _languages()
+
+    assert none["ok"]
+    assert "`ringfence languages install python`" in str(none["value"])

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 LATE_SECONDS = 0.5
 
-pytestmark = [
-    pytest.mark.usefixtures("isolation"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("ringfence_language_python") is None, reason="the language pack is not installed"
-    ),
-]
+needs_python = pytest.mark.skipif(
+    importlib.util.find_spec("ringfence_language_python") is None, reason="the language pack is not installed"
+)
+pytestmark = [needs_python, pytest.mark.usefixtures("isolation")]
 
 
 class Host:
@@ -61,8 +59,9 @@ def host() -> Host:
 
 
 @pytest.fixture
-def session(host: Host) -> Iterator[Session]:
-    """Open one with both functions."""
+def session(host: Host, isolation: str) -> Iterator[Session]:
+    """Open one with both functions, where the isolation says."""
+    del isolation
     policy = Policy(limits=Limits(host_bytes="8MiB", wall="20s"))
     with isolated.Session("python", policy=policy, functions={"held": host.held, "soon": host.soon}) as session:
         session.eval("from _ringfence_host import ask, raw")

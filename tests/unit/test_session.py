@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import CallbackAbandoned, Limits, LoadError, Policy, PolicyError, Program, SessionError
+from ringfence import CallbackAbandoned, GuestRaised, Limits, LoadError, Policy, PolicyError, Program, SessionError
 from ringfence._engine import core
 from security import isolated
 
@@ -161,6 +161,31 @@ def test_exception_of_a_function_reaches_the_guest(session: Open) -> None:
     assert "TypeError" == made.eval("Cunplain").value[1]
     assert "ValueError" == made.eval("Csurrogate").value[1]
     assert "NameError" == made.eval("Cother").value[1]
+
+
+def test_exception_that_nothing_caught_is_the_cause_of_what_check_raises() -> None:
+    """As the same object, for each way of calling; one that the guest caught is not."""
+    pytest.importorskip("ringfence_language_python")
+    raised: list[Exception] = []
+
+    class Odd(Exception):
+        pass
+
+    def fail(name: str) -> None:
+        raised.append({"Odd": Odd("odd"), "KeyError": KeyError("key")}.get(name) or ValueError("no"))
+        raise raised[-1]
+
+    async def later(name: str) -> None:
+        await asyncio.sleep(0)
+        fail(name)
+
+    with isolated.Session("python", functions={"fail": fail, "later": later}) as session:
+        for code in ("fail('Odd')", "fail('KeyError')", "fail('')", "await later('')", "later('Odd')"):
+            with pytest.raises(GuestRaised) as told:
+                session.eval(code).check()
+            assert raised[-1] is told.value.__cause__, code
+        turn = session.eval("try: fail('Odd')\nexcept Exception: pass\n1 / 0")
+        assert ("raised", None) == (turn.outcome, turn.cause)
 
 
 def test_what_is_no_error_for_a_guest_comes_out_of_the_turn(session: Open) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringfence import Turn, TurnError, TurnUsage
+from ringfence import GuestExited, GuestRaised, Trapped, Turn, TurnError, TurnUsage, WallReached
 
 
 def turn(**changed: Any) -> Turn:
@@ -78,3 +78,43 @@ def test_output_that_came_too_late_makes_it_limited() -> None:
     late = turn().too_late()
 
     assert ("limited", "wall", 1) == (late.outcome, late.limit, late.value)
+
+
+def test_good_turn_is_its_own_check() -> None:
+    """So that calls chain."""
+    made = turn()
+
+    assert made is made.check()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "says"),
+    [
+        ({"outcome": "raised", "error": ("ValueError", "no\x1b", "T")}, GuestRaised, r"raised ValueError: no\\x1b\n"),
+        ({"outcome": "exited", "exit_code": 0}, GuestExited, "exited with code 0"),
+        ({"outcome": "limited", "limit": "wall"}, WallReached, "still running after 500ms"),
+        ({"outcome": "trapped", "trap": "unreachable"}, Trapped, "unreachable"),
+    ],
+)
+def test_turn_that_did_not_end_well_raises_when_checked(
+    changed: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    """Each outcome has its class, as for a run, and the turn is on it."""
+    made = turn(**changed)
+
+    with pytest.raises(error, match=says) as raised:
+        made.check()
+    assert made is raised.value.result  # type: ignore[attr-defined]
+    assert raised.value.__cause__ is None
+
+
+def test_exception_of_ours_is_the_cause() -> None:
+    """What a function raised, as itself; a pickle leaves it behind."""
+    cause = ValueError("no")
+    made = Turn(turn(outcome="raised", error=("ValueError", "no", "T"))._fields, cause)
+
+    with pytest.raises(GuestRaised) as raised:
+        made.check()
+    assert cause is raised.value.__cause__
+    assert cause is made.cause
+    assert None is pickle.loads(pickle.dumps(made)).cause

@@ -2,8 +2,10 @@
 
 use pyo3::prelude::*;
 use ringfence::load::{self, Cache};
+use ringfence::sandbox::engine::{Engines, Profile};
 
 use crate::enter::{enter, json};
+use crate::program::Program;
 
 /// Where the cache is and what it holds, as JSON.
 #[pyfunction]
@@ -15,6 +17,13 @@ pub fn cache_info(py: Python<'_>) -> PyResult<String> {
 #[pyfunction]
 pub fn cache_prune(py: Python<'_>, keep_bytes: u64) -> PyResult<String> {
     enter(py, || json(&Cache::standard()?.prune(keep_bytes)))
+}
+
+/// Whether a language's first run finds its code compiled.
+#[pyfunction]
+pub fn is_compiled(py: Python<'_>, program: &Program) -> PyResult<bool> {
+    let profile = Profile { language: true, ..Profile::default() };
+    enter(py, || load::is_compiled(&program.program, &*Engines::of(profile)?))
 }
 
 /// What the compiler child runs: a program on standard input, compiled code on standard output.

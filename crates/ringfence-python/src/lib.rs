@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use crate::attach::close_interpreter;
     #[pymodule_export]
-    use crate::cache::{cache_info, cache_prune, compile_child, set_compiler};
+    use crate::cache::{cache_info, cache_prune, compile_child, is_compiled, set_compiler};
     #[pymodule_export]
     use crate::changes::{Changes, close_changes};
     #[pymodule_export]
@@ -48,7 +48,7 @@ mod _core {
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
     #[pymodule_export]
-    use crate::session::Session;
+    use crate::session::{Session, Snapshot};
     #[pymodule_export]
     use crate::tree::Tree;
     #[pymodule_export]

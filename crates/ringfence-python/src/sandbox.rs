@@ -124,7 +124,15 @@ impl Sandbox {
             Ok(ringfence::RunResult { abandoned: Some(name), .. }) => imports::warn_abandoned(py, name),
             _ => Ok(()),
         };
-        signals.raise()?;
+        if let Err(interrupt) = signals.raise() {
+            // A guest that was told of Ctrl-C may have come to its own end: the command line exits as it did.
+            if let Ok(result) = result
+                && let Ok(result) = Result::of(py, result)
+            {
+                interrupt.value(py).setattr("result", result)?;
+            }
+            return Err(interrupt);
+        }
         warned?;
         let result = result?;
         match result.raised.as_ref().and_then(|raised| imports::exception(py, raised)) {

@@ -10,7 +10,7 @@ use pyo3::types::PyTuple;
 use ringfence::host::{Raised, SessionFunctions};
 use ringfence::language::value::{Item, Reader};
 use ringfence::policy::LimitsPatch;
-use ringfence::session::{Opening, Turn, TurnResult, TurnValue};
+use ringfence::session::{Forking, Opening, Turn, TurnResult, TurnValue};
 
 use crate::attach::attached;
 use crate::call_unsafe::call;
@@ -28,6 +28,9 @@ const PAIR_BYTES: u64 = 16;
 
 /// Name, signature, doc, and whether it is an `async def`.
 type Described = (String, String, String, bool);
+
+/// Functions of one session, and what is called for each.
+type Given = (Vec<Described>, Py<PyAny>);
 
 /// One live instance of a language pack.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -100,6 +103,24 @@ impl Session {
         }
     }
 
+    /// Sessions that go on from here, each with functions of its own where they are given.
+    fn fork(&self, py: Python<'_>, functions: Vec<Option<Given>>, kill: Option<&Kill>) -> PyResult<Vec<Self>> {
+        let room = self.session.limits().host_bytes.0;
+        forks(py, functions, room, kill, |count, forking| self.session.fork(count, forking))
+    }
+
+    /// What it is now, to fork from later.
+    fn snapshot(&self, py: Python<'_>, kill: Option<&Kill>) -> PyResult<Snapshot> {
+        let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+        let signals = Signals::default();
+        let taken = enter(py, || {
+            let mut tick = || signals.look();
+            self.session.snapshot(Forking { functions: None, cancelled, tick: Some(&mut tick) })
+        });
+        signals.raise()?;
+        Ok(Snapshot { snapshot: taken?, room: self.session.limits().host_bytes.0 })
+    }
+
     #[getter]
     fn poisoned(&self, py: Python<'_>) -> Option<String> {
         py.detach(|| self.session.poisoned())
@@ -108,6 +129,44 @@ impl Session {
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.session.close());
     }
+}
+
+/// What a session was between two turns.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct Snapshot {
+    snapshot: ringfence::session::Snapshot,
+    room: u64,
+}
+
+#[pymethods]
+impl Snapshot {
+    fn fork(&self, py: Python<'_>, functions: Vec<Option<Given>>, kill: Option<&Kill>) -> PyResult<Vec<Session>> {
+        forks(py, functions, self.room, kill, |count, forking| self.snapshot.fork(count, forking))
+    }
+}
+
+/// Makes as many sessions as there are entries for their functions.
+fn forks(
+    py: Python<'_>,
+    functions: Vec<Option<Given>>,
+    room: u64,
+    kill: Option<&Kill>,
+    fork: impl FnOnce(usize, Forking<'_>) -> ringfence::Result<Vec<ringfence::Session>> + Send,
+) -> PyResult<Vec<Session>> {
+    let count = functions.len();
+    let functions = functions.into_iter().map(|given| {
+        let made = given.map(|(described, call)| Functions::new(described, call.into_bound(py), room)).transpose()?;
+        Ok(made.map(|made| Arc::new(made) as Arc<dyn SessionFunctions>))
+    });
+    let functions = Some(functions.collect::<PyResult<Vec<_>>>()?);
+    let cancelled = kill.map_or_else(Arc::default, |kill| kill.cancelled.clone());
+    let signals = Signals::default();
+    let forked = enter(py, || {
+        let mut tick = || signals.look();
+        fork(count, Forking { functions, cancelled, tick: Some(&mut tick) })
+    });
+    signals.raise()?;
+    Ok(forked?.into_iter().map(|session| Session { session }).collect())
 }
 
 /// A turn for Python: the fields of `Turn`, in their order.

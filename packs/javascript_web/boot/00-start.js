@@ -6,12 +6,12 @@ import { evaluate, read, said, settle, write } from 'ringfence:javascript-web/dr
 
 // A program may replace anything of these.
 const {
-  Array, ArrayBuffer, BigInt, Boolean, Date, Error, EvalError, Function, InternalError, JSON, Map, Math, Number, Object, Promise,
-  RangeError, ReferenceError, Reflect, RegExp, Set, String, Symbol, SyntaxError, TextDecoder, TextEncoder, TypeError,
-  Uint8Array, WeakMap, WeakSet, isNaN, parseFloat, parseInt, performance,
+  AbortSignal, Array, ArrayBuffer, BigInt, Boolean, DOMException, Date, Error, Headers, InternalError, JSON, Map, Math,
+  Number, Object, Promise, ReadableStream, RegExp, Request, Set, String, Symbol, SyntaxError, TextDecoder, TextEncoder,
+  TypeError, URL, Uint8Array, WeakMap, WeakSet, parseFloat, parseInt, performance,
 } = globalThis;
 const web = {};
-for (const name of ['setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'queueMicrotask']) web[name] = globalThis[name];
+for (const name of ['setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'queueMicrotask', 'fetch']) web[name] = globalThis[name];
 
 const MOST_FRAMES = 10;   // as in node
 const NAMELESS = new Set(['', 'anonymous']);

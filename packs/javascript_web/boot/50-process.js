@@ -12,10 +12,14 @@ function exit(code) {
   if (engine) native.write(2, reported(engine));
   hostExit(code & 255);
 }
+// What the engine says where `import()` names a module that nothing has loaded.
+const UNLOADED = /^module record has unexpected status/;
+const IMPORT_HINT = 'js: import() gives only what a static import has loaded: import it at the top\n';
 function die(error) {
   let text;
   try { text = describeError(error).traceback; } catch { text = 'Uncaught error\n'; }
   native.write(2, text);
+  if (error instanceof InternalError && UNLOADED.test(error.message)) native.write(2, IMPORT_HINT);
   exit(1);
 }
 

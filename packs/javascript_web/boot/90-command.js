@@ -75,7 +75,7 @@ export const run = {
       keep(name, new TextDecoder().decode(text));
     }
     // Without a text, the engine's loader looks for the file, which is there where a grant has it.
-    const well = evaluate(path, text ?? encoder.encode(`import ${JSON.stringify('./' + path)};`));
+    const well = text ? evaluate(path, text) : evaluate('[start]', encoder.encode(`import ${JSON.stringify('./' + path)};`));
     if (!well && LOADING.test(said())) return exit(1);
     // The import of what is loaded already gives what it threw.
     settle(UNSETTLED, 'js: the program waits at its top level for what never comes\n');

@@ -26,7 +26,7 @@ class Exit(IntEnum):
     NOT_FOUND = 127
     """There is no such program."""
     CANCELLED = 130
-    """Ctrl-C."""
+    """Ctrl-C, unless the guest caught it and ended by itself."""
     TRAP = 134
     """The guest trapped."""
 

@@ -60,6 +60,11 @@ def say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
 
+def is_watched() -> bool:
+    """Tell whether what we say is read as it comes, on a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def title(text: str) -> str:
     """Make a heading of a report."""
     return _paint(text, _BOLD, sys.stdout)
@@ -78,7 +83,7 @@ class Progress:
 
     def __call__(self, elapsed_seconds: float) -> None:
         """Show how long it has taken."""
-        if sys.stderr is not None and sys.stderr.isatty():
+        if is_watched():
             self._shown = True
             sys.stderr.write(f"\r\x1b[Kcompiling {self._name}: {elapsed_seconds:.0f} s, once; then it is in the cache")
             sys.stderr.flush()

@@ -54,7 +54,7 @@ def _install(name: str, source: str | None) -> Pack:
     from ringfence._program import pack_program
     from ringfence.languages._install import install
 
-    pack = install(name, source, _output.say)
+    pack = install(name, source, _output.say, quiet=not _output.is_watched())
     progress = _output.Progress(name)
     try:
         core.precompile(pack_program(pack)._native, Policy()._native, progress)  # noqa: SLF001

@@ -11,8 +11,12 @@ from ._isolation import add_isolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
     from ringfence._policy import Policy
     from ringfence._result import Result
+    from ringfence._sandbox import Sandbox
     from ringfence._source import Runnable
 
 
@@ -43,10 +47,10 @@ def execute(arguments: argparse.Namespace) -> int:
     sandbox = source.sandbox(policy, arguments.isolation)
     try:
         if arguments.json:
-            result = sandbox.run(source.args, stdin="inherit")
+            result = _run(sandbox, source.args, "capture")
             _output.data(result.json())
         else:
-            result = sandbox.run(source.args, stdin="inherit", stdout="inherit", stderr="inherit")
+            result = _run(sandbox, source.args, "inherit")
             _explain(result, policy, sandbox._runnable)  # noqa: SLF001
             tell_changes(result)
         if arguments.apply and result.ok:
@@ -55,6 +59,19 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.isolation != "wasm":
             core.close_workers()
     return _exit.of(result)
+
+
+def _run(sandbox: Sandbox, args: Sequence[str], out: Literal["inherit", "capture"]) -> Result:
+    """Run it; one that heard of Ctrl-C and came to an end of its own has ended like any other."""
+    try:
+        return sandbox.run(args, stdin="inherit", stdout=out, stderr=out)
+    except KeyboardInterrupt as interrupt:
+        native = getattr(interrupt, "result", None)
+        if native is None or native.outcome != "exited":
+            raise
+        from ringfence._result import Result
+
+        return Result(native)
 
 
 def _explain(result: Result, policy: Policy, runnable: Runnable) -> None:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 # Where a checkout of Ringfence has what builds its packs.
 _BUILDER = "tools/packs.py"
+# As much of what an installer printed is told again, from its end.
+_TOLD_BYTES = 10_000
 _HERE = Path(__file__).resolve().parents[3]
 
 
-def install(language: str, source: str | None, say: Callable[[str], None]) -> Pack:
+def install(language: str, source: str | None, say: Callable[[str], None], *, quiet: bool = False) -> Pack:
     """
     Install a language into the Python that runs this, and give its pack.
 
@@ -34,6 +36,7 @@ def install(language: str, source: str | None, say: Callable[[str], None]) -> Pa
         source: a folder of wheels, a wheel, a project, or a checkout of Ringfence. Unless given: the checkout that
             this is, if it is one, otherwise the package index.
         say: told each step, in a line.
+        quiet: tell nothing, unless it fails: then what was run, and what that printed.
 
     Raises:
         LoadError: there is nothing of that name in the folder.
@@ -43,20 +46,39 @@ def install(language: str, source: str | None, say: Callable[[str], None]) -> Pa
         what = f"`{quote(language, 80)}` is no name of a language"
         raise LoadError(what, "names have a-z, 0-9, `-` and `_`", "write `ringfence languages install python`")
     command = command_for(language, source)
-    say(f"$ {shlex.join(command)}")
-    # What it prints is for people: our standard output is data.
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False).returncode  # noqa: S603
-    if code:
-        raise HostError(
-            f"the language `{language}` could not be installed",
-            f"the command above ended with {code}, and said why",
-            "mend that and try again; a wheel at hand is installed with `--from FOLDER`",
+    shown = f"$ {shlex.join(command)}"
+    if quiet:
+        done = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
+        told = done.stdout[-_TOLD_BYTES:].decode("utf-8", "replace").rstrip()
+    else:
+        say(shown)
+        # What it prints is for people: our standard output is data.
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2, check=False)  # noqa: S603
+        told = ""
+    if done.returncode:
+        if quiet:
+            say("\n".join([shown, *(quote(line, _TOLD_BYTES) for line in told.splitlines())]))
+        raise _failed(language, done.returncode, told)
     import importlib
 
     importlib.invalidate_caches()
     forget()
     return find(language)
+
+
+def _failed(language: str, code: int, told: str) -> HostError:
+    what = f"the language `{language}` could not be installed"
+    if "externally-managed-environment" in told:
+        why = "this Python belongs to the system, which installs its packages"
+        return HostError(what, why, "make one of your own: `python3 -m venv .venv && .venv/bin/pip install ringfence`")
+    return HostError(
+        what,
+        f"the command above ended with {code}, and said why",
+        "mend that and try again; with its wheel, or a checkout of Ringfence that builds it, at hand: "
+        f"`ringfence languages install {language} --from FOLDER`",
+    )
 
 
 def command_for(language: str, source: str | None) -> list[str]:

@@ -42,6 +42,16 @@ def test_checkout_builds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not builds(place, "whisper")
 
 
+def test_checkout_has_a_language_with_a_hyphen_in_a_folder_without(tmp_path: Path) -> None:
+    """Folders of packs are Python packages too."""
+    (tmp_path / "packs" / "shout_web").mkdir(parents=True)
+    (tmp_path / "packs" / "shout_web" / "pack.toml").touch()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "packs.py").touch()
+
+    assert builds(tmp_path, "shout-web")
+
+
 def test_folder_of_wheels_needs_no_index(tmp_path: Path) -> None:
     """What is at hand is taken, and nothing else."""
     wheel = tmp_path / "ringfence_language_shout-1.0.0-py3-none-any.whl"

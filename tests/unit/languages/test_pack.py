@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import LoadError
+from ringfence import LoadError, Sandbox
 from ringfence.languages._pack import Pack, check_digest, read_pack
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def test_pack_says_what_it_is(shout: Path) -> None:
         ("abi = 1\n", "", "`abi` has to be 1"),
         ("abi = 1", "abi = 1\nsize = 7", "bytes, and not 7"),
         ('name = "shout"', "name = ", "Invalid value"),
+        ("abi = 1", 'abi = 1\nkind = "plugin"', "`kind` is `plugin`, and it can be `module` or `component`"),
+        ("abi = 1", "abi = 1\nkind = 2", "`kind` is not text of one line"),
     ],
 )
 def test_pack_that_cannot_be_is_refused(shout: Path, old: str, new: str, why: str) -> None:
@@ -122,3 +124,22 @@ def test_packs_are_frozen(shout: Path) -> None:
     assert isinstance(pack, Pack)
     with pytest.raises(AttributeError, match="frozen"):
         pack.file = "/elsewhere"
+
+
+def test_pack_is_a_module_unless_it_says_that_it_is_a_component(shout: Path) -> None:
+    """A module may hold sessions, a component is refused with a language that can."""
+    module = read_pack(str(shout), "shout", "a test")
+    component = read_pack(str(edited(shout, "abi = 1", 'abi = 1\nkind = "component"')), "shout", "a test")
+    module.check_sessions()
+    with pytest.raises(LoadError, match="cannot hold a session") as raised:
+        component.check_sessions()
+
+    assert ("module", "component") == (module.kind, component.kind)
+    assert "`python`" in raised.value.fix
+
+
+def test_pack_that_is_of_another_kind_than_it_says_is_refused(shout: Path) -> None:
+    """When its module is read, as one whose digest is wrong."""
+    edited(shout, "abi = 1", 'abi = 1\nkind = "component"')
+    with pytest.raises(LoadError, match=r"it is a module, and its pack.toml says `kind = \"component\"`"):
+        Sandbox(code="x", language="shout")

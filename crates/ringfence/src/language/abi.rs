@@ -36,6 +36,11 @@ pub const FREE: &str = "rf_free";
 /// `(kind) -> words`, 0 where it cannot be interrupted so.
 pub const INTERRUPT: &str = "rf_interrupt";
 
+/// `(flags) -> word`: before a live session is copied; 0 keeps what it has.
+pub const FORK: &str = "rf_fork";
+/// What the host stores in that word of a copy: its next call makes anew what must differ.
+pub const COPIED: u32 = 2;
+
 /// Flag of [`EVAL`]: the value of a last expression is wanted.
 pub const WANT_VALUE: u32 = 1;
 

@@ -76,6 +76,13 @@ pub fn load_in(
     load_or(&known, cache, program, engines, compile_limit, watch).map(|(loaded, _)| loaded)
 }
 
+/// Whether a program would start without being compiled: its code is in the cache, and proven.
+pub fn is_compiled(program: &Program, engines: &Engines) -> Result<bool> {
+    engines.check_process()?;
+    let name = entry_name(program, engines.profile(), Build::of(engines.profile(), engines.usual()?));
+    Ok(Cache::standard()?.open(&name).is_some())
+}
+
 /// Loads a program, and gives the file of its compiled code too, for workers to map.
 pub(crate) fn load_for_worker(
     program: &Program,
@@ -107,7 +114,7 @@ fn load_or(
 ) -> Result<(Loaded, Option<Proven>)> {
     engines.check_process()?;
     let profile = engines.profile();
-    let build = Build::of(profile, engines.usual()?);
+    let build = Build::of(profile, engines.first()?);
     let name = entry_name(program, profile, build);
     let patience = Patience::new(program, compile_limit, watch);
     let ready = || known().or_else(|| from_cache(cache, &name, program, engines));

@@ -26,7 +26,7 @@ pub use bytes::{Kind, MAX_PROGRAM_BYTES, MAX_TEXT_BYTES, detect};
 pub use cache::Cache;
 pub use cache_dir::standard_path as cache_path;
 pub use child::compile_child;
-pub use code::{Code, Loaded, load, load_in};
+pub use code::{Code, Loaded, is_compiled, load, load_in};
 pub(crate) use code::{load_for_worker, map_image};
 pub use compile::set_compiler;
 pub use file::read_file;

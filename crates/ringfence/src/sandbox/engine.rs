@@ -133,7 +133,9 @@ impl Profile {
 pub struct Engines {
     profile: Profile,
     generation: u64,
-    pool: Option<wasmtime::Engine>,
+    pool: OnceLock<Option<wasmtime::Engine>>,
+    /// Slots that the pool keeps warm; none where there is no pool.
+    warm: Option<u32>,
     roomy: OnceLock<wasmtime::Engine>,
     lending: OnceLock<wasmtime::Engine>,
     slots: Arc<Semaphore>,
@@ -151,7 +153,7 @@ impl Engines {
         }
         let (size, warm) = match FOR_ONE.load(Ordering::Relaxed) {
             true => (POOL_SLOTS_FOR_ONE, WARM_SLOTS_FOR_ONE),
-            false if profile.language => (LANGUAGE_SLOTS, 0),
+            false if profile.language => (LANGUAGE_SLOTS, WARM_SLOTS),
             false => (POOL_SLOTS, WARM_SLOTS),
         };
         // Our own frames in an error are of no use to anybody, and taking them down holds a lock of the whole process,
@@ -165,21 +167,15 @@ impl Engines {
         let engines = Arc::new(Self {
             profile,
             generation: generation(),
-            // The memory of a language pack is lent to it; one that cannot be instrumented has the system's.
-            pool: match POOLED.load(Ordering::Relaxed) && !profile.language {
-                true => pool_engine(profile, size, warm),
-                false => None,
-            },
+            pool: OnceLock::new(),
+            warm: POOLED.load(Ordering::Relaxed).then_some(warm),
             roomy: OnceLock::new(),
             lending: OnceLock::new(),
             slots: Arc::new(Semaphore::new(size as usize)),
             size,
         });
-        if engines.usual().is_ok() {
+        if engines.first().is_ok() {
             signals_unsafe::surround();
-        }
-        if let Some(pool) = &engines.pool {
-            ticker::watch(pool);
         }
         made.push(engines.clone());
         Ok(engines)
@@ -192,7 +188,23 @@ impl Engines {
 
     /// Whether slots are pooled; without enough address space they are not.
     pub fn is_pooled(&self) -> bool {
-        self.pool.is_some()
+        self.pool().is_some()
+    }
+
+    /// Made at first use: 5,000 slots of a language are 10,000 mappings, and most packs need none.
+    fn pool(&self) -> Option<&wasmtime::Engine> {
+        let pool = self.pool.get_or_init(|| {
+            let pool = pool_engine(self.profile, self.size, self.warm?)?;
+            ticker::watch(&pool);
+            Some(pool)
+        });
+        pool.as_ref()
+    }
+
+    /// The engine that a process of this profile needs in any case, whatever it runs.
+    pub fn first(&self) -> Result<&wasmtime::Engine> {
+        // A worker can open nothing any more, and may need either.
+        if self.profile.language && !FOR_ONE.load(Ordering::Relaxed) { self.lending() } else { self.usual() }
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.
@@ -207,7 +219,7 @@ impl Engines {
 
     /// The engine for ordinary programs.
     pub fn usual(&self) -> Result<&wasmtime::Engine> {
-        match &self.pool {
+        match self.pool() {
             Some(engine) => Ok(engine),
             None => self.roomy(),
         }

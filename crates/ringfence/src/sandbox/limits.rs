@@ -56,7 +56,8 @@ impl Limiter {
         self.refused
     }
 
-    fn grow(&mut self, bytes: usize) -> bool {
+    /// Takes so much more, if it may.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         let wanted = self.taken.saturating_add(bytes as u64);
         if wanted > self.limit {
             let refused = self.refused.get_or_insert_with(|| Refused { wanted, count: 0, first: Instant::now() });

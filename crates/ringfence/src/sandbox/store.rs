@@ -275,3 +275,38 @@ impl AsMut<Self> for State {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn compute(time: Duration) {
+        let clock = ThreadClock::of_this_thread();
+        let end = clock.read() + time;
+        while clock.read() < end {}
+    }
+
+    #[test]
+    fn processor_time_of_both_threads_of_a_guest_counts() {
+        for looked in [false, true] {
+            let time = Duration::from_millis(20);
+            let cpu = Cpu::new(Instant::now(), Some(2 * time));
+            if looked {
+                cpu.look();
+            }
+            compute(time);
+            cpu.leave();
+            let theirs = cpu.clone();
+            let rest = std::thread::spawn(move || {
+                theirs.begin();
+                theirs.look();
+                compute(time);
+                (theirs.used(), theirs.is_over())
+            });
+            let (used, is_over) = rest.join().unwrap();
+            assert!(used >= 2 * time && is_over, "{used:?}");
+        }
+    }
+}

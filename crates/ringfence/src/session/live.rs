@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{InstancePre, Memory, Store, TypedFunc};
+use wasmtime::{Instance, InstancePre, Memory, Store, TypedFunc};
 
 use super::Given;
-use super::discard_unsafe::discard;
+use super::discard_unsafe::{End, discard};
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, Cpu, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Lent};
+use crate::snapshot::{self, Image, Lent};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Source text that needs no allocation of its own, in bytes.
@@ -44,9 +44,15 @@ pub(super) struct Live {
     pub(super) prepared: Arc<Prepared>,
     pub(super) store: Here<Store<State>>,
     pub(super) exports: Exports,
+    /// What its memory showed when it began; none where the memory is not lent to it.
+    pub(super) image: Option<Arc<Image>>,
+    /// What its guest holds instead of secrets.
+    pub(super) placeholders: Vec<Arc<str>>,
     /// What its guest would write to between turns.
     pub(super) nowhere: Output,
-    _slot: Here<OwnedSemaphorePermit>,
+    pub(super) _slot: Here<OwnedSemaphorePermit>,
+    /// After all of it.
+    pub(super) _end: End,
 }
 
 /// What the host calls, and where it writes.
@@ -56,10 +62,31 @@ pub(super) struct Exports {
     pub(super) free: TypedFunc<u32, ()>,
     pub(super) memory: Memory,
     pub(super) words: [Option<Words>; 2],
-    buffer: u32,
+    pub(super) buffer: u32,
+    pub(super) instance: Instance,
 }
 
 impl Exports {
+    /// Those of an instance that was asked for its words and its buffer.
+    pub(super) fn of(
+        store: &mut Store<State>,
+        instance: Instance,
+        words: [Option<Words>; 2],
+        buffer: u32,
+    ) -> wasmtime::Result<Self> {
+        let memory =
+            instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("missing memory"))?;
+        Ok(Self {
+            eval: instance.get_typed_func(&mut *store, abi::EVAL)?,
+            alloc: instance.get_typed_func(&mut *store, abi::ALLOC)?,
+            free: instance.get_typed_func(&mut *store, abi::FREE)?,
+            memory,
+            words,
+            buffer,
+            instance,
+        })
+    }
+
     /// The place for a short source; none where there was no memory for it.
     pub(super) fn buffer(&self, len: usize) -> Option<u32> {
         (self.buffer != 0 && len <= BUFFER_BYTES as usize).then_some(self.buffer)
@@ -104,6 +131,7 @@ impl Live {
             network: None,
             soft: None,
         };
+        let placeholders = given.secrets.placeholders();
         let state = state(prepared, given, &limits, &control, started)?;
         let memory = prepared.memory()?;
         let mut store = Here::new(prepared.store(state, &limits)?);
@@ -118,7 +146,18 @@ impl Live {
         match found {
             Some((abi::VERSION, exports)) => {
                 let slot = Here::new(slot);
-                Ok(Self { prepared: prepared.clone(), store, exports, nowhere: control.output, _slot: slot })
+                let image = prepared.image().cloned();
+                let nowhere = control.output;
+                Ok(Self {
+                    prepared: prepared.clone(),
+                    store,
+                    exports,
+                    image,
+                    placeholders,
+                    nowhere,
+                    _slot: slot,
+                    _end: End,
+                })
             }
             Some((version, _)) => {
                 Err(no_session(name, &format!("it speaks version {version} of the guest ABI, not {}", abi::VERSION)))
@@ -137,7 +176,7 @@ impl Drop for Live {
     }
 }
 
-fn no_session(name: &str, why: &str) -> Error {
+pub(super) fn no_session(name: &str, why: &str) -> Error {
     Error::load(
         format!("`{name}` cannot hold a session"),
         why,
@@ -145,7 +184,7 @@ fn no_session(name: &str, why: &str) -> Error {
     )
 }
 
-fn not_opened(name: &str, ending: &Ending) -> Error {
+pub(super) fn not_opened(name: &str, ending: &Ending) -> Error {
     let what = format!("no session of `{name}`");
     match (ending.outcome, ending.limit, &ending.trap) {
         (_, Some(limit), _) => Error::policy(
@@ -159,7 +198,7 @@ fn not_opened(name: &str, ending: &Ending) -> Error {
     }
 }
 
-fn state(
+pub(super) fn state(
     prepared: &Prepared,
     Given { space, secrets }: Given,
     limits: &Limits,
@@ -209,13 +248,5 @@ async fn open(
     let alloc = instance.get_typed_func::<u32, u32>(&mut *store, abi::ALLOC)?;
     let buffer = alloc.call_async(&mut *store, BUFFER_BYTES).await?;
     let words = soft::words(store, &instance).await?;
-    let exports = Exports {
-        eval: instance.get_typed_func(&mut *store, abi::EVAL)?,
-        free: instance.get_typed_func(&mut *store, abi::FREE)?,
-        alloc,
-        memory,
-        words,
-        buffer,
-    };
-    Ok((version, exports))
+    Ok((version, Exports::of(store, instance, words, buffer)?))
 }

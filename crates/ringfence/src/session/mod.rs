@@ -1,11 +1,13 @@
 //! Sessions: one instance of a language pack that lives on between turns.
 //!
-//! `open → live → turn → result`. A turn runs on its caller's thread, or with functions of the host on a thread that
-//! its caller can leave behind. What ends a turn other than by its own return leaves the instance in an unknown state:
-//! it is dropped, and the session is poisoned. In isolation the instance is in a worker (`inside`), and a turn is a
-//! question to it (`worker/remote.rs`).
+//! `open → live → turn → result`. A turn runs on its caller's thread, and from its first call of a function of the host
+//! on, on a thread that its caller can leave behind. What ends a turn other than by its own return leaves the instance
+//! in an unknown state: it is dropped, and the session is poisoned. In isolation the instance is in a worker
+//! (`inside`), and a turn is a question to it (`worker/remote.rs`).
 
+mod captured;
 mod discard_unsafe;
+mod fork;
 mod inside;
 mod live;
 mod result;
@@ -25,6 +27,7 @@ use crate::sandbox::files::Space;
 use crate::sandbox::http::Secrets;
 use crate::worker::Remote;
 
+pub use fork::{Forking, Snapshot};
 pub(crate) use inside::Inside;
 use live::Live;
 pub(crate) use result::Said;
@@ -61,6 +64,15 @@ pub(crate) struct Functions {
     pub(crate) around: Arc<Around>,
     /// The last number of a call that was begun.
     pub(crate) numbers: Arc<AtomicU64>,
+}
+
+impl Functions {
+    /// Those of a session whose guest has begun so many calls.
+    fn new(functions: Arc<dyn SessionFunctions>, begun: u64) -> Self {
+        let theirs = functions.clone();
+        let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
+        Self { functions, around, numbers: Arc::new(AtomicU64::new(begun)) }
+    }
 }
 
 /// What an instance needs of the process that it serves.
@@ -102,11 +114,7 @@ impl Session {
                 Instance::Here(Box::new(Live::open(&sandbox.prepared()?, sandbox.name(), given, cancelled, tick)?))
             }
         };
-        let functions = functions.map(|functions| {
-            let theirs = functions.clone();
-            let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-            Functions { functions, around, numbers: Arc::default() }
-        });
+        let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
             name: sandbox.name().to_owned(),
             limits,

@@ -1,10 +1,11 @@
 //! One turn of a session.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::runtime::Runtime;
 
 use super::Functions;
 use super::live::{Exports, Live};
@@ -23,7 +24,7 @@ use crate::sandbox::stdio::{Output, Sink, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, Cpu, Outer, State};
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::supervisor::{Supervisor, runtime};
+use crate::supervisor::{Far, Guest, Supervisor, runtime};
 
 /// Longest text of an error that is taken, in bytes.
 const MAX_ERROR_BYTES: u32 = 1 << 20;
@@ -92,6 +93,39 @@ impl Bounds {
     }
 }
 
+/// A turn that is under way, whatever thread its guest is on.
+struct Underway {
+    bounds: Bounds,
+    runtime: &'static Runtime,
+    desk: Arc<Mutex<Desk>>,
+    _ticking: ticker::Running,
+}
+
+/// Where the instance is put when its guest is gone, with what that said last.
+#[derive(Default)]
+struct Desk {
+    live: Option<Box<Live>>,
+    said: Option<Said>,
+}
+
+/// The instance while its guest runs. However that ends, it comes back.
+struct Lent {
+    live: Option<Box<Live>>,
+    said: Option<Said>,
+    desk: Arc<Mutex<Desk>>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *desk(&self.desk) = Desk { live: self.live.take(), said: self.said.take() };
+    }
+}
+
+fn desk(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(|broken| broken.into_inner())
+}
+
+/// Runs a turn on this thread; from its first call of a function of the host on, on one that this can leave behind.
 pub(super) fn run(
     live: Box<Live>,
     functions: Option<&Functions>,
@@ -102,13 +136,23 @@ pub(super) fn run(
     let Turn { source, stdout, stderr, cancelled, tick, .. } = turn;
     let mut no_tick = || true;
     let tick = tick.unwrap_or(&mut no_tick);
-    let bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
-    let Some(functions) = functions else { return here(live, &source, bounds, tick) };
-    let calls = HostCalls::of_session(functions.functions.clone(), functions.numbers.clone());
-    let bounds = Bounds { calls: calls.clone(), ..bounds };
-    let (control, started) = (bounds.control.clone(), bounds.started);
-    let work = move || here(live, &source, bounds, &mut || true);
-    apart::run(&control, Some(functions.around.clone()), work, tick, &mut |stop| {
+    let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
+    bounds.calls = functions
+        .map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone(), given.numbers.clone()));
+    let started = bounds.started;
+    let (underway, guest) = Underway::begin(live, source, bounds)?;
+    let guest = match underway.supervisor().begin(guest, tick) {
+        Far::Ended(ending) => return underway.end(ending),
+        Far::Calls(guest) => guest,
+    };
+    let Bounds { control, calls, .. } = &underway.bounds;
+    let (control, calls, around) = (control.clone(), calls.clone(), functions.map(|given| given.around.clone()));
+    control.cpu.leave();
+    let rest = move || {
+        let ending = underway.supervisor().go_on(guest, &mut || true);
+        underway.end(ending)
+    };
+    apart::run(&control, around, rest, tick, &mut |stop| {
         calls.abandon().map(|name| (None, abandoned(stop, name, &control, &calls, started)))
     })
 }
@@ -139,7 +183,14 @@ pub(super) fn in_worker(
         bounds.control.output.keep_in(journal, number);
     }
     (inside.begins)(&bounds.control, &bounds.calls);
-    here(live, &source, bounds, tick.unwrap_or(&mut || true))
+    let (underway, guest) = Underway::begin(live, source, bounds)?;
+    let mut no_tick = || true;
+    let tick = tick.unwrap_or(&mut no_tick);
+    let ending = match underway.supervisor().begin(guest, tick) {
+        Far::Ended(ending) => ending,
+        Far::Calls(guest) => underway.supervisor().go_on(guest, tick),
+    };
+    underway.end(ending)
 }
 
 /// A turn whose source the guest has no memory for, and that is not handed to it.
@@ -147,59 +198,80 @@ pub(crate) fn no_memory() -> TurnResult {
     returned(Said::no_memory(), None, false)
 }
 
-/// Runs it on this thread.
-fn here(mut live: Box<Live>, source: &Bytes, bounds: Bounds, tick: &mut dyn FnMut() -> bool) -> Result<Done> {
-    let Bounds { limits, control, soft, calls, started } = bounds;
-    let runtime = runtime(!live.prepared.net.is_empty())?;
-    signals_unsafe::keep();
-    let Some(_ticking) = ticker::Running::start() else {
-        return Err(no_thread("the system starts no more threads for this process"));
-    };
-    let Live { store, exports, nowhere, .. } = &mut *live;
-    let state = store.data_mut();
-    state.limiter.begin(limits.memory.0);
-    state.output = control.output.clone();
-    state.host_calls = calls.clone();
-    state.control = control.clone();
-    if let Some(fuel) = limits.fuel {
-        store.set_fuel(fuel).map_err(|error| crate::link::broken(&error))?;
+impl Underway {
+    /// Hands the turn's bounds to the instance, and makes its guest.
+    fn begin(
+        mut live: Box<Live>,
+        source: Bytes,
+        bounds: Bounds,
+    ) -> Result<(Self, Guest<impl Future<Output = wasmtime::Result<Ending>> + Send + 'static>)> {
+        let runtime = runtime(!live.prepared.net.is_empty())?;
+        signals_unsafe::keep();
+        let Some(ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let Bounds { limits, control, calls, .. } = &bounds;
+        let store = &mut live.store;
+        let state = store.data_mut();
+        state.limiter.begin(limits.memory.0);
+        state.output = control.output.clone();
+        state.host_calls = calls.clone();
+        state.control = control.clone();
+        if let Some(fuel) = limits.fuel {
+            store.set_fuel(fuel).map_err(|error| crate::link::broken(&error))?;
+        }
+        store.set_epoch_deadline(1);
+        let desk = Arc::new(Mutex::default());
+        let mut lent = Lent { live: Some(live), said: None, desk: desk.clone() };
+        let guest = Guest::new(async move {
+            let Lent { live, said, .. } = &mut lent;
+            if let Some(Live { store, exports, .. }) = live.as_deref_mut() {
+                *said = Some(eval(store, exports, &source).await?);
+            }
+            Ok(Ending::exited(0))
+        });
+        Ok((Self { bounds, runtime, desk, _ticking: ticking }, guest))
     }
-    store.set_epoch_deadline(1);
 
-    let mut said = None;
-    let turn = async {
-        said = Some(eval(store, exports, source).await?);
-        Ok(Ending::exited(0))
-    };
-    let ending = Supervisor { runtime, control: &control, host_calls: &calls }.end(turn, tick);
-    let ending = ending.after_network(control.network_stop());
-    if !store.is_ours() {
-        return Err(Error::host(
-            "this process was forked while this thread ran a guest",
-            "the guest is in the parent process, and its threads are",
-            "fork outside of turns: not in a signal handler, nor in a function that returns in the child",
-        ));
+    fn supervisor(&self) -> Supervisor<'_> {
+        let Bounds { control, calls, .. } = &self.bounds;
+        Supervisor { runtime: self.runtime, control, host_calls: calls }
     }
-    let fuel = limits.fuel.map(|given| given.saturating_sub(store.get_fuel().unwrap_or(0)));
-    let state = store.data_mut();
-    let refused = state.limiter.refused().is_some();
-    let (memory, denials) = (state.limiter.peak(), state.take_denials());
-    soft.take_back(exports.memory.data_mut(&mut **store));
-    forget(store.data_mut(), nowhere);
-    let written = control.output.take();
-    let usage = Usage { wall: started.elapsed(), cpu: control.cpu.used(), memory, output: written.bytes, fuel };
-    let told = told(&soft, &limits, &usage);
-    let result = match said {
-        Some(said) if ending.outcome == Outcome::Exited && !written.truncated => {
-            returned(said, told, soft.is_interrupted())
-        }
-        _ => {
-            let ending = if refused { ending.after_refused_memory() } else { ending };
-            ended(if written.truncated { ending.after_cut_output() } else { ending })
-        }
-    };
-    let result = TurnResult { denials, ..with(result, written, usage, &calls) };
-    Ok(((!result.poisoned).then_some(live), result))
+
+    /// What came of it.
+    fn end(self, ending: Ending) -> Result<Done> {
+        let Bounds { limits, control, soft, calls, started } = self.bounds;
+        let Desk { live, said } = std::mem::take(&mut *desk(&self.desk));
+        let ending = ending.after_network(control.network_stop());
+        let Some(mut live) = live.filter(|live| live.store.is_ours()) else {
+            return Err(Error::host(
+                "this process was forked while this thread ran a guest",
+                "the guest is in the parent process, and its threads are",
+                "fork outside of turns: not in a signal handler, nor in a function that returns in the child",
+            ));
+        };
+        let Live { store, exports, nowhere, .. } = &mut *live;
+        let fuel = limits.fuel.map(|given| given.saturating_sub(store.get_fuel().unwrap_or(0)));
+        let state = store.data_mut();
+        let refused = state.limiter.refused().is_some();
+        let (memory, denials) = (state.limiter.peak(), state.take_denials());
+        soft.take_back(exports.memory.data_mut(&mut **store));
+        forget(store.data_mut(), nowhere);
+        let written = control.output.take();
+        let usage = Usage { wall: started.elapsed(), cpu: control.cpu.used(), memory, output: written.bytes, fuel };
+        let told = told(&soft, &limits, &usage);
+        let result = match said {
+            Some(said) if ending.outcome == Outcome::Exited && !written.truncated => {
+                returned(said, told, soft.is_interrupted())
+            }
+            _ => {
+                let ending = if refused { ending.after_refused_memory() } else { ending };
+                ended(if written.truncated { ending.after_cut_output() } else { ending })
+            }
+        };
+        let result = TurnResult { denials, ..with(result, written, usage, &calls) };
+        Ok(((!result.poisoned).then_some(live), result))
+    }
 }
 
 /// Lets go of what was the turn's alone: an idle session holds little, and nobody's pipe open.

@@ -36,6 +36,11 @@ impl Image {
         self.minimum
     }
 
+    /// What it shows.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.view.bytes()
+    }
+
     /// A region that shows it: one that waits to be used again, or a new one.
     pub(super) fn region(&self) -> Result<Region> {
         if let Some(region) = kept::take(self.number) {

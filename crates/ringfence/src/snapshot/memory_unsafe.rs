@@ -33,6 +33,16 @@ impl Lent {
         Ok(Self::new(image.region()?, Some(image.clone())))
     }
 
+    /// Makes it as large as that, before a store has it.
+    pub(super) fn grow(&mut self, size: usize) -> std::io::Result<()> {
+        if size == self.region.size() { Ok(()) } else { self.region.grow_to(size) }
+    }
+
+    /// Writes to it, before a store has it.
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> std::io::Result<()> {
+        self.region.write(at, bytes)
+    }
+
     /// Zeros.
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;

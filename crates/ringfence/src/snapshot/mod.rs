@@ -4,8 +4,12 @@
 //! out of its code when it is compiled and kept beside it as an image; every instance gets a region that shows that
 //! image, copied as it is written to. When its store is dropped, the region is reset and waits for the next one, so that
 //! a fresh run finds the pages it is about to touch already there. Nothing else of a store is used again.
+//!
+//! `instance → capture → region → another store's memory`: a fork has a region of the same image, with what the captured
+//! instance had written.
 
 pub(crate) mod appendix;
+mod capture;
 mod image;
 pub(crate) mod instrument;
 pub(crate) mod kept;
@@ -14,5 +18,6 @@ pub(crate) mod pagemap_unsafe;
 mod region_unsafe;
 mod stack_unsafe;
 
+pub(crate) use capture::Capture;
 pub(crate) use image::Image;
 pub(crate) use memory_unsafe::{Creator, Lent, instantiate};

@@ -92,6 +92,16 @@ impl Region {
         Ok(())
     }
 
+    /// Writes to it, before anybody has it.
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        if at.checked_add(bytes.len()).is_none_or(|end| end > self.size) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the range is accessible and in this region, which is borrowed mutably; `bytes` is elsewhere.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base().add(at), bytes.len()) };
+        Ok(())
+    }
+
     /// Makes it show what `view` shows and nothing else, whatever was done to it.
     ///
     /// A page differs from the file only if it was written to, and a page that was written to is this mapping's own: it is
@@ -158,6 +168,12 @@ impl View {
             return Err(Error::last_os_error());
         }
         Ok(Self { start: start as usize, len })
+    }
+
+    /// What it shows.
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped and readable for the life of this value; nobody writes to the file.
+        unsafe { std::slice::from_raw_parts(self.start as *const u8, self.len) }
     }
 
     /// How much it shows, in bytes.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ringfence::load::{self, Program};
+use ringfence::load::{self, Kind, Program};
 use ringfence::sandbox::files::Grants;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::{self, Isolation};
@@ -92,10 +92,54 @@ fn source_longer_than_the_host_may_hold_is_refused() {
     assert!(refused.to_string().contains("host_bytes"), "{refused}");
 }
 
+/// Exits with the length of its source, or with 200 where there is none.
+const COMPONENT: &str = r#"(component
+  (import "ringfence:language/host@1.0.0" (instance $host
+    (export "source" (func (result (option (list u8)))))
+    (export "exit" (func (param "code" u8)))))
+  (core module $libc
+    (memory (export "memory") 2)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024)))
+  (core instance $libc (instantiate $libc))
+  (core func $source (canon lower (func $host "source")
+    (memory $libc "memory") (realloc (func $libc "realloc"))))
+  (core func $exit (canon lower (func $host "exit")))
+  (core module $main
+    (import "host" "source" (func $source (param i32)))
+    (import "host" "exit" (func $exit (param i32)))
+    (import "libc" "memory" (memory 2))
+    (func (export "run") (result i32)
+      (call $source (i32.const 0))
+      (if (i32.load8_u (i32.const 0)) (then (call $exit (i32.load (i32.const 8)))))
+      (call $exit (i32.const 200))
+      (i32.const 0)))
+  (core instance $main (instantiate $main
+    (with "host" (instance (export "source" (func $source)) (export "exit" (func $exit))))
+    (with "libc" (instance $libc))))
+  (func $run (result (result)) (canon lift (core func $main "run")))
+  (instance $exports (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.0" (instance $exports)))"#;
+
 #[test]
-fn pack_that_is_a_component_is_none() {
-    let refused = Program::language_from_bytes(&b"(component)"[..], "python").unwrap_err();
-    assert!(refused.to_string().contains("one core module"), "{refused}");
+fn component_takes_its_source_and_gives_any_exit_code_in_every_isolation() {
+    for isolation in ISOLATIONS {
+        let sandbox = sandbox(COMPONENT, true, isolation, "").unwrap();
+        assert_eq!(Some(77), run(&sandbox, Some(&[b' '; 77])).unwrap().exit_code, "{isolation:?}");
+        assert_eq!(Some(200), run(&sandbox, None).unwrap().exit_code, "{isolation:?}");
+    }
+}
+
+#[test]
+fn pack_of_another_kind_than_it_says_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, other, text) in [(Kind::Module, Kind::Component, COMPONENT), (Kind::Component, Kind::Module, ECHO)] {
+        let path = folder.path().join("pack.wat");
+        std::fs::write(&path, text).unwrap();
+        let digest = Program::from_bytes(text.as_bytes(), "pack.wat").unwrap().digest().to_owned();
+        assert!(Program::pack(&path, "js", &digest, other).unwrap().bytes().is_ok());
+        let refused = Program::pack(&path, "js", &digest, kind).unwrap().bytes().unwrap_err();
+        assert!(refused.to_string().contains("its pack.toml says `kind = "), "{refused}");
+    }
 }
 
 #[test]

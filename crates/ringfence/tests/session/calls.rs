@@ -1,7 +1,8 @@
 //! Functions of the host that a session's guest calls.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, OnceLock, Weak};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use ringfence::Session;
@@ -86,7 +87,7 @@ fn attack_calls_that_are_none_are_refused_and_never_reach_a_function() {
         }
     }
     let session = with(Never, "");
-    let forged: [&[u8]; 9] = [
+    let forged: [&[u8]; 13] = [
         b"F",
         b"F\x83",
         b"F\x83\x01\x80\xa0",
@@ -96,11 +97,70 @@ fn attack_calls_that_are_none_are_refused_and_never_reach_a_function() {
         b"F\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
         b"F\x82\x61f\x80",
         b"L\x00",
+        b"G\x83\x61f\x80\x80",
+        b"W\x80",
+        b"D\x20",
+        b"D\xf6",
     ];
     for message in forged {
         let result = eval(&session, [b"M", message].concat());
         assert_eq!((Some(1), 0), (result.exit_code, result.calls), "{message:x?}");
     }
+}
+
+/// Tells nothing, and remembers where it was called.
+#[derive(Clone, Default)]
+struct Where(Arc<Mutex<Vec<ThreadId>>>);
+
+impl SessionFunctions for Where {
+    fn list(&self) -> Vec<u8> {
+        b"\x80".to_vec()
+    }
+
+    fn call(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, Raised> {
+        self.0.lock().unwrap().push(std::thread::current().id());
+        Ok(b"\x82\x00\xf6".to_vec())
+    }
+}
+
+#[test]
+fn functions_are_called_on_a_thread_that_their_caller_can_leave_behind() {
+    let called = Where::default();
+    let session = with(called.clone(), "");
+    // Turns that call nothing stay on their caller's thread, and one may follow the other on another.
+    for turn in [call("f"), b"n".to_vec(), call("f")] {
+        assert!(!eval(&session, turn).poisoned);
+    }
+    assert_eq!(4, turns(&session));
+    let called = called.0.lock().unwrap();
+    assert!(called.len() == 2 && !called.contains(&std::thread::current().id()), "{called:?}");
+}
+
+/// Answers at once what it is asked to begin.
+struct AtOnce;
+
+impl SessionFunctions for AtOnce {
+    fn list(&self) -> Vec<u8> {
+        b"\x80".to_vec()
+    }
+
+    fn call(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, Raised> {
+        Ok(b"\x82\x00\xf5".to_vec())
+    }
+
+    fn wait(&self, _: Duration) -> Result<Vec<(u64, Vec<u8>)>, Raised> {
+        panic!("nothing is under way");
+    }
+}
+
+#[test]
+fn call_that_need_not_wait_ends_at_once_and_leaves_nothing_to_wait_for() {
+    let session = with(AtOnce, "");
+    let begin = [b"MG", &call("f")[2..]].concat();
+    let result = eval(&session, begin);
+    assert_eq!((Some(TurnValue::Encoded(b"\x82\x00\xf5".to_vec())), 1), (result.value, result.calls));
+    assert_eq!(Some(2), eval(&session, b"MW\xf6").exit_code);
+    assert_eq!(Some(TurnValue::Encoded(b"\xf6".to_vec())), eval(&session, b"MD\x01").value);
 }
 
 /// Blocks until it is let go.

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod calls;
+mod forks;
 mod lives;
 
 use std::path::Path;

@@ -153,6 +153,7 @@ impl Files {
                 Bytes::Host { file, counted }
             }
             Granted::Layer(file) => Bytes::Layer(file.open(|file| self.check_file(file, &guest))?),
+            Granted::Null => Bytes::Null,
         };
         open_file(bytes, mode, guest, options)
     }
@@ -199,6 +200,7 @@ impl Files {
             Target::Dir(dir) => self.stat_dir(&dir),
             Target::File(FileMount { file: Granted::Host(file), .. }) => Ok(Stat::of_std(&file.metadata()?)),
             Target::File(FileMount { file: Granted::Layer(file), .. }) => file.stat(),
+            Target::File(FileMount { file: Granted::Null, .. }) => Ok(Stat::of_null()),
             Target::Layer { layer, dir, path, guest } => {
                 layer.stat(&dir, &path, follow).map_err(|refused| self.refused(refused, Intent::Read, &guest))
             }

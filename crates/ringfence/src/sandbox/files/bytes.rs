@@ -16,6 +16,8 @@ pub(super) enum Bytes {
     Host { file: Arc<File>, counted: Option<Arc<Counted>> },
     /// In a private layer.
     Layer(Arc<OpenFile>),
+    /// Nowhere: the null device.
+    Null,
 }
 
 impl FileHandle {
@@ -24,6 +26,7 @@ impl FileHandle {
         match &self.bytes {
             Bytes::Host { file, .. } => Ok(Stat::of_std(&file.metadata()?)),
             Bytes::Layer(open) => open.stat(),
+            Bytes::Null => Ok(Stat::of_null()),
         }
     }
 
@@ -35,6 +38,7 @@ impl FileHandle {
         retry(|| match &self.bytes {
             Bytes::Host { file, .. } => file.read_at(buffer, offset),
             Bytes::Layer(open) => open.read_at(buffer, offset),
+            Bytes::Null => Ok(0),
         })
     }
 
@@ -42,17 +46,19 @@ impl FileHandle {
     pub fn sync(&self) -> Result<(), Errno> {
         match &self.bytes {
             Bytes::Host { file, .. } => Ok(file.sync_all()?),
-            Bytes::Layer(_) => Ok(()),
+            Bytes::Layer(_) | Bytes::Null => Ok(()),
         }
     }
 
-    /// What is written, and the disk it counts on; no more than `keep` bytes of what was there are wanted.
-    pub(super) fn writable(&self, keep: u64) -> Result<(&File, &Disk), Errno> {
+    /// What is written, and the disk it counts on; no more than `keep` bytes of what was there are wanted. Nothing
+    /// where what is written is gone at once.
+    pub(super) fn writable(&self, keep: u64) -> Result<Option<(&File, &Disk)>, Errno> {
         match &self.bytes {
             _ if !self.write => Err(Errno::Badf),
-            Bytes::Host { file, counted: Some(counted) } => Ok((file, counted.disk())),
+            Bytes::Host { file, counted: Some(counted) } => Ok(Some((file, counted.disk()))),
             Bytes::Host { counted: None, .. } => Err(Errno::Badf),
-            Bytes::Layer(open) => Ok((open.for_writing(keep, &self.guest)?, open.disk())),
+            Bytes::Layer(open) => Ok(Some((open.for_writing(keep, &self.guest)?, open.disk()))),
+            Bytes::Null => Ok(None),
         }
     }
 }

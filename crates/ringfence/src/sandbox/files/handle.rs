@@ -87,7 +87,10 @@ pub struct FileHandle {
     pub(super) seat: Option<Arc<Share>>,
 }
 
-/// The kinds of file that are told apart; devices, pipes and sockets are never opened.
+/// The number of the null device among the files that are nowhere.
+const NULL_INO: u64 = 2;
+
+/// The kinds of file that are told apart; devices of the host, pipes and sockets are never opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -175,6 +178,11 @@ impl Stat {
             modified: unix_nanos(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
             changed: unix_nanos(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
         }
+    }
+
+    /// The null device: always empty, and as old as can be told.
+    pub(super) fn of_null() -> Self {
+        Self { kind: Kind::Other, dev: 0, ino: NULL_INO, links: 1, size: 0, accessed: 0, modified: 0, changed: 0 }
     }
 
     pub(super) fn of_cap(metadata: &cap_std::fs::Metadata) -> Self {

@@ -62,7 +62,13 @@ pub(super) struct FileMount {
 pub(super) enum Granted {
     Host(Arc<std::fs::File>),
     Layer(Arc<FileNode>),
+    /// Nothing: it reads as empty, and what is written is gone.
+    Null,
 }
+
+/// The null device, which is there without a grant: programs open it as a matter of course, and it leads nowhere. A
+/// grant at or above it takes its place.
+const NULL_DEVICE: &str = "dev/null";
 
 impl Files {
     /// Walks a path from a directory the guest holds.
@@ -180,6 +186,10 @@ impl Files {
                 Ok(Target::File(FileMount { file, mode, guest }))
             }
             Some((Inside::File(_), ..)) => Err(Errno::Notdir),
+            None if guest == NULL_DEVICE && !self.has_mount_below(&guest) => match must_be_dir {
+                true => Err(Errno::Notdir),
+                false => Ok(Target::File(FileMount { file: Granted::Null, mode: Mode::Rw, guest })),
+            },
             None if guest.is_empty() || self.has_mount_below(&guest) => {
                 Ok(Target::Dir(DirHandle { guest, place: Place::Virtual, seat: None }))
             }

@@ -102,6 +102,7 @@ impl Files {
         match &file.bytes {
             Bytes::Host { file, .. } => Ok(file.set_times(times.to_std())?),
             Bytes::Layer(open) => open.set_times(times, &file.guest),
+            Bytes::Null => Err(Errno::Perm),
         }
     }
 }

@@ -51,9 +51,32 @@ impl Secrets {
         let values = values.into_iter().chain(std::iter::repeat_with(|| None));
         let held: Vec<Held> =
             granted.iter().zip(values).map(|(secret, value)| hold(secret, value)).collect::<Result<_>>()?;
+        Self::of(granted, held)
+    }
+
+    fn of(granted: &[Secret], held: Vec<Held>) -> Result<Self> {
         let patterns = Patterns::of(held.iter().map(|held| (held.value.as_str(), held.placeholder.clone())));
         let patterns = patterns.map_err(|_| unusable(granted.first(), "it is too long", "use a shorter one"))?;
         Ok(Self { held: held.into(), patterns })
+    }
+
+    /// The values as they are now, for a copy of a guest that holds these placeholders already.
+    pub(crate) fn for_copy(granted: &[Secret], placeholders: &[Arc<str>]) -> Result<Self> {
+        let mut new = Self::from_environment(granted)?;
+        if placeholders.len() == new.held.len() && !placeholders.is_empty() {
+            let held = new.held.iter().zip(placeholders).map(|(held, placeholder)| Held {
+                granted: held.granted.clone(),
+                placeholder: placeholder.clone(),
+                value: held.value.clone(),
+            });
+            new = Self::of(granted, held.collect())?;
+        }
+        Ok(new)
+    }
+
+    /// What the guest holds instead of the values, in the order of the grants.
+    pub(crate) fn placeholders(&self) -> Vec<Arc<str>> {
+        self.held.iter().map(|held| held.placeholder.clone()).collect()
     }
 
     /// The variables the guest sees: a name and a placeholder each.
@@ -207,6 +230,20 @@ mod tests {
         let [one, other] = [secrets(VALUE), secrets(VALUE)].map(|secrets| header(&secrets.unwrap()));
         assert_ne!(one, other);
         assert!(one.as_bytes().len() > PLACEHOLDER_BYTES * 2);
+    }
+
+    #[test]
+    fn a_copy_holds_the_same_placeholders_for_values_that_are_read_anew() {
+        // Every process of tests has a path, and it is longer than a value must be.
+        let toml = "name = \"API_KEY\"\nenv = \"PATH\"\norigin = \"https://api.example.com\"";
+        let granted: Vec<Secret> = vec![toml::from_str(toml).unwrap()];
+        let first = Secrets::from_environment(&granted).unwrap();
+        let copy = Secrets::for_copy(&granted, &first.placeholders()).unwrap();
+        assert_eq!(header(&first), header(&copy));
+        let url = Url::parse("https://api.example.com/").unwrap();
+        let put_in = copy.put_in(&url, "authorization", &header(&first)).unwrap();
+        assert_eq!(format!("Bearer {}", std::env::var("PATH").unwrap()).as_bytes(), put_in.as_bytes());
+        assert!(Secrets::for_copy(&[], &first.placeholders()).unwrap().placeholders().is_empty());
     }
 
     #[test]

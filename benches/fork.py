@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# ruff: noqa: T201
+"""
+What does a fork of a session cost, and do fresh runs scale with threads?
+
+A session that holds a dict of 10,000 numbers is forked, directly and from a snapshot, with and without a turn in the
+fork. Beside it: a new session that runs the same source again, and `os.fork` of a native interpreter that holds the
+same. Then fresh runs of `print(1)` and of `console.log(1)` on one thread and on two, for as long on each.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import ringfence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS, TIMES, SECONDS = 10, 20, 1.0
+PREPARE = "import random, uuid; state = {number: str(number) for number in range(10_000)}"
+TURN = "state[-1] = len(state)"
+
+
+def main() -> None:
+    """Take turns, so that all see the same machine."""
+    native: dict[str, object] = {}
+    exec(PREPARE, native)  # noqa: S102 - a constant of ours
+    with ringfence.Session(language="python") as session:
+        session.eval(PREPARE)
+        snapshot = session.snapshot()
+        compare(
+            "a fork of a session with 10,000 objects",
+            {
+                "session.fork()": lambda: session.fork().close(),
+                "session.fork(), one turn": lambda: turned(session.fork()),
+                "snapshot.fork()": lambda: snapshot.fork().close(),
+                "snapshot.fork(), one turn": lambda: turned(snapshot.fork()),
+                "session.snapshot()": session.snapshot,
+                "a new session, the same source": again,
+                "os.fork of this process, one turn": lambda: process(native),
+            },
+        )
+    for language, code in (("python", "print(1)"), ("javascript", "console.log(1)")):
+        sandbox = ringfence.Sandbox(code=code, language=language)
+        sandbox.run()
+        each: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(5):
+            for threads, rates in each.items():
+                rates.append(rate(sandbox.run, threads))
+        one, two = (max(rates) for rates in each.values())
+        print(f"{code}: {one:.0f} a second on one thread, {two:.0f} on two, {two / one:.2f} times as many")
+
+
+def turned(fork: ringfence.Session) -> None:
+    """Run one turn in a fork, and end it."""
+    fork.eval(TURN)
+    fork.close()
+
+
+def again() -> None:
+    """Come to the same state without a fork."""
+    with ringfence.Session(language="python") as session:
+        session.eval(PREPARE)
+
+
+def process(state: dict[str, object]) -> None:
+    """Do the same in a child of this process."""
+    child = os.fork()
+    if not child:
+        exec(TURN, state)  # noqa: S102 - a constant of ours
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def rate(work: Callable[[], object], threads: int) -> float:
+    """Give how many a second that many threads do together."""
+    done, end = [0] * threads, time.perf_counter() + SECONDS
+
+    def loop(at: int) -> None:
+        while time.perf_counter() < end:
+            work()
+            done[at] += 1
+
+    running = [threading.Thread(target=loop, args=(at,)) for at in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return sum(done) / SECONDS
+
+
+def compare(what: str, works: dict[str, Callable[[], object]]) -> None:
+    """Print the least, the median and p99 of each, and how many times as long as the first it takes."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            work()
+            for _ in range(TIMES):
+                begun = time.perf_counter()
+                work()
+                taken[name].append(time.perf_counter() - begun)
+    print(what)
+    first = statistics.median(next(iter(taken.values())))
+    for name, each in taken.items():
+        middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
+        numbers = f"{min(each) * 1e6:8.1f} at least, {middle * 1e6:8.1f} µs, p99 {late * 1e6:8.1f} µs"
+        print(f"  {name:<34} {numbers}, {middle / first:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

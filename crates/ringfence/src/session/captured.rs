@@ -1,0 +1,213 @@
+//! What a session was between two turns, and the instances that go on from there.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use super::Given;
+use super::discard_unsafe::End;
+use super::live::{Exports, Live, not_opened, state};
+use crate::apart::no_thread;
+use crate::ending::Ending;
+use crate::error::{Error, Result};
+use crate::language::abi;
+use crate::prepared::{Entry, Prepared};
+use crate::process_unsafe::Here;
+use crate::result::Outcome;
+use crate::sandbox::files::Space;
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::Secrets;
+use crate::sandbox::soft::Words;
+use crate::sandbox::stdio::{Output, Sink};
+use crate::sandbox::store::{Control, Cpu};
+use crate::sandbox::{signals_unsafe, ticker};
+use crate::snapshot::{self, Capture};
+use crate::supervisor::{Supervisor, runtime};
+
+/// A live instance as data, with what its host had asked it.
+pub(super) struct Captured {
+    prepared: Arc<Prepared>,
+    name: String,
+    memory: Capture,
+    /// Where a copy is told that it is one, and how; none of an instance that has yet to begin, as its copies have.
+    word: Option<(u32, u32)>,
+    words: [Option<Words>; 2],
+    buffer: u32,
+    placeholders: Vec<Arc<str>>,
+}
+
+/// What came of capturing: the instance is gone where its guest did not return.
+pub(super) enum Caught {
+    Captured(Captured),
+    /// It cannot be captured; it goes on.
+    Not(Error),
+    Gone(String),
+}
+
+/// Captures an instance between two turns.
+pub(super) fn capture(
+    live: &mut Live,
+    name: &str,
+    cancelled: Arc<AtomicBool>,
+    tick: &mut dyn FnMut() -> bool,
+) -> Result<Caught> {
+    let Some(image) = live.image.clone() else {
+        return Ok(Caught::Not(not_captured(
+            name,
+            "its memory is not lent to it: its pack changes its tables, or the like",
+        )));
+    };
+    let word = match ask(live, name, cancelled, tick)? {
+        Ok(word) => word,
+        Err(caught) => return Ok(caught),
+    };
+    let Live { store, exports, .. } = live;
+    let now = exports.memory.data(&**store).get(word as usize..).and_then(|rest| rest.first_chunk::<4>());
+    let Some(now) = now.filter(|_| word.is_multiple_of(4)) else {
+        return Ok(Caught::Not(not_captured(name, "it names no place where a copy is told that it is one")));
+    };
+    let word = (*now == [0; 4]).then_some((word, abi::COPIED));
+    let memory = Capture::of(store, &exports.instance, exports.memory, &image);
+    Ok(Caught::Captured(Captured {
+        prepared: live.prepared.clone(),
+        name: name.to_owned(),
+        memory,
+        word,
+        words: exports.words,
+        buffer: exports.buffer,
+        placeholders: live.placeholders.clone(),
+    }))
+}
+
+fn not_captured(name: &str, why: &str) -> Error {
+    Error::session(
+        format!("no fork of this session of `{name}`"),
+        why,
+        "give a language pack of this version: `ringfence languages` lists them",
+    )
+}
+
+/// Lets the guest write out what it holds back, and asks where a copy is told that it is one.
+fn ask(
+    live: &mut Live,
+    name: &str,
+    cancelled: Arc<AtomicBool>,
+    tick: &mut dyn FnMut() -> bool,
+) -> Result<std::result::Result<u32, Caught>> {
+    let Live { store, exports, prepared, nowhere, .. } = live;
+    let Ok(fork) = exports.instance.get_typed_func::<u32, u32>(&mut **store, abi::FORK) else {
+        return Ok(Err(Caught::Not(not_captured(name, &format!("it exports no `{}`", abi::FORK)))));
+    };
+    let runtime = runtime(!prepared.net.is_empty())?;
+    signals_unsafe::keep();
+    let Some(_ticking) = ticker::Running::start() else {
+        return Err(no_thread("the system starts no more threads for this process"));
+    };
+    let (started, limits) = (Instant::now(), prepared.policy.limits);
+    let control = Control {
+        deadline: started + limits.wall.0,
+        cancelled,
+        cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
+        outer: None,
+        output: nowhere.clone(),
+        network: store.data().control.network.clone(),
+        soft: None,
+    };
+    store.data_mut().control = control.clone();
+    if let Some(fuel) = limits.fuel {
+        store.set_fuel(fuel).map_err(|error| crate::link::broken(&error))?;
+    }
+    store.set_epoch_deadline(1);
+    let mut word = None;
+    let asked = async {
+        word = Some(fork.call_async(&mut **store, 0).await?);
+        Ok(Ending::exited(0))
+    };
+    let ending = Supervisor { runtime, control: &control, host_calls: &HostCalls::default() }.end(asked, tick);
+    Ok(match (word, ending.outcome) {
+        (Some(word), Outcome::Exited) => Ok(word),
+        (_, outcome) => Err(Caught::Gone(match (ending.limit, &ending.trap) {
+            (Some(limit), _) => format!("it reached the limit `{}` while it was captured", limit.name()),
+            (None, Some(trap)) => format!("it ended while it was captured: {trap}"),
+            (None, None) => format!("it {} while it was captured", outcome.name()),
+        })),
+    })
+}
+
+impl Captured {
+    /// One that is forked often.
+    pub(super) fn settled(self) -> Result<Self> {
+        let memory = self.memory.settled().map_err(|error| no_memory(&error))?;
+        Ok(Self { memory, ..self })
+    }
+
+    /// What its forks are held to.
+    pub(super) fn prepared(&self) -> &Arc<Prepared> {
+        &self.prepared
+    }
+
+    /// A new instance that goes on from there: nothing of the guest runs until its first turn.
+    pub(super) fn fork(&self, cancelled: Arc<AtomicBool>, tick: &mut dyn FnMut() -> bool) -> Result<Live> {
+        let Self { prepared, name, .. } = self;
+        let Entry::Module { linked, .. } = &prepared.entry else {
+            return Err(not_captured(name, "it is a component"));
+        };
+        let runtime = runtime(!prepared.net.is_empty())?;
+        let slot = prepared.slot(runtime, &cancelled, tick)?;
+        signals_unsafe::keep();
+        let Some(_ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let (started, limits) = (Instant::now(), prepared.policy.limits);
+        let control = Control {
+            deadline: started + limits.wall.0,
+            cancelled,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
+            outer: None,
+            output: Output::new(Sink::Discard, Sink::Discard, limits.output.0),
+            network: None,
+            soft: None,
+        };
+        let secrets = Secrets::for_copy(&prepared.policy.secrets, &self.placeholders)?;
+        let placeholders = secrets.placeholders();
+        let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;
+        if !state.limiter.grow(self.memory.grown()) {
+            return Err(Error::policy(
+                format!("no fork of this session of `{name}`"),
+                "its memory has grown past the limit `memory`",
+                "raise `memory` in the policy's limits",
+            ));
+        }
+        let memory = self.memory.memory(self.word).map_err(|error| no_memory(&error))?;
+        let mut store = Here::new(prepared.store(state, &limits)?);
+        let mut found = None;
+        let forked = async {
+            let instance = snapshot::instantiate(&mut store, linked, Some(memory)).await?;
+            self.memory.set_globals(&mut store, &instance)?;
+            let exports = Exports::of(&mut store, instance, self.words, self.buffer)?;
+            store.data_mut().descriptors.set_memory(exports.memory);
+            found = Some(exports);
+            Ok(Ending::exited(0))
+        };
+        let ending = Supervisor { runtime, control: &control, host_calls: &HostCalls::default() }.end(forked, tick);
+        let Some(exports) = found else { return Err(not_opened(name, &ending)) };
+        Ok(Live {
+            prepared: prepared.clone(),
+            store,
+            exports,
+            image: Some(self.memory.image().clone()),
+            placeholders,
+            nowhere: control.output,
+            _slot: Here::new(slot),
+            _end: End,
+        })
+    }
+}
+
+fn no_memory(error: &std::io::Error) -> Error {
+    Error::system(
+        "no memory for a fork",
+        error,
+        "close sessions, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`",
+    )
+}
