@@ -35,10 +35,12 @@ def close_at_exit(holder: Closing | None = None) -> None:
         import atexit
 
         _registered = True
-        atexit.register(_close)
+        atexit.register(close_all)
 
 
-def _close() -> None:
+def close_all() -> None:
+    """End them now: for who leaves without the interpreter's own end."""
     for holder in list(_open):
         holder.close()
-    core.close_workers()
+    if _registered:
+        core.close_workers()

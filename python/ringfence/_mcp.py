@@ -16,6 +16,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ._answers import SCHEMA, answer, blocks, cleaned
+from ._isolation import close_all
 from ._rooms import Room, Rooms
 from ._session import Session
 from ._shares import shares
@@ -275,6 +276,7 @@ def _end_on_signals(toolbox: Toolbox) -> None:
 
     async def end(number: signal.Signals) -> None:
         await toolbox.rooms.close()
+        close_all()
         os._exit(128 + number)
 
     def told(number: signal.Signals) -> None:

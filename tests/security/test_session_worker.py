@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import Busy, CallbackAbandoned, Dir, Limits, Policy, Program, Session, SessionError
+from ringfence import Busy, CallbackAbandoned, Dir, Limits, Policy, PolicyError, Program, Session, SessionError
 from ringfence._engine import core
 from ringfence._isolation import MAX_WORKERS
 from security.test_worker import until, walled, workers
@@ -96,6 +96,14 @@ def test_worker_that_dies_between_turns_is_the_next_turns_crash(letters: Program
     session.restart()
     assert 1 == session.eval("c").value
     session.close()
+
+
+def test_tenant_of_a_session_needs_a_process(letters: Program) -> None:
+    """As for runs: in one process all tenants share an address space."""
+    with pytest.raises(PolicyError, match="a tenant needs a process of its own"):
+        Session(letters, tenant="anna")
+    with Session(letters, tenant="anna", isolation="worker") as session:
+        assert 1 == session.eval("c").value
 
 
 @needs_python
@@ -226,7 +234,7 @@ import os, sys, threading, time
 from ringfence import Limits, Program, Session
 from ringfence._engine import core
 session = Session(Program(core.Program.from_file(sys.argv[1], "letters")), isolation="worker")
-interrupt = threading.Timer(0.3, os.kill, (os.getpid(), 2))
+interrupt = threading.Timer(1, os.kill, (os.getpid(), 2))
 interrupt.start()
 try:
     session.eval("s")

@@ -33,6 +33,7 @@ INTERNAL = {
     "audit",
     "blocks",
     "cleaned",
+    "close_all",
     "close_at_exit",
     "described",
     "failure",

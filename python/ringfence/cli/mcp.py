@@ -62,6 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
             f"the SDK of the Model Context Protocol is not there ({error})",
             "install it: `pip install 'ringfence[mcp]'`",
         ) from error
+    from ringfence._isolation import close_all
     from ringfence._policy import Limits
 
     most = to_count(arguments.sessions) if arguments.sessions is not None else _MOST
@@ -72,7 +73,10 @@ def execute(arguments: argparse.Namespace) -> int:
     policy = policy_of(arguments)
     listener = None if arguments.port is None else listen(arguments.host, arguments.port)
     _compile(packs, policy)
-    _serve(packs, policy, arguments.isolation, listener, arguments.allow_host or [], most=most, idle=idle)
+    try:
+        _serve(packs, policy, arguments.isolation, listener, arguments.allow_host or [], most=most, idle=idle)
+    finally:
+        close_all()
     return Exit.OK
 
 

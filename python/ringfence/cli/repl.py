@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Read, run and show until the end of input, or until the guest exits."""
+    from ringfence._isolation import close_all
     from ringfence._session import Session
     from ringfence._shares import shares
 
@@ -38,7 +39,10 @@ def execute(arguments: argparse.Namespace) -> int:
     finally:
         progress.clear()
     typing = Typing()
-    with session, typing.history(arguments.language):
-        if typing.is_terminal:
-            _output.say(f"{arguments.language} in a sandbox; `:help` tells what else there is")
-        return Conversation(session, arguments.language, policy, turn, typing).serve()
+    try:
+        with session, typing.history(arguments.language):
+            if typing.is_terminal:
+                _output.say(f"{arguments.language} in a sandbox; `:help` tells what else there is")
+            return Conversation(session, arguments.language, policy, turn, typing).serve()
+    finally:
+        close_all()
