@@ -9,6 +9,7 @@ import contextvars
 import inspect
 import keyword
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,9 @@ class Functions:
     It knows nothing of the session: what holds functions would otherwise hold itself.
     """
 
-    __slots__ = ("_before_call", "_context", "_functions", "_loop", "_own", "_pending", "_raised", "_started")
+    __slots__ = (
+        *("__weakref__", "_before_call", "_context", "_functions", "_loop", "_own", "_pending", "_raised", "_started"),
+    )
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]], before_call: Hook | None) -> None:
         for name, function in functions.items():
@@ -93,6 +96,10 @@ class Functions:
             (name, _signature(function), inspect.getdoc(function) or "", _is_async(function))
             for name, function in self._functions.items()
         ]
+
+    def given(self) -> tuple[list[tuple[str, str, str, bool]], Borrowed]:
+        """Give what the native session takes: what the guest is told, and what is called."""
+        return self.described(), Borrowed(self)
 
     def begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Begin a turn: calls see the context variables of its caller, and what they await runs in that loop."""
@@ -221,6 +228,48 @@ class Functions:
         if thread not in self._own:
             self._own[thread] = asyncio.new_event_loop()
         return self._own[thread]
+
+
+class Borrowed:
+    """
+    What the native session calls: functions that belong to the `Session` that opened it.
+
+    The collector cannot look into the native one. An object that has a session and gives it its own methods would never
+    be freed if that held them.
+    """
+
+    __slots__ = ("_owned",)
+
+    def __init__(self, functions: Functions) -> None:
+        self._owned = weakref.ref(functions)
+
+    def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
+        """Make one call."""
+        return self._functions()(name, args, kwargs)
+
+    def start(self, number: int, name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[bool, object]:
+        """Begin one."""
+        return self._functions().start(number, name, args, kwargs)
+
+    def wait(self, seconds: float) -> list[tuple[int, bool, object]]:
+        """Wait for those that were begun."""
+        return self._functions().wait(seconds)
+
+    def cancel(self, number: int) -> None:
+        """End one that was begun."""
+        self._functions().cancel(number)
+
+    def finish(self) -> None:
+        """End the guest's thread."""
+        functions = self._owned()
+        if functions is not None:
+            functions.finish()
+
+    def _functions(self) -> Functions:
+        functions = self._owned()
+        if functions is None:  # of a guest that was left behind
+            raise ReferenceError("its session is gone")
+        return functions
 
 
 async def _awaited(value: Awaitable[object]) -> object:

@@ -174,7 +174,7 @@ class Session:
     def _opened(self) -> core.Session:
         if self._functions is None:
             return core.Session(self._sandbox.native)
-        return core.Session(self._sandbox.native, self._functions.described(), self._functions)
+        return core.Session(self._sandbox.native, *self._functions.given())
 
     def _eval(
         self,
@@ -291,7 +291,7 @@ class Origin:
         if before_call is not None and not functions:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
         theirs = [self._given(functions, before_call) for _ in range(count)]
-        natives = fork([None if each is None else (each.described(), each) for each in theirs], None)
+        natives = fork([None if each is None else each.given() for each in theirs], None)
         return [self._session(native, each) for native, each in zip(natives, theirs, strict=True)]
 
     def _given(self, functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None) -> Functions | None:

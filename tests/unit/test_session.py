@@ -313,3 +313,22 @@ def test_limit_that_a_turn_reached_is_an_event(
     events = [(record.__dict__["event"], record.__dict__["limit"]) for record in caplog.records]
     assert [("limited", "wall")] == events
     assert ended.outcome == caplog.records[0].__dict__["outcome"]
+
+
+def test_object_whose_session_calls_it_is_freed_without_being_closed(session: Open) -> None:
+    """Its methods are the session's functions: a cycle, which the collector finds."""
+
+    class Agent:
+        def __init__(self) -> None:
+            self.session = session(functions={"answer": self.answer})
+
+        def answer(self) -> int:
+            return 42
+
+    agent = Agent()
+    assert [0, 42] == agent.session.eval("Canswer").value
+    gone = weakref.ref(agent)
+    del agent
+    gc.collect()
+
+    assert gone() is None

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import argparse
     import socket
 
-    from ringfence._isolation import Isolation
     from ringfence._policy import Policy
     from ringfence.languages import Pack
 
@@ -74,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
     listener = None if arguments.port is None else listen(arguments.host, arguments.port)
     _compile(packs, policy)
     try:
-        _serve(packs, policy, arguments.isolation, listener, arguments.allow_host or [], most=most, idle=idle)
+        _serve(arguments, packs, policy, listener, most, idle)
     finally:
         close_all()
     return Exit.OK
@@ -103,22 +102,16 @@ def _compile(packs: list[Pack], policy: Policy) -> None:
 
 
 def _serve(
-    packs: list[Pack],
-    policy: Policy,
-    isolation: Isolation,
-    listener: socket.socket | None,
-    names: list[str],
-    *,
-    most: int,
-    idle: float,
+    flags: argparse.Namespace, packs: list[Pack], policy: Policy, listener: socket.socket | None, most: int, idle: float
 ) -> None:
     import asyncio
 
     from ringfence._mcp import PATH, Toolbox, serve_http, serve_stdio
 
     if listener is None:
-        asyncio.run(serve_stdio(Toolbox(packs, policy, isolation=isolation, most=1)))
+        asyncio.run(serve_stdio(Toolbox(packs, policy, isolation=flags.isolation, most=1)))
         return
     _output.say(f"serving {', '.join(pack.title for pack in packs)} at {address_of(listener)}{PATH}")
-    toolbox = Toolbox(packs, policy, isolation=isolation, most=most, idle_seconds=idle)
-    asyncio.run(serve_http(toolbox, listener, names_of(listener, names), most=most, idle_seconds=idle))
+    toolbox = Toolbox(packs, policy, isolation=flags.isolation, most=most, idle_seconds=idle)
+    names = names_of(listener, flags.allow_host or [])
+    asyncio.run(serve_http(toolbox, listener, names, most=most, idle_seconds=idle))
