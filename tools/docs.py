@@ -24,7 +24,8 @@ import ringfence
 from ringfence import errors
 from ringfence._units import seconds, size
 from ringfence.cli import _exit
-from ringfence.cli._parser import VERBS, parser
+from ringfence.cli._parser import parser
+from ringfence.cli._verbs import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -300,7 +301,8 @@ def exit_codes() -> str:
     """Make the page of exit codes from the enumeration and the errors."""
     lines = [EXIT_HEAD, "| code | name | when |", "|---|---|---|"]
     meanings = enumeration()
-    lines += [f"| {code.value} | {code.name} | {meanings.get(code.name, 'All went well.')} |" for code in _exit.Exit]
+    codes = [(name, code) for name, code in vars(_exit.Exit).items() if name.isupper()]
+    lines += [f"| {code} | {name} | {meanings.get(name, 'All went well.')} |" for name, code in codes]
     lines += ["\n## Errors and their codes\n", "| exit code | error |", "|---|---|"]
     kinds = [getattr(errors, name) for name in errors.__all__]
     by_code: dict[str, list[str]] = {}

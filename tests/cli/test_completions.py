@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence.cli._parser import VERBS, parser
+from ringfence.cli._parser import parser
+from ringfence.cli._verbs import VERBS
 
 if TYPE_CHECKING:
     from conftest import Command

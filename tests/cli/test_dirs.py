@@ -6,7 +6,7 @@ import pytest
 
 from ringfence import Dir
 from ringfence.cli._dirs import to_dir
-from ringfence.cli._parser import UsageError
+from ringfence.cli._verbs import UsageError
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_guest_code_passes_through(code: int, passed: int) -> None:
         (made("crashed"), Exit.OURS),
     ],
 )
-def test_outcome_has_its_code(result: Result, code: Exit) -> None:
+def test_outcome_has_its_code(result: Result, code: int) -> None:
     """A run that did not exit by itself has a code of ours, the same as its exception's."""
     assert (code, code) == (_exit.of(result), result.error().exit_code)
 

@@ -8,7 +8,7 @@ import pytest
 
 from ringfence._isolation import MAX_WORKERS
 from ringfence.cli._isolation import check_workers
-from ringfence.cli._parser import UsageError
+from ringfence.cli._verbs import UsageError
 
 if TYPE_CHECKING:
     from conftest import Command

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from ringfence.cli._listening import address_of, check_listening, listen, names_of, to_count
-from ringfence.cli._parser import UsageError, parser
+from ringfence.cli._parser import parser
+from ringfence.cli._verbs import UsageError
 from ringfence.errors import HostError
 
 

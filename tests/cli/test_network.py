@@ -9,7 +9,8 @@ import pytest
 from ringfence import Net, Policy, Secret
 from ringfence.cli._grants import policy_of
 from ringfence.cli._network import to_secret
-from ringfence.cli._parser import UsageError, parser
+from ringfence.cli._parser import parser
+from ringfence.cli._verbs import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

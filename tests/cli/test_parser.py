@@ -2,7 +2,8 @@
 
 import pytest
 
-from ringfence.cli._parser import VERBS, UsageError, parser, whole
+from ringfence.cli._parser import parser
+from ringfence.cli._verbs import VERBS, UsageError, whole
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence.cli._parser import UsageError, parser
+from ringfence.cli._parser import parser
 from ringfence.cli._script import source_of
+from ringfence.cli._verbs import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

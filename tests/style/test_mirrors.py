@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.cli._parser import VERBS
+from ringfence.cli._verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "ringfence"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._parser import UsageError
+from ._verbs import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

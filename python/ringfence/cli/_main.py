@@ -9,10 +9,11 @@ from ringfence.errors import RingfenceError
 
 from . import _output, _stdio
 from ._exit import Exit
-from ._parser import VERBS, UsageError, load, nearest, parser
+from ._verbs import VERBS, UsageError, load, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 _USAGE = """\
@@ -40,7 +41,7 @@ def _execute(words: list[str]) -> int:
     try:
         name = words[0] if words else "--help"
         if name in VERBS:
-            arguments = parser(name).parse_args(words[1:])
+            arguments = _arguments(name, words[1:])
             as_json = getattr(arguments, "json", False)
             return load(name).execute(arguments)
         return _without_verb(name)
@@ -58,6 +59,16 @@ def _execute(words: list[str]) -> int:
         why = f"{type(problem).__name__}: {problem}".replace("\n", " ")
         _output.error("ringfence failed", why, "set `RINGFENCE_TRACEBACK=1` to see where, and report it")
         return Exit.OURS
+
+
+def _arguments(name: str, words: list[str]) -> argparse.Namespace:
+    if name == "run" and words and not words[0].startswith("-") and "--" not in words:
+        from ._plain import plain
+
+        return plain(name, words)
+    from ._parser import parser
+
+    return parser(name).parse_args(words)
 
 
 def _without_verb(word: str) -> int:

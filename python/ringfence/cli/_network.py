@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringfence._network import Net, Secret
 
-from ._parser import UsageError
+from ._verbs import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,53 +1,15 @@
-"""The command line: which verbs there are, and a parser whose errors teach."""
+"""The command line: a parser whose errors teach."""
 
 from __future__ import annotations
 
 import argparse
 
+from ._verbs import KEPT, VERBS, UsageError, load, nearest, whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import NoReturn, Protocol
-
-    class Verb(Protocol):
-        """What a file of a verb holds."""
-
-        def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-            """Say what it takes."""
-
-        def execute(self, arguments: argparse.Namespace) -> int:
-            """Do it, and give the exit code."""
-
-
-VERBS = {
-    "run": "run a program under a policy",
-    "repl": "type into a session of a language, under a policy",
-    "languages": "list, check and install the languages that scripts can be in",
-    "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
-    "inspect": "show what a program wants and offers",
-    "compile": "compile a program into the cache",
-    "cache": "show or prune the cache of compiled programs",
-    "policy": "check a policy file, or print its schema",
-    "doctor": "show what this machine has, and what is missing",
-    "completions": "print completions for a shell",
-}
-
-
-class UsageError(Exception):
-    """The command line is wrong; three parts, like every error."""
-
-    def __init__(self, what: str, why: str, fix: str) -> None:
-        super().__init__(what, why, fix)
-        self.what, self.why, self.fix = what, why, fix
-
-
-# No argument of a process can be this.
-_KEPT = "\0--"
-
-
-def whole(words: Iterable[str]) -> list[str]:
-    """Give the words for a guest as they were typed."""
-    return ["--" if word == _KEPT else word for word in words]
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,6 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str | None = None) -> None:
         super().__init__(prog, description=description, allow_abbrev=False, formatter_class=_Formatter)
+        self.register("action", "instead", _Instead)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -64,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         rest = [action for action in self._actions if action.nargs == argparse.REMAINDER]
         ends = [name for action in rest for name in action.option_strings]
         cut = next((at for at, word in enumerate(words) if word in ends), len(words))
-        words[cut:] = [_KEPT if word == "--" else word for word in words[cut:]]
+        words[cut:] = [KEPT if word == "--" else word for word in words[cut:]]
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -91,19 +54,24 @@ class _Formatter(argparse.HelpFormatter):
         return super()._format_args(action, default_metavar)
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Find the word that was probably meant."""
-    import difflib
+class _Instead(argparse.Action):
+    """A flag that stands for the program: what follows its value belongs to the guest."""
 
-    return next(iter(difflib.get_close_matches(word.partition("=")[0], list(words), 1, 0.6)), None)
-
-
-def load(name: str) -> Verb:
-    """Import a verb, and only that one."""
-    from importlib import import_module
-
-    verb: Verb = import_module(f"ringfence.cli.{name}")
-    return verb
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if not values:
+            raise UsageError(
+                f"`{option_string}` was given without a value", "it takes one", f"see `{parser.prog} --help`"
+            )
+        setattr(namespace, self.dest, whole(map(str, values)))
+        for action in parser._actions:  # noqa: SLF001 - argparse has no other way
+            if action.dest == "program":
+                action.required = False
 
 
 def parser(name: str) -> Parser:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
 from . import _output
-from ._parser import UsageError, whole
+from ._verbs import REST, UsageError, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from ringfence._isolation import Isolation
@@ -55,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     add = parser.add_argument
     add("--language", metavar="NAME", help="the language of a script or of CODE; told by the script itself unless said")
-    rest = argparse.REMAINDER
-    add("-c", dest="code", metavar="CODE", nargs=rest, action=_Instead, help="run this source text; needs --language")
-    add("-m", dest="module", metavar="MODULE", nargs=rest, action=_Instead, help="run a module of the language by name")
+    add("-c", dest="code", metavar="CODE", nargs=REST, action="instead", help="run this source text; needs --language")
+    add(
+        "-m", dest="module", metavar="MODULE", nargs=REST, action="instead", help="run a module of the language by name"
+    )
 
 
 def source_of(arguments: argparse.Namespace) -> Source:
@@ -94,23 +94,3 @@ def _option(language: str, name: str, flag: str) -> Sequence[str]:
         what = f"`{flag}` is nothing that {pack.title} has"
         raise UsageError(what, "its interpreter does not take it", "write the source to a file, and give its path")
     return option
-
-
-class _Instead(argparse.Action):
-    """A flag that stands for the program: what follows its value belongs to the guest."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[object] | None,
-        option_string: str | None = None,
-    ) -> None:
-        if not values:
-            raise UsageError(
-                f"`{option_string}` was given without a value", "it takes one", f"see `{parser.prog} --help`"
-            )
-        setattr(namespace, self.dest, whole(map(str, values)))
-        for action in parser._actions:  # noqa: SLF001 - argparse has no other way
-            if action.dest == "program":
-                action.required = False

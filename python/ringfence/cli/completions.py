@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import _output
 from ._exit import Exit
-from ._parser import VERBS, parser
+from ._parser import parser
+from ._verbs import VERBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from ringfence.errors import LoadError, RingfenceError
 
 from . import _output
 from ._exit import Exit
-from ._parser import UsageError
+from ._verbs import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

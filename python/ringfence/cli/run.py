@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-
 from . import _exit, _output, _script
 from ._changes import tell_changes
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
+from ._verbs import REST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
     from typing import Literal
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     _script.add_arguments(parser)
     add("program", metavar="PROGRAM", help="a WebAssembly module or component, a script, or `-` for standard input")
-    rest = add("args", metavar="ARGS", nargs=argparse.REMAINDER, help="what follows PROGRAM belongs to it")
+    rest = add("args", metavar="ARGS", nargs=REST, help="what follows PROGRAM belongs to it")
     rest.required = False  # or a missing PROGRAM is reported as two things missing
 
 
