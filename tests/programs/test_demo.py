@@ -37,6 +37,17 @@ def test_agent_keeps_every_promise() -> None:
     assert "\x1b" not in ended.stdout
 
 
+def test_forks_keep_every_promise() -> None:
+    """Ten ideas compared, the bad ones at nobody's cost."""
+    demo = EXAMPLES / "04-forks" / "demo.py"
+    ended = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert "every promise held" in ended.stdout
+    assert 6 == ended.stdout.count("as promised: ")
+    assert "\x1b" not in ended.stdout
+
+
 def test_demo_is_coloured_on_a_terminal() -> None:
     """On a terminal the verdicts are green, unless `NO_COLOR` says otherwise."""
     seen = {}
