@@ -3,8 +3,8 @@
 """
 An agent has ten ideas: each is tried in a fork of one prepared session, and a table compares what came of them.
 
-The forks share what was prepared and nothing else: the bad ideas cost the good ones nothing. Any broken promise makes the
-exit code 1.
+The forks share what was prepared and nothing else: the bad ideas cost the good ones nothing. Any broken promise makes
+the exit code 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def score(predict):
 
 IDEAS = {
     "mean of all": "known = [t for t in seen if t is not None]\nmean = statistics.mean(known)\nscore(lambda day: mean)",
-    "mean without 999": "good = [t for t in seen if t and t < 900]\nmean = statistics.mean(good)\nscore(lambda day: mean)",
+    "mean without 999": (
+        "good = [t for t in seen if t and t < 900]\nmean = statistics.mean(good)\nscore(lambda day: mean)"
+    ),
     "median": "median = statistics.median(t for t in seen if t is not None)\nscore(lambda day: median)",
     "last value": "last = [t for t in seen if t and t < 900][-1]\nscore(lambda day: last)",
     "same day of a cycle": (
@@ -57,7 +59,7 @@ IDEAS = {
     "keep everything": "keep = []\nwhile True:\n    keep.append(bytes(1 << 20))",
     "spoil the data": "seen[:] = hidden[:] = [0.0] * 200\nscore(lambda day: 0.0)",
 }
-BEST, UNTOUCHED = "fit a wave", "(len(seen), len(hidden), 'best' in globals(), 'wave' in globals())"
+GOOD, BEST, UNTOUCHED = 6, "fit a wave", "(len(seen), len(hidden), 'best' in globals(), 'wave' in globals())"
 
 
 def main() -> int:
@@ -65,7 +67,7 @@ def main() -> int:
     title("ten forks of one prepared session")
     broken: list[str] = []
 
-    def hold(promise: str, kept: bool) -> None:  # noqa: FBT001 - what it is about
+    def hold(promise: str, kept: bool) -> None:
         print(paint(f"  as promised: {promise}", GREEN) if kept else paint(f"  NOT AS PROMISED: {promise}", RED))
         if not kept:
             broken.append(promise)
@@ -86,7 +88,8 @@ def main() -> int:
         hold("an idea that never ends is over at its deadline", turns["search for ever"].limit == "wall")
         failed = turns["keep everything"].error
         hold("one that fills the memory gets a MemoryError", failed is not None and failed.type == "MemoryError")
-        hold("one that spoils the data spoils its own", turns["spoil the data"].value == 0 and len(scores) == 6)
+        hold("one that spoils the data spoils its own", turns["spoil the data"].value == 0)
+        hold("and the others' scores are right", len(scores) == GOOD)
         hold(f"the best idea is `{BEST}`", min(scores, key=lambda idea: scores[idea]) == BEST)
         hold("the session knows nothing of its forks", session.eval(UNTOUCHED).value == before)
         best = forks[list(IDEAS).index(BEST)]

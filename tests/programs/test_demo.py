@@ -44,7 +44,7 @@ def test_forks_keep_every_promise() -> None:
 
     assert 0 == ended.returncode, ended.stdout + ended.stderr
     assert "every promise held" in ended.stdout
-    assert 6 == ended.stdout.count("as promised: ")
+    assert 7 == ended.stdout.count("as promised: ")
     assert "\x1b" not in ended.stdout
 
 
