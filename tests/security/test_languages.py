@@ -40,7 +40,7 @@ def raised(result: Result) -> str:
         "/etc/passwd",
         "/proc/self/environ",
         "/proc/self/mem",
-        "/dev/null",
+        "/dev/zero",
         "/sys/kernel",
         "../../../../../../etc/passwd",
         "/./../etc/passwd",
