@@ -13,7 +13,8 @@ from .errors import PolicyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from ._imports import Imports
     from ._isolation import Isolation
@@ -123,6 +124,9 @@ class Sandbox:
         plain = stdin is None and limits is None and stdout == "capture" == stderr
         if plain and code is None and not args and not self._runnable.args:
             native = self._native_run((), input, None, None, None, None, None)
+        elif plain and args == ():
+            runnable = self._runnable if code is None else self._runnable.with_code(code)
+            native = self._handed(runnable.args, input, None, None, None, None, None, runnable.source)
         else:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
         result = Result(self._audited(native) if native.noted else native)
@@ -228,14 +232,16 @@ class Sandbox:
         narrower = limits._json() if limits else None  # noqa: SLF001
 
         def work(kill: core.Kill | None) -> core.Result:
-            try:
-                given = (streams.stdin, streams.stdout, streams.stderr, narrower, kill)
-                return self._native_run(texts, input, *given, source)
-            except UnicodeEncodeError as error:
-                what = "an argument cannot be handed to the guest"
-                raise PolicyError(what, "it is not UTF-8", "hand the data over as input") from error
+            return self._handed(texts, input, streams.stdin, streams.stdout, streams.stderr, narrower, kill, source)
 
         return work
+
+    def _handed(self, texts: Sequence[str], *given: Any) -> core.Result:  # noqa: ANN401 - as `core.Sandbox.run` takes it
+        try:
+            return self._native_run(texts, *given)
+        except UnicodeEncodeError as error:
+            what = "an argument cannot be handed to the guest"
+            raise PolicyError(what, "it is not UTF-8", "hand the data over as input") from error
 
     def __repr__(self) -> str:
         script = f" {self._runnable.args[0]!r}" if self._runnable.source is not None else ""
