@@ -51,6 +51,10 @@ class Call(Value):
         return hash(self.name)
 
 
+# Those with a loop of a guest's thread, which that thread closes at its end: sessions may be gone by then.
+_with_loops: set[Functions] = set()
+
+
 class Functions:
     """
     The functions of one session, called on the guest's thread with plain values.
@@ -128,6 +132,8 @@ class Functions:
             own.run_until_complete(own.shutdown_asyncgens())
         finally:
             own.close()
+            if not self._own:
+                _with_loops.discard(self)
 
     def __call__(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> object:
         """Make one call; an exception reaches the guest, one that is no `Exception` ends the turn."""
@@ -226,6 +232,7 @@ class Functions:
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         thread = threading.get_ident()
         if thread not in self._own:
+            _with_loops.add(self)
             self._own[thread] = asyncio.new_event_loop()
         return self._own[thread]
 

@@ -332,3 +332,23 @@ def test_object_whose_session_calls_it_is_freed_without_being_closed(session: Op
     gc.collect()
 
     assert gone() is None
+
+
+def test_loop_of_a_thread_that_was_left_behind_is_closed_though_its_session_is_gone(session: Open) -> None:
+    """The thread closes it when its function comes back."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    release = threading.Event()
+
+    async def answer() -> int:
+        loops.append(asyncio.get_running_loop())
+        release.wait(30)
+        return 42
+
+    with pytest.warns(CallbackAbandoned):
+        assert "limited" == session(functions={"answer": answer}).eval("Canswer", turn=Limits(wall=0.3)).outcome
+    gc.collect()
+    release.set()
+    deadline = time.monotonic() + 10
+    while not loops[0].is_closed():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
