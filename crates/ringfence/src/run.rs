@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -35,7 +35,7 @@ use crate::sandbox::random::Random;
 use crate::sandbox::soft::{self, Soft};
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, Cpu, State};
+use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::snapshot::{self, Lent};
@@ -172,15 +172,9 @@ impl Sandbox {
         let started = Instant::now();
         let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
-            // A hundred years at most, which every clock can add.
-            deadline: outer.iter().map(|outer| outer.deadline).fold(started + limits.wall.0, Instant::min),
-            cancelled,
-            outer,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
-            output,
-            network: None,
             // A language pack hears of Ctrl-C; a program of another kind is ended by it.
             soft: prepared.hears().then(|| Arc::new(Soft::new(None, None))),
+            ..Control::of_guest(started, &limits, Duration::ZERO, cancelled, output).inside(outer)
         };
         let (space, secrets, begins) = match inside {
             None => (Space::default(), Secrets::from_environment(&prepared.policy.secrets)?, None),

@@ -60,7 +60,15 @@ impl Supervisor<'_> {
         guest: impl Future<Output = wasmtime::Result<Ending>>,
         tick: &mut dyn FnMut() -> bool,
     ) -> Ending {
-        match self.begin(Guest::new(guest), tick) {
+        self.through(Guest::new(guest), tick)
+    }
+
+    /// The same for one that was made before.
+    pub(crate) fn through<F>(&self, guest: Guest<F>, tick: &mut dyn FnMut() -> bool) -> Ending
+    where
+        F: Future<Output = wasmtime::Result<Ending>>,
+    {
+        match self.begin(guest, tick) {
             Far::Ended(ending) => ending,
             Far::Calls(guest) => self.go_on(guest, tick),
         }

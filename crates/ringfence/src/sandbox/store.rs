@@ -19,6 +19,7 @@ use super::stdio::{Input, Output, Sink};
 use super::stop::{Limit, Stop};
 use super::thread_clock_unsafe::ThreadClock;
 use super::wasi01::Descriptors;
+use crate::policy::Limits;
 
 /// The state of one run; a new one for each.
 pub struct State {
@@ -70,6 +71,32 @@ pub struct Control {
 }
 
 impl Control {
+    /// One of a guest that begins now, and may go on for so long after it has heard of the end of its time.
+    pub(crate) fn of_guest(
+        started: Instant,
+        limits: &Limits,
+        grace: Duration,
+        cancelled: Arc<AtomicBool>,
+        output: Output,
+    ) -> Self {
+        Self {
+            // A hundred years at most, which every clock can add.
+            deadline: started + limits.wall.0 + grace,
+            cancelled,
+            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
+            outer: None,
+            output,
+            network: None,
+            soft: None,
+        }
+    }
+
+    /// The same where another run's host function started it: it does not outlive that run.
+    pub(crate) fn inside(self, outer: Option<Arc<Outer>>) -> Self {
+        let deadline = outer.iter().map(|outer| outer.deadline).fold(self.deadline, Instant::min);
+        Self { deadline, outer, ..self }
+    }
+
     /// One for what no guest does.
     pub(crate) fn of_nobody() -> Self {
         let now = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Given;
 use super::discard_unsafe::End;
@@ -19,7 +19,7 @@ use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::soft::Words;
 use crate::sandbox::stdio::{Output, Sink};
-use crate::sandbox::store::{Control, Cpu};
+use crate::sandbox::store::Control;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::snapshot::{self, Capture};
 use crate::supervisor::{Supervisor, runtime};
@@ -105,13 +105,8 @@ fn ask(
     };
     let (started, limits) = (Instant::now(), prepared.policy.limits);
     let control = Control {
-        deadline: started + limits.wall.0,
-        cancelled,
-        cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
-        outer: None,
-        output: nowhere.clone(),
         network: store.data().control.network.clone(),
-        soft: None,
+        ..Control::of_guest(started, &limits, Duration::ZERO, cancelled, nowhere.clone())
     };
     store.data_mut().control = control.clone();
     if let Some(fuel) = limits.fuel {
@@ -159,15 +154,8 @@ impl Captured {
             return Err(no_thread("the system starts no more threads for this process"));
         };
         let (started, limits) = (Instant::now(), prepared.policy.limits);
-        let control = Control {
-            deadline: started + limits.wall.0,
-            cancelled,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
-            outer: None,
-            output: Output::new(Sink::Discard, Sink::Discard, limits.output.0),
-            network: None,
-            soft: None,
-        };
+        let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
+        let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
         let secrets = Secrets::for_copy(&prepared.policy.secrets, &self.placeholders)?;
         let placeholders = secrets.placeholders();
         let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;

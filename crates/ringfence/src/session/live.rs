@@ -27,7 +27,7 @@ use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
 use crate::sandbox::soft::{self, Notice, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source};
-use crate::sandbox::store::{Control, Cpu, State};
+use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::snapshot::{self, Image, Lent};
@@ -122,15 +122,8 @@ impl Live {
         };
         let started = Instant::now();
         let limits = prepared.policy.limits;
-        let control = Control {
-            deadline: started + limits.wall.0,
-            cancelled,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0)),
-            outer: None,
-            output: Output::new(Sink::Discard, Sink::Discard, limits.output.0),
-            network: None,
-            soft: None,
-        };
+        let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
+        let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
         let placeholders = given.secrets.placeholders();
         let state = state(prepared, given, &limits, &control, started)?;
         let memory = prepared.memory()?;

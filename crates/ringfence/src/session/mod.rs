@@ -24,6 +24,7 @@ use crate::policy::{Limits, LimitsPatch};
 use crate::process_unsafe::{Here, generation};
 use crate::run::Sandbox;
 use crate::sandbox::files::Space;
+use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::worker::Remote;
 
@@ -72,6 +73,11 @@ impl Functions {
         let theirs = functions.clone();
         let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
         Self { functions, around, numbers: Arc::new(AtomicU64::new(begun)) }
+    }
+
+    /// The calls of one turn.
+    pub(crate) fn calls(&self) -> HostCalls {
+        HostCalls::of_session(self.functions.clone(), self.numbers.clone())
     }
 }
 

@@ -22,7 +22,7 @@ use crate::sandbox::journal::Journal;
 use crate::sandbox::soft::{GRACE, Notice, Soft};
 use crate::sandbox::stdio::{Output, Sink, Written};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::{Control, Cpu, Outer, State};
+use crate::sandbox::store::{Control, Outer, State};
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::supervisor::{Far, Guest, Supervisor, runtime};
 
@@ -79,15 +79,11 @@ impl Bounds {
         let grace = if live.hears() { GRACE } else { Duration::ZERO };
         let soft = Arc::new(Soft::new(Some(started + limits.wall.0), limits.cpu.map(|cpu| cpu.0)));
         soft.set_words(live.exports.words);
-        let deadline = started + limits.wall.0 + grace;
+        let output = Output::new(stdout, stderr, limits.output.0);
         let control = Control {
-            deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
-            cancelled,
-            outer,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
-            output: Output::new(stdout, stderr, limits.output.0),
             network: live.store.data().control.network.clone(),
             soft: Some(soft.clone()),
+            ..Control::of_guest(started, &limits, grace, cancelled, output).inside(outer)
         };
         Self { limits, control, soft, calls: HostCalls::default(), started }
     }
@@ -137,8 +133,7 @@ pub(super) fn run(
     let mut no_tick = || true;
     let tick = tick.unwrap_or(&mut no_tick);
     let mut bounds = Bounds::new(&live, limits, [stdout, stderr], cancelled, outer);
-    bounds.calls = functions
-        .map_or_else(HostCalls::default, |given| HostCalls::of_session(given.functions.clone(), given.numbers.clone()));
+    bounds.calls = functions.map_or_else(HostCalls::default, Functions::calls);
     let started = bounds.started;
     let (underway, guest) = Underway::begin(live, source, bounds)?;
     let guest = match underway.supervisor().begin(guest, tick) {
@@ -186,10 +181,7 @@ pub(super) fn in_worker(
     let (underway, guest) = Underway::begin(live, source, bounds)?;
     let mut no_tick = || true;
     let tick = tick.unwrap_or(&mut no_tick);
-    let ending = match underway.supervisor().begin(guest, tick) {
-        Far::Ended(ending) => ending,
-        Far::Calls(guest) => underway.supervisor().go_on(guest, tick),
-    };
+    let ending = underway.supervisor().through(guest, tick);
     underway.end(ending)
 }
 

@@ -17,7 +17,7 @@ use crate::process_unsafe::{Here, leave};
 use crate::result::{Outcome, RunResult};
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::stop::Stop;
-use crate::sandbox::store::{Control, Cpu, Outer};
+use crate::sandbox::store::{Control, Outer};
 use crate::text;
 
 /// Why a worker goes that speaks of a turn where there is none.
@@ -61,16 +61,9 @@ impl Functions {
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<RunResult> {
         let started = Instant::now();
-        let control = Control {
-            deadline: started + asked.limits.wall.0,
-            cancelled,
-            outer,
-            cpu: Cpu::new(started, asked.limits.cpu.map(|cpu| cpu.0)),
-            // What the guest writes is for the worker to look at.
-            output: Output::new(Sink::Discard, Sink::Discard, 0),
-            network: None,
-            soft: None,
-        };
+        // What the guest writes is for the worker to look at.
+        let output = Output::new(Sink::Discard, Sink::Discard, 0);
+        let control = Control { outer, ..Control::of_guest(started, &asked.limits, Duration::ZERO, cancelled, output) };
         let place = Place::new(taken);
         let talk = Talk { functions: self.clone(), control: control.clone(), place: place.clone(), made: 0 };
         let guest = move || talk.run(asked);

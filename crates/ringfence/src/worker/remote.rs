@@ -29,7 +29,7 @@ use crate::sandbox::language::message_of;
 use crate::sandbox::soft::{self, Soft, Words};
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::stop::Stop;
-use crate::sandbox::store::{Control, Cpu, Outer};
+use crate::sandbox::store::{Control, Outer};
 use crate::session::{Functions, Turn, TurnOutcome, TurnResult, no_memory};
 use crate::text;
 
@@ -132,16 +132,11 @@ impl Remote {
             // The guest's own words are the worker's to write.
             soft.set_words([Some(Words::default()); 2]);
         }
-        let deadline = started + limits.wall.0 + grace;
+        // What the guest writes is for the worker to look at.
+        let output = Output::new(Sink::Discard, Sink::Discard, 0);
         let control = Control {
-            deadline: outer.iter().map(|outer| outer.deadline).fold(deadline, Instant::min),
-            cancelled,
-            outer,
-            cpu: Cpu::new(started, limits.cpu.map(|cpu| cpu.0 + grace)),
-            // What the guest writes is for the worker to look at.
-            output: Output::new(Sink::Discard, Sink::Discard, 0),
-            network: None,
             soft: Some(Arc::new(soft)),
+            ..Control::of_guest(started, &limits, grace, cancelled, output).inside(outer)
         };
         let talk = Talk {
             control: control.clone(),
@@ -149,9 +144,7 @@ impl Remote {
             limits,
             started,
             hears,
-            calls: functions.map_or_else(HostCalls::default, |given| {
-                HostCalls::of_session(given.functions.clone(), given.numbers.clone())
-            }),
+            calls: functions.map_or_else(HostCalls::default, Functions::calls),
         };
         let Some(functions) = functions else { return talk.run(&source, [stdout, stderr], tick) };
         let place = talk.place.clone();
