@@ -52,9 +52,8 @@ def test_colour_can_be_refused(monkeypatch: pytest.MonkeyPatch, name: str, value
 def test_progress_is_a_line_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a program compiles a terminal shows how long; afterwards nothing is left of it."""
     terminal = terminal_for(monkeypatch)
-    progress = _output.Progress("tool.wasm")
-    progress(1.0)
-    progress.clear()
+    with _output.Progress("tool.wasm") as progress:
+        progress(1.0)
 
     assert "compiling tool.wasm: 1 s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
@@ -64,9 +63,8 @@ def test_progress_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log gets no lines that move."""
     plain = io.StringIO()
     monkeypatch.setattr(sys, "stderr", plain)
-    progress = _output.Progress("tool.wasm")
-    progress(1.0)
-    progress.clear()
+    with _output.Progress("tool.wasm") as progress:
+        progress(1.0)
 
     assert "" == plain.getvalue()
 

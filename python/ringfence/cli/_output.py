@@ -13,6 +13,8 @@ from ringfence.errors import HostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Self
+
     from ringfence.errors import RingfenceError
 
 _RED, _CYAN, _BOLD = "31", "36", "1"
@@ -88,7 +90,10 @@ class Progress:
             sys.stderr.write(f"\r\x1b[Kcompiling {self._name}: {elapsed_seconds:.0f} s, once; then it is in the cache")
             sys.stderr.flush()
 
-    def clear(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Take the line away."""
         if self._shown:
             sys.stderr.write("\r\x1b[K")

@@ -40,14 +40,11 @@ class Source:
         """Compile it, with a line that shows how long that takes."""
         from ringfence._sandbox import Sandbox
 
-        progress = _output.Progress(self.name)
         code, language = self.code, self.language
-        try:
+        with _output.Progress(self.name) as progress:
             return Sandbox(
                 self.program, code=code, language=language, policy=policy, isolation=isolation, progress=progress
             )
-        finally:
-            progress.clear()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

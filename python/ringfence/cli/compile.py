@@ -26,11 +26,8 @@ def execute(arguments: argparse.Namespace) -> int:
     policy = Policy.from_file(arguments.policy) if arguments.policy else Policy()
     done: list[dict[str, object]] = []
     for path in arguments.programs:
-        progress = _output.Progress(path)
-        try:
+        with _output.Progress(path) as progress:
             cached = core.precompile(Program.from_file(path)._native, policy._native, progress)  # noqa: SLF001
-        finally:
-            progress.clear()
         done.append({"program": path, "cached": cached})
     if arguments.json:
         import json

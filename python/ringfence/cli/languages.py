@@ -55,11 +55,8 @@ def _install(name: str, source: str | None) -> Pack:
     from ringfence.languages._install import install
 
     pack = install(name, source, _output.say, quiet=not _output.is_watched())
-    progress = _output.Progress(name)
-    try:
+    with _output.Progress(name) as progress:
         core.precompile(pack_program(pack)._native, Policy()._native, progress)  # noqa: SLF001
-    finally:
-        progress.clear()
     return pack
 
 

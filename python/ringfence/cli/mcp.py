@@ -94,11 +94,8 @@ def _compile(packs: list[Pack], policy: Policy) -> None:
     from ringfence._program import pack_program
 
     for pack in packs:
-        progress = _output.Progress(pack.language)
-        try:
+        with _output.Progress(pack.language) as progress:
             core.precompile(pack_program(pack)._native, policy._native, progress)  # noqa: SLF001
-        finally:
-            progress.clear()
 
 
 def _serve(

@@ -33,11 +33,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     policy = policy_of(arguments)
     whole, turn = shares(policy)
-    progress = _output.Progress(arguments.language)
-    try:
+    with _output.Progress(arguments.language) as progress:
         session = Session(arguments.language, policy=whole, turn=turn, progress=progress, isolation=arguments.isolation)
-    finally:
-        progress.clear()
     typing = Typing()
     try:
         with session, typing.history(arguments.language):
