@@ -174,7 +174,7 @@ fn page_of(bytes: &[u8], at: usize) -> Option<&[u8; PAGE_BYTES]> {
 /// The pages that differ from the image, or from zeros behind it, and how many were looked at in vain.
 fn differing(bytes: &[u8], image: &[u8], before: &[Page]) -> (Vec<Page>, usize) {
     // Where nobody tells what was written to, everything may have been. What was written to may be as it was, too.
-    let ranges = told(bytes).unwrap_or_else(|| Vec::from_iter([0..bytes.len()]));
+    let ranges = told(bytes).unwrap_or_else(|| std::iter::once(0..bytes.len()).collect());
     let (mut before, mut pages, mut idle) = (before.iter().peekable(), Vec::new(), 0);
     for at in ranges.into_iter().flat_map(|range| range.step_by(PAGE_BYTES)) {
         let Some(now) = page_of(bytes, at) else { continue };
