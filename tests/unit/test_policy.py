@@ -213,7 +213,7 @@ def test_policy_tells_what_it_grants_that_another_does_not(tmp_path: Path) -> No
 
 def test_trees_in_memory_are_compared_by_what_is_in_them() -> None:
     """However they were made."""
-    one, same, other = (Policy(dirs=[Dir.memory("/in", {"a": text})]) for text in ("1", b"1", "2"))
+    one, same, other = (Policy(dirs=[Dir.memory({"a": text}, at="/in")]) for text in ("1", b"1", "2"))
 
     assert () == one.wider_than(same)
     assert 1 == len(one.wider_than(other))
