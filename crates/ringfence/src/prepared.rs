@@ -163,11 +163,6 @@ impl Prepared {
         self.image.is_some()
     }
 
-    /// The image that a new instance shows, where its memory is lent to it.
-    pub(crate) fn image(&self) -> Option<&Arc<Image>> {
-        self.image.as_ref()
-    }
-
     /// Memory for a new store; none where the engine makes it.
     pub(crate) fn memory(&self) -> Result<Option<Lent>> {
         let lent = self.image.as_ref().map(Lent::of).transpose();
