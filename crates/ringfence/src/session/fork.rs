@@ -7,7 +7,10 @@ use super::captured::{self, Captured, Caught};
 use super::{Functions, Instance, Seat, Session, Spent, Taken};
 use crate::error::{Error, Result};
 use crate::host::SessionFunctions;
+use crate::policy::wider;
+use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
+use crate::run::Sandbox;
 
 /// Forks of one snapshot whose memory is copied; for more of them it is mapped, where it is large.
 const COPIED_FORKS: usize = 4;
@@ -16,6 +19,7 @@ const COPIED_FORKS: usize = 4;
 ///
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
 pub struct Snapshot {
+    recipe: Arc<Recipe>,
     name: String,
     captured: Captured,
     /// The same for many forks, made when there are many.
@@ -32,6 +36,10 @@ pub struct Snapshot {
 pub struct Forking<'a> {
     /// The functions of each fork, as many as there are forks; those of the session it was, where none are given.
     pub functions: Option<Vec<Option<Arc<dyn SessionFunctions>>>>,
+    /// A sandbox of the same program, whose policy the forks have; that of the session it was, where none is given.
+    pub under: Option<&'a Sandbox>,
+    /// Whether that policy may be wider.
+    pub allow_wider: bool,
     /// Set it from any thread to give up.
     pub cancelled: Arc<AtomicBool>,
     /// Called about every 50 ms while they are made; `false` gives up.
@@ -54,6 +62,7 @@ impl Session {
     fn as_snapshot(&self, captured: Captured) -> Snapshot {
         let functions = self.functions.as_ref();
         Snapshot {
+            recipe: self.recipe.clone(),
             name: self.name.clone(),
             captured,
             for_many: OnceLock::new(),
@@ -111,7 +120,14 @@ impl Snapshot {
                 "take a snapshot here",
             ));
         }
-        let Forking { functions, cancelled, tick } = forking;
+        let Forking { functions, under, allow_wider, cancelled, tick } = forking;
+        let (recipe, prepared) = match under {
+            None => (self.recipe.clone(), self.captured.prepared().clone()),
+            Some(sandbox) => {
+                self.check(sandbox, allow_wider)?;
+                (sandbox.recipe().clone(), sandbox.prepared()?)
+            }
+        };
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
         let is_one_of_many = self.forked.fetch_add(count, Ordering::Relaxed).saturating_add(count) > COPIED_FORKS;
@@ -131,10 +147,10 @@ impl Snapshot {
                 Some(given) => given.next().flatten(),
                 None => self.functions.clone(),
             };
-            let live = captured.fork(cancelled.clone(), tick)?;
+            let live = captured.fork(&prepared, cancelled.clone(), tick)?;
             forks.push(Session {
+                recipe: recipe.clone(),
                 name: self.name.clone(),
-                limits: self.captured.prepared().policy.limits,
                 functions: functions.map(|functions| Functions::new(functions, self.begun)),
                 generation: generation(),
                 closed: AtomicBool::new(false),
@@ -142,6 +158,25 @@ impl Snapshot {
             });
         }
         Ok(forks)
+    }
+
+    /// Refuses a sandbox of another program, and one whose policy is wider.
+    fn check(&self, sandbox: &Sandbox, allow_wider: bool) -> Result<()> {
+        let what = || format!("no fork of `{}` under that policy", self.name);
+        let theirs = sandbox.recipe();
+        let digest = |recipe: &Recipe| recipe.program.as_ref().map(|program| program.digest().to_owned());
+        if sandbox.worker().is_some() || digest(theirs).is_none() || digest(theirs) != digest(&self.recipe) {
+            return Err(Error::session(
+                what(),
+                "its sandbox is of another program, or elsewhere",
+                "make a sandbox of the program that is forked, with the same isolation",
+            ));
+        }
+        if allow_wider {
+            return Ok(());
+        }
+        let wider = theirs.grants.wider_than(&theirs.policy, &self.recipe.grants, &self.recipe.policy);
+        wider::refuse(what(), &wider)
     }
 }
 

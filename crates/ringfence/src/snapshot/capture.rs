@@ -67,6 +67,11 @@ impl Capture {
         Before { pages: Arc::downgrade(&self.pages), count: self.pages.len() }
     }
 
+    /// How large its memory is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// How much larger its memory is than its module asks for, in bytes.
     pub(crate) fn grown(&self) -> usize {
         self.size.saturating_sub(self.image.minimum())
