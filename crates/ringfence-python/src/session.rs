@@ -134,14 +134,26 @@ impl Session {
 /// What a session was between two turns.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Snapshot {
-    snapshot: ringfence::session::Snapshot,
-    room: u64,
+    pub snapshot: ringfence::session::Snapshot,
+    pub room: u64,
 }
 
 #[pymethods]
 impl Snapshot {
     fn fork(&self, py: Python<'_>, functions: Vec<Option<Given>>, kill: Option<&Kill>) -> PyResult<Vec<Session>> {
         forks(py, functions, self.room, kill, |count, forking| self.snapshot.fork(count, forking))
+    }
+
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        key: Option<&[u8]>,
+        language: &str,
+        pack: &str,
+        note: &str,
+    ) -> PyResult<()> {
+        crate::saved::save(py, &self.snapshot, &path, key, (language, pack, note))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::captured::{self, Captured, Caught};
+use super::saved::names;
 use super::{Functions, Instance, Seat, Session, Spent, Taken};
 use crate::error::{Error, Result};
 use crate::host::SessionFunctions;
@@ -14,10 +15,12 @@ use crate::process_unsafe::{Here, generation};
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
 pub struct Snapshot {
     name: String,
-    captured: Captured,
+    pub(super) captured: Captured,
     functions: Option<Arc<dyn SessionFunctions>>,
+    /// The functions that its code knows, by name.
+    pub(super) known: Vec<String>,
     /// How many calls its guest had begun: it may still know their numbers.
-    begun: u64,
+    pub(super) begun: u64,
     generation: u64,
 }
 
@@ -53,6 +56,7 @@ impl Session {
             name: self.name.clone(),
             captured,
             functions: functions.map(|given| given.functions.clone()),
+            known: functions.map(|given| names(&given.functions.list())).unwrap_or_default(),
             begun: functions.map_or(0, |given| given.numbers.load(Ordering::SeqCst)),
             generation: self.generation,
         }
@@ -96,15 +100,37 @@ impl Session {
 }
 
 impl Snapshot {
+    /// One that was read from a file.
+    pub(super) fn loaded(
+        name: String,
+        captured: Captured,
+        functions: Option<Arc<dyn SessionFunctions>>,
+        known: Vec<String>,
+        begun: u64,
+    ) -> Self {
+        Self { name, captured, functions, known, begun, generation: generation() }
+    }
+
+    /// The functions that its code knows, by name.
+    pub fn known(&self) -> &[String] {
+        &self.known
+    }
+
+    /// Refuses what a child made by `fork` asks of its parent's.
+    pub(super) fn check_process(&self, what: &str) -> Result<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        Err(Error::session(
+            format!("{what} `{}`", self.name),
+            "this process was forked, and the snapshot is in its parent",
+            "take a snapshot here",
+        ))
+    }
+
     /// Makes `count` sessions that go on from here.
     pub fn fork(&self, count: usize, forking: Forking<'_>) -> Result<Vec<Session>> {
-        if self.generation != generation() {
-            return Err(Error::session(
-                format!("no fork of this snapshot of `{}`", self.name),
-                "this process was forked, and the snapshot is in its parent",
-                "take a snapshot here",
-            ));
-        }
+        self.check_process("no fork of this snapshot of")?;
         let Forking { functions, cancelled, tick } = forking;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
