@@ -63,6 +63,9 @@ class Policy:
     def trees(self) -> list[tuple[str, Tree]]:
         """The trees that were handed in, by their digests."""
 
+    def wider_than(self, other: Policy) -> list[str]:
+        """Tell what it grants that the other one does not, by what both hold open."""
+
     def document(self) -> str:
         """The policy as JSON text: hosts absolute, every default filled in; equal policies have equal text."""
 
@@ -232,8 +235,14 @@ class Session:
     ) -> tuple[Any, ...]:
         """Run a turn and give the fields of `Turn`, in their order. Raises SessionError when it cannot begin."""
 
-    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
-        """Open as many sessions as there are entries, that go on from here; each entry is the functions of one."""
+    def fork(
+        self, functions: Sequence[_Given | None], sandbox: Sandbox | None, allow_wider: bool, kill: Kill | None
+    ) -> list[Session]:
+        """
+        Open as many sessions as there are entries, that go on from here; each entry is the functions of one.
+
+        A `sandbox` of the same program gives the policy that they have; a wider one raises PolicyError unless allowed.
+        """
 
     def snapshot(self, kill: Kill | None) -> Snapshot:
         """Take what it is now."""
@@ -249,8 +258,10 @@ class Session:
 class Snapshot:
     """What a session was between two turns."""
 
-    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
-        """Open as many sessions as there are entries, that go on from there."""
+    def fork(
+        self, functions: Sequence[_Given | None], sandbox: Sandbox | None, allow_wider: bool, kill: Kill | None
+    ) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from there; as `Session.fork`."""
 
     def save(self, path: str, key: bytes | None, language: str, pack: str, note: str) -> None:
         """

@@ -100,5 +100,5 @@ def described(program: Program, language: str, turn: Limits | None) -> tuple[str
             pack, installed = f"{found.title} (pack {found.name} {found.version})", True
     except LoadError:
         pass
-    given = None if turn is None else {name: value for name, value in turn._fields().items() if value is not None}  # noqa: SLF001
+    given = None if turn is None else {name: value for name, value in turn._fields().items() if value is not None}
     return language, pack, json.dumps({"installed": installed, "turn": given})

@@ -32,26 +32,42 @@ class Snapshot:
         self._native, self._origin = native, origin
 
     def fork(
-        self, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+        self,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        before_call: Hook | None = None,
     ) -> Session:
         """
         Open a session that goes on from here.
 
         Args:
+            policy: what its code may do instead of what the session might; no wider, see `Policy.wider_than`.
+            allow_wider: let `policy` grant more.
             functions: functions of yours instead of those of the session that it was, under the same names; `{}` for
                 none.
             before_call: as for `Session`, for functions that are given here.
 
         Raises:
+            PolicyError: `policy` is wider than that of the session; says in what.
             SessionError: the snapshot is of another process.
         """
-        return self.fork_many(1, functions=functions, before_call=before_call)[0]
+        return self.fork_many(1, policy=policy, allow_wider=allow_wider, functions=functions, before_call=before_call)[
+            0
+        ]
 
     def fork_many(
-        self, count: int, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        before_call: Hook | None = None,
     ) -> list[Session]:
         """Open `count` sessions that go on from here, as `fork` does."""
-        return self._origin.forks(self._native.fork, count, functions, before_call)
+        return self._origin.forks(self._native.fork, count, policy, allow_wider, functions, before_call)
 
     def save(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
         """

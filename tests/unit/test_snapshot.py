@@ -131,6 +131,35 @@ def test_fork_of_a_session_in_isolation_is_refused() -> None:
         assert 1 == session.eval("x").value
 
 
+def test_fork_has_the_narrower_policy_that_it_is_given(session: Session) -> None:
+    """And all else of its session; what is given to each turn is no more than the policy's."""
+    narrow = Policy(limits=Limits(wall="5s"))
+    with Session(language="python", functions={"act": lambda: 7}, turn=Limits(wall="20s", memory="64MiB")) as acting:
+        for origin in (acting, acting.snapshot()):
+            with origin.fork(policy=narrow) as fork:
+                assert (narrow, acting.program) == (fork.policy, fork.program)
+                assert (7, "returned") == (fork.eval("act()").value, fork.eval("1").outcome)
+                fork.restart()
+                assert 7 == fork.eval("act()").value
+    forks = session.snapshot().fork_many(2, policy=Policy(limits=Limits(fuel=10**9)))
+    assert [([1], True)] * 2 == [(turn.value, turn.usage.fuel is not None) for turn in (f.eval("x") for f in forks)]
+
+
+def test_wider_policy_is_refused_unless_it_is_asked_for(session: Session) -> None:
+    """The error says in what it is wider; to allow what is not given is a contradiction."""
+    wider = Policy(tmp=True, limits=Limits(wall="60s"))
+    for origin in (session, session.snapshot()):
+        with pytest.raises(
+            ringfence.PolicyError, match=r"`tmp`, `limits.wall`: 1m, more than 30s(.|\n)*allow_wider=True"
+        ):
+            origin.fork(policy=wider)
+        with origin.fork(policy=wider, allow_wider=True) as fork:
+            assert "returned" == fork.eval("open('/tmp/x', 'w').close()").outcome
+        with pytest.raises(ValueError, match="allow_wider without policy"):
+            origin.fork(allow_wider=True)
+    assert [1] == session.eval("x").value
+
+
 def test_totals_and_restart_are_a_forks_own() -> None:
     """What the session has used is not counted against its fork, and a fork begins anew as any session does."""
     policy = Policy(limits=Limits(wall="3s"))

@@ -92,6 +92,11 @@ impl Policy {
         self.trees.iter().filter_map(digest).collect()
     }
 
+    /// What it grants that another one does not.
+    fn wider_than(&self, py: Python<'_>, other: &Self) -> Vec<String> {
+        py.detach(|| self.grants.wider_than(&self.policy, &other.grants, &other.policy))
+    }
+
     fn document(&self, py: Python<'_>) -> PyResult<String> {
         enter(py, || self.policy.to_json())
     }

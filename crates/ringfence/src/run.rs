@@ -44,7 +44,7 @@ use crate::worker::Client;
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     /// What a child made by `fork` makes again at its first run.
     prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
@@ -93,7 +93,8 @@ impl Sandbox {
     }
 
     pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
-        Self { recipe, prepared: PerProcess::with(prepared), name_servers: None, from_cache, worker: None }
+        let (recipe, prepared) = (Arc::new(recipe), PerProcess::with(prepared));
+        Self { recipe, prepared, name_servers: None, from_cache, worker: None }
     }
 
     /// The same program in workers.
@@ -114,6 +115,11 @@ impl Sandbox {
     /// The policy this sandbox enforces.
     pub fn policy(&self) -> &Policy {
         &self.recipe.policy
+    }
+
+    /// What it is made of.
+    pub(crate) fn recipe(&self) -> &Arc<Recipe> {
+        &self.recipe
     }
 
     /// Where its guests are instead of in this process.

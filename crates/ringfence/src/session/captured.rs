@@ -141,14 +141,20 @@ impl Captured {
         Ok(Self { memory, ..self })
     }
 
-    /// What its forks are held to.
+    /// What its forks are held to unless told otherwise.
     pub(super) fn prepared(&self) -> &Arc<Prepared> {
         &self.prepared
     }
 
-    /// A new instance that goes on from there: nothing of the guest runs until its first turn.
-    pub(super) fn fork(&self, cancelled: Arc<AtomicBool>, tick: &mut dyn FnMut() -> bool) -> Result<Live> {
-        let Self { prepared, name, .. } = self;
+    /// A new instance that goes on from there, held to what is prepared for it: nothing of the guest runs until its first
+    /// turn.
+    pub(super) fn fork(
+        &self,
+        prepared: &Arc<Prepared>,
+        cancelled: Arc<AtomicBool>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Live> {
+        let name = &self.name;
         let Entry::Module { linked, .. } = &prepared.entry else {
             return Err(not_captured(name, "it is a component"));
         };
@@ -161,13 +167,14 @@ impl Captured {
         let (started, limits) = (Instant::now(), prepared.policy.limits);
         let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
-        let secrets = Secrets::for_copy(&prepared.policy.secrets, &self.placeholders)?;
+        let known = self.prepared.policy.secrets.iter().zip(&self.placeholders);
+        let secrets = Secrets::for_copy(&prepared.policy.secrets, known)?;
         let placeholders = secrets.placeholders();
         let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;
-        if !state.limiter.grow(self.memory.grown()) {
+        if self.memory.size() as u64 > limits.memory.0 || !state.limiter.grow(self.memory.grown()) {
             return Err(Error::policy(
                 format!("no fork of this session of `{name}`"),
-                "its memory has grown past the limit `memory`",
+                "its memory is larger than the limit `memory`",
                 "raise `memory` in the policy's limits",
             ));
         }

@@ -8,12 +8,16 @@ use super::saved::names;
 use super::{Functions, Instance, Seat, Session, Spent, Taken};
 use crate::error::{Error, Result};
 use crate::host::SessionFunctions;
+use crate::policy::wider;
+use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
+use crate::run::Sandbox;
 
 /// What a session was between two turns. Sessions that are forked from it know nothing of each other.
 ///
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
 pub struct Snapshot {
+    recipe: Arc<Recipe>,
     name: String,
     pub(super) captured: Captured,
     functions: Option<Arc<dyn SessionFunctions>>,
@@ -29,6 +33,10 @@ pub struct Snapshot {
 pub struct Forking<'a> {
     /// The functions of each fork, as many as there are forks; those of the session it was, where none are given.
     pub functions: Option<Vec<Option<Arc<dyn SessionFunctions>>>>,
+    /// A sandbox of the same program, whose policy the forks have; that of the session it was, where none is given.
+    pub under: Option<&'a Sandbox>,
+    /// Whether that policy may be wider.
+    pub allow_wider: bool,
     /// Set it from any thread to give up.
     pub cancelled: Arc<AtomicBool>,
     /// Called about every 50 ms while they are made; `false` gives up.
@@ -53,6 +61,7 @@ impl Session {
     fn as_snapshot(&self, captured: Captured) -> Snapshot {
         let functions = self.functions.as_ref();
         Snapshot {
+            recipe: self.recipe.clone(),
             name: self.name.clone(),
             captured,
             functions: functions.map(|given| given.functions.clone()),
@@ -102,13 +111,13 @@ impl Session {
 impl Snapshot {
     /// One that was read from a file.
     pub(super) fn loaded(
-        name: String,
+        recipe: Arc<Recipe>,
         captured: Captured,
         functions: Option<Arc<dyn SessionFunctions>>,
         known: Vec<String>,
         begun: u64,
     ) -> Self {
-        Self { name, captured, functions, known, begun, generation: generation() }
+        Self { name: recipe.name().to_owned(), recipe, captured, functions, known, begun, generation: generation() }
     }
 
     /// The functions that its code knows, by name.
@@ -131,7 +140,14 @@ impl Snapshot {
     /// Makes `count` sessions that go on from here.
     pub fn fork(&self, count: usize, forking: Forking<'_>) -> Result<Vec<Session>> {
         self.check_process("no fork of this snapshot of")?;
-        let Forking { functions, cancelled, tick } = forking;
+        let Forking { functions, under, allow_wider, cancelled, tick } = forking;
+        let (recipe, prepared) = match under {
+            None => (self.recipe.clone(), self.captured.prepared().clone()),
+            Some(sandbox) => {
+                self.check(sandbox, allow_wider)?;
+                (sandbox.recipe().clone(), sandbox.prepared()?)
+            }
+        };
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
         let mut given = functions.map(Vec::into_iter);
@@ -148,10 +164,10 @@ impl Snapshot {
                 Some(given) => given.next().flatten(),
                 None => self.functions.clone(),
             };
-            let live = self.captured.fork(cancelled.clone(), tick)?;
+            let live = self.captured.fork(&prepared, cancelled.clone(), tick)?;
             forks.push(Session {
+                recipe: recipe.clone(),
                 name: self.name.clone(),
-                limits: self.captured.prepared().policy.limits,
                 functions: functions.map(|functions| Functions::new(functions, self.begun)),
                 generation: generation(),
                 closed: AtomicBool::new(false),
@@ -159,6 +175,25 @@ impl Snapshot {
             });
         }
         Ok(forks)
+    }
+
+    /// Refuses a sandbox of another program, and one whose policy is wider.
+    fn check(&self, sandbox: &Sandbox, allow_wider: bool) -> Result<()> {
+        let what = || format!("no fork of `{}` under that policy", self.name);
+        let theirs = sandbox.recipe();
+        let digest = |recipe: &Recipe| recipe.program.as_ref().map(|program| program.digest().to_owned());
+        if sandbox.worker().is_some() || digest(theirs).is_none() || digest(theirs) != digest(&self.recipe) {
+            return Err(Error::session(
+                what(),
+                "its sandbox is of another program, or elsewhere",
+                "make a sandbox of the program that is forked, with the same isolation",
+            ));
+        }
+        if allow_wider {
+            return Ok(());
+        }
+        let wider = theirs.grants.wider_than(&theirs.policy, &self.recipe.grants, &self.recipe.policy);
+        wider::refuse(what(), &wider)
     }
 }
 

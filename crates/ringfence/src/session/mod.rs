@@ -22,6 +22,7 @@ use crate::apart;
 use crate::error::{Error, Result};
 use crate::host::{Around, SessionFunctions};
 use crate::policy::{Limits, LimitsPatch};
+use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
 use crate::run::Sandbox;
 use crate::sandbox::files::Space;
@@ -53,8 +54,8 @@ pub struct Opening<'a> {
 
 /// One live instance of a language pack.
 pub struct Session {
+    recipe: Arc<Recipe>,
     name: String,
-    limits: Limits,
     functions: Option<Functions>,
     generation: u64,
     closed: AtomicBool,
@@ -110,7 +111,6 @@ enum Seat {
 impl Session {
     /// Opens a session of a sandbox whose program is a language pack.
     pub fn open(sandbox: &Sandbox, opening: Opening<'_>) -> Result<Self> {
-        let limits = sandbox.policy().limits;
         let Opening { functions, cancelled, tick } = opening;
         let instance = match sandbox.worker() {
             Some(worker) => {
@@ -125,8 +125,8 @@ impl Session {
         };
         let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
+            recipe: sandbox.recipe().clone(),
             name: sandbox.name().to_owned(),
-            limits,
             functions,
             generation: generation(),
             closed: AtomicBool::new(false),
@@ -136,7 +136,7 @@ impl Session {
 
     /// The limits of the session: those of time, processor, fuel and output are totals over its turns.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.recipe.policy.limits
     }
 
     /// Runs one turn and waits for its end.

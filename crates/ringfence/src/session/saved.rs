@@ -11,7 +11,7 @@ use super::fork::Snapshot;
 use crate::error::{Error, Parts, Result};
 use crate::host::SessionFunctions;
 use crate::language::value::{Item, Reader};
-use crate::policy::Policy;
+use crate::policy::{Policy, wider};
 use crate::run::Sandbox;
 use crate::snapshot::SnapshotKey;
 use crate::snapshot::place::Making;
@@ -154,10 +154,10 @@ impl SavedSnapshot {
         if digest == self.facts.program {
             return Ok(());
         }
-        let (language, pack) = (quote(&self.facts.language), quote(&self.facts.pack));
+        let pack = quote(&self.facts.pack);
         let start = |digest: &str| quote(digest.get(..16).unwrap_or(digest));
         Err(self.mismatch(format!(
-            "it is memory of {pack} with the digest {}…, and `{language}` here has {}…",
+            "it is memory of {pack} with the digest {}…, and what is here has {}…",
             start(&self.facts.program),
             start(digest)
         )))
@@ -209,18 +209,33 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let name = sandbox.name().to_owned();
-        let captured = kept.open(prepared, &name, &saved.secrets, *memory_bytes, self.proven.body());
+        let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, self.proven.body());
         let captured = captured.map_err(|why| damaged(&self.shown, &why))?;
-        Ok(Snapshot::loaded(name, captured, functions, self.facts.functions.clone(), self.facts.begun))
+        Ok(Snapshot::loaded(
+            sandbox.recipe().clone(),
+            captured,
+            functions,
+            self.facts.functions.clone(),
+            self.facts.begun,
+        ))
     }
 
+    /// Nobody holds the saved grants open: they are compared by where they lead now.
     fn refuse_wider(&self, policy: &Policy, saved: &Policy) -> Result<()> {
-        if policy == saved {
-            return Ok(());
-        }
-        Err(Error::policy(format!("no snapshot from `{}`", self.shown), "it is wider", "narrow it"))
+        let found = resolved(policy).wider_than(&resolved(saved));
+        wider::refuse(format!("no snapshot from `{}` under that policy", self.shown), &found)
     }
+}
+
+/// The same policy with the hosts of its grants as they are behind all links; one that is not there stays as written.
+fn resolved(policy: &Policy) -> Policy {
+    let mut resolved = policy.clone();
+    for host in resolved.dirs.iter_mut().filter_map(|dir| dir.host.as_mut()) {
+        if let Ok(real) = host.canonicalize() {
+            *host = real;
+        }
+    }
+    resolved
 }
 
 /// The names of functions in what a guest is told of them.

@@ -45,6 +45,11 @@ impl Capture {
         Self { image: image.clone(), pages, size: bytes.len(), globals }
     }
 
+    /// How large its memory is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     /// How much larger its memory is than its module asks for, in bytes.
     pub(crate) fn grown(&self) -> usize {
         self.size.saturating_sub(self.image.minimum())

@@ -45,11 +45,6 @@ impl Capture {
         names.into_iter().zip(globals).map(|((name, _), value)| written(name, value)).collect()
     }
 
-    /// How large its memory is, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.parts().size
-    }
-
     /// Tells `each` piece of what differs from the image of its program, compressed.
     pub(crate) fn save(&self, base: &Arc<Image>, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut runs = Runs { run: None, block: Vec::with_capacity(BLOCK_BYTES), compressed: Vec::new(), each };

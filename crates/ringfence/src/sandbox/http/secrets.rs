@@ -63,18 +63,25 @@ impl Secrets {
         Ok(Self { held: held.into(), patterns })
     }
 
-    /// The values as they are now, for a copy of a guest that holds these placeholders already.
-    pub(crate) fn for_copy(granted: &[Secret], placeholders: &[Arc<str>]) -> Result<Self> {
-        let mut new = Self::from_environment(granted)?;
-        if placeholders.len() == new.held.len() && !placeholders.is_empty() {
-            let held = new.held.iter().zip(placeholders).map(|(held, placeholder)| Held {
-                granted: held.granted.clone(),
-                placeholder: placeholder.clone(),
-                value: held.value.clone(),
-            });
-            new = Self::of(granted, held.collect())?;
+    /// The values as they are now, for a copy of a guest that holds placeholders of these secrets already.
+    pub(crate) fn for_copy<'a>(
+        granted: &[Secret],
+        known: impl Iterator<Item = (&'a Secret, &'a Arc<str>)> + Clone,
+    ) -> Result<Self> {
+        let new = Self::from_environment(granted)?;
+        if new.held.is_empty() {
+            return Ok(new);
         }
-        Ok(new)
+        let held = new.held.iter().map(|held| {
+            // By what it is, not by its place: a policy may have lost the ones before it.
+            let same = known.clone().find(|(secret, _)| **secret == held.granted);
+            Held {
+                granted: held.granted.clone(),
+                placeholder: same.map_or_else(|| held.placeholder.clone(), |(_, placeholder)| placeholder.clone()),
+                value: held.value.clone(),
+            }
+        });
+        Self::of(granted, held.collect())
     }
 
     /// What the guest holds instead of the values, in the order of the grants.
@@ -248,12 +255,27 @@ mod tests {
         let toml = "name = \"API_KEY\"\nenv = \"PATH\"\norigin = \"https://api.example.com\"";
         let granted: Vec<Secret> = vec![toml::from_str(toml).unwrap()];
         let first = Secrets::from_environment(&granted).unwrap();
-        let copy = Secrets::for_copy(&granted, &first.placeholders()).unwrap();
+        let held = first.placeholders();
+        let copy = Secrets::for_copy(&granted, granted.iter().zip(&held)).unwrap();
         assert_eq!(header(&first), header(&copy));
         let url = Url::parse("https://api.example.com/").unwrap();
         let put_in = copy.put_in(&url, "authorization", &header(&first)).unwrap();
         assert_eq!(format!("Bearer {}", std::env::var("PATH").unwrap()).as_bytes(), put_in.as_bytes());
-        assert!(Secrets::for_copy(&[], &first.placeholders()).unwrap().placeholders().is_empty());
+        assert!(Secrets::for_copy(&[], granted.iter().zip(&held)).unwrap().placeholders().is_empty());
+    }
+
+    #[test]
+    fn a_placeholder_stays_with_its_secret_when_those_before_it_are_taken_away() {
+        let secret = |name: &str, origin: &str| -> Secret {
+            toml::from_str(&format!("name = \"{name}\"\nenv = \"PATH\"\norigin = \"https://{origin}\"")).unwrap()
+        };
+        let granted = [secret("ONE", "one.example.com"), secret("TWO", "two.example.com")];
+        let held = Secrets::from_environment(&granted).unwrap().placeholders();
+        let fewer = Secrets::for_copy(&granted[1..], granted.iter().zip(&held)).unwrap();
+        assert_eq!(held[1..], fewer.placeholders()[..]);
+        let other = [secret("ONE", "other.example.com")];
+        let other = Secrets::for_copy(&other, granted.iter().zip(&held)).unwrap();
+        assert!(!held.contains(&other.placeholders()[0]), "another origin has the placeholder of the first");
     }
 
     #[test]
