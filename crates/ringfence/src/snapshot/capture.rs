@@ -139,6 +139,32 @@ impl Capture {
     }
 }
 
+/// What a capture is made of, for files.
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a Arc<Image>,
+    /// What differs from it, and where: whole pages, in order.
+    pub(super) pages: Vec<(usize, &'a [u8])>,
+    pub(super) size: usize,
+    pub(super) globals: &'a [Val],
+}
+
+impl Capture {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let pages = self.pages.iter().map(|(at, bytes)| (*at, &**bytes)).collect();
+        Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
+    }
+
+    /// One that was made of these elsewhere.
+    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
+        let pages = pages
+            .iter()
+            .flat_map(|(at, bytes)| (*at..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES)))
+            .map(|(at, page)| (at, Arc::from(page)))
+            .collect();
+        Self { image, pages: Arc::new(pages), idle: 0, size, globals }
+    }
+}
+
 /// The mutable globals of an instance, always in the same order.
 fn globals<T: 'static>(store: &mut Store<T>, instance: &Instance) -> Vec<Global> {
     let mut found: Vec<(String, Global)> = instance
