@@ -83,6 +83,11 @@ impl Capture {
         if self.pages.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= REBASED_BYTES {
             return Ok(self);
         }
+        self.rebased()
+    }
+
+    /// Makes all that differs an image of its own: regions that are used again then go back to it.
+    pub(crate) fn rebased(self) -> Result<Self> {
         let file = File::from(rustix::fs::memfd_create(
             "ringfence-snapshot",
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
