@@ -27,6 +27,7 @@ use crate::supervisor::LOOK;
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
+#[derive(Clone)]
 pub(crate) struct Recipe {
     /// None in a worker, which is given the code and does not fork.
     pub(crate) program: Option<Program>,
@@ -62,6 +63,12 @@ pub(crate) enum Entry {
 impl Recipe {
     /// Compiles (or takes from the cache) and links; whether it was in the cache.
     pub(crate) fn prepare(&self, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
+        let language = self.program.as_ref().is_some_and(Program::is_language);
+        self.prepare_as(profile(&self.policy, language), watch)
+    }
+
+    /// The same for the engine of a profile.
+    pub(crate) fn prepare_as(&self, profile: Profile, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
         let Some(program) = &self.program else {
             return Err(Error::host(
                 "a worker was forked",
@@ -69,7 +76,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
+        let engines = Engines::of(profile)?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -125,7 +132,7 @@ impl Recipe {
 /// The engine that a policy asks for, for a language pack or any other program.
 pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
     let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language, captured: false }
 }
 
 impl Prepared {
