@@ -1,8 +1,8 @@
 //! Running a program: a new store each time, one supervisor around it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::soft::{self, Soft};
+use crate::sandbox::soft::{self, Soft, Words};
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, State};
@@ -297,8 +297,8 @@ impl Guest {
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let memory = prepared.memory()?;
-                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
+                let memory = prepared.memory_here()?;
+                let ending = supervisor.end(module(&mut store, linked, *start, memory, &prepared.words), tick);
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -388,10 +388,27 @@ async fn module(
     linked: &InstancePre<State>,
     start: Start,
     memory: Option<Lent>,
+    known: &OnceLock<[Option<Words>; 2]>,
 ) -> wasmtime::Result<Ending> {
+    let is_lent = memory.is_some();
     let instance = snapshot::instantiate(store, linked, memory).await?;
     if let Some(soft) = store.data().control.soft.clone() {
-        soft.set_words(soft::words(store, &instance).await?);
+        let words = match known.get() {
+            Some(words) => {
+                soft::know_memory(store, &instance);
+                *words
+            }
+            None => soft::words(store, &instance).await?,
+        };
+        // Nothing of this guest has run yet: all that begin with this image say the same.
+        if is_lent {
+            let _ = known.set(words);
+        }
+        soft.set_words(words);
+    }
+    if start == Start::Snapshot {
+        let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
+        return Ok(Ending::exited(run.call_async(store, ()).await?));
     }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory, Store};
 
+use super::faults_unsafe::Faults;
 use super::image::Image;
 use super::region_unsafe::{GUARD, RESERVATION, Region};
 use super::stack_unsafe::LentStack;
@@ -24,13 +25,21 @@ pub(crate) struct Lent {
     region: ManuallyDrop<Region>,
     /// Where it goes back to; none of a memory that shows nothing.
     image: Option<Arc<Image>>,
+    /// Of the only thread that uses it.
+    since: Option<Faults>,
     generation: u64,
 }
 
 impl Lent {
     /// A region that shows an image, and that nothing but the image can be seen in.
     pub(crate) fn of(image: &Arc<Image>) -> std::io::Result<Self> {
-        Ok(Self::new(image.region()?, Some(image.clone())))
+        Ok(Self::new(image.region()?, Some(image.clone()), None))
+    }
+
+    /// The same for a store that lives and ends on this thread, and whose memory no other thread is handed: what did not
+    /// fault here was not written to.
+    pub(crate) fn of_this_thread(image: &Arc<Image>) -> std::io::Result<Self> {
+        Ok(Self::new(image.region()?, Some(image.clone()), Faults::so_far()))
     }
 
     /// Makes it as large as that, before a store has it.
@@ -47,11 +56,11 @@ impl Lent {
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;
         region.grow_to(size)?;
-        Ok(Self::new(region, None))
+        Ok(Self::new(region, None, None))
     }
 
-    fn new(region: Region, image: Option<Arc<Image>>) -> Self {
-        Self { region: ManuallyDrop::new(region), image, generation: generation() }
+    fn new(region: Region, image: Option<Arc<Image>>, since: Option<Faults>) -> Self {
+        Self { region: ManuallyDrop::new(region), image, since, generation: generation() }
     }
 }
 
@@ -64,7 +73,7 @@ impl Drop for Lent {
         // SAFETY: taken once, here, and not used afterwards.
         let region = unsafe { ManuallyDrop::take(&mut self.region) };
         if let Some(image) = &self.image {
-            image.take_back(region);
+            image.take_back(region, self.since.as_ref());
         }
     }
 }

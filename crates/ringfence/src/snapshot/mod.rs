@@ -10,6 +10,7 @@
 
 pub(crate) mod appendix;
 mod capture;
+mod faults_unsafe;
 mod image;
 pub(crate) mod instrument;
 pub(crate) mod kept;
