@@ -173,7 +173,7 @@ impl Begin {
         if let Some(until) = &self.until {
             *until.placeholders.lock().unwrap_or_else(|broken| broken.into_inner()) = secrets.placeholders();
         }
-        let Some(from) = &self.from else { return prepared.memory() };
+        let Some(from) = &self.from else { return prepared.memory_here() };
         if !state.limiter.grow(from.capture.grown()) {
             return Err(Error::policy(
                 format!("no run of `{}` from its snapshot", quote(&prepared.argv0)),

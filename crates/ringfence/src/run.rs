@@ -39,7 +39,7 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Image, Lent};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -328,8 +328,8 @@ impl Guest {
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let ending =
-                    supervisor.end(module(&mut store, linked, *start, memory, (&begin, prepared.image())), tick);
+                let known = (&begin, &*prepared);
+                let ending = supervisor.end(module(&mut store, linked, *start, memory, known), tick);
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -419,14 +419,30 @@ async fn module(
     linked: &InstancePre<State>,
     start: Start,
     memory: Option<Lent>,
-    (begin, image): (&Begin, Option<&Arc<Image>>),
+    (begin, prepared): (&Begin, &Prepared),
 ) -> wasmtime::Result<Ending> {
+    let is_lent = memory.is_some();
     let instance = snapshot::instantiate(store, linked, memory).await?;
-    if let Some(ending) = begin.enter(store, &instance, start, image).await? {
+    if let Some(ending) = begin.enter(store, &instance, start, prepared.image()).await? {
         return Ok(ending);
     }
     if let Some(soft) = store.data().control.soft.clone() {
-        soft.set_words(soft::words(store, &instance).await?);
+        let words = match prepared.words.get() {
+            Some(words) => {
+                soft::know_memory(store, &instance);
+                *words
+            }
+            None => soft::words(store, &instance).await?,
+        };
+        // Nothing of this guest has run yet: all that begin with this image say the same.
+        if is_lent {
+            let _ = prepared.words.set(words);
+        }
+        soft.set_words(words);
+    }
+    if start == Start::Snapshot {
+        let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
+        return Ok(Ending::exited(run.call_async(store, ()).await?));
     }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)
