@@ -263,6 +263,37 @@ class Snapshot:
     ) -> list[Session]:
         """Open as many sessions as there are entries, that go on from there; as `Session.fork`."""
 
+    def save(self, path: str, key: bytes | None, language: str, pack: str, note: str) -> None:
+        """
+        Write it to a file, whole or not at all.
+
+        `key` is the caller's, or None for that of this installation; `language` and `pack` are told to whoever loads it
+        without the pack, and `note` is handed back.
+        """
+
+@final
+class Saved:
+    """A file of a snapshot that was proven."""
+
+    def __new__(cls, path: str, key: bytes | None) -> Saved:
+        """Read it; raises SnapshotError, by its kind, for what is not as it was written with this key."""
+
+    @property
+    def file_bytes(self) -> int:
+        """How long the file is."""
+
+    def facts(self) -> str:
+        """What it tells of itself, as JSON."""
+
+    def check_program(self, digest: str) -> None:
+        """Raise SnapshotMismatch for a program that is not the one that it was saved with."""
+
+    def open(self, sandbox: Sandbox, allow_wider: bool) -> Snapshot:
+        """Make a snapshot for forks under the sandbox's policy; a wider one raises PolicyError unless allowed."""
+
+def state_path() -> str | None:
+    """Where what lasts of this user's is kept; None where the environment names no home."""
+
 @final
 class Changes:
     """What a run changed in private layers, with the bytes, or the list alone."""

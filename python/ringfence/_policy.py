@@ -383,6 +383,11 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
+def reopened(document: str) -> Policy:
+    """Make the policy of a document that was written on this machine or another; trees in memory are not in it."""
+    return _revive(document, [])
+
+
 def _revive(document: str, trees: list[core.Tree]) -> Policy:
     return Policy._of(core.Policy(document, "/", trees, unpack))  # noqa: SLF001
 

@@ -15,14 +15,23 @@ from .errors import SessionError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self
 
     from ._functions import Functions, Hook
     from ._isolation import Isolation
     from ._policy import Limits
+    from ._saved import SavedFile
     from ._snapshot import Snapshot
     from ._streams import Sink
+
+    Given = tuple[
+        Policy | None,
+        Mapping[str, Callable[..., Any]] | None,
+        Hook | None,
+        Limits | None,
+        Callable[[float], None] | None,
+    ]
 
 
 class Session:
@@ -172,6 +181,23 @@ class Session:
 
         return Snapshot(self._native.snapshot(None), self._origin())
 
+    @staticmethod
+    def _loaded(saved: SavedFile, language: str | Program | None, given: Given, *, allow_wider: bool) -> Snapshot:
+        """Make a snapshot of a file, and what its forks begin with."""
+        from ._snapshot import Snapshot
+
+        policy, functions, before_call, turn, progress = given
+        if allow_wider and policy is None:
+            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+        if before_call is not None and not functions:
+            raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
+        program = saved.program(language)
+        policy = saved.policy() if policy is None else policy
+        sandbox = _shared(program, policy, progress, "wasm", None)
+        native = saved.native.open(sandbox.native, allow_wider)
+        origin = Origin(program, policy, saved.language, saved.turn() if turn is None else turn, None, sandbox)
+        return Snapshot(native, origin.knowing(saved.facts["functions"], functions, before_call))
+
     def restart(self) -> None:
         """Begin anew, without what was defined; a poisoned session too, and one whose totals are used up."""
         self._native.close()
@@ -282,7 +308,7 @@ class Session:
 class Origin:
     """What a session shares with those that are forked from it, and no interpreter."""
 
-    __slots__ = ("_functions", "_program", "_turn", "language", "policy", "sandbox")
+    __slots__ = ("_functions", "_known", "_program", "_turn", "language", "policy", "sandbox")
 
     def __init__(
         self,
@@ -295,6 +321,21 @@ class Origin:
     ) -> None:
         self._program, self.policy, self.language, self._turn = program, policy, language, turn
         self._functions, self.sandbox = functions, sandbox
+        self._known = functions.names if functions else set[str]()
+
+    def described(self) -> tuple[str, str, str]:
+        """Describe it for a file."""
+        from ._saved import described
+
+        return described(self._program, self.language, self._turn)
+
+    def knowing(
+        self, known: Iterable[str], functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None
+    ) -> Self:
+        """Give functions to forks of which the code knows these names."""
+        self._known = set(known)
+        self._functions = self._given(functions or {}, before_call)
+        return self
 
     def forks(
         self,
@@ -336,7 +377,7 @@ class Origin:
         from ._functions import Functions
 
         given = Functions(functions, before_call)
-        unknown = given.names - (self._functions.names if self._functions else set())
+        unknown = given.names - self._known
         if unknown:
             raise ValueError(
                 f"the session that is forked knows no function `{quote(min(unknown))}`: it found them when it began\n"

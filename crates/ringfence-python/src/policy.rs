@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use ringfence::load::cache_path;
+use ringfence::load::{cache_path, state_path};
 use ringfence::policy::Document;
 use ringfence::sandbox::files::{Grants, Trees};
 
@@ -21,7 +21,7 @@ pub struct Policy {
 
 /// What no guest may see.
 fn private() -> Vec<PathBuf> {
-    cache_path().into_iter().collect()
+    cache_path().into_iter().chain(state_path()).collect()
 }
 
 /// What the grants in memory begin with: handed in, or unpacked within the policy's limits.

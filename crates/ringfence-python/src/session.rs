@@ -142,8 +142,8 @@ impl Session {
 /// What a session was between two turns.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Snapshot {
-    snapshot: ringfence::session::Snapshot,
-    room: u64,
+    pub snapshot: ringfence::session::Snapshot,
+    pub room: u64,
 }
 
 #[pymethods]
@@ -158,6 +158,18 @@ impl Snapshot {
     ) -> PyResult<Vec<Session>> {
         let under = (sandbox, allow_wider);
         forks(py, functions, under, self.room, kill, |count, forking| self.snapshot.fork(count, forking))
+    }
+
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        key: Option<&[u8]>,
+        language: &str,
+        pack: &str,
+        note: &str,
+    ) -> PyResult<()> {
+        crate::saved::save(py, &self.snapshot, &path, key, (language, pack, note))
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Prepared {
     pub(crate) net: Arc<Net>,
     pub(crate) env: Arc<Vec<Vec<u8>>>,
     pub(crate) argv0: String,
+    program: Option<Program>,
     engines: Arc<Engines>,
     engine: wasmtime::Engine,
     slots: u32,
@@ -101,6 +102,7 @@ impl Recipe {
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
             argv0: argv0(name),
+            program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
             grants: grants.clone(),
@@ -161,6 +163,21 @@ impl Prepared {
     /// Whether the guest's memory is lent to it.
     pub(crate) fn lends(&self) -> bool {
         self.image.is_some()
+    }
+
+    /// The image that a new instance shows, where its memory is lent to it.
+    pub(crate) fn image(&self) -> Option<&Arc<Image>> {
+        self.image.as_ref()
+    }
+
+    /// SHA-256 of its program; none in a worker, which does not know it.
+    pub(crate) fn program_digest(&self) -> Option<&str> {
+        self.program.as_ref().map(Program::digest)
+    }
+
+    /// What its code was compiled with.
+    pub(crate) fn build(&self) -> String {
+        load::Build::of(self.engines.profile(), &self.engine).to_hex()
     }
 
     /// Memory for a new store; none where the engine makes it.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::captured::{self, Captured, Caught};
+use super::saved::names;
 use super::{Functions, Instance, Seat, Session, Spent, Taken};
 use crate::error::{Error, Result};
 use crate::host::SessionFunctions;
@@ -21,13 +22,15 @@ const COPIED_FORKS: usize = 4;
 pub struct Snapshot {
     recipe: Arc<Recipe>,
     name: String,
-    captured: Captured,
+    pub(super) captured: Captured,
     /// The same for many forks, made when there are many.
     for_many: OnceLock<Option<Captured>>,
     forked: AtomicUsize,
     functions: Option<Arc<dyn SessionFunctions>>,
+    /// The functions that its code knows, by name.
+    pub(super) known: Vec<String>,
     /// How many calls its guest had begun: it may still know their numbers.
-    begun: u64,
+    pub(super) begun: u64,
     generation: u64,
 }
 
@@ -68,6 +71,7 @@ impl Session {
             for_many: OnceLock::new(),
             forked: AtomicUsize::new(0),
             functions: functions.map(|given| given.functions.clone()),
+            known: functions.map(|given| names(&given.functions.list())).unwrap_or_default(),
             begun: functions.map_or(0, |given| given.numbers.load(Ordering::SeqCst)),
             generation: self.generation,
         }
@@ -111,15 +115,48 @@ impl Session {
 }
 
 impl Snapshot {
+    /// One that was read from a file.
+    pub(super) fn loaded(
+        recipe: Arc<Recipe>,
+        name: String,
+        captured: Captured,
+        functions: Option<Arc<dyn SessionFunctions>>,
+        known: Vec<String>,
+        begun: u64,
+    ) -> Self {
+        Self {
+            recipe,
+            name,
+            captured,
+            for_many: OnceLock::new(),
+            forked: AtomicUsize::new(0),
+            functions,
+            known,
+            begun,
+            generation: generation(),
+        }
+    }
+
+    /// The functions that its code knows, by name.
+    pub fn known(&self) -> &[String] {
+        &self.known
+    }
+
+    /// Refuses what a child made by `fork` asks of its parent's.
+    pub(super) fn check_process(&self, what: &str) -> Result<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        Err(Error::session(
+            format!("{what} `{}`", self.name),
+            "this process was forked, and the snapshot is in its parent",
+            "take a snapshot here",
+        ))
+    }
+
     /// Makes `count` sessions that go on from here.
     pub fn fork(&self, count: usize, forking: Forking<'_>) -> Result<Vec<Session>> {
-        if self.generation != generation() {
-            return Err(Error::session(
-                format!("no fork of this snapshot of `{}`", self.name),
-                "this process was forked, and the snapshot is in its parent",
-                "take a snapshot here",
-            ));
-        }
+        self.check_process("no fork of this snapshot of")?;
         let Forking { functions, under, allow_wider, cancelled, tick } = forking;
         let (recipe, prepared) = match under {
             None => (self.recipe.clone(), self.captured.prepared().clone()),

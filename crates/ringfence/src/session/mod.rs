@@ -11,6 +11,7 @@ mod fork;
 mod inside;
 mod live;
 mod result;
+mod saved;
 mod spent;
 mod turn;
 
@@ -29,11 +30,13 @@ use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::worker::Remote;
 
+pub use crate::snapshot::SnapshotKey;
 pub use fork::{Forking, Snapshot};
 pub(crate) use inside::Inside;
 use live::Live;
 pub(crate) use result::Said;
 pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
+pub use saved::{SavedFacts, SavedSnapshot, Saving};
 use spent::Spent;
 pub use turn::Turn;
 pub(crate) use turn::{InWorker, no_memory};

@@ -67,11 +67,6 @@ impl Capture {
         Before { pages: Arc::downgrade(&self.pages), count: self.pages.len() }
     }
 
-    /// How large its memory is, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
     /// How much larger its memory is than its module asks for, in bytes.
     pub(crate) fn grown(&self) -> usize {
         self.size.saturating_sub(self.image.minimum())
@@ -136,6 +131,31 @@ impl Capture {
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         let image = Arc::new(Image::of(file, 0, self.size, self.image.minimum())?);
         Ok(Self { image, pages: Arc::default(), idle: 0, ..self.clone() })
+    }
+}
+
+/// What a capture is made of, for files.
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a Arc<Image>,
+    /// What differs from it, and where: whole pages, in order.
+    pub(super) pages: Vec<(usize, &'a [u8])>,
+    pub(super) size: usize,
+    pub(super) globals: &'a [Val],
+}
+
+impl Capture {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let pages = self.pages.iter().map(|(at, bytes)| (*at, &**bytes)).collect();
+        Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
+    }
+
+    /// One that was made of these elsewhere: whole pages, in order, in runs.
+    pub(super) fn of_parts(image: Arc<Image>, runs: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
+        let mut pages: Vec<Page> = Vec::new();
+        for (from, bytes) in runs {
+            pages.extend((from..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES).map(Arc::from)));
+        }
+        Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }
 

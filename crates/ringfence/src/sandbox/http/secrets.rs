@@ -21,6 +21,9 @@ const MAX_CHARS: usize = 4096;
 /// Random bytes of a placeholder.
 const PLACEHOLDER_BYTES: usize = 16;
 
+/// How placeholders begin.
+const PLACEHOLDER: &str = "ringfence-placeholder-";
+
 /// The secrets of one run. Neither their values nor their placeholders are ever shown.
 #[derive(Clone, Default)]
 pub struct Secrets {
@@ -174,7 +177,14 @@ fn placeholder() -> Result<String> {
     getrandom::fill(&mut random).map_err(|error| {
         Error::host("no random numbers for a placeholder", error.to_string(), "run `ringfence doctor`")
     })?;
-    Ok(random.iter().fold("ringfence-placeholder-".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(random.iter().fold(PLACEHOLDER.to_owned(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// Whether a text is one that [`placeholder`] could have made.
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    text.strip_prefix(PLACEHOLDER).is_some_and(|digits| {
+        digits.len() == 2 * PLACEHOLDER_BYTES && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 fn replace(text: &[u8], placeholder: &[u8], value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
