@@ -50,7 +50,7 @@ pub struct Sandbox {
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
     /// Where it runs instead of here.
-    worker: Option<Client>,
+    worker: Option<Arc<Client>>,
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -99,7 +99,7 @@ impl Sandbox {
 
     /// The same program in workers.
     pub(crate) fn in_worker(self, worker: Client) -> Self {
-        Self { worker: Some(worker), ..self }
+        Self { worker: Some(Arc::new(worker)), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -123,7 +123,7 @@ impl Sandbox {
     }
 
     /// Where its guests are instead of in this process.
-    pub(crate) fn worker(&self) -> Option<&Client> {
+    pub(crate) fn worker(&self) -> Option<&Arc<Client>> {
         self.worker.as_ref()
     }
 

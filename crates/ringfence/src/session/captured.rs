@@ -154,6 +154,17 @@ impl Captured {
         Some(Self { memory, ..self.clone() })
     }
 
+    /// What a fork in this process is given.
+    pub(super) fn given(&self, prepared: &Prepared) -> Result<Given> {
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+        Ok(Given { space: Space::default(), secrets: self.knowing(secrets)? })
+    }
+
+    /// Secrets for a copy, whose guest holds the placeholders already.
+    pub(super) fn knowing(&self, secrets: Secrets) -> Result<Secrets> {
+        secrets.for_copy(self.secrets.iter().map(|(secret, placeholder)| (secret, placeholder)))
+    }
+
     /// What its forks are held to unless told otherwise.
     pub(super) fn prepared(&self) -> &Arc<Prepared> {
         &self.prepared
@@ -164,6 +175,7 @@ impl Captured {
     pub(super) fn fork(
         &self,
         prepared: &Arc<Prepared>,
+        given: Given,
         cancelled: Arc<AtomicBool>,
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<Live> {
@@ -180,10 +192,8 @@ impl Captured {
         let (started, limits) = (Instant::now(), prepared.policy.limits);
         let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
-        let known = self.secrets.iter().map(|(secret, placeholder)| (secret, placeholder));
-        let secrets = Secrets::for_copy(&prepared.policy.secrets, known)?;
-        let placeholders = secrets.placeholders();
-        let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;
+        let placeholders = given.secrets.placeholders();
+        let mut state = state(prepared, given, &limits, &control, started)?;
         if self.memory.size() as u64 > limits.memory.0 || !state.limiter.grow(self.memory.grown()) {
             return Err(Error::policy(
                 format!("no fork of this session of `{name}`"),
@@ -283,6 +293,11 @@ impl Captured {
     /// How large its memory is, in bytes.
     pub(super) fn size(&self) -> usize {
         self.memory.size()
+    }
+
+    /// Secrets of the policy that it had.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
     }
 
     /// What is kept of it beside memory.
