@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
+@pytest.fixture(params=["wasm", "process"])
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """Open a session that has defined something."""
-    with Session(language="python") as session:
+    with Session(language="python", isolation=request.param) as session:
         session.eval("x = [1]")
         yield session
 
@@ -122,13 +122,17 @@ def test_session_that_is_over_or_at_work_is_not_forked(session: Session) -> None
             act()
 
 
-def test_fork_of_a_session_in_isolation_is_refused() -> None:
-    """So far; the session goes on."""
-    with Session(language="python", isolation="process") as session:
-        session.eval("x = 1")
-        with pytest.raises(SessionError, match="process of its own"):
-            session.fork()
-        assert 1 == session.eval("x").value
+def test_forks_of_a_session_in_isolation_have_processes_of_their_own() -> None:
+    """One that is stopped there is poisoned alone, and what was forked from it lives on."""
+    with Session(language="python", isolation="process", functions={"act": lambda: 7}) as session:
+        session.eval("x = [act()]")
+        snapshot = session.snapshot()
+        first, second = session.fork_many(2)
+        first.eval("import os; os._exit(3)")
+        session.close()
+        with second, second.fork() as third, snapshot.fork() as fourth:
+            assert first.poisoned
+            assert [[7, 7]] * 3 == [fork.eval("x + [act()]").value for fork in (second, third, fourth)]
 
 
 def test_fork_has_the_narrower_policy_that_it_is_given(session: Session) -> None:
