@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -135,7 +135,7 @@ def test_forks_of_a_session_in_isolation_have_processes_of_their_own() -> None:
             assert [[7, 7]] * 3 == [fork.eval("x + [act()]").value for fork in (second, third, fourth)]
 
 
-def test_fork_has_the_narrower_policy_that_it_is_given(session: Session) -> None:
+def test_fork_has_the_narrower_policy_that_it_is_given() -> None:
     """And all else of its session; what is given to each turn is no more than the policy's."""
     narrow = Policy(limits=Limits(wall="5s"))
     with Session(language="python", functions={"act": lambda: 7}, turn=Limits(wall="20s", memory="64MiB")) as acting:
@@ -145,8 +145,17 @@ def test_fork_has_the_narrower_policy_that_it_is_given(session: Session) -> None
                 assert (7, "returned") == (fork.eval("act()").value, fork.eval("1").outcome)
                 fork.restart()
                 assert 7 == fork.eval("act()").value
-    forks = session.snapshot().fork_many(2, policy=Policy(limits=Limits(fuel=10**9)))
-    assert [([1], True)] * 2 == [(turn.value, turn.usage.fuel is not None) for turn in (f.eval("x") for f in forks)]
+
+
+@pytest.mark.parametrize("isolation", ["wasm", "process"])
+def test_fork_may_count_fuel_where_its_session_did_not(isolation: Literal["wasm", "process"]) -> None:
+    """It is compiled otherwise, and goes on from the same memory."""
+    pytest.importorskip("ringfence_language_javascript", reason="the language pack is not installed")
+    with Session(language="javascript", isolation=isolation) as session:
+        session.eval("globalThis.x = [1]; 0")
+        with session.fork(policy=Policy(limits=Limits(fuel=10**9))) as fork:
+            turn = fork.eval("x.push(2); x.length")
+            assert (2, True) == (turn.value, turn.usage.fuel is not None)
 
 
 def test_wider_policy_is_refused_unless_it_is_asked_for(session: Session) -> None:
