@@ -163,7 +163,7 @@ impl Begin {
     /// The secrets of a run: what stands for them in a captured memory still does.
     pub(crate) fn secrets(&self, granted: &[Secret]) -> Result<Secrets> {
         match &self.from {
-            Some(from) => Secrets::for_copy(granted, granted.iter().zip(&from.placeholders)),
+            Some(from) => Secrets::from_environment(granted)?.for_copy(granted.iter().zip(&from.placeholders)),
             None => Secrets::from_environment(granted),
         }
     }

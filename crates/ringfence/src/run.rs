@@ -51,7 +51,7 @@ pub struct Sandbox {
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
     /// Where it runs instead of here.
-    worker: Option<Client>,
+    worker: Option<Arc<Client>>,
     /// Where its runs begin, if not at the program's own beginning.
     begin: Begin,
 }
@@ -119,7 +119,7 @@ impl Sandbox {
 
     /// The same program in workers.
     pub(crate) fn in_worker(self, worker: Client) -> Self {
-        Self { worker: Some(worker), ..self }
+        Self { worker: Some(Arc::new(worker)), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -143,7 +143,7 @@ impl Sandbox {
     }
 
     /// Where its guests are instead of in this process.
-    pub(crate) fn worker(&self) -> Option<&Client> {
+    pub(crate) fn worker(&self) -> Option<&Arc<Client>> {
         self.worker.as_ref()
     }
 

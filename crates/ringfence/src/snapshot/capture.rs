@@ -154,13 +154,12 @@ impl Capture {
         Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
     }
 
-    /// One that was made of these elsewhere.
-    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
-        let pages = pages
-            .iter()
-            .flat_map(|(at, bytes)| (*at..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES)))
-            .map(|(at, page)| (at, Arc::from(page)))
-            .collect();
+    /// One that was made of these elsewhere: whole pages, in order, in runs.
+    pub(super) fn of_parts(image: Arc<Image>, runs: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
+        let mut pages: Vec<Page> = Vec::new();
+        for (from, bytes) in runs {
+            pages.extend((from..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES).map(Arc::from)));
+        }
         Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }
