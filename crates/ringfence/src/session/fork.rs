@@ -1,7 +1,7 @@
 //! Forks: sessions that go on from where another one was, and snapshots that they are made of.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::captured::{self, Captured, Caught};
 use super::saved::names;
@@ -13,6 +13,9 @@ use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
 use crate::run::Sandbox;
 
+/// Forks of one snapshot whose memory is copied; for more of them it is mapped, where it is large.
+const COPIED_FORKS: usize = 4;
+
 /// What a session was between two turns. Sessions that are forked from it know nothing of each other.
 ///
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
@@ -20,6 +23,9 @@ pub struct Snapshot {
     recipe: Arc<Recipe>,
     name: String,
     pub(super) captured: Captured,
+    /// The same for many forks, made when there are many.
+    for_many: OnceLock<Option<Captured>>,
+    forked: AtomicUsize,
     functions: Option<Arc<dyn SessionFunctions>>,
     /// The functions that its code knows, by name.
     pub(super) known: Vec<String>,
@@ -47,14 +53,12 @@ impl Session {
     /// Makes `count` sessions that go on from where this one is. No turn may be under way.
     pub fn fork(&self, count: usize, mut forking: Forking<'_>) -> Result<Vec<Self>> {
         let captured = self.captured(&mut forking)?;
-        // Much that differs is copied for every fork: for more than a few it is mapped.
-        let captured = if count > 4 { captured.settled()? } else { captured };
         self.as_snapshot(captured).fork(count, forking)
     }
 
     /// Takes what this session is, to fork from later. No turn may be under way.
     pub fn snapshot(&self, mut forking: Forking<'_>) -> Result<Snapshot> {
-        let captured = self.captured(&mut forking)?.settled()?;
+        let captured = self.captured(&mut forking)?;
         Ok(self.as_snapshot(captured))
     }
 
@@ -64,6 +68,8 @@ impl Session {
             recipe: self.recipe.clone(),
             name: self.name.clone(),
             captured,
+            for_many: OnceLock::new(),
+            forked: AtomicUsize::new(0),
             functions: functions.map(|given| given.functions.clone()),
             known: functions.map(|given| names(&given.functions.list())).unwrap_or_default(),
             begun: functions.map_or(0, |given| given.numbers.load(Ordering::SeqCst)),
@@ -117,7 +123,17 @@ impl Snapshot {
         known: Vec<String>,
         begun: u64,
     ) -> Self {
-        Self { name: recipe.name().to_owned(), recipe, captured, functions, known, begun, generation: generation() }
+        Self {
+            name: recipe.name().to_owned(),
+            recipe,
+            captured,
+            for_many: OnceLock::new(),
+            forked: AtomicUsize::new(0),
+            functions,
+            known,
+            begun,
+            generation: generation(),
+        }
     }
 
     /// The functions that its code knows, by name.
@@ -150,6 +166,9 @@ impl Snapshot {
         };
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
+        let is_one_of_many = self.forked.fetch_add(count, Ordering::Relaxed).saturating_add(count) > COPIED_FORKS;
+        let for_many = is_one_of_many.then(|| self.for_many.get_or_init(|| self.captured.for_many()).as_ref());
+        let captured = for_many.flatten().unwrap_or(&self.captured);
         let mut given = functions.map(Vec::into_iter);
         let mut forks = Vec::with_capacity(count.min(1000));
         for _ in 0..count {
@@ -164,7 +183,7 @@ impl Snapshot {
                 Some(given) => given.next().flatten(),
                 None => self.functions.clone(),
             };
-            let live = self.captured.fork(&prepared, cancelled.clone(), tick)?;
+            let live = captured.fork(&prepared, cancelled.clone(), tick)?;
             forks.push(Session {
                 recipe: recipe.clone(),
                 name: self.name.clone(),

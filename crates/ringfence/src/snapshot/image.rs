@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,11 @@ impl Image {
     /// Tells what it shows from what any other image does.
     pub(crate) fn digest(&self) -> &blake3::Hash {
         self.digest.get_or_init(|| blake3::hash(self.bytes()))
+    }
+
+    /// The file that it is in, and where it begins there.
+    pub(super) fn source(&self) -> (RawFd, u64) {
+        (self.file.as_raw_fd(), self.at)
     }
 
     /// What it shows.

@@ -14,6 +14,8 @@
 pub(crate) mod appendix;
 mod capture;
 mod image;
+#[cfg(test)]
+mod instance_tests;
 pub(crate) mod instrument;
 pub(crate) mod kept;
 mod key;
@@ -23,10 +25,12 @@ pub(crate) mod place;
 mod region_unsafe;
 mod saved;
 pub(crate) mod sealed;
+mod shown_unsafe;
 mod stack_unsafe;
 
-pub(crate) use capture::Capture;
+pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;
 pub use key::SnapshotKey;
 pub(crate) use memory_unsafe::{Creator, Lent, instantiate};
 pub(crate) use saved::SavedGlobal;
+pub(crate) use shown_unsafe::Shown;
