@@ -8,6 +8,7 @@
 mod captured;
 mod discard_unsafe;
 mod fork;
+pub mod heard;
 mod inside;
 mod live;
 mod result;

@@ -222,7 +222,7 @@ impl Memory<'_> {
 }
 
 /// Tells `each` run of pages in order, all of them inside of a memory of this size.
-pub(super) fn read_pages(mut body: &[u8], size: usize, each: &mut dyn FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
+pub(crate) fn read_pages(mut body: &[u8], size: usize, each: &mut dyn FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
     let (mut runs, mut after, mut block) = (Vec::new(), 0, Vec::new());
     let mut has_ended = false;
     while !body.is_empty() {
