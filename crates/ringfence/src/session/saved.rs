@@ -15,6 +15,7 @@ use crate::policy::{Policy, wider};
 use crate::run::Sandbox;
 use crate::snapshot::SnapshotKey;
 use crate::snapshot::place::Making;
+use crate::snapshot::read_pages;
 use crate::snapshot::sealed::{self, Doubt, Proven, Sealing};
 use crate::text::quote;
 
@@ -148,6 +149,17 @@ impl SavedSnapshot {
     /// How long the file is, in bytes.
     pub fn file_bytes(&self) -> usize {
         self.proven.len()
+    }
+
+    /// How many bytes of memory are in it; nothing of them is kept.
+    pub(super) fn unpacked(&self) -> std::io::Result<u64> {
+        let mut unpacked = 0;
+        let size = usize::try_from(self.facts.memory_bytes).map_err(std::io::Error::other)?;
+        read_pages(self.proven.body(), size, &mut |_, pages| {
+            unpacked += pages.len() as u64;
+            Ok(())
+        })?;
+        Ok(unpacked)
     }
 
     /// Refuses a program that is not the one that it was saved with.

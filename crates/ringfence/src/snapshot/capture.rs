@@ -21,7 +21,7 @@ const COPIED_BYTES: usize = 4 << 20;
 const PAGE_BYTES: usize = 4 << 10;
 
 /// A page that differs from the image, and where it is. Captures of one instance share those that stayed as they were.
-type Page = (usize, Arc<[u8]>);
+pub(super) type Page = (usize, Arc<[u8]>);
 
 /// An instance between two calls, as data.
 #[derive(Clone)]
@@ -154,12 +154,8 @@ impl Capture {
         Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
     }
 
-    /// One that was made of these elsewhere: whole pages, in order, in runs.
-    pub(super) fn of_parts(image: Arc<Image>, runs: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
-        let mut pages: Vec<Page> = Vec::new();
-        for (from, bytes) in runs {
-            pages.extend((from..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES).map(Arc::from)));
-        }
+    /// One that was made of these elsewhere.
+    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<Page>, size: usize, globals: Vec<Val>) -> Self {
         Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }
