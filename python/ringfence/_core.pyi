@@ -15,6 +15,7 @@ __all__ = [
     "Program",
     "Result",
     "Sandbox",
+    "Saved",
     "Session",
     "Snapshot",
     "Tree",
@@ -30,6 +31,7 @@ __all__ = [
     "precompile",
     "set_compiler",
     "set_worker",
+    "state_path",
     "without_pool",
     "worker_child",
 ]

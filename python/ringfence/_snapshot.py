@@ -31,6 +31,11 @@ class Snapshot:
     def __init__(self, native: core.Snapshot, origin: Origin, /) -> None:
         self._native, self._origin = native, origin
 
+    @property
+    def language(self) -> str:
+        """What its session was opened with."""
+        return self._origin.language
+
     def fork(
         self,
         *,

@@ -9,6 +9,7 @@ mod captured;
 mod discard_unsafe;
 mod fork;
 mod handed;
+pub mod heard;
 mod inside;
 mod live;
 mod result;

@@ -15,6 +15,7 @@ use crate::policy::{Policy, wider};
 use crate::run::Sandbox;
 use crate::snapshot::SnapshotKey;
 use crate::snapshot::place::Making;
+use crate::snapshot::read_pages;
 use crate::snapshot::sealed::{self, Doubt, Proven, Sealing};
 use crate::text::quote;
 
@@ -150,15 +151,26 @@ impl SavedSnapshot {
         self.proven.len()
     }
 
+    /// How many bytes of memory are in it; nothing of them is kept.
+    pub(super) fn unpacked(&self) -> std::io::Result<u64> {
+        let mut unpacked = 0;
+        let size = usize::try_from(self.facts.memory_bytes).map_err(std::io::Error::other)?;
+        read_pages(self.proven.body(), size, &mut |_, pages| {
+            unpacked += pages.len() as u64;
+            Ok(())
+        })?;
+        Ok(unpacked)
+    }
+
     /// Refuses a program that is not the one that it was saved with.
     pub fn check_program(&self, digest: &str) -> Result<()> {
         if digest == self.facts.program {
             return Ok(());
         }
-        let (language, pack) = (quote(&self.facts.language), quote(&self.facts.pack));
+        let pack = quote(&self.facts.pack);
         let start = |digest: &str| quote(digest.get(..16).unwrap_or(digest));
         Err(self.mismatch(format!(
-            "it is memory of {pack} with the digest {}…, and `{language}` here has {}…",
+            "it is memory of {pack} with the digest {}…, and what is here has {}…",
             start(&self.facts.program),
             start(digest)
         )))
@@ -199,8 +211,7 @@ impl SavedSnapshot {
         }
         let saved = Policy::from_json(&self.facts.policy, Path::new("/"))?;
         if !allow_wider {
-            let what = format!("no snapshot from `{}`", self.shown);
-            wider::refuse(what, &sandbox.policy().wider_than(&saved))?;
+            self.refuse_wider(sandbox.policy(), &saved)?;
         }
         let SavedFacts { kept, memory_bytes, .. } = &self.facts;
         let limit = sandbox.policy().limits.memory.0;
@@ -211,18 +222,33 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let name = sandbox.name().to_owned();
-        let captured = kept.open(prepared, &name, &saved.secrets, *memory_bytes, self.proven.body());
+        let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, self.proven.body());
         let captured = captured.map_err(|why| damaged(&self.shown, &why))?;
         Ok(Snapshot::loaded(
             sandbox.recipe().clone(),
-            name,
             captured,
             functions,
             self.facts.functions.clone(),
             self.facts.begun,
         ))
     }
+
+    /// Nobody holds the saved grants open: they are compared by where they lead now.
+    fn refuse_wider(&self, policy: &Policy, saved: &Policy) -> Result<()> {
+        let found = resolved(policy).wider_than(&resolved(saved));
+        wider::refuse(format!("no snapshot from `{}` under that policy", self.shown), &found)
+    }
+}
+
+/// The same policy with the hosts of its grants as they are behind all links; one that is not there stays as written.
+fn resolved(policy: &Policy) -> Policy {
+    let mut resolved = policy.clone();
+    for host in resolved.dirs.iter_mut().filter_map(|dir| dir.host.as_mut()) {
+        if let Ok(real) = host.canonicalize() {
+            *host = real;
+        }
+    }
+    resolved
 }
 
 /// The names of functions in what a guest is told of them.

@@ -21,7 +21,7 @@ const COPIED_BYTES: usize = 4 << 20;
 const PAGE_BYTES: usize = 4 << 10;
 
 /// A page that differs from the image, and where it is. Captures of one instance share those that stayed as they were.
-type Page = (usize, Arc<[u8]>);
+pub(super) type Page = (usize, Arc<[u8]>);
 
 /// An instance between two calls, as data.
 #[derive(Clone)]
@@ -65,6 +65,11 @@ impl Capture {
     /// For the next capture of the same instance, or of a fork.
     pub(crate) fn as_before(&self) -> Before {
         Before { pages: Arc::downgrade(&self.pages), count: self.pages.len() }
+    }
+
+    /// How large its memory is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// How much larger its memory is than its module asks for, in bytes.
@@ -149,12 +154,8 @@ impl Capture {
         Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
     }
 
-    /// One that was made of these elsewhere: whole pages, in order, in runs.
-    pub(super) fn of_parts(image: Arc<Image>, runs: Vec<(usize, Box<[u8]>)>, size: usize, globals: Vec<Val>) -> Self {
-        let mut pages: Vec<Page> = Vec::new();
-        for (from, bytes) in runs {
-            pages.extend((from..).step_by(PAGE_BYTES).zip(bytes.chunks(PAGE_BYTES).map(Arc::from)));
-        }
+    /// One that was made of these elsewhere.
+    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<Page>, size: usize, globals: Vec<Val>) -> Self {
         Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }

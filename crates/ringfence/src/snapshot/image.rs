@@ -41,11 +41,6 @@ impl Image {
         self.minimum
     }
 
-    /// The file that it is in, and where it begins there.
-    pub(super) fn source(&self) -> (RawFd, u64) {
-        (self.file.as_raw_fd(), self.at)
-    }
-
     /// Reads a part of it, as a file: what is a hole there takes no memory then.
     pub(super) fn read_at(&self, into: &mut [u8], at: usize) -> Result<()> {
         self.file.read_exact_at(into, self.at + at as u64)
@@ -54,6 +49,11 @@ impl Image {
     /// Tells what it shows from what any other image does.
     pub(crate) fn digest(&self) -> &blake3::Hash {
         self.digest.get_or_init(|| blake3::hash(self.bytes()))
+    }
+
+    /// The file that it is in, and where it begins there.
+    pub(super) fn source(&self) -> (RawFd, u64) {
+        (self.file.as_raw_fd(), self.at)
     }
 
     /// What it shows.

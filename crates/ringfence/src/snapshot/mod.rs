@@ -32,5 +32,5 @@ pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;
 pub use key::SnapshotKey;
 pub(crate) use memory_unsafe::{Creator, Lent, instantiate};
-pub(crate) use saved::SavedGlobal;
+pub(crate) use saved::{SavedGlobal, read_pages};
 pub(crate) use shown_unsafe::Shown;

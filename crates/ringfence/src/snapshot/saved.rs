@@ -13,7 +13,7 @@ use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 use rustix::fs::{MemfdFlags, SealFlags};
 use wasmtime::{Val, ValType};
 
-use super::capture::{Capture, Parts};
+use super::capture::{Capture, Page, Parts};
 use super::image::Image;
 use super::instrument::GLOBAL;
 
@@ -43,11 +43,6 @@ impl Capture {
             return Err(Error::other("it has other globals than its program"));
         }
         names.into_iter().zip(globals).map(|((name, _), value)| written(name, value)).collect()
-    }
-
-    /// How large its memory is, in bytes.
-    pub(crate) fn size(&self) -> usize {
-        self.parts().size
     }
 
     /// Tells `each` piece of what differs from the image of its program, compressed.
@@ -182,7 +177,7 @@ impl Runs<'_> {
 struct Memory<'a> {
     base: &'a Arc<Image>,
     size: usize,
-    pages: Vec<(usize, Box<[u8]>)>,
+    pages: Vec<Page>,
     bytes: usize,
     file: Option<File>,
 }
@@ -194,7 +189,8 @@ impl Memory<'_> {
         }
         self.bytes += bytes.len();
         if self.bytes <= MAPPED_BYTES {
-            self.pages.push((at, bytes.into()));
+            let pages = bytes.chunks(PAGE_BYTES).zip((at..).step_by(PAGE_BYTES));
+            self.pages.extend(pages.map(|(page, at)| (at, page.into())));
             return Ok(());
         }
         let file = File::from(rustix::fs::memfd_create(
@@ -226,7 +222,7 @@ impl Memory<'_> {
 }
 
 /// Tells `each` run of pages in order, all of them inside of a memory of this size.
-pub(super) fn read_pages(mut body: &[u8], size: usize, each: &mut dyn FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
+pub(crate) fn read_pages(mut body: &[u8], size: usize, each: &mut dyn FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
     let (mut runs, mut after, mut block) = (Vec::new(), 0, Vec::new());
     let mut has_ended = false;
     while !body.is_empty() {

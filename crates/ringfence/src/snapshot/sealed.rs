@@ -20,7 +20,7 @@ const MAGIC: &[u8; 8] = b"rfsaved\0";
 pub(crate) const FORMAT: u32 = 1;
 
 /// Length of the head, in bytes.
-pub(super) const HEAD: usize = 36;
+pub(crate) const HEAD: usize = 36;
 
 const TAG: usize = 32;
 

@@ -86,17 +86,20 @@ impl HostTree {
 
     /// Our cache and keys are never a guest's, neither from above nor from within.
     pub(super) fn refuse_private(&self, private: &[PathBuf]) -> Result<()> {
-        for path in private {
-            let Ok(path) = path.canonicalize() else { continue };
+        for place in private {
+            // What is not there yet will be made in the first directory above it that is.
+            let there = place.ancestors().find_map(|above| Some((above == place, above.canonicalize().ok()?)));
+            let Some((is_there, path)) = there else { continue };
             let Ok(metadata) = path.metadata() else { continue };
             let own = (metadata.dev(), metadata.ino());
             let theirs =
                 Self { shown: String::new(), mode: Mode::Ro, ancestry: ancestry(&path, own), path, mount: None };
-            if self.covers(&theirs) || theirs.covers(self) {
+            if self.covers(&theirs) || is_there && theirs.covers(self) {
                 return Err(Error::policy(
                     format!("cannot grant `{}`", self.shown),
-                    "Ringfence's own cache and key lie in it: a guest that reads or writes them could forge native code",
-                    "grant a narrower directory, or move the cache with RINGFENCE_CACHE",
+                    "Ringfence's own cache, keys or saved sessions lie in it: a guest that reads or writes them could \
+                     forge native code, or snapshots",
+                    "grant a narrower directory, or move them with RINGFENCE_CACHE and XDG_STATE_HOME",
                 ));
             }
         }
