@@ -242,13 +242,16 @@ def test_memory_is_held_to_the_loading_policy(session: Session, tmp_path: Path) 
         Snapshot.load(tmp_path / "one", policy=POLICY.replace(limits=Limits(wall="20s", memory="50MiB")))
 
 
-def test_session_in_isolation_is_not_saved() -> None:
-    """Its interpreter is in another process, which says so by name."""
-    with (
-        Session(language="python", isolation="process") as session,
-        pytest.raises(SessionError, match="process of its own"),
-    ):
-        session.snapshot()
+def test_snapshot_that_was_taken_in_isolation_is_not_saved(tmp_path: Path) -> None:
+    """This process does not look into it; it is forked all the same."""
+    with Session(language="python", isolation="process") as session:
+        session.eval("x = [1]")
+        snapshot = session.snapshot()
+    with pytest.raises(SessionError, match="taken in isolation"):
+        snapshot.save(tmp_path / "one")
+    assert not list(tmp_path.iterdir())
+    with snapshot.fork() as fork:
+        assert [1] == fork.eval("x").value
 
 
 def test_loop_goes_on_while_it_is_saved_and_loaded(session: Session, tmp_path: Path) -> None:

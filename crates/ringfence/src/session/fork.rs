@@ -142,13 +142,12 @@ impl Snapshot {
     /// One that was read from a file.
     pub(super) fn loaded(
         recipe: Arc<Recipe>,
-        name: String,
         captured: Captured,
         functions: Option<Arc<dyn SessionFunctions>>,
         known: Vec<String>,
         begun: u64,
     ) -> Self {
-        let kept = Kept::here(captured);
+        let (name, kept) = (recipe.name().to_owned(), Kept::here(captured));
         Self { recipe, worker: None, name, kept, functions, known, begun, generation: generation() }
     }
 

@@ -222,12 +222,10 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let name = sandbox.name().to_owned();
-        let captured = kept.open(prepared, &name, &saved.secrets, *memory_bytes, self.proven.body());
+        let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, self.proven.body());
         let captured = captured.map_err(|why| damaged(&self.shown, &why))?;
         Ok(Snapshot::loaded(
             sandbox.recipe().clone(),
-            name,
             captured,
             functions,
             self.facts.functions.clone(),
