@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._program import pack_program
 from ._sandbox import Sandbox
 
 TYPE_CHECKING = False
@@ -48,6 +49,11 @@ def run(
     >>> run("script.py", ["a", "b"]).check().text
     >>> run(code="print(1)", language="python").check().text
     """
+    plain = program is None and policy is None and not imports and isolation == "wasm" and tenant is None
+    if plain and packages == () and language is not None and isinstance(code, str):
+        return _interpreter(language).run(
+            args, code=code, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
+        )
     return _sandbox((program, code, language), policy, imports, isolation, tenant, packages).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
@@ -79,6 +85,20 @@ async def arun(
         lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant, packages), leave=True
     )
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)
+
+
+# Of each language that source text was run in, so that the next text finds it loaded and linked.
+_interpreters: dict[str, Sandbox] = {}
+
+
+def _interpreter(language: str) -> Sandbox:
+    from .languages import find
+
+    known = _interpreters.get(language)
+    # Another pack may have been installed meanwhile.
+    if known is None or known.program is not pack_program(find(language)):
+        known = _interpreters[language] = Sandbox(language=language)
+    return known
 
 
 def _sandbox(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import ringfence
-from ringfence import Limits, Policy, Sandbox
+from ringfence import Limits, Policy, Sandbox, _program, _run, run
+from ringfence.languages import _find
 
 
 def test_program_may_be_a_path_bytes_or_a_program(guests: Path) -> None:
@@ -50,3 +51,22 @@ def test_four_ways_to_run_take_the_same_options() -> None:
         return {name: each for name, each in parameters.items() if name not in of_a_sandbox}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)
+
+
+def test_source_text_finds_its_language_loaded_by_the_text_before() -> None:
+    """And nothing of it: each has a store of its own."""
+    assert "1\n" == run(code="x = 1\nprint(x)", language="python").check().text
+    kept = _run._interpreters["python"]
+    assert "['y']\n" == run(args=["y"], code="import sys\nprint(sys.argv[1:])", language="python").text
+    assert b"NameError" in run(code="print(x)", language="python").stderr
+    assert kept is _run._interpreters["python"]
+
+
+def test_source_text_is_run_by_the_pack_that_is_installed_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was loaded before is let go of when another has taken its place."""
+    run(code="pass", language="python").check()
+    kept = _run._interpreters["python"]
+    _find.forget()
+    monkeypatch.setattr(_program, "_packs", {})
+    run(code="pass", language="python").check()
+    assert kept is not _run._interpreters["python"]
