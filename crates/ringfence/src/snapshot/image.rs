@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kept;
+use super::pagemap_unsafe::gives_back;
 use super::region_unsafe::{Region, View};
 
 /// The bytes that a memory begins with. Regions that show it go back to it, and to no other.
@@ -60,7 +61,7 @@ impl Image {
     /// Resets a region that was taken from here, and keeps it for the next one where there is room.
     pub(super) fn take_back(&self, mut region: Region) {
         // One that cannot be reset is unmapped.
-        if kept::has_room() && region.reset(&self.view).is_ok() {
+        if gives_back() && kept::has_room() && region.reset(&self.view).is_ok() {
             kept::put(self.number, region);
         }
     }

@@ -10,6 +10,9 @@
 
 pub(crate) mod appendix;
 mod capture;
+mod entries;
+#[cfg(test)]
+mod equality_tests;
 mod image;
 #[cfg(test)]
 mod instance_tests;
@@ -20,6 +23,8 @@ pub(crate) mod pagemap_unsafe;
 mod region_unsafe;
 mod shown_unsafe;
 mod stack_unsafe;
+mod trial_unsafe;
+mod unmap_unsafe;
 
 pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;
