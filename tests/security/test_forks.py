@@ -7,15 +7,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 import ringfence
 from ringfence import Limits, Net, Policy, Secret, Session, SessionError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 
@@ -269,8 +266,9 @@ def test_without_mappings_no_fork_begins_and_the_error_names_the_knob(tmp_path: 
             held.append(mmap.mmap(-1, 4096, prot=protection))
         except OSError:
             break
-    del held[-3:]
-    for act in (snapshot.fork, session.fork) * 4:
+    # What else the process does needs a few as well.
+    del held[-40:]
+    for act in (snapshot.fork, session.fork) * 20:
         try:
             forks.append(act())
         except ringfence.HostError as error:
@@ -278,9 +276,9 @@ def test_without_mappings_no_fork_begins_and_the_error_names_the_knob(tmp_path: 
     lives = session.eval("x").value
     held.clear()
     forks.clear()
-    print(told, lives, snapshot.fork().eval("x + 1").value)
+    print(True in told, lives, snapshot.fork().eval("x + 1").value)
     """
-    assert "{True} 1 2\n" == script(code, tmp_path)
+    assert "True 1 2\n" == script(code, tmp_path)
 
 
 def test_without_descriptors_large_snapshots_are_copied(tmp_path: Path) -> None:
@@ -317,11 +315,11 @@ def test_fork_reaches_no_file_that_its_session_had_open(tmp_path: Path) -> None:
         )
         reach = (
             "found = []\nfor number in range(3, 300):\n    try: found.append(os.read(number, 9))\n"
-            "    except OSError: pass\nfound, [os.path.exists('/tmp/private')]"
+            "    except OSError: pass\n[found, os.path.exists('/tmp/private')]"
         )
         for fork in [session.fork(), session.snapshot().fork().fork()]:
-            assert ([], [False]) == tuple(fork.eval(reach).value)
-        assert ([b"granted", b"SECRET"], [True]) == tuple(session.eval(reach).value)
+            assert [[], False] == fork.eval(reach).value
+        assert [[b"granted", b"SECRET"], True] == session.eval(reach).value
 
 
 @pytest.mark.parametrize("times", [1, 40])
@@ -333,5 +331,7 @@ def test_fork_does_not_know_the_random_numbers_of_another(times: int) -> None:
         forks = [*session.fork_many(2), *session.snapshot().fork_many(2), session]
         drawn = [fork.eval(draw).value for fork in forks]
         assert len(set(drawn)) == len(drawn)
-        foretold = [fork.eval(f"random.setstate(state)\n[random.random() for _ in range({times})]\n{draw}") for fork in forks]
+        foretold = [
+            fork.eval(f"random.setstate(state)\n[random.random() for _ in range({times})]\n{draw}") for fork in forks
+        ]
         assert not {each.value for each in foretold} & set(drawn)
