@@ -1,4 +1,4 @@
-"""What the kernel refuses to memory of languages: there is another way, or a typed error, and nothing is left behind."""
+"""What the kernel refuses to memory of languages: there is another way, or a typed error, and nothing is left."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def script(code: str, tmp_path: Path, judge: Judge | None = None, **variables: s
     command = [sys.executable, str(file)]
     fds = [] if judge is None else [judge.theirs.fileno()]
     variables["JUDGE"] = "".join(map(str, fds))
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | variables, pass_fds=fds
     )
     if judge is not None:
@@ -83,7 +83,7 @@ def script(code: str, tmp_path: Path, judge: Judge | None = None, **variables: s
 def test_what_a_kernel_refuses_is_done_another_way_and_told(
     refused: list[str], finding: str, words: str, tmp_path: Path
 ) -> None:
-    """Runs are as fresh, forks as right, and `ringfence doctor` says which way is in use, why, and what would mend it."""
+    """Runs are as fresh, forks as right, and `ringfence doctor` says which way is in use, why, and what mends it."""
     code = """
     for _ in range(4):
         dirty.run()
