@@ -7,16 +7,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 import ringfence
 from ringfence import Limits, Net, Policy, Secret, SessionError
 from security.isolated import Session
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 
@@ -253,3 +250,94 @@ def test_without_address_space_neither_run_nor_fork_begins_and_what_lives_goes_o
     print(told, lives, sandbox.run().stdout)
     """
     assert "{True} 1 b'1\\n'\n" == script(code, tmp_path)
+
+
+def test_without_mappings_no_fork_begins_and_the_error_names_the_knob(tmp_path: Path) -> None:
+    """What lives goes on; with mappings again, forks are made again."""
+    most = int(Path("/proc/sys/vm/max_map_count").read_text(encoding="ascii"))
+    if most > 200_000:
+        pytest.skip("the kernel allows more mappings than a test should make")
+    code = """
+    import itertools, mmap
+    import ringfence
+
+    session = ringfence.Session(language="python")
+    session.eval("x = 1")
+    snapshot = session.snapshot()
+    snapshot.fork().eval("x")
+    held, told, forks = [], set(), []
+    # Neighbours that differ are never one mapping.
+    for protection in itertools.cycle([mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE]):
+        try:
+            held.append(mmap.mmap(-1, 4096, prot=protection))
+        except OSError:
+            break
+    # What else the process does needs a few as well.
+    del held[-40:]
+    for act in (snapshot.fork, session.fork) * 20:
+        try:
+            forks.append(act())
+        except ringfence.HostError as error:
+            told.add("vm.max_map_count" in str(error))
+    lives = session.eval("x").value
+    held.clear()
+    forks.clear()
+    print(True in told, lives, snapshot.fork().eval("x + 1").value)
+    """
+    assert "True 1 2\n" == script(code, tmp_path)
+
+
+def test_without_descriptors_large_snapshots_are_copied(tmp_path: Path) -> None:
+    """A large one is a file in memory only where there is a descriptor for it."""
+    code = """
+    import os, resource
+    import ringfence
+
+    session = ringfence.Session(language="python")
+    session.eval("large = bytearray(b'x') * 6_000_000")
+    snapshot = session.snapshot()
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        pass
+    forks = snapshot.fork_many(4) + snapshot.fork_many(4)
+    again = [session.snapshot() for _ in range(3)]
+    print({fork.eval("large.count(b'x')").value for fork in [*forks, again[2].fork(), session]})
+    """
+    assert "{6000000}\n" == script(code, tmp_path)
+
+
+def test_fork_reaches_no_file_that_its_session_had_open(tmp_path: Path) -> None:
+    """Under none of the numbers that a descriptor can have; nor what was private to the session."""
+    (tmp_path / "granted").write_text("granted")
+    policy = Policy(dirs=[ringfence.Dir(tmp_path, at="/data", mode="rw")], tmp=True)
+    with Session(language="python", policy=policy) as session:
+        session.eval(
+            "import os\nheld = [open('/data/granted'), open('/tmp/private', 'w+')]\n"
+            "held[1].write('SECRET'); held[1].flush(); held[1].seek(0); own = [each.fileno() for each in held]"
+        )
+        reach = (
+            "found = []\nfor number in range(3, 300):\n    try: found.append(os.read(number, 9))\n"
+            "    except OSError: pass\n[found, os.path.exists('/tmp/private')]"
+        )
+        for fork in [session.fork(), session.snapshot().fork().fork()]:
+            assert [[], False] == fork.eval(reach).value
+        assert [[b"granted", b"SECRET"], True] == session.eval(reach).value
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_fork_does_not_know_the_random_numbers_of_another(times: int) -> None:
+    """Not from the state of a generator that its session looked at, however many numbers it drew."""
+    with Session(language="python") as session:
+        session.eval(f"import random, uuid, os\nstate = random.getstate()\n[random.random() for _ in range({times})]")
+        draw = "repr([random.random(), random.getrandbits(64), uuid.uuid4(), os.urandom(8)])"
+        forks = [*session.fork_many(2), *session.snapshot().fork_many(2), session]
+        drawn = [fork.eval(draw).value for fork in forks]
+        assert len(set(drawn)) == len(drawn)
+        foretold = [
+            fork.eval(f"random.setstate(state)\n[random.random() for _ in range({times})]\n{draw}") for fork in forks
+        ]
+        assert not {each.value for each in foretold} & set(drawn)

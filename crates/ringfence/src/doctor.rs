@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::error::Parts;
 use crate::load::Cache;
 use crate::sandbox::engine::{Engines, Profile};
+use crate::snapshot::pagemap_unsafe;
 use crate::worker::wall::{self, Lack, Wall};
 
 /// One thing that was looked at.
@@ -41,7 +42,8 @@ pub fn findings() -> Vec<Finding> {
         platform(),
         kernel(),
         beneath(),
-        pagemap(),
+        recycling(),
+        forks(),
         engine(),
         cache(),
         landlock(),
@@ -78,12 +80,23 @@ fn beneath() -> Finding {
     )
 }
 
-fn pagemap() -> Finding {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 7);
-    let value = if found { "resets memory page by page" } else { "not available" };
-    Finding::new("pagemap_scan", value, found, "use Linux 6.7 or newer: a fresh start costs about half as much there")
+/// How memory of languages is used again, tried out.
+fn recycling() -> Finding {
+    let (value, fix) = pagemap_unsafe::told().reset;
+    Finding { name: "recycling", value, ok: fix.is_none(), fix: fix.map(Cow::Borrowed) }
+}
+
+/// What large snapshots are.
+fn forks() -> Finding {
+    match pagemap_unsafe::told().images {
+        Ok(()) => Finding::fact("forks", "large snapshots are files in memory, which forks map"),
+        Err(why) => Finding::new(
+            "forks",
+            format!("large snapshots are copied for each fork: no sealed file in memory ({why})"),
+            false,
+            "allow `memfd_create` and `fcntl(F_ADD_SEALS)` in the container's seccomp profile",
+        ),
+    }
 }
 
 fn engine() -> Finding {

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Weak};
 
-use rustix::fs::{MemfdFlags, SealFlags};
 use wasmtime::{AsContextMut, Global, Instance, Memory, Store, Val};
 
 use super::image::Image;
 use super::instrument::GLOBAL;
 use super::memory_unsafe::Lent;
 use super::pagemap_unsafe::written;
+use super::trial_unsafe::sealed_file;
 
 /// More than this, in bytes, is not copied for fork after fork: it becomes an image of its own, which forks map.
 const COPIED_BYTES: usize = 4 << 20;
@@ -118,10 +118,12 @@ impl Capture {
 
     /// The same as an image of its own.
     pub(crate) fn rebased(&self) -> Result<Self> {
-        let file = File::from(rustix::fs::memfd_create(
-            "ringfence-snapshot",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?);
+        let file = sealed_file(|file| self.write_to(file))?;
+        let image = Arc::new(Image::of(file, 0, self.size, self.image.minimum())?);
+        Ok(Self { image, pages: Arc::default(), idle: 0, ..self.clone() })
+    }
+
+    fn write_to(&self, file: &File) -> Result<()> {
         file.set_len(self.size as u64)?;
         let mut pages = self.pages.iter().peekable();
         for at in (0..self.size).step_by(PAGE_BYTES) {
@@ -133,9 +135,7 @@ impl Capture {
                 },
             }
         }
-        rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        let image = Arc::new(Image::of(file, 0, self.size, self.image.minimum())?);
-        Ok(Self { image, pages: Arc::default(), idle: 0, ..self.clone() })
+        Ok(())
     }
 }
 

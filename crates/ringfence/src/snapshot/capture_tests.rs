@@ -129,3 +129,24 @@ fn attack_memory_that_came_to_show_a_capture_is_never_lent_as_the_packs_own() {
         assert!(pack.fork(&secret).bytes() == secret.image().bytes());
     }
 }
+
+#[test]
+fn attack_no_byte_of_one_fork_is_in_another() {
+    let pack = pack();
+    let mut live = pack.start().unwrap();
+    write(&mut live, 5..60, 1);
+    let capture = live.capture();
+    let expected = live.bytes().to_vec();
+    for round in 0..12 {
+        let mut fork = pack.fork(&capture);
+        assert!(fork.bytes() == expected, "round {round}");
+        if round % 3 == 0 {
+            fork.call("grow", &[]).unwrap();
+        }
+        fork.bytes_mut().fill(0xaa);
+        if round % 4 == 0 {
+            let _ = fork.capture_and_perhaps_rebase(round % 8 == 0);
+        }
+    }
+    assert!(live.bytes() == expected && pack.start().unwrap().bytes() == pack.image.bytes());
+}

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::faults_unsafe::Faults;
 use super::kept;
+use super::pagemap_unsafe::gives_back;
 use super::region_unsafe::{Region, View};
 
 /// The bytes that a memory begins with. Regions that show it go back to it, and to no other.
@@ -75,7 +76,7 @@ impl Image {
     /// Resets a region that was taken from here, and keeps it for the next one where there is room.
     pub(super) fn take_back(&self, mut region: Region, since: Option<&Faults>) {
         // One that cannot be reset is unmapped.
-        if kept::has_room() && region.reset(&self.view, since).is_ok() {
+        if gives_back() && kept::has_room() && region.reset(&self.view, since).is_ok() {
             kept::put(self.number, region);
         }
     }

@@ -61,9 +61,14 @@ impl Pack {
 impl Live {
     /// As a session captures it.
     pub(super) fn capture(&mut self) -> Capture {
+        self.capture_and_perhaps_rebase(false)
+    }
+
+    /// The same, in the large way though it is small.
+    pub(super) fn capture_and_perhaps_rebase(&mut self, large: bool) -> Capture {
         let image = self.shown.image().unwrap();
         let mut capture = Capture::of(&mut self.store, &self.instance, self.memory, &image, &self.before);
-        if capture.is_due() {
+        if large || capture.is_due() {
             capture = capture.rebased().unwrap();
             self.shown.become_image(&mut self.store, self.memory, capture.image()).unwrap();
         }

@@ -13,6 +13,9 @@
 
 pub(crate) mod appendix;
 mod capture;
+mod entries;
+#[cfg(test)]
+mod equality_tests;
 mod faults_unsafe;
 mod image;
 #[cfg(test)]
@@ -28,6 +31,8 @@ mod saved;
 pub(crate) mod sealed;
 mod shown_unsafe;
 mod stack_unsafe;
+mod trial_unsafe;
+mod unmap_unsafe;
 
 pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;

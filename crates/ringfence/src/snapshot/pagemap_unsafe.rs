@@ -1,10 +1,13 @@
-//! Which pages of a private mapping were written: the kernel knows (`PAGEMAP_SCAN`, Linux 6.7).
+//! Which pages of a private mapping were written: the kernel knows (`PAGEMAP_SCAN`, Linux 6.7, else the map of pages).
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 
+use super::entries;
+use super::trial_unsafe::{Trial, sealed_file};
 use crate::process_unsafe::PerProcess;
 
 /// `_IOWR('f', 16, struct pm_scan_arg)`
@@ -17,6 +20,9 @@ const SWAPPED: u64 = 1 << 4;
 
 /// Most ranges that are told at once; a run of CPython leaves about a hundred.
 const MAX_RANGES: usize = 512;
+
+/// More than a trial has.
+const PAGES_OF_A_TRIAL: usize = 100;
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -42,27 +48,113 @@ struct ScanArgument {
     return_mask: u64,
 }
 
-/// This process's map of pages; none where it cannot be opened, or the kernel is too old to be asked this way.
-fn pagemap() -> Option<&'static File> {
-    static PAGEMAP: PerProcess<Option<File>> = PerProcess::new();
-    let open = || -> Result<_, std::convert::Infallible> {
-        let file = File::open("/proc/self/pagemap").ok();
-        Ok(file.filter(|file| scan(file, 0..0, 1, &mut [PageRegion::default()]).is_some()))
-    };
-    let Ok(file) = PAGEMAP.get_or_try(open);
-    file.as_ref()
+/// Who tells which pages were written.
+enum Teller {
+    /// The kernel, asked for them.
+    Scan(File),
+    /// The map of pages, read from end to end: the kernel cannot be asked for them, and why.
+    Entries(File, String),
+    /// Nobody, and why.
+    Nobody(String),
 }
 
-/// Opens what later calls need; in a process that will not be able to open anything.
+/// What this machine offers for memory that is used again, copied and compared; found out at first use.
+pub(super) struct Offered {
+    teller: Teller,
+    gives_back: bool,
+    images: Result<(), String>,
+}
+
+/// What this process found out.
+fn offered() -> &'static Offered {
+    static OFFERED: PerProcess<Offered> = PerProcess::new();
+    let Ok(offered) = OFFERED.get_or_try(|| Ok::<_, std::convert::Infallible>(Offered::try_out()));
+    offered
+}
+
+impl Offered {
+    fn try_out() -> Self {
+        let images = sealed_file(|file| file.write_all_at(&[1], 0)).map(drop).map_err(|error| error.to_string());
+        match Trial::new() {
+            Ok(trial) => Self { teller: Teller::chosen(&trial), gives_back: trial.gives_back(), images },
+            Err(error) => {
+                Self { teller: Teller::Nobody(format!("nothing to try it with: {error}")), gives_back: true, images }
+            }
+        }
+    }
+}
+
+impl Teller {
+    fn chosen(trial: &Trial) -> Self {
+        let file = match File::open("/proc/self/pagemap") {
+            Ok(file) => file,
+            Err(error) => return Self::Nobody(format!("/proc/self/pagemap: {error}")),
+        };
+        if trial.is_told_by(|range, each| scanned(&file, range, PAGES_OF_A_TRIAL, each)) {
+            return Self::Scan(file);
+        }
+        let error = std::io::Error::last_os_error();
+        if trial.is_told_by(|range, each| entries::written(&file, range, PAGES_OF_A_TRIAL, each)) {
+            return Self::Entries(file, format!("PAGEMAP_SCAN: {error}"));
+        }
+        Self::Nobody("the map of pages does not say what was written".into())
+    }
+}
+
+/// Opens what later calls need, and tries it out; in a process that will not be able to open anything.
 pub(crate) fn is_there() -> bool {
-    pagemap().is_some()
+    !matches!(offered().teller, Teller::Nobody(_))
+}
+
+/// How memory of languages is lent here, for people.
+pub(crate) struct Told {
+    /// How memory is reset, and what would mend it where it is not the fast way.
+    pub(crate) reset: (String, Option<&'static str>),
+    /// Why snapshots cannot become images in memory.
+    pub(crate) images: Result<(), String>,
+}
+
+/// Tells it.
+pub(crate) fn told() -> Told {
+    let Offered { teller, gives_back, images } = offered();
+    let newer = "use Linux 6.7 or newer, and a container that has `/proc` and allows `ioctl` on it: without, a fresh start of \
+                 a language and a snapshot take longer, and hold as well";
+    let reset = match teller {
+        _ if !gives_back => (
+            "memory is not used again: pages that are given back keep their bytes".into(),
+            Some(
+                "allow `madvise` in the container's seccomp profile: without, each run of a language begins with page faults",
+            ),
+        ),
+        Teller::Scan(_) => ("memory is reset page by page".into(), None),
+        Teller::Entries(_, why) => {
+            (format!("memory is reset page by page, found in the map of pages ({why})"), Some(newer))
+        }
+        Teller::Nobody(why) => {
+            (format!("memory is given back as a whole, and snapshots compare all of it ({why})"), Some(newer))
+        }
+    };
+    Told { reset, images: images.clone() }
+}
+
+/// Whether pages that are given back are their file's again.
+pub(super) fn gives_back() -> bool {
+    offered().gives_back
 }
 
 /// Tells `each` the written ranges of a private mapping, at most `pages` pages in all, and gives the address up to which
-/// the mapping was looked at. `None` where the kernel does not say.
+/// the mapping was looked at. `None` where nobody says.
 pub(super) fn written(range: Range<usize>, pages: usize, each: &mut dyn FnMut(Range<usize>)) -> Option<usize> {
+    match &offered().teller {
+        Teller::Scan(file) => scanned(file, range, pages, each),
+        Teller::Entries(file, _) => entries::written(file, range, pages, each),
+        Teller::Nobody(_) => None,
+    }
+}
+
+fn scanned(file: &File, range: Range<usize>, pages: usize, each: &mut dyn FnMut(Range<usize>)) -> Option<usize> {
     let mut found = [PageRegion::default(); MAX_RANGES];
-    let (count, end) = scan(pagemap()?, range.clone(), pages, &mut found)?;
+    let (count, end) = scan(file, range.clone(), pages, &mut found)?;
     for region in found.get(..count)? {
         let region = usize::try_from(region.start).ok()?..usize::try_from(region.end).ok()?;
         if region.start < range.start || region.end > range.end || region.start > region.end {

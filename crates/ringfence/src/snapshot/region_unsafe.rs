@@ -9,6 +9,7 @@ use std::ptr::null_mut;
 
 use super::faults_unsafe::Faults;
 use super::pagemap_unsafe::written;
+use super::unmap_unsafe::unmap;
 
 /// Address space of one memory, in bytes: all that 32 bits can name, so that compiled code need not check.
 pub(super) const RESERVATION: usize = 4 << 30;
@@ -187,7 +188,7 @@ impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's own, and nobody has a pointer into it when it is dropped: a memory that a
         // store uses holds its region until the store is done with it.
-        let _ = unsafe { libc::munmap(self.start as *mut libc::c_void, GUARD + RESERVATION + GUARD) };
+        unsafe { unmap(self.start, GUARD + RESERVATION + GUARD) };
     }
 }
 
@@ -218,7 +219,7 @@ impl View {
 impl Drop for View {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's own; pointers into it live only inside of `reset`, which borrows it.
-        let _ = unsafe { libc::munmap(self.start as *mut libc::c_void, self.len) };
+        unsafe { unmap(self.start, self.len) };
     }
 }
 

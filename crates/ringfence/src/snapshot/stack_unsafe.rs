@@ -9,6 +9,7 @@ use std::ptr::null_mut;
 use wasmtime::StackMemory;
 
 use super::kept;
+use super::unmap_unsafe::unmap;
 use crate::process_unsafe::generation;
 
 /// Inaccessible space below a stack, in bytes.
@@ -69,7 +70,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's own, and nothing runs on it.
-        let _ = unsafe { libc::munmap(self.start as *mut libc::c_void, self.len) };
+        unsafe { unmap(self.start, self.len) };
     }
 }
 

@@ -96,3 +96,28 @@ fn fork_that_its_caller_gives_up_is_none() {
     let forking = Forking { cancelled, ..Forking::default() };
     assert!(parent.fork(3, forking).is_err());
 }
+
+#[test]
+fn attack_forks_of_a_guest_that_forged_what_its_driver_holds_harm_nobody() {
+    let all = "(memory.fill (i32.const 0) (i32.const BYTE) (i32.mul (memory.size) (i32.const 65536)))";
+    let end = "(i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 4))";
+    for byte in ["0", "1", "127", "128", "255"] {
+        for word in ["(i32.const 2304)", "(i32.const 0)", end] {
+            let forged = format!("{} {word}", all.replace("BYTE", byte));
+            let parent = forkable(&forged, r#""wall": "2s", "memory": "16MiB""#);
+            turns(&parent);
+            let started = Instant::now();
+            // Whatever they come to, they come to it by themselves.
+            if let Ok(forks) = parent.fork(3, Forking::default()) {
+                for fork in forks {
+                    let _ = fork.eval(turn("c", ""));
+                    let _ = fork.snapshot(Forking::default()).and_then(|again| again.fork(1, Forking::default()));
+                }
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{byte} {word}");
+            let other = forkable("(i32.const 2304)", "");
+            assert_eq!(1, turns(&other), "{byte} {word}");
+            assert_eq!(2, turns(&fork(&other)), "{byte} {word}");
+        }
+    }
+}
