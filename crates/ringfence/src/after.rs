@@ -18,7 +18,7 @@ use crate::run::{Run, Sandbox};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::store::State;
-use crate::snapshot::{Capture, Image, Lent};
+use crate::snapshot::{Before, Capture, Image, Lent};
 use crate::text::quote;
 
 /// What is called once, and what is called in every run that goes on from there. Both take and give nothing.
@@ -233,7 +233,7 @@ impl Until {
         let (Some(memory), Some(image)) = (memory, image) else {
             return not("its memory is not lent to it".into(), "please report this as a bug");
         };
-        let captured = Capture::of(store, instance, memory, image).rebased();
+        let captured = Capture::of(store, instance, memory, image, &Before::default()).rebased();
         captured.map_err(|error| {
             Error::system("no memory for a snapshot", &error, "free memory, or raise `ulimit -n` or `vm.max_map_count`")
         })

@@ -25,6 +25,7 @@ use crate::snapshot::{self, Capture};
 use crate::supervisor::{Supervisor, runtime};
 
 /// A live instance as data, with what its host had asked it.
+#[derive(Clone)]
 pub(super) struct Captured {
     prepared: Arc<Prepared>,
     name: String,
@@ -51,7 +52,7 @@ pub(super) fn capture(
     cancelled: Arc<AtomicBool>,
     tick: &mut dyn FnMut() -> bool,
 ) -> Result<Caught> {
-    let Some(image) = live.image.clone() else {
+    let Some((shown, image)) = live.shown.clone().and_then(|shown| Some((shown.clone(), shown.image()?))) else {
         return Ok(Caught::Not(not_captured(
             name,
             "its memory is not lent to it: its pack changes its tables, or the like",
@@ -61,13 +62,23 @@ pub(super) fn capture(
         Ok(word) => word,
         Err(caught) => return Ok(caught),
     };
-    let Live { store, exports, .. } = live;
+    let Live { store, exports, before, .. } = live;
     let now = exports.memory.data(&**store).get(word as usize..).and_then(|rest| rest.first_chunk::<4>());
     let Some(now) = now.filter(|_| word.is_multiple_of(4)) else {
         return Ok(Caught::Not(not_captured(name, "it names no place where a copy is told that it is one")));
     };
     let word = (*now == [0; 4]).then_some((word, abi::COPIED));
-    let memory = Capture::of(store, &exports.instance, exports.memory, &image);
+    let mut memory = Capture::of(store, &exports.instance, exports.memory, &image, before);
+    // Without memory for an image it goes on as it is.
+    if memory.is_due()
+        && let Ok(rebased) = memory.rebased()
+    {
+        if let Err(error) = shown.become_image(store, exports.memory, rebased.image()) {
+            return Ok(Caught::Gone(format!("its memory was lost while it was captured: {error}")));
+        }
+        memory = rebased;
+    }
+    *before = memory.as_before();
     Ok(Caught::Captured(Captured {
         prepared: live.prepared.clone(),
         name: name.to_owned(),
@@ -130,10 +141,15 @@ fn ask(
 }
 
 impl Captured {
-    /// One that is forked often.
-    pub(super) fn settled(self) -> Result<Self> {
-        let memory = self.memory.settled().map_err(|error| no_memory(&error))?;
-        Ok(Self { memory, ..self })
+    /// Whether so many forks had better map what differs than copy it.
+    pub(super) fn is_large_for(&self, forks: usize) -> bool {
+        self.memory.is_large_for(forks)
+    }
+
+    /// The same for many forks: what differs is mapped and not copied. Nothing where there is no memory for an image.
+    pub(super) fn for_many(&self) -> Option<Self> {
+        let memory = self.memory.rebased().ok()?;
+        Some(Self { memory, ..self.clone() })
     }
 
     /// What its forks are held to.
@@ -167,6 +183,7 @@ impl Captured {
             ));
         }
         let memory = self.memory.memory(self.word).map_err(|error| no_memory(&error))?;
+        let shown = memory.shown();
         let mut store = Here::new(prepared.store(state, &limits)?);
         let mut found = None;
         let forked = async {
@@ -183,7 +200,8 @@ impl Captured {
             prepared: prepared.clone(),
             store,
             exports,
-            image: Some(self.memory.image().clone()),
+            shown,
+            before: self.memory.as_before(),
             placeholders,
             nowhere: control.output,
             _slot: Here::new(slot),

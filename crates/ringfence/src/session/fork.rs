@@ -1,7 +1,7 @@
 //! Forks: sessions that go on from where another one was, and snapshots that they are made of.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::captured::{self, Captured, Caught};
 use super::{Functions, Instance, Seat, Session, Spent, Taken};
@@ -9,12 +9,18 @@ use crate::error::{Error, Result};
 use crate::host::SessionFunctions;
 use crate::process_unsafe::{Here, generation};
 
+/// Forks of one snapshot whose memory is copied; for more of them it is mapped, where their copies were larger.
+const COPIED_FORKS: usize = 4;
+
 /// What a session was between two turns. Sessions that are forked from it know nothing of each other.
 ///
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
 pub struct Snapshot {
     name: String,
     captured: Captured,
+    /// The same for many forks, made when there are many.
+    for_many: OnceLock<Option<Captured>>,
+    forked: AtomicUsize,
     functions: Option<Arc<dyn SessionFunctions>>,
     /// How many calls its guest had begun: it may still know their numbers.
     begun: u64,
@@ -36,14 +42,12 @@ impl Session {
     /// Makes `count` sessions that go on from where this one is. No turn may be under way.
     pub fn fork(&self, count: usize, mut forking: Forking<'_>) -> Result<Vec<Self>> {
         let captured = self.captured(&mut forking)?;
-        // Much that differs is copied for every fork: for more than a few it is mapped.
-        let captured = if count > 4 { captured.settled()? } else { captured };
         self.as_snapshot(captured).fork(count, forking)
     }
 
     /// Takes what this session is, to fork from later. No turn may be under way.
     pub fn snapshot(&self, mut forking: Forking<'_>) -> Result<Snapshot> {
-        let captured = self.captured(&mut forking)?.settled()?;
+        let captured = self.captured(&mut forking)?;
         Ok(self.as_snapshot(captured))
     }
 
@@ -52,6 +56,8 @@ impl Session {
         Snapshot {
             name: self.name.clone(),
             captured,
+            for_many: OnceLock::new(),
+            forked: AtomicUsize::new(0),
             functions: functions.map(|given| given.functions.clone()),
             begun: functions.map_or(0, |given| given.numbers.load(Ordering::SeqCst)),
             generation: self.generation,
@@ -108,6 +114,10 @@ impl Snapshot {
         let Forking { functions, cancelled, tick } = forking;
         let mut no_tick = || true;
         let tick = tick.unwrap_or(&mut no_tick);
+        let forks = self.forked.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        let is_large = forks > COPIED_FORKS && self.captured.is_large_for(forks);
+        let for_many = is_large.then(|| self.for_many.get_or_init(|| self.captured.for_many()).as_ref());
+        let captured = for_many.flatten().unwrap_or(&self.captured);
         let mut given = functions.map(Vec::into_iter);
         let mut forks = Vec::with_capacity(count.min(1000));
         for _ in 0..count {
@@ -122,7 +132,7 @@ impl Snapshot {
                 Some(given) => given.next().flatten(),
                 None => self.functions.clone(),
             };
-            let live = self.captured.fork(cancelled.clone(), tick)?;
+            let live = captured.fork(cancelled.clone(), tick)?;
             forks.push(Session {
                 name: self.name.clone(),
                 limits: self.captured.prepared().policy.limits,

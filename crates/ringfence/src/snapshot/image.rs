@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::kept;
@@ -34,6 +35,11 @@ impl Image {
     /// What its module asks for, in bytes.
     pub(super) fn minimum(&self) -> usize {
         self.minimum
+    }
+
+    /// The file that it is in, and where it begins there.
+    pub(super) fn source(&self) -> (RawFd, u64) {
+        (self.file.as_raw_fd(), self.at)
     }
 
     /// What it shows.

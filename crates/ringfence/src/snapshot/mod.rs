@@ -11,13 +11,17 @@
 pub(crate) mod appendix;
 mod capture;
 mod image;
+#[cfg(test)]
+mod instance_tests;
 pub(crate) mod instrument;
 pub(crate) mod kept;
 mod memory_unsafe;
 pub(crate) mod pagemap_unsafe;
 mod region_unsafe;
+mod shown_unsafe;
 mod stack_unsafe;
 
-pub(crate) use capture::Capture;
+pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;
 pub(crate) use memory_unsafe::{Creator, Lent, instantiate};
+pub(crate) use shown_unsafe::Shown;
