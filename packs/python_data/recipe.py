@@ -62,8 +62,16 @@ def build(build: Build, interpreter: Path, packages: Path, module: Path) -> None
             "--dir", f"{root}::/", "--init-func", "rf_init", "--rename-func", "_start=rf_start",
             "--output", module, build.work / "reactor.wasm",
         ])  # fmt: skip
+
+
+def note(build: Build, interpreter: Path) -> None:
+    """Say what is in it, and under which licences."""
+    if not build.compiler_path:  # what it linked was kept from another time
+        build.compiler_path = build.compiler().path
     licences = interpreter / "LICENSES"
-    build.licences |= {file.name: file.read_text(encoding="utf-8") for file in sorted(licences.iterdir())}
+    build.licences |= {
+        file.name: file.read_text(encoding="utf-8", errors="replace") for file in sorted(licences.iterdir())
+    }
     build.sources += [(interpreter / "MANIFEST").read_text(encoding="utf-8")]
 
 
