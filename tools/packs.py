@@ -5,7 +5,8 @@ Build language packs, and install them into the Python that runs this.
 
     tools/packs.py [--no-install] [--wheels DIR] [NAME...]
 
-Without names, all of `packs`. What was built is kept in `$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
+Without names, all of `packs` but `python-data`, which takes minutes and 2 GB of memory. What was built is kept in
+`$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from packs.building import cache, pack
 from packs.building.failure import Failure
 from packs.components import pack as component
+from packs.python_data import pack as data
 
 if TYPE_CHECKING:
     from packs.building.pack import Pack
@@ -32,17 +34,17 @@ if TYPE_CHECKING:
 def main() -> int:
     """Build what is named, and install it."""
     parser = argparse.ArgumentParser(description="build language packs, and install them")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="packs to build (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="packs to build (default: all but python-data)")
     parser.add_argument("--no-install", action="store_true", help="build only")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="copy the wheels there")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, stop)
     try:
-        for name in arguments.names or pack.names():
+        for name in arguments.names or [name for name in pack.names() if name != data.NAME]:
             begun = time.monotonic()
             # A language may be called as it is for its users: `javascript-web`.
             folder = name.replace("-", "_")
-            built = component.build(folder) if component.is_component(folder) else pack.build(folder)
+            built = build(folder)
             if built.built:
                 print(f"    {folder}: built in {time.monotonic() - begun:.0f} s, kept as {built.wheel.parent}")
             if arguments.wheels:
@@ -57,6 +59,13 @@ def main() -> int:
         print("stopped: nothing half built is kept, what was fetched is", file=sys.stderr)
         return 130
     return 0
+
+
+def build(folder: str) -> Pack:
+    """Build one, in its own way."""
+    if folder == data.NAME:
+        return data.build()
+    return component.build(folder) if component.is_component(folder) else pack.build(folder)
 
 
 def install(built: Pack) -> None:

@@ -50,13 +50,15 @@ def execute(arguments: argparse.Namespace) -> int:
 def _install(name: str, source: str | None) -> Pack:
     """Install it, check it, and compile it, so that its first run is like every other."""
     from ringfence._engine import core
-    from ringfence._policy import Policy
+    from ringfence._policy import Limits, Policy
     from ringfence._program import pack_program
     from ringfence.languages._install import install
 
     pack = install(name, source, _output.say, quiet=not _output.is_watched())
     with _output.Progress(name) as progress:
-        core.precompile(pack_program(pack)._native, Policy()._native, progress)  # noqa: SLF001
+        # Who installs it trusts it to be as large as it is: `python-data` takes minutes.
+        patient = Policy(limits=Limits(compile="30m"))
+        core.precompile(pack_program(pack)._native, patient._native, progress)  # noqa: SLF001
     return pack
 
 

@@ -22,6 +22,7 @@ _OURS = {
     "python": (".py", ".pyw", "python", "python3"),
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
     "javascript-web": (),
+    "python-data": (),
 }
 
 _MAX_METADATA_BYTES = 1 << 20

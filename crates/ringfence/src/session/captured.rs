@@ -147,10 +147,14 @@ fn ask(
 }
 
 impl Captured {
-    /// The same for many forks: much that differs is mapped and not copied. Nothing where copying is as good, or where
-    /// there is no memory for an image.
+    /// Whether so many forks had better map what differs than copy it.
+    pub(super) fn is_large_for(&self, forks: usize) -> bool {
+        self.memory.is_large_for(forks)
+    }
+
+    /// The same for many forks: what differs is mapped and not copied. Nothing where there is no memory for an image.
     pub(super) fn for_many(&self) -> Option<Self> {
-        let memory = self.memory.is_large().then(|| self.memory.rebased().ok()).flatten()?;
+        let memory = self.memory.rebased().ok()?;
         Some(Self { memory, ..self.clone() })
     }
 

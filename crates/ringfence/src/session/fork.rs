@@ -14,7 +14,7 @@ use crate::process_unsafe::{self, generation};
 use crate::run::Sandbox;
 use crate::worker::{self, Carried, Client};
 
-/// Forks of one snapshot whose memory is copied; for more of them it is mapped, where it is large.
+/// Forks of one snapshot whose memory is copied; for more of them it is mapped, where their copies were larger.
 const COPIED_FORKS: usize = 4;
 
 /// What a session was between two turns. Sessions that are forked from it know nothing of each other.
@@ -57,8 +57,9 @@ impl Kept {
 impl Here {
     /// The capture for so many forks more.
     fn for_forks(&self, count: usize) -> &Captured {
-        let is_one_of_many = self.forked.fetch_add(count, Ordering::Relaxed).saturating_add(count) > COPIED_FORKS;
-        let for_many = is_one_of_many.then(|| self.for_many.get_or_init(|| self.captured.for_many()).as_ref());
+        let forks = self.forked.fetch_add(count, Ordering::Relaxed).saturating_add(count);
+        let is_large = forks > COPIED_FORKS && self.captured.is_large_for(forks);
+        let for_many = is_large.then(|| self.for_many.get_or_init(|| self.captured.for_many()).as_ref());
         for_many.flatten().unwrap_or(&self.captured)
     }
 }

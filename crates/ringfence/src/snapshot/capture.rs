@@ -105,9 +105,9 @@ impl Capture {
         Ok(())
     }
 
-    /// Whether copying what differs for each of many forks takes longer than to map it.
-    pub(crate) fn is_large(&self) -> bool {
-        self.pages.len() * PAGE_BYTES > COPIED_BYTES
+    /// Whether what differs, copied for so many forks, is more than an image that they would map.
+    pub(crate) fn is_large_for(&self, forks: usize) -> bool {
+        self.pages.len().saturating_mul(PAGE_BYTES).saturating_mul(forks) > self.size.max(COPIED_BYTES)
     }
 
     /// Whether so much was compared in vain that the next captures had better begin from here. To write an image takes as

@@ -1,0 +1,1 @@
+"""Python with numpy, pandas and scipy: an interpreter that others have linked, with our driver."""

@@ -1,0 +1,125 @@
+"""What is done once, before the snapshot: the imports that take long, and repairs; and what differs afterwards."""
+
+import contextlib
+import os
+import sys
+
+MODULES = """
+numpy numpy.random numpy.linalg numpy.fft pandas scipy scipy.stats scipy.optimize scipy.linalg scipy.sparse
+scipy.interpolate scipy.integrate scipy.signal
+""".split()  # noqa: SIM905
+WARM = (
+    "import numpy as np, pandas as pd",
+    "df = pd.DataFrame({'a': range(100), 'b': [1.5] * 100, 'c': list('xy') * 50})",
+    "df.a.mean()",
+    "df.describe()",
+    "df.groupby('c').a.sum().to_dict()",
+    "repr(df)",
+    "np.random.rand(3) @ np.eye(3)",
+    "1 / 0",
+    "print(end='')",
+)
+NAP_SECONDS = 0.02
+OWN = ["command", "ending", "errors", "functions", "network", "resources", "resume", "values"]
+# Our own: they lie in a folder that is there only while the snapshot is made.
+OURS = ["ringfence", "ssl"]
+OURS += [
+    f"_ringfence.{name}"
+    for name in ["command", "ending", "errors", "functions", "network", "resources", "resume", "values"]
+]
+
+
+def preload():
+    """Give the three exceptions of `rf_interrupt`, in the order of its kinds."""
+    import warnings
+
+    from _ringfence import importer
+    from _ringfence import preload as shared
+
+    shared.names_without_network()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in [*OURS, *shared.MODULES, *MODULES]:
+            try:
+                __import__(name)
+            except ImportError as error:
+                if name in MODULES:
+                    raise
+                print(f"not in this Python: {name}: {error}")
+    importer.step_back()
+    importer.know_lines()
+    shared.builtins_of_site()
+    shared.asyncio_without_threads()
+    shared.asyncio_with_calls()
+    shared.platform_without_executable()
+    sleep_in_naps()
+    sys.executable = sys._base_executable = "/usr/bin/python3"
+    shared.remember_modules()
+    sys.stdout.reconfigure(line_buffering=True)
+    return shared.interrupts()
+
+
+def warm(run):
+    """Walk the usual ways, so that what the interpreter makes on first use is in the snapshot."""
+    for _ in range(20):
+        for source in WARM:
+            with contextlib.suppress(ZeroDivisionError):
+                run(source.encode(), 1)
+
+
+def settle(main, cells):
+    """Undo what warming left behind, and let nothing that is there now be written to."""
+    import gc
+
+    from _ringfence import driver
+    from _ringfence import preload as shared
+
+    shared.forget(main, cells)
+    driver.number = 0
+    seed(0)
+    gc.collect()
+    make_all_immortal()
+    gc.freeze()
+
+
+def make_all_immortal():
+    """Have no run that merely uses an object of the snapshot write its reference count, so copy its page."""
+    import gc
+
+    from _ringfence_native import immortal
+
+    waiting = gc.get_objects()
+    while waiting:
+        each = waiting.pop()
+        if not sys._is_immortal(each):
+            # What it refers to first: the collector does not know it any more afterwards.
+            waiting += gc.get_referents(each)
+            immortal(each)
+
+
+def reseed():
+    """Make the random numbers of numpy differ; those of Python do."""
+    seed(int.from_bytes(os.urandom(4)))
+
+
+def seed(number):
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed(number)
+
+
+def sleep_in_naps():
+    """Cut long waits: a deadline is only seen between them."""
+    import time
+
+    whole = time.sleep
+
+    def sleep(seconds, /):
+        end = time.monotonic() + seconds
+        while seconds > NAP_SECONDS:
+            whole(NAP_SECONDS)
+            seconds = end - time.monotonic()
+        whole(max(seconds, 0))
+
+    sleep.__doc__, sleep.__module__ = whole.__doc__, "time"
+    time.sleep = sleep
