@@ -163,8 +163,9 @@ class Session:
 
         Raises:
             PolicyError: `policy` is wider than this session's; says in what.
-            SessionError: the session is poisoned, closed or at work, or cannot be captured: in isolation, or because
-                its pack has no `rf_fork`.
+            SessionError: the session is poisoned, closed or at work, or cannot be captured because its pack has no
+                `rf_fork`.
+            Busy: in isolation, where each fork has a process of its own: as many as there may be are open.
         """
         return self.fork_many(1, policy=policy, allow_wider=allow_wider, functions=functions, before_call=before_call)[
             0

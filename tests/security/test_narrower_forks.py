@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Dir, Limits, Net, Policy, PolicyError, Secret, Session
+from ringfence import Dir, Limits, Net, Policy, PolicyError, Secret
 from security.http_server import OK, Server, says
+from security.isolated import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
+pytestmark = pytest.mark.usefixtures("isolation")
 
 OPEN = """
 import os

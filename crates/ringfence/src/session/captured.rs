@@ -39,7 +39,8 @@ pub(super) struct Captured {
     word: Option<(u32, u32)>,
     words: [Option<Words>; 2],
     buffer: u32,
-    placeholders: Vec<Arc<str>>,
+    /// Secrets of the policy that it had, and what its guest holds instead of each.
+    secrets: Vec<(Secret, Arc<str>)>,
 }
 
 /// What came of capturing: the instance is gone where its guest did not return.
@@ -91,7 +92,7 @@ pub(super) fn capture(
         word,
         words: exports.words,
         buffer: exports.buffer,
-        placeholders: live.placeholders.clone(),
+        secrets: live.prepared.policy.secrets.iter().cloned().zip(live.placeholders.iter().cloned()).collect(),
     }))
 }
 
@@ -153,6 +154,17 @@ impl Captured {
         Some(Self { memory, ..self.clone() })
     }
 
+    /// What a fork in this process is given.
+    pub(super) fn given(&self, prepared: &Prepared) -> Result<Given> {
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+        Ok(Given { space: Space::default(), secrets: self.knowing(secrets)? })
+    }
+
+    /// Secrets for a copy, whose guest holds the placeholders already.
+    pub(super) fn knowing(&self, secrets: Secrets) -> Result<Secrets> {
+        secrets.for_copy(self.secrets.iter().map(|(secret, placeholder)| (secret, placeholder)))
+    }
+
     /// What its forks are held to unless told otherwise.
     pub(super) fn prepared(&self) -> &Arc<Prepared> {
         &self.prepared
@@ -163,6 +175,7 @@ impl Captured {
     pub(super) fn fork(
         &self,
         prepared: &Arc<Prepared>,
+        given: Given,
         cancelled: Arc<AtomicBool>,
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<Live> {
@@ -179,10 +192,8 @@ impl Captured {
         let (started, limits) = (Instant::now(), prepared.policy.limits);
         let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
-        let known = self.prepared.policy.secrets.iter().zip(&self.placeholders);
-        let secrets = Secrets::for_copy(&prepared.policy.secrets, known)?;
-        let placeholders = secrets.placeholders();
-        let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;
+        let placeholders = given.secrets.placeholders();
+        let mut state = state(prepared, given, &limits, &control, started)?;
         if self.memory.size() as u64 > limits.memory.0 || !state.limiter.grow(self.memory.grown()) {
             return Err(Error::policy(
                 format!("no fork of this session of `{name}`"),
@@ -264,14 +275,15 @@ impl Kept {
         }
         let memory = Capture::load(image, linked.module(), (size, &self.globals, body));
         let memory = memory.map_err(|error| error.to_string())?;
-        let placeholders = self.placeholders.iter().map(|placeholder| Arc::from(placeholder.as_str())).collect();
+        let placeholders = self.placeholders.iter().map(|placeholder| Arc::from(placeholder.as_str()));
+        let secrets = secrets.iter().cloned().zip(placeholders).collect();
         Ok(Captured {
             name: name.to_owned(),
             memory,
             word: self.word,
             words: self.words,
             buffer: self.buffer,
-            placeholders,
+            secrets,
             prepared,
         })
     }
@@ -281,6 +293,11 @@ impl Captured {
     /// How large its memory is, in bytes.
     pub(super) fn size(&self) -> usize {
         self.memory.size()
+    }
+
+    /// Secrets of the policy that it had.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
     }
 
     /// What is kept of it beside memory.
@@ -293,7 +310,7 @@ impl Captured {
             word: self.word,
             words: self.words,
             buffer: self.buffer,
-            placeholders: self.placeholders.iter().map(|placeholder| (**placeholder).to_owned()).collect(),
+            placeholders: self.secrets.iter().map(|(_, placeholder)| (**placeholder).to_owned()).collect(),
         })
     }
 

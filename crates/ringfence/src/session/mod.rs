@@ -8,6 +8,7 @@
 mod captured;
 mod discard_unsafe;
 mod fork;
+mod handed;
 pub mod heard;
 mod inside;
 mod live;
@@ -29,11 +30,12 @@ use crate::run::Sandbox;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
-use crate::worker::Remote;
+use crate::worker::{Client, Remote};
 
 pub use crate::snapshot::SnapshotKey;
 pub use fork::{Forking, Snapshot};
-pub(crate) use inside::Inside;
+pub(crate) use handed::room;
+pub(crate) use inside::{Handed, Inside};
 use live::Live;
 pub(crate) use result::Said;
 pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
@@ -56,6 +58,7 @@ pub struct Opening<'a> {
 /// One live instance of a language pack.
 pub struct Session {
     recipe: Arc<Recipe>,
+    worker: Option<Arc<Client>>,
     name: String,
     functions: Option<Functions>,
     generation: u64,
@@ -116,7 +119,7 @@ impl Session {
         let instance = match sandbox.worker() {
             Some(worker) => {
                 let list = functions.as_ref().map(|functions| functions.list());
-                Instance::Worker(Box::new(worker.open(sandbox.name(), list, cancelled, tick)?))
+                Instance::Worker(Box::new(worker.open(sandbox.name(), list, None, cancelled, tick)?))
             }
             None => {
                 let secrets = Secrets::from_environment(&sandbox.policy().secrets)?;
@@ -127,6 +130,7 @@ impl Session {
         let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
             recipe: sandbox.recipe().clone(),
+            worker: sandbox.worker().cloned(),
             name: sandbox.name().to_owned(),
             functions,
             generation: generation(),

@@ -73,7 +73,8 @@ impl Snapshot {
     pub fn save(&self, path: &Path, saving: &Saving<'_>) -> Result<()> {
         let shown = quote(&path.to_string_lossy());
         self.check_process("nothing is saved of this snapshot of")?;
-        let prepared = self.captured.prepared();
+        let captured = self.captured()?;
+        let prepared = captured.prepared();
         let facts = SavedFacts {
             ringfence: env!("CARGO_PKG_VERSION").into(),
             engine: prepared.build(),
@@ -84,9 +85,9 @@ impl Snapshot {
             policy: prepared.policy.to_json()?,
             functions: self.known.clone(),
             note: saving.note.into(),
-            memory_bytes: self.captured.size() as u64,
+            memory_bytes: captured.size() as u64,
             begun: self.begun,
-            kept: self.captured.kept()?,
+            kept: captured.kept()?,
         };
         let failed = |error: std::io::Error| {
             let what = format!("the snapshot was not saved at `{shown}`");
@@ -96,7 +97,7 @@ impl Snapshot {
         let making = Making::at(path).map_err(failed)?;
         let write = || {
             let mut sealing = Sealing::begin(std::io::BufWriter::new(making.file()), saving.key, &text)?;
-            self.captured.save(&mut |piece| sealing.write(piece))?;
+            captured.save(&mut |piece| sealing.write(piece))?;
             sealing.finish().map(drop)
         };
         write().and_then(|()| making.finish()).map_err(failed)
@@ -221,10 +222,12 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, self.proven.body());
+        let name = sandbox.name().to_owned();
+        let captured = kept.open(prepared, &name, &saved.secrets, *memory_bytes, self.proven.body());
         let captured = captured.map_err(|why| damaged(&self.shown, &why))?;
         Ok(Snapshot::loaded(
             sandbox.recipe().clone(),
+            name,
             captured,
             functions,
             self.facts.functions.clone(),

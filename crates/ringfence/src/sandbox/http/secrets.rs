@@ -63,12 +63,9 @@ impl Secrets {
         Ok(Self { held: held.into(), patterns })
     }
 
-    /// The values as they are now, for a copy of a guest that holds placeholders of these secrets already.
-    pub(crate) fn for_copy<'a>(
-        granted: &[Secret],
-        known: impl Iterator<Item = (&'a Secret, &'a Arc<str>)> + Clone,
-    ) -> Result<Self> {
-        let new = Self::from_environment(granted)?;
+    /// The same values for a copy of a guest that holds placeholders of these secrets already.
+    pub(crate) fn for_copy<'a>(self, known: impl Iterator<Item = (&'a Secret, &'a Arc<str>)> + Clone) -> Result<Self> {
+        let new = self;
         if new.held.is_empty() {
             return Ok(new);
         }
@@ -81,7 +78,9 @@ impl Secrets {
                 value: held.value.clone(),
             }
         });
-        Self::of(granted, held.collect())
+        let held: Vec<Held> = held.collect();
+        let granted: Vec<Secret> = held.iter().map(|held| held.granted.clone()).collect();
+        Self::of(&granted, held)
     }
 
     /// What the guest holds instead of the values, in the order of the grants.
@@ -256,12 +255,19 @@ mod tests {
         let granted: Vec<Secret> = vec![toml::from_str(toml).unwrap()];
         let first = Secrets::from_environment(&granted).unwrap();
         let held = first.placeholders();
-        let copy = Secrets::for_copy(&granted, granted.iter().zip(&held)).unwrap();
+        let copy = Secrets::from_environment(&granted).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
         assert_eq!(header(&first), header(&copy));
         let url = Url::parse("https://api.example.com/").unwrap();
         let put_in = copy.put_in(&url, "authorization", &header(&first)).unwrap();
         assert_eq!(format!("Bearer {}", std::env::var("PATH").unwrap()).as_bytes(), put_in.as_bytes());
-        assert!(Secrets::for_copy(&[], granted.iter().zip(&held)).unwrap().placeholders().is_empty());
+        assert!(
+            Secrets::from_environment(&[])
+                .unwrap()
+                .for_copy(granted.iter().zip(&held))
+                .unwrap()
+                .placeholders()
+                .is_empty()
+        );
     }
 
     #[test]
@@ -271,10 +277,10 @@ mod tests {
         };
         let granted = [secret("ONE", "one.example.com"), secret("TWO", "two.example.com")];
         let held = Secrets::from_environment(&granted).unwrap().placeholders();
-        let fewer = Secrets::for_copy(&granted[1..], granted.iter().zip(&held)).unwrap();
+        let fewer = Secrets::from_environment(&granted[1..]).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
         assert_eq!(held[1..], fewer.placeholders()[..]);
         let other = [secret("ONE", "other.example.com")];
-        let other = Secrets::for_copy(&other, granted.iter().zip(&held)).unwrap();
+        let other = Secrets::from_environment(&other).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
         assert!(!held.contains(&other.placeholders()[0]), "another origin has the placeholder of the first");
     }
 
