@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 KEY = bytes(32)
 
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled")]
+
 # What is begun, a piece that changes it, and a piece that asks; the last two are run over and over.
 STATES = {
     "python": (

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 HEAD, TAG = 36, 32
 KEY = b"k" * 32

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 KEY = bytes(range(32))
 POLICY = Policy(limits=Limits(wall="20s"))
@@ -252,6 +253,24 @@ def test_snapshot_that_was_taken_in_isolation_is_not_saved(tmp_path: Path) -> No
     assert not (tmp_path / "one").exists()
     with snapshot.fork() as fork:
         assert [1] == fork.eval("x").value
+
+
+def test_large_state_comes_back_whole(session: Session, tmp_path: Path) -> None:
+    """One that is mapped and not copied: what was random, what was cleared, and what its program began with."""
+    session.eval("import hashlib, random; held = bytearray(random.randbytes(24 << 20))")
+    session.eval("held[5 << 20 : 9 << 20] = bytes(4 << 20)")
+    ask = "hashlib.sha256(held).hexdigest(), len(hashlib.algorithms_guaranteed)"
+    session.snapshot().save(tmp_path / "one")
+    asked = session.eval(ask).value
+
+    loaded = Snapshot.load(tmp_path / "one")
+    for fork in loaded.fork_many(2):
+        assert asked == fork.eval(ask).value
+        fork.eval("held[:] = bytes(len(held))")
+        fork.snapshot().save(tmp_path / "two")
+    with Snapshot.load(tmp_path / "two").fork() as fork:
+        assert (24 << 20, 0) == fork.eval("len(held), sum(held[:100_000])").value
+    assert asked == loaded.fork().eval(ask).value
 
 
 def test_loop_goes_on_while_it_is_saved_and_loaded(session: Session, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// Pages of one run, at most.
 const MAX_RUN: usize = 256;
 
-/// More than this, in bytes, is not kept as pages to be copied, but as an image to be mapped.
-const MAPPED_BYTES: usize = 4 << 20;
+/// More than this, in bytes, is not kept as pages, which are mapped when they are forked often, but as an image at once.
+const MAPPED_BYTES: usize = 16 << 20;
 
 /// A page of WebAssembly, in bytes.
 const WASM_PAGE_BYTES: u64 = 64 << 10;
@@ -198,10 +198,12 @@ impl Memory<'_> {
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
         )?);
         file.set_len(self.size as u64)?;
-        for (chunk, at) in self.base.bytes().chunks(PAGE_BYTES).zip((0..).step_by(PAGE_BYTES)) {
-            if chunk.iter().any(|byte| *byte != 0) {
-                file.write_all_at(chunk, at)?;
-            }
+        let (base, mut from) = (self.base.bytes(), 0);
+        while from < base.len() {
+            let pages = base[from..].chunks(PAGE_BYTES).take(MAX_RUN);
+            let run = pages.take_while(|page| page.iter().any(|byte| *byte != 0)).map(<[u8]>::len).sum::<usize>();
+            file.write_all_at(&base[from..from + run], from as u64)?;
+            from += run.max(PAGE_BYTES);
         }
         for (at, bytes) in self.pages.drain(..) {
             file.write_all_at(&bytes, at as u64)?;
