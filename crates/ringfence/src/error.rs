@@ -43,6 +43,8 @@ pub enum Error {
     Conflict(Parts),
     /// A session cannot run the turn: it is poisoned, closed, or runs one already.
     Session(Parts),
+    /// A plugin cannot be called: it is poisoned, closed, or at work already.
+    Plugin(Parts),
     /// Ours: the host system, or a defect of Ringfence.
     Host(Parts),
 }
@@ -66,6 +68,11 @@ impl Error {
     /// A session error in three parts.
     pub fn session(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Session(Parts::new(what, why, fix))
+    }
+
+    /// A plugin error in three parts.
+    pub fn plugin(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Plugin(Parts::new(what, why, fix))
     }
 
     /// A host error in three parts.
@@ -96,6 +103,7 @@ impl Error {
             Self::Busy(_) => "busy",
             Self::Conflict(_) => "conflict",
             Self::Session(_) => "session",
+            Self::Plugin(_) => "plugin",
             Self::Host(_) => "host",
         }
     }
@@ -109,6 +117,7 @@ impl Error {
             | Self::Busy(parts)
             | Self::Conflict(parts)
             | Self::Session(parts)
+            | Self::Plugin(parts)
             | Self::Host(parts) => parts,
         }
     }
