@@ -68,7 +68,7 @@ class PluginUsage(Value):
 
 class Exports:
     """
-    What a plugin exports: functions and types by their names as Python spells them, interfaces by their short names.
+    What a plugin exports or imports: functions and types by their names as Python spells them, interfaces by their short names.
 
     `exports["app:markdown/content@1.0.0"]` is an interface by its full name. Nothing else is in here: every name is the
     plugin's.
@@ -114,6 +114,7 @@ class Plugin:
 
     Attributes:
         exports: its functions, types and interfaces.
+        imports: the types of the interfaces that it imports, and those that have no name, as `Type0` and so on.
 
     Raises:
         ProgramNotFound: there is no such program.
@@ -146,6 +147,8 @@ class Plugin:
         ]
         self._native = source.open(classes.given, functions, names, inline)
         self.exports = _exports(exports, self._native.functions(), classes)
+        nameless = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
+        self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes)
 
     @property
     def poisoned(self) -> str | None:

@@ -88,6 +88,10 @@ class Classes:
         doc = f"What `{function}` raises for an error that is its result: `error.value`."
         return type(name, (ResultError,), {"__doc__": doc, "__module__": "ringfence.plugin"})
 
+    def nameless(self) -> list[int]:
+        """Give the types with classes that no interface has a name for."""
+        return [at for at, given in enumerate(self.given) if given is not None and at not in self._names]
+
     def name(self, number: int, otherwise: str) -> str:
         """Give the name of a type's class, as far as the component has one."""
         return self._names.get(number, ("", otherwise))[1]
@@ -96,7 +100,7 @@ class Classes:
         make = {"record": self._record, "variant": self._variant, "enum": self._enum, "flags": self._flags}.get(kind)
         if make is None:
             return None
-        interface, name = self._names.get(number, ("", f"{kind.capitalize()}{number}"))
+        interface, name = self._names.get(number, ("", f"Type{number}"))
         made = make(name, *parts)
         cls = made[0] if isinstance(made, tuple) else made
         cls.__module__ = f"ringfence.plugin.{interface}" if interface else "ringfence.plugin"

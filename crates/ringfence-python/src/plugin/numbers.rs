@@ -1,6 +1,6 @@
 //! Rows of numbers, from and to memory of Python's: no object for each.
 
-use pyo3::buffer::{Element, PyBuffer};
+use pyo3::buffer::{Element, PyUntypedBuffer};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use ringfence::plugin::{Number, Tape};
@@ -35,7 +35,13 @@ fn of<T: Element, const N: usize>(
         Number::U8 => Wrong::kind("bytes, or another object with bytes in a row", value),
         _ => Wrong::kind(&format!("a list of numbers, or an array of {}", number.name()), value),
     };
-    let buffer = PyBuffer::<T>::get(value).map_err(|_| expected())?;
+    let untyped = PyUntypedBuffer::get(value).map_err(|_| expected())?;
+    // One that is empty may have no address that is aligned.
+    if untyped.item_count() == 0 && untyped.item_size() == N {
+        tape.bytes(&[]);
+        return Ok(());
+    }
+    let buffer = untyped.into_typed::<T>().map_err(|_| expected())?;
     if buffer.dimensions() != 1 {
         return Err(Wrong::value(format!("expected one dimension, not {}", buffer.dimensions())));
     }
