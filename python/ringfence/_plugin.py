@@ -68,7 +68,9 @@ class PluginUsage(Value):
 
 class Exports:
     """
-    What a plugin exports or imports: functions and types by their names as Python spells them, interfaces by their short names.
+    What a plugin exports or imports.
+
+    Functions and types have their names as Python spells them, interfaces their short names.
 
     `exports["app:markdown/content@1.0.0"]` is an interface by its full name. Nothing else is in here: every name is the
     plugin's.
@@ -99,9 +101,9 @@ class Plugin:
     """
     One live instance of a component. Its functions are called with Python's values, checked before it sees them.
 
-    Safe to use from many threads, one call at a time; the interpreter is let go of while the guest runs. Every call has
-    the policy's limits to itself. A call that traps, reaches a limit or raises an exception of yours leaves the instance
-    in an unknown state: the plugin is poisoned, until `restart`.
+    Safe to use from many threads, one call at a time; the interpreter is let go of while the guest runs. Every call
+    has the policy's limits to itself. A call that traps, reaches a limit or raises an exception of yours leaves the
+    instance in an unknown state: the plugin is poisoned, until `restart`.
 
     Args:
         program: a path, the bytes themselves, or a `Program`; a component.
@@ -147,7 +149,11 @@ class Plugin:
         ]
         self._native = source.open(classes.given, functions, names, inline)
         self.exports = _exports(exports, self._native.functions(), classes)
-        nameless = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
+        nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
+            "",
+            [],
+            [(f"type-{number}", number) for number in classes.nameless()],
+        )
         self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes)
 
     @property
@@ -182,7 +188,9 @@ class Plugin:
         try:
             return getattr(exports, name)
         except AttributeError:
-            raise AttributeError(f"the plugin {self.program.name!r} exports no {name!r}", name=name, obj=exports) from None
+            raise AttributeError(
+                f"the plugin {self.program.name!r} exports no {name!r}", name=name, obj=exports
+            ) from None
 
     def __repr__(self) -> str:
         return f"<Plugin {self.program.name!r}>"
@@ -198,7 +206,9 @@ def _exports(interfaces: list[Any], functions: list[core.PluginFunction], classe
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
     for name, declared, types in interfaces:
-        members = [(own, "snake", function) for (own, *_), function in zip(declared, functions[at:], strict=False)]
+        members: list[tuple[str, str, Any]] = [
+            (own, "snake", function) for (own, *_), function in zip(declared, functions[at:], strict=False)
+        ]
         at += len(declared)
         members += [(own, "camel", classes.of(number)) for own, number in types if classes.of(number) is not None]
         if name:

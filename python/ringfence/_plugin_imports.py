@@ -1,4 +1,4 @@
-"""Objects of yours for the interfaces that a plugin imports: each function is found and looked at before it is loaded."""
+"""Objects of yours for the interfaces that a plugin imports: each function is looked at before it is loaded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
+
+# Of the functions that do not fit.
+_SHOWN = 10
 
 
 def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: str) -> list[Callable[..., Any]]:
@@ -37,7 +40,8 @@ def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: s
                 wrong.append(f"`{place}{signature}` {why}")
     wrong += [f"`{quote(str(key))}` is nothing that it imports" for key in given if key not in used]
     if wrong:
-        shown = "; ".join(wrong[:10]) + (f"; and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        more = len(wrong) - _SHOWN
+        shown = "; ".join(wrong[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         raise LoadError(
             f"cannot load the plugin `{program}`",
             f"its host functions do not fit: {shown}",

@@ -9,6 +9,7 @@ from ._plugin_names import spelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -97,11 +98,12 @@ class Classes:
         return self._names.get(number, ("", otherwise))[1]
 
     def _make(self, number: int, kind: str, *parts: Any) -> object:  # noqa: ANN401 - what the native side describes
-        make = {"record": self._record, "variant": self._variant, "enum": self._enum, "flags": self._flags}.get(kind)
-        if make is None:
+        makers: dict[str, Callable[..., Any]]
+        makers = {"record": self._record, "variant": self._variant, "enum": self._enum, "flags": self._flags}
+        if kind not in makers:
             return None
         interface, name = self._names.get(number, ("", f"Type{number}"))
-        made = make(name, *parts)
+        made = makers[kind](name, *parts)
         cls = made[0] if isinstance(made, tuple) else made
         cls.__module__ = f"ringfence.plugin.{interface}" if interface else "ringfence.plugin"
         return made
@@ -128,5 +130,4 @@ class Classes:
 
     def _flags(self, name: str, flags: list[str]) -> type:
         names = spelled(flags, "upper", ("mro",))
-        made = enum.Flag(name, [(own, 1 << at) for at, own in enumerate(names)])  # type: ignore[misc]
-        return made  # type: ignore[return-value]
+        return enum.Flag(name, [(own, 1 << at) for at, own in enumerate(names)])  # type: ignore[return-value]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from plugins.typed import Type
-
     from ringfence import Plugin
 
 settings.register_profile("ours", database=None, derandomize=True, deadline=None)
@@ -44,7 +43,10 @@ CASES: tuple[Type, ...] = (
     ("list", ("list", "string")),
     ("record", [("x", "s8"), ("class", "string"), ("y", "f64"), ("tags", ("list", "u16")), ("z", ("option", "u8"))]),
     ("tuple", ["s8", "f64", ("list", "u8"), "char"]),
-    ("variant", [("none", None), ("single", "f32"), ("long", "s64"), ("text", "string"), ("pair", ("tuple", ["u8", "u64"]))]),
+    (
+        "variant",
+        [("none", None), ("single", "f32"), ("long", "s64"), ("text", "string"), ("pair", ("tuple", ["u8", "u64"]))],
+    ),
     ("enum", ["red", "light-blue", "none"]),
     ("flags", ["read", "write", "run"]),
     ("flags", [f"flag-{number}" for number in range(12)]),
@@ -53,7 +55,13 @@ CASES: tuple[Type, ...] = (
     ("option", ("option", ("option", "u8"))),
     ("list", ("result", ("list", "u8"), "string")),
     ("list", ("result", None, None)),
-    ("record", [("inner", ("record", [("a", "u8"), ("b", ("enum", ["p", "q"]))])), ("many", ("list", ("variant", [("v", "u32")])))]),
+    (
+        "record",
+        [
+            ("inner", ("record", [("a", "u8"), ("b", ("enum", ["p", "q"]))])),
+            ("many", ("list", ("variant", [("v", "u32")]))),
+        ],
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from plugins.conftest import CASES
 from plugins.typed import Echo, kinds, plugin_of, round_trips, values
 

@@ -9,11 +9,15 @@ A type is the name of a simple one (`"s32"`, `"string"`), or a tuple of its kind
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from ringfence import Err, Ok, Plugin, Some
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Type = Any
 
@@ -81,9 +85,7 @@ def _echo(writer: _Writer, *types: Type) -> bytes:
         result = f"(result {gives or 'i32'})"
         wanted = f"(param {' '.join([*takes, *([] if gives else ['i32'])])}) {f'(result {gives})' if gives else ''}"
         handed = " ".join(f"(local.get {index})" for index in range(len(takes)))
-        bodies.append(
-            f'(import "host" "host-{at}" (func $host{at} {wanted}))',
-        )
+        bodies.append(f'(import "host" "host-{at}" (func $host{at} {wanted}))')
         functions.append(
             f'(func (export "flat-{at}") (param "v" {name}) (result {name})\n'
             f'  (canon lift (core func $i "flat-{at}") {OPTIONS}))'
@@ -102,7 +104,7 @@ def _echo(writer: _Writer, *types: Type) -> bytes:
     return ("(component\n  " + "\n  ".join(parts) + "\n)").encode()
 
 
-def flatten(kind: Type) -> list[str]:
+def flatten(kind: Type) -> list[str]:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     """Give the numbers that a value of this type is handed over in, as the canonical ABI has it."""
     if isinstance(kind, str):
         return ["i32", "i32"] if kind == "string" else [_NUMBERS.get(kind, "i32")]
@@ -163,7 +165,9 @@ class _Writer:
             case "record":
                 text = "(record " + " ".join(f'(field "{field}" {self.named(part)})' for field, part in parts[0]) + ")"
             case "variant":
-                cases = (f'(case "{case}"{f" {self.named(part)}" if part is not None else ""})' for case, part in parts[0])
+                cases = (
+                    f'(case "{case}"{f" {self.named(part)}" if part is not None else ""})' for case, part in parts[0]
+                )
                 text = f"(variant {' '.join(cases)})"
             case _:
                 names = " ".join(f'"{own}"' for own in parts[0])
@@ -193,7 +197,9 @@ def _same(value: object) -> object:
     return value
 
 
-def values(echo: Echo, plugin: Plugin, kind: Type) -> st.SearchStrategy[Any]:
+def values(  # noqa: PLR0911 - a line for each kind
+    echo: Echo, plugin: Plugin, kind: Type
+) -> st.SearchStrategy[Any]:
     """Throw values of a type, as a plugin takes them."""
     if isinstance(kind, str):
         return _SIMPLE[kind]
@@ -213,7 +219,7 @@ def values(echo: Echo, plugin: Plugin, kind: Type) -> st.SearchStrategy[Any]:
             cases = [case for case in vars(_class(echo, plugin, kind)).values() if isinstance(case, type)]
             carried = [st.just(()) if part is None else st.tuples(values(echo, plugin, part)) for _, part in parts[0]]
             pairs = zip(cases, carried, strict=True)
-            return st.one_of(*(given.map(lambda given, case=case: case(*given)) for case, given in pairs))
+            return st.one_of(*(given.map(partial(_applied, case)) for case, given in pairs))
         case "enum":
             return st.sampled_from(list(_class(echo, plugin, kind)))
         case "flags":
@@ -228,8 +234,12 @@ def values(echo: Echo, plugin: Plugin, kind: Type) -> st.SearchStrategy[Any]:
             return ok.map(Ok) | error.map(Err)
 
 
+def _applied(case: Callable[..., object], carried: tuple[object, ...]) -> object:
+    return case(*carried)
+
+
 def _class(echo: Echo, plugin: Plugin, kind: Type) -> Any:
-    return getattr(plugin.imports.types, echo.name(kind))
+    return getattr(plugin.imports["test:zoo/types"], echo.name(kind))
 
 
 _SIMPLE: dict[str, st.SearchStrategy[Any]] = {
@@ -253,7 +263,9 @@ def kinds() -> st.SearchStrategy[Type]:
         few = st.lists(inner, min_size=1, max_size=4)
         named = few.map(lambda parts: [(f"f{at}", part) for at, part in enumerate(parts)])
         maybe = st.none() | inner
-        cases = st.lists(maybe, min_size=1, max_size=4).map(lambda parts: [(f"c{at}", part) for at, part in enumerate(parts)])
+        cases = st.lists(maybe, min_size=1, max_size=4).map(
+            lambda parts: [(f"c{at}", part) for at, part in enumerate(parts)]
+        )
         return st.one_of(
             st.tuples(st.sampled_from(["list", "option"]), inner),
             st.tuples(st.just("tuple"), few),

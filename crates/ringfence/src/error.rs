@@ -92,7 +92,8 @@ impl Error {
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.
-    pub const CODES: [&str; 7] = ["policy", "load", "program-not-found", "busy", "conflict", "session", "host"];
+    pub const CODES: [&str; 8] =
+        ["policy", "load", "program-not-found", "busy", "conflict", "session", "plugin", "host"];
 
     /// The stable name of this kind of error.
     pub fn code(&self) -> &'static str {

@@ -55,7 +55,10 @@ pub(crate) struct Prepared {
 }
 
 pub(crate) enum Entry {
-    Module { linked: InstancePre<State>, start: Start },
+    Module {
+        linked: InstancePre<State>,
+        start: Start,
+    },
     Component(Command),
     /// Nothing that is run: its functions are called.
     Plugin(component::InstancePre<ComponentState>),

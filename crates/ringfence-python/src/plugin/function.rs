@@ -110,7 +110,8 @@ impl PluginFunction {
                 (Ok(value), None) | (Err(_), Some(value)) => Ok(value),
                 (Err(_), None) => Err(format!("{}() was not given `{name}`", self.name)),
             };
-            let value = value.map_err(|why| PyTypeError::new_err(format!("{why}\nhint: it is `{}`", self.signature)))?;
+            let value =
+                value.map_err(|why| PyTypeError::new_err(format!("{why}\nhint: it is `{}`", self.signature)))?;
             self.parameter(name, *kind, &value, tape)?;
         }
         if used == kwargs.len() && args.len() <= self.params.len() {

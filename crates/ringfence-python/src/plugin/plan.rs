@@ -13,14 +13,32 @@ pub enum Converter {
     String,
     Numbers(Number),
     List(TypeId),
-    Record { class: Py<PyAny>, fields: Vec<Field> },
+    Record {
+        class: Py<PyAny>,
+        fields: Vec<Field>,
+    },
     Tuple(Vec<TypeId>),
-    Variant { name: String, cases: Vec<Case> },
-    Enum { class: Py<PyAny>, members: Vec<Py<PyAny>> },
-    Flags { class: Py<PyAny>, count: usize },
+    Variant {
+        name: String,
+        cases: Vec<Case>,
+    },
+    Enum {
+        class: Py<PyAny>,
+        members: Vec<Py<PyAny>>,
+    },
+    Flags {
+        class: Py<PyAny>,
+        count: usize,
+    },
     /// What may be absent; in a `Some` of its own where what is inside may be absent too.
-    Option { inner: TypeId, wrapped: bool },
-    Result { ok: Option<TypeId>, error: Option<TypeId> },
+    Option {
+        inner: TypeId,
+        wrapped: bool,
+    },
+    Result {
+        ok: Option<TypeId>,
+        error: Option<TypeId>,
+    },
 }
 
 /// A field of a record, as Python spells it.
@@ -84,7 +102,8 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
         Shape::List(item) => types.numbers(*item).map_or(Converter::List(*item), Converter::Numbers),
         Shape::Record(fields) => {
             let (class, names): (Bound<'_, PyAny>, Vec<Bound<'_, PyString>>) = class.extract()?;
-            let fields = names.into_iter().zip(fields).map(|(name, (_, kind))| Field { name: name.unbind(), kind: *kind });
+            let fields =
+                names.into_iter().zip(fields).map(|(name, (_, kind))| Field { name: name.unbind(), kind: *kind });
             Converter::Record { class: class.unbind(), fields: fields.collect() }
         }
         Shape::Tuple(kinds) => Converter::Tuple(kinds.clone()),

@@ -14,7 +14,8 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
         Converter::Bool => PyBool::new(py, word(from)? != 0).to_owned().into_any(),
         Converter::Number(number) => scalar(py, *number, word(from)?)?,
         Converter::Char => {
-            let character = u32::try_from(word(from)?).ok().and_then(char::from_u32).ok_or_else(|| mixed_up(MixedUp))?;
+            let character =
+                u32::try_from(word(from)?).ok().and_then(char::from_u32).ok_or_else(|| mixed_up(MixedUp))?;
             PyString::new(py, character.encode_utf8(&mut [0; 4])).into_any()
         }
         Converter::String => {

@@ -62,13 +62,17 @@ impl PluginSource {
         let source = self.source.lock().unwrap_or_else(|broken| broken.into_inner()).take();
         let source = source.ok_or_else(|| PyValueError::new_err("a source is opened once"))?;
         let plan = Arc::new(Plan::new(py, &self.world.types, classes)?);
-        let imported = self.world.imports.iter().flat_map(|interface| {
-            interface.functions.iter().map(move |function| (interface, function))
-        });
-        let callbacks: Vec<Callback> =
-            imported.zip(functions).map(|((interface, function), given)| callback(interface, function, given)).collect();
-        let imports = (!callbacks.is_empty())
-            .then(|| Arc::new(Callbacks { plan: plan.clone(), functions: callbacks }) as Arc<_>);
+        let imported = self
+            .world
+            .imports
+            .iter()
+            .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
+        let callbacks: Vec<Callback> = imported
+            .zip(functions)
+            .map(|((interface, function), given)| callback(interface, function, given))
+            .collect();
+        let imports =
+            (!callbacks.is_empty()).then(|| Arc::new(Callbacks { plan: plan.clone(), functions: callbacks }) as Arc<_>);
         let interrupt = Interrupt::default();
         let theirs = interrupt.clone();
         let look = Arc::new(move || match attached(|py| py.check_signals()) {
@@ -83,9 +87,11 @@ impl PluginSource {
             return Err(interrupt);
         }
         let inner = Arc::new(Inner { plugin: opened?, plan, interrupt });
-        let exported = self.world.exports.iter().flat_map(|interface| {
-            interface.functions.iter().map(move |function| (interface, function))
-        });
+        let exported = self
+            .world
+            .exports
+            .iter()
+            .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
         let functions = exported.zip(names).enumerate().map(|(index, ((interface, function), named))| {
             let (name, params, error) = named;
             let params = params.into_iter().zip(&function.params).map(|(name, (_, kind))| (name, *kind)).collect();

@@ -88,9 +88,7 @@ fn carried(plan: &Plan, carries: Option<TypeId>, value: &Bound<'_, PyAny>, tape:
 pub fn scalar(number: Number, value: &Bound<'_, PyAny>) -> Checked<u64> {
     let Some((least, greatest)) = number.range() else { return float(number, value) };
     let whole = || Wrong::kind(&format!("int, for {}", number.name()), value);
-    let out = || {
-        Wrong::value(format!("{} is not from {least} to {greatest}, as {} is", shown(value), number.name()))
-    };
+    let out = || Wrong::value(format!("{} is not from {least} to {greatest}, as {} is", shown(value), number.name()));
     let index;
     let int = match value.cast::<PyInt>() {
         Ok(_) if value.is_instance_of::<PyBool>() => return Err(whole()),
@@ -286,4 +284,3 @@ fn flags(class: &Bound<'_, PyAny>, count: usize, value: &Bound<'_, PyAny>, tape:
 fn class_name(class: &Bound<'_, PyAny>) -> String {
     class.getattr("__qualname__").map_or_else(|_| name_of(class), |name| name.to_string())
 }
-

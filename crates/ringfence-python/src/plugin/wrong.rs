@@ -82,8 +82,8 @@ impl Wrong {
 
 /// The name of its type.
 pub fn name_of(value: &Bound<'_, PyAny>) -> String {
-    value.get_type().name().map_or_else(
-        |_| "object".into(),
-        |name| name.to_string_lossy().chars().take(MAX_NAME_CHARS).collect(),
-    )
+    value
+        .get_type()
+        .name()
+        .map_or_else(|_| "object".into(), |name| name.to_string_lossy().chars().take(MAX_NAME_CHARS).collect())
 }

@@ -229,14 +229,11 @@ impl Underway {
         let host_calls = calls.made();
         let written = control.output.take();
         let (ended, returned) = match said {
-            Some(said) if ending.outcome == Outcome::Exited && !written.truncated => {
-                (None, Returned::Values(said))
-            }
+            Some(said) if ending.outcome == Outcome::Exited && !written.truncated => (None, Returned::Values(said)),
             _ => {
                 let ending = if refused { ending.after_refused_memory() } else { ending };
                 let ending = if written.truncated { ending.after_cut_output() } else { ending };
-                let usage =
-                    Usage { wall, cpu: control.cpu.used(), memory, output: written.bytes, fuel };
+                let usage = Usage { wall, cpu: control.cpu.used(), memory, output: written.bytes, fuel };
                 let result = RunResult {
                     stdout: written.stdout,
                     stderr: written.stderr,
@@ -300,4 +297,3 @@ fn forked() -> Error {
         "fork outside of calls: not in a signal handler, nor in a host function that returns in the child",
     )
 }
-

@@ -189,11 +189,7 @@ impl Types {
     }
 
     /// How many numbers a function takes and gives directly; none where there are more than fit.
-    pub(super) fn flat_counts(
-        &self,
-        params: impl Iterator<Item = TypeId>,
-        result: Option<TypeId>,
-    ) -> (usize, usize) {
+    pub(super) fn flat_counts(&self, params: impl Iterator<Item = TypeId>, result: Option<TypeId>) -> (usize, usize) {
         let takes = self.flat_sum(params);
         let gives = self.flat_sum(result.into_iter());
         (if takes > MAX_FLAT { 0 } else { takes }, usize::from(gives == 1))

@@ -8,6 +8,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
 use super::types::{Refusal, Shape, TypeId, Types, name};
 use crate::error::{Error, Result};
+use crate::link;
 use crate::text;
 
 /// Types of a signature that are shown inside one another.
@@ -55,7 +56,8 @@ impl World {
         let kind = component.component_type();
         let mut root = Interface::default();
         for (import, item) in kind.imports(engine) {
-            if import.starts_with("wasi:") {
+            // What WASI has beyond that, such as `wasi:logging`, the host may give.
+            if link::is_provided(import, true) {
                 world.wasi.push(import.to_owned());
                 continue;
             }
