@@ -80,6 +80,10 @@ class Exports:
         self.__dict__.update(members)
         object.__setattr__(self, "_Exports__full", full)
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401 - a function, a class or an interface
+
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a function, a class or an interface
         """Give what has this name in the component itself."""
         full: dict[str, Any] = self.__dict__["_Exports__full"]

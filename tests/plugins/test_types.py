@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ringfence import Plugin
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_value_of_any_type_comes_back_as_it_was(cases: tuple[Echo, Plugin], data: st.DataObject) -> None:
     """Through memory and through numbers, to the guest and to a function of the host."""
@@ -22,11 +22,11 @@ def test_value_of_any_type_comes_back_as_it_was(cases: tuple[Echo, Plugin], data
     at = data.draw(st.integers(0, len(CASES) - 1))
     value = data.draw(values(echo, plugin, CASES[at]))
 
-    assert [value, value] == round_trips(plugin, at, value)
+    assert [value, value] == round_trips(echo, plugin, at, value)
 
 
-@settings(max_examples=25)
-@given(types=st.lists(kinds(), min_size=1, max_size=6), data=st.data())
+@settings(max_examples=6)
+@given(types=st.lists(kinds(), min_size=2, max_size=4), data=st.data())
 def test_type_of_any_shape_has_values_that_come_back(types: list[object], data: st.DataObject) -> None:
     """Types inside one another, in any combination."""
     echo = Echo(*types)
@@ -34,4 +34,4 @@ def test_type_of_any_shape_has_values_that_come_back(types: list[object], data: 
         for at, kind in enumerate(types):
             value = data.draw(values(echo, plugin, kind))
 
-            assert [value, value] == round_trips(plugin, at, value)
+            assert [value, value] == round_trips(echo, plugin, at, value)

@@ -219,8 +219,8 @@ impl<'a> Lifter<'_, 'a> {
             self.tape.bytes(text.as_bytes());
             return Ok(());
         }
-        self.pay((len as usize).saturating_add(ITEM_BYTES))?;
         let Some(bytes) = self.memory(at, len as usize) else { bail!("text beyond the end of memory") };
+        self.pay(bytes.len().saturating_add(ITEM_BYTES))?;
         if let Err(error) = std::str::from_utf8(bytes) {
             bail!("text that is not UTF-8: {error}");
         }
