@@ -52,6 +52,7 @@ demo: packs ## run a stranger's program and script on your file, watch them be r
 	@python examples/02-languages/demo.py
 	@python examples/03-agent/demo.py
 	@python examples/04-forks/demo.py
+	@python examples/05-plugins/demo.py
 
 .PHONY: test
 test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs

@@ -234,7 +234,7 @@ impl<'a> Lifter<'_, 'a> {
         let (size, align) = (abi.size32 as usize, abi.align32);
         let bytes = (len as usize).checked_mul(size).and_then(|len| self.memory(at, len));
         let Some(bytes) = bytes else { bail!("a list beyond the end of memory") };
-        if at % align.max(1) != 0 {
+        if !at.is_multiple_of(align.max(1)) {
             bail!("a list that is not aligned");
         }
         if is_number(&kind) {

@@ -13,7 +13,6 @@ use super::{Look, Shared};
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::host::Raised;
 use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
@@ -47,12 +46,14 @@ pub(super) struct Live {
     pub(super) exports: Vec<Export>,
     /// What its guest writes to between calls.
     pub(super) nowhere: Output,
+    /// When its last call on its caller's stack was over.
+    pub(super) ended: Option<Instant>,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
 }
 
 impl Live {
     /// Makes an instance, within the limits of a call.
-    pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<(Self, Option<Raised>)> {
+    pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
         let Shared { prepared, world, waits, look, name, .. } = shared;
         let Entry::Plugin(linked) = &prepared.entry else {
             return Err(Error::host("no plugin", "it was linked as something else", "please report this as a bug"));
@@ -97,7 +98,7 @@ impl Live {
         state.output = nowhere.clone();
         state.control.output = nowhere.clone();
         match found {
-            Some(exports) => Ok((Self { store, exports, nowhere, _slot: Here::new(slot) }, None)),
+            Some(exports) => Ok(Self { store, exports, nowhere, ended: None, _slot: Here::new(slot) }),
             None => Err(not_opened(name, &ending)),
         }
     }
@@ -137,12 +138,12 @@ fn exports(
 fn ticked(
     look: Look,
 ) -> impl FnMut(StoreContextMut<'_, ComponentState>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
-    let mut ticks = 0;
+    let mut ticks: u32 = 0;
     move |context: StoreContextMut<'_, ComponentState>| {
         let control = &context.data().state.control;
         control.check()?;
-        ticks += 1;
-        if ticks % TICKS_TO_LOOK == 0 && !look() {
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(TICKS_TO_LOOK) && !look() {
             return Err(crate::sandbox::stop::Stop::Cancelled.into());
         }
         Ok(UpdateDeadline::Continue(1))

@@ -128,7 +128,7 @@ struct Shared {
 impl Shared {
     fn open(&self) -> Result<Live> {
         let look = self.look.clone();
-        Live::open(self, &mut || look()).map(|(live, _)| live)
+        Live::open(self, &mut || look())
     }
 }
 

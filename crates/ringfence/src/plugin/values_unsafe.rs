@@ -99,7 +99,7 @@ unsafe impl<const N: usize> Lift for Lifted<N> {
             lifter.flat(kind, &mut from.iter())?;
         } else {
             let at = from.first().map_or(u32::MAX, ValRaw::get_u32);
-            if at % align.max(1) != 0 {
+            if !at.is_multiple_of(align.max(1)) {
                 bail!("a result that is not aligned");
             }
             let Some(bytes) = lifter.memory(at, size) else { bail!("a result beyond the end of memory") };
