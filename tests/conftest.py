@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent))
 from security.isolated import ISOLATIONS, isolated
 from security.isolated import flags as isolated_flags
+from shelf import Shelf
 
 # A shell that starts the tests in the background has them ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,6 +76,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(directory))
+        patch.setenv("RINGFENCE_PACKAGES", str(tmp_path_factory.mktemp("packages")))
         patch.delenv("NO_COLOR", raising=False)
         yield directory
 
@@ -166,6 +168,16 @@ def shout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
     return site / package
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """Have an index of packages of the test's own, and keep what comes from it in a folder of its own."""
+    shelf = Shelf(tmp_path / "shelf")
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(shelf.folder)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RINGFENCE_PACKAGES", str(tmp_path / "packages"))
+    return shelf
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from ._sandbox import Sandbox
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from ._imports import Imports
     from ._isolation import Isolation
@@ -32,21 +33,22 @@ def run(
     imports: Imports | None = None,
     isolation: Isolation = "wasm",
     tenant: str | None = None,
+    packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
     """
     Run a program once under a policy, and wait for the end.
 
     The program is a path, the bytes themselves, or a `Program`; or a script, or `code` with its `language`. Without a
-    policy it is granted nothing. `imports`, `isolation` and `tenant` are as for `Sandbox`, and the rest is as for
-    `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
+    policy it is granted nothing. `imports`, `isolation`, `tenant` and `packages` are as for `Sandbox`, and the rest is
+    as for `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
 
     >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
     >>> result.outcome, result.exit_code, result.text
     >>> run("script.py", ["a", "b"]).check().text
     >>> run(code="print(1)", language="python").check().text
     """
-    return _sandbox((program, code, language), policy, imports, isolation, tenant).run(
+    return _sandbox((program, code, language), policy, imports, isolation, tenant, packages).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
 
@@ -66,6 +68,7 @@ async def arun(
     imports: Imports | None = None,
     isolation: Isolation = "wasm",
     tenant: str | None = None,
+    packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
     """Run a program once under a policy while the event loop goes on; see `run` and `Sandbox.arun`."""
@@ -73,7 +76,7 @@ async def arun(
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
     sandbox = await on_thread(
-        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant), leave=True
+        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant, packages), leave=True
     )
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)
 
@@ -84,8 +87,16 @@ def _sandbox(
     imports: Imports | None,
     isolation: Isolation,
     tenant: str | None,
+    packages: Iterable[str],
 ) -> Sandbox:
     program, code, language = source
     return Sandbox(
-        program, code=code, language=language, policy=policy, imports=imports, isolation=isolation, tenant=tenant
+        program,
+        code=code,
+        language=language,
+        policy=policy,
+        imports=imports,
+        isolation=isolation,
+        tenant=tenant,
+        packages=packages,
     )

@@ -42,8 +42,8 @@ class Sandbox:
         code: source text, as `python -c` takes it; needs `language`. Text is never guessed to be code.
         language: the language of the script or the code, such as "python"; `ringfence languages` lists them.
         policy: what it may do; nothing unless given.
-        progress: called while the program compiles, from the first second on, with the seconds so far; an
-            exception in it ends that.
+        progress: called while the program compiles, or packages are fetched, from the first second on, with the
+            seconds so far; an exception in it ends that.
         imports: functions that it may import from its host, by module and name: `{"env": {"add": add}}`, or an object
             or module whose attributes they are. They are called on another thread, with numbers: i32 and i64 as int,
             f32 and f64 as float. What one raises ends the guest and comes out of the call.
@@ -52,9 +52,11 @@ class Sandbox:
             second wall, Landlock and seccomp, where what escapes from WebAssembly finds nothing. Child processes are
             reused for runs of the same policy and tenant only. `imports` stay in this process and are called there.
         tenant: whose runs these are, as text of your choice; guests of two tenants never meet in one process.
+        packages: packages of the Python Package Index for source in Python, as `pip install` has them: "jinja2",
+            "pyyaml>=6". They are fetched once, outside of the sandbox, and granted to read at `/packages`.
 
     Raises:
-        HostError: the machine has no second wall, or no worker can be started.
+        HostError: the machine has no second wall, or no worker can be started; or packages cannot be fetched.
         ProgramNotFound: there is no such program.
         LoadError: it is malformed, too much to compile, or it imports what nobody provides, or does not import one of
             `imports`.
@@ -74,10 +76,15 @@ class Sandbox:
         imports: Imports | None = None,
         isolation: Isolation = "wasm",
         tenant: str | None = None,
+        packages: Iterable[str] = (),
     ) -> None:
         self._runnable = runnable_of(program, code, language)
         self.program = self._runnable.program
         self.policy = Policy() if policy is None else policy
+        if packages:
+            from .packages import granted
+
+            self.policy = granted(self.policy, packages, self._runnable.pack, progress)
         functions = None
         if imports:
             if self._runnable.pack is not None:

@@ -15,7 +15,7 @@ from .errors import SessionError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self
 
     from ._functions import Functions, Hook
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._policy import Limits
     from ._snapshot import Snapshot
     from ._streams import Sink
+    from .languages import Pack
 
 
 class Session:
@@ -49,6 +50,7 @@ class Session:
         isolation: where its interpreter is, as for `Sandbox`. "worker" and "process" give it a child process of its own
             until it is closed; at most 64 of those may be open. `functions` stay in this process and are called here.
         tenant: whose session it is, as for `Sandbox`.
+        packages: packages of the Python Package Index, as for `Sandbox`.
 
     Raises:
         LoadError: there is no such language, or it cannot hold sessions.
@@ -69,9 +71,14 @@ class Session:
         progress: Callable[[float], None] | None = None,
         isolation: Isolation = "wasm",
         tenant: str | None = None,
+        packages: Iterable[str] = (),
     ) -> None:
         self.program = _program(language)
         self.policy = _nothing() if policy is None else policy
+        if packages:
+            from .packages import granted
+
+            self.policy = granted(self.policy, packages, _pack(language), progress)
         self._language = language if isinstance(language, str) else self.program.name
         self._turn = turn
         self._functions: Functions | None = None
@@ -359,3 +366,9 @@ def _program(language: str | Program) -> Program:
     pack = find(language)
     pack.check_sessions()
     return pack_program(pack)
+
+
+def _pack(language: str | Program) -> Pack | None:
+    from .languages import find
+
+    return find(language) if isinstance(language, str) else None

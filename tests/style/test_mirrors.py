@@ -11,7 +11,13 @@ PACKAGE = ROOT / "python" / "ringfence"
 
 
 @pytest.mark.parametrize(
-    ("package", "tests"), [(PACKAGE, "unit"), (PACKAGE / "languages", "unit/languages"), (PACKAGE / "cli", "cli")]
+    ("package", "tests"),
+    [
+        (PACKAGE, "unit"),
+        (PACKAGE / "languages", "unit/languages"),
+        (PACKAGE / "packages", "unit/packages"),
+        (PACKAGE / "cli", "cli"),
+    ],
 )
 def test_every_module_has_its_test_file(package: Path, tests: str) -> None:
     """`_x.py` has `test_x.py`, and a test file has its module."""

@@ -77,17 +77,17 @@ class Unwritable(HostError):
 
 
 class Progress:
-    """A line that grows old in place while a program compiles: on a terminal, and gone afterwards."""
+    """A line that grows old in place while something is made that is kept: on a terminal, and gone afterwards."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, doing: str = "compiling") -> None:
+        self._doing = f"{doing} {name}"
         self._shown = False
 
     def __call__(self, elapsed_seconds: float) -> None:
         """Show how long it has taken."""
         if is_watched():
             self._shown = True
-            sys.stderr.write(f"\r\x1b[Kcompiling {self._name}: {elapsed_seconds:.0f} s, once; then it is in the cache")
+            sys.stderr.write(f"\r\x1b[K{self._doing}: {elapsed_seconds:.0f} s, once; then it is in the cache")
             sys.stderr.flush()
 
     def __enter__(self) -> Self:

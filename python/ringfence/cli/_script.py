@@ -36,14 +36,19 @@ class Source:
         self.args: list[str] = []
         self.name = name
 
-    def sandbox(self, policy: Policy, isolation: Isolation) -> Sandbox:
+    def sandbox(self, policy: Policy, isolation: Isolation, packages: Sequence[str] = ()) -> Sandbox:
         """Compile it, with a line that shows how long that takes."""
         from ringfence._sandbox import Sandbox
 
-        code, language = self.code, self.language
-        with _output.Progress(self.name) as progress:
+        with _output.Progress(self.name, "preparing" if packages else "compiling") as progress:
             return Sandbox(
-                self.program, code=code, language=language, policy=policy, isolation=isolation, progress=progress
+                self.program,
+                code=self.code,
+                language=self.language,
+                policy=policy,
+                isolation=isolation,
+                progress=progress,
+                packages=packages,
             )
 
 

@@ -28,7 +28,7 @@ VERBS = {
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",
     "compile": "compile a program into the cache",
-    "cache": "show or prune the cache of compiled programs",
+    "cache": "show or prune the cache of compiled programs and packages",
     "policy": "check a policy file, or print its schema",
     "doctor": "show what this machine has, and what is missing",
     "completions": "print completions for a shell",

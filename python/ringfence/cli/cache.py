@@ -1,4 +1,4 @@
-"""`ringfence cache`: where compiled programs are kept, how much that is, and less of it."""
+"""`ringfence cache`: where compiled programs and packages are kept, how much that is, and less of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     parser.description = f"{parser.description}; RINGFENCE_CACHE says where it is"
     parser.add_argument(
-        "--keep", metavar="SIZE", help="with prune: how much to keep, such as 1GiB; nothing unless given"
+        "--keep",
+        metavar="SIZE",
+        help="with prune: how much of the programs to keep, and every package; nothing unless given",
     )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.add_argument("what", choices=("show", "prune"), nargs="?", default="show", help="show unless given")
@@ -30,18 +32,28 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.what == "show" and arguments.keep is not None:
         raise UsageError("`--keep` was given", "showing the cache removes nothing", "write `ringfence cache prune`")
     keep = _size(arguments.keep or "0B")
-    document = core.cache_info() if arguments.what == "show" else core.cache_prune(keep)
-    if arguments.json:
-        _output.data(document)
-        return Exit.OK
     import json
 
-    facts = json.loads(document)
-    if arguments.what == "prune":
-        _output.data(f"removed {facts['removed']} programs, {about(facts['freed_bytes'])}")
+    from ringfence import packages
+
+    if arguments.what == "show":
+        facts = json.loads(core.cache_info())
+        place, sets, size = packages.kept()
+        facts["packages"] = {"path": place, "entries": sets, "bytes": size}
+        lines = [f"{facts['path']}: {facts['entries']} programs, {about(facts['bytes'])}"]
+        lines += [f"{place}: {sets} sets of packages, {about(size)}"] if sets else []
+    else:
+        facts = json.loads(core.cache_prune(keep))
+        sets, size = (0, 0) if keep else packages.prune()
+        facts["packages"] = {"removed": sets, "freed_bytes": size}
+        lines = [f"removed {facts['removed']} programs, {about(facts['freed_bytes'])}"]
+        lines += [f"removed {sets} sets of packages, {about(size)}"] if sets else []
+    if arguments.json:
+        _output.data(json.dumps(facts, indent=2))
         return Exit.OK
-    _output.data(f"{facts['path']}: {facts['entries']} programs, {about(facts['bytes'])}")
-    if facts["problem"]:
+    for line in lines:
+        _output.data(line)
+    if facts.get("problem"):
         _output.hint(facts["problem"])
     return Exit.OK
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _exit, _output, _script
+from . import _exit, _output, _packages, _script
 from ._changes import tell_changes
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    from ringfence._policy import Policy
     from ringfence._result import Result
     from ringfence._sandbox import Sandbox
-    from ringfence._source import Runnable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_isolation(parser)
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     _script.add_arguments(parser)
+    _packages.add_arguments(parser)
     add("program", metavar="PROGRAM", help="a WebAssembly module or component, a script, or `-` for standard input")
     rest = add("args", metavar="ARGS", nargs=REST, help="what follows PROGRAM belongs to it")
     rest.required = False  # or a missing PROGRAM is reported as two things missing
@@ -44,14 +43,18 @@ def execute(arguments: argparse.Namespace) -> int:
     core.without_pool()
     source = _script.source_of(arguments)
     policy = policy_of(arguments)
-    sandbox = source.sandbox(policy, arguments.isolation)
+    packages = _packages.named(arguments)
+    sandbox = source.sandbox(policy, arguments.isolation, packages)
+    wanted = _packages.asked_for(arguments, sandbox._runnable)  # noqa: SLF001
+    if wanted:
+        sandbox = source.sandbox(policy, arguments.isolation, [*packages, *wanted])
     try:
         if arguments.json:
             result = _run(sandbox, source.args, "capture")
             _output.data(result.json())
         else:
             result = _run(sandbox, source.args, "inherit")
-            _explain(result, policy, sandbox._runnable)  # noqa: SLF001
+            _explain(result, arguments, sandbox)
             tell_changes(result)
         if arguments.apply and result.ok:
             _output.say(f"applied {result.changes.apply()} changes")
@@ -74,15 +77,21 @@ def _run(sandbox: Sandbox, args: Sequence[str], out: Literal["inherit", "capture
         return Result(native)
 
 
-def _explain(result: Result, policy: Policy, runnable: Runnable) -> None:
+def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) -> None:
     if result.ok:
         return
+    policy, runnable = sandbox.policy, sandbox._runnable  # noqa: SLF001
     from ._hints import limit_hint, refusal_hint
     from ._neighbours import neighbour_hint
 
     error = result.error()
     if result.outcome != "exited":
         _output.error(error.what, error.why)
-    found = limit_hint(result, policy) or neighbour_hint(result, policy, runnable) or refusal_hint(result, policy)
+    found = (
+        limit_hint(result, policy)
+        or _packages.package_hint(arguments, runnable)
+        or neighbour_hint(result, policy, runnable)
+        or refusal_hint(result, policy)
+    )
     if found:
         _output.hint(found)

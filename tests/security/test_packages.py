@@ -1,0 +1,92 @@
+"""Attacks by packages of an index, and by scripts that ask for some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ringfence import LoadError, RingfenceError, Sandbox
+from ringfence.languages import find
+from ringfence.packages import bring
+
+if TYPE_CHECKING:
+    from shelf import Shelf
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+
+def test_attack_source_archive_is_never_built(shelf: Shelf, tmp_path: Path) -> None:
+    """Building it would run it, out here."""
+    mark = tmp_path / "mark"
+    shelf.source("one", f"open({str(mark)!r}, 'w').close()\nimport setuptools; setuptools.setup()\n")
+
+    with pytest.raises(LoadError, match="no wheels"):
+        bring(["one"], find("python"))
+    assert not mark.exists()
+
+
+def test_attack_startup_files_of_a_wheel_run_nothing_out_here(shelf: Shelf, tmp_path: Path) -> None:
+    """Neither a path file nor a module that is imported at the start: pip only unpacks, and we import nothing."""
+    mark = tmp_path / "mark"
+    evil = f"open({str(mark)!r}, 'w').close()\n"
+    shelf.wheel("one", evil__pth=f"import os; {evil}", sitecustomize__py=evil, one__py=evil, usercustomize__py=evil)
+    bring(["one"], find("python"))
+
+    result = Sandbox(language="python", packages=["one"]).run(code="import one")
+
+    assert not mark.exists()
+    assert 1 == result.exit_code, "in the sandbox it may be imported, and is refused what it tries"
+
+
+@pytest.mark.parametrize("member", ["../../outside", "/ringfence-outside", "one/../../../outside"])
+def test_attack_wheel_with_members_outside_is_refused(shelf: Shelf, tmp_path: Path, member: str) -> None:
+    """Nothing is written beside the folder it was made for."""
+    about = {"one-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n"}
+    about["one-1.0.dist-info/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    shelf.raw("one-1.0-py3-none-any.whl", {member: "evil", **about, "one-1.0.dist-info/RECORD": ""})
+
+    with pytest.raises(RingfenceError):
+        bring(["one"], find("python"))
+    assert not list(tmp_path.rglob("*outside*"))
+    assert not Path("/ringfence-outside").exists()
+
+
+def test_attack_package_that_is_rewritten_stays_as_it_was(shelf: Shelf) -> None:
+    """A guest reads packages; the next one finds the same."""
+    shelf.wheel("one")
+    sandbox = Sandbox(language="python", packages=["one"])
+    attack = """
+import os
+for act in (lambda: open("/packages/one.py", "w"), lambda: os.remove("/packages/one.py"),
+            lambda: os.rename("/packages", "/other"), lambda: open("/packages/new.py", "w"),
+            lambda: open("/packages/__pycache__/one.cpython-313.pyc", "ab"), lambda: os.utime("/packages/one.py")):
+    try:
+        act()
+        print("done")
+    except OSError:
+        print("refused")
+"""
+
+    assert ["refused"] * 6 == sandbox.run(code=attack).check().text.split()
+    assert "1.0" == sandbox.run(code="import one; print(one.VERSION)").check().text.strip()
+
+
+def test_attack_package_sees_nothing_of_the_host_while_it_is_compiled(shelf: Shelf) -> None:
+    """The compiler runs in the sandbox, which has that folder only; and compiling imports nothing."""
+    shelf.wheel("one", one__py="raise SystemExit('imported')\n", encodings__py="raise SystemExit('imported')\n")
+
+    assert Path(bring(["one"], find("python")).folder, "one.py").is_file()
+
+
+def test_attack_script_names_more_than_packages(shelf: Shelf, tmp_path: Path) -> None:
+    """What it asks for is refused where it leads past the index, though somebody agreed."""
+    from ringfence.packages import asked_for
+
+    wheel = shelf.wheel("one")
+    for evil in (f"one @ file://{wheel}", "--extra-index-url=https://example.org", str(wheel)):
+        found = asked_for(f"# /// script\n# dependencies = [{evil!r}]\n# ///\n".encode(), "3.13.5")
+        with pytest.raises(LoadError, match="cannot be brought in"):
+            bring(found, find("python"))
+    assert not (tmp_path / "packages").exists()

@@ -1,0 +1,119 @@
+"""Packages brought in, and found again."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ringfence import HostError, LoadError
+from ringfence.languages import find
+from ringfence.packages import bring, kept, prune
+
+if TYPE_CHECKING:
+    from ringfence.packages._store import Kept
+    from shelf import Shelf
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+
+def brought(*requirements: str) -> Kept:
+    """Bring them in for Python."""
+    return bring(requirements, find("python"))
+
+
+def test_packages_are_unpacked_and_compiled(shelf: Shelf) -> None:
+    """As the guest's Python compiles; what has syntax errors is left as it is."""
+    shelf.wheel("one", one__py="X = 1\n", templates__py="{% none %}\n")
+    site = Path(brought("one").folder)
+
+    assert (site / "__pycache__" / "one.cpython-313.pyc").is_file()
+    assert not list(site.rglob("templates*.pyc"))
+
+
+def test_same_list_is_found_again_without_an_index(shelf: Shelf) -> None:
+    """However it was ordered and written."""
+    wheels = [shelf.wheel("one"), shelf.wheel("two")]
+    first = brought("one", "two>=1")
+    for wheel in wheels:
+        wheel.unlink()
+
+    assert first == brought("Two >= 1", "ONE")
+    assert ["one==1.0", "two==1.0"] == [wheel.line.partition(" ")[0] for wheel in first.wheels]
+
+
+def test_other_list_is_another_set(shelf: Shelf) -> None:
+    """What was kept for one is nothing for the other."""
+    shelf.wheel("one")
+    shelf.wheel("one", "2.0")
+
+    assert brought("one").folder != brought("one<2").folder
+    assert 2 == kept()[1]
+
+
+def test_empty_list_is_a_set_too(shelf: Shelf) -> None:
+    """Markers may leave nothing."""
+    assert not brought("one; sys_platform == 'linux'").wheels
+    assert 1 == kept()[1], shelf.folder
+
+
+def test_damaged_set_is_brought_in_again(shelf: Shelf) -> None:
+    """Nobody has to clean up by hand."""
+    shelf.wheel("one")
+    place = Path(brought("one").folder).parent
+    (place / "packages.json").write_text("{", encoding="utf-8")
+
+    assert (Path(brought("one").folder) / "one.py").is_file()
+    assert json.loads((place / "packages.json").read_bytes())["wheels"]
+
+
+def test_many_at_once_bring_one_set(shelf: Shelf) -> None:
+    """The last one finds it there."""
+    shelf.wheel("one")
+    with ThreadPoolExecutor() as pool:
+        folders = {kept.folder for kept in pool.map(lambda _: brought("one"), range(4))}
+
+    assert 1 == len(folders) == kept()[1]
+    assert not list(Path(kept()[0]).glob("new-*"))
+
+
+def test_what_a_killed_one_left_is_swept(shelf: Shelf) -> None:
+    """Once it is old; somebody may be at work in what is new."""
+    shelf.wheel("one")
+    old, new = (Path(kept()[0]) / f"new-{name}" for name in ("old", "new"))
+    for left in (old, new):
+        left.mkdir(parents=True)
+    os.utime(old, (time.time() - 7200,) * 2)
+    brought("one")
+
+    assert (False, True) == (old.exists(), new.exists())
+
+
+def test_pruning_removes_every_set(shelf: Shelf) -> None:
+    """And tells how much that was."""
+    shelf.wheel("one")
+    brought("one")
+
+    assert 1 == prune()[0]
+    assert (0, 0) == kept()[1:] == prune()
+
+
+def test_folder_that_cannot_be_made_is_told(shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that says where."""
+    shelf.wheel("one")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RINGFENCE_PACKAGES", str(tmp_path / "file" / "packages"))
+
+    with pytest.raises(HostError, match="set RINGFENCE_PACKAGES"):
+        brought("one")
+
+
+def test_other_languages_take_none() -> None:
+    """The index is Python's."""
+    with pytest.raises(LoadError, match="`javascript` takes no packages"):
+        bring(["one"], find("javascript"))
