@@ -54,6 +54,9 @@ pub struct Case {
     pub carries: Option<TypeId>,
 }
 
+/// The class of a case, and its only value.
+type Cased<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
 /// The converters of a plugin, by the numbers of its types.
 pub struct Plan {
     converters: Vec<Converter>,
@@ -108,8 +111,7 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
         }
         Shape::Tuple(kinds) => Converter::Tuple(kinds.clone()),
         Shape::Variant(cases) => {
-            let (base, classes): (Bound<'_, PyAny>, Vec<(Bound<'_, PyAny>, Option<Bound<'_, PyAny>>)>) =
-                class.extract()?;
+            let (base, classes): (Bound<'_, PyAny>, Vec<Cased<'_>>) = class.extract()?;
             let cases = classes.into_iter().zip(cases).map(|((class, unit), (_, carries))| Case {
                 class: class.unbind(),
                 unit: unit.map(Bound::unbind),
