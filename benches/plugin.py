@@ -107,7 +107,7 @@ def peers() -> None:
     module = b'(module (func (export "call") (result i32) (i32.const 0)))'
     import wasmtime as tools
 
-    plugin = extism.Plugin(tools.wat2wasm(module))
+    plugin = extism.Plugin(bytes(tools.wat2wasm(module)))
     show(f"extism {named}, a call with two numbers as text", least(lambda: plugin.call("call", b"1,2"), 20))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ TYPES = [
     ("result", 0, 2),
     ("record", [("x", 0)]),
 ]
-NAMES = [("app:x/y", [], [("thing", 1), ("state", 2), ("mode", 3), ("rights", 4), ("alias", 1)])]
+NAMES: list[tuple[str, list[Any], list[tuple[str, int]]]] = [
+    ("app:x/y", [], [("thing", 1), ("state", 2), ("mode", 3), ("rights", 4), ("alias", 1)])
+]
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_enum_and_flags_are_pythons_own(classes: Classes) -> None:
     assert isinstance(mode, enum.EnumMeta)
     assert isinstance(rights, enum.EnumMeta)
 
-    assert ["read-only", "mro"] == [member.value for member in mode]
+    assert ["read-only", "mro"] == [mode[name].value for name in ("READ_ONLY", "MRO")]
     assert 3 == (rights["R"] | rights["W"]).value
 
 
