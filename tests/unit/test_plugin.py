@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from pathlib import Path
@@ -255,6 +256,18 @@ def test_fuel_is_counted_for_each_call() -> None:
 
         assert first == plugin.usage.last_fuel
         assert plugin.usage.fuel == 501 * (first or 0) > 1000
+
+
+def test_ctrl_c_ends_a_call() -> None:
+    """It is Python's to handle, and what it raises comes out; the plugin is poisoned."""
+    with Plugin(PLAIN) as plugin:
+        timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            plugin.spin()
+        timer.join()
+
+        assert "cancelled" in str(plugin.poisoned)
 
 
 def test_closed_plugin_is_gone() -> None:

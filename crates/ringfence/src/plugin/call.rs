@@ -39,7 +39,13 @@ pub(super) struct Called {
 }
 
 /// Calls a function of a plugin that has no imports: nothing in it can wait.
-pub(super) fn here(mut live: Box<Live>, limits: &Limits, index: usize, tape: Tape) -> Result<Done> {
+pub(super) fn here(
+    mut live: Box<Live>,
+    limits: &Limits,
+    index: usize,
+    tape: Tape,
+    tick: &mut dyn FnMut() -> bool,
+) -> Result<Done> {
     let outer = apart::outer()?;
     let Some(ticking) = ticker::Running::start() else {
         return Err(no_thread("the system starts no more threads for this process"));
@@ -65,7 +71,7 @@ pub(super) fn here(mut live: Box<Live>, limits: &Limits, index: usize, tape: Tap
         drop(ticking);
         ended_here(live, &limits, started, ended)
     };
-    apart::run(&control, None, work, &mut || true, &mut |_| None)
+    apart::run(&control, None, work, tick, &mut |_| None)
 }
 
 fn begin(live: &mut Live, limits: &Limits, index: usize, tape: Tape) -> wasmtime::Result<Tape> {

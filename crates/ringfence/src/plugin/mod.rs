@@ -201,11 +201,11 @@ impl Plugin {
     }
 
     fn called(&self, live: Box<Live>, limits: &Limits, index: usize, params: Tape) -> Result<call::Done> {
-        if !self.shared.waits {
-            return call::here(live, limits, index, params);
-        }
         let look = &self.shared.look;
-        call::waiting(live, &self.shared, limits, index, params, &mut || look())
+        match self.shared.waits {
+            false => call::here(live, limits, index, params, &mut || look()),
+            true => call::waiting(live, &self.shared, limits, index, params, &mut || look()),
+        }
     }
 
     /// What it offers, and what it wants.
