@@ -52,6 +52,7 @@ demo: packs ## run a stranger's program and script on your file, watch them be r
 	@python examples/02-languages/demo.py
 	@python examples/03-agent/demo.py
 	@python examples/04-forks/demo.py
+	@python examples/05-plugins/demo.py
 
 .PHONY: test
 test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
@@ -83,7 +84,7 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 .PHONY: bench
 bench: packs ## measure speed and growth against wasmtime-py and the wasmtime command
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run worker_run callback languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
+	@for file in hello_run worker_run callback plugin languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
 
 .PHONY: soak
 soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)

@@ -341,6 +341,7 @@ GROUPS = {
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
     "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
+    "Plugins": ["Plugin", "PluginUsage", "Ok", "Err", "Some"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
@@ -353,6 +354,7 @@ MADE_BY_US = {
     "Denial",
     "Export",
     "Import",
+    "PluginUsage",
     "Process",
     "Program",
     "Result",

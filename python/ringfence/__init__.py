@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ._functions import Call
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
+    from ._plugin import Plugin, PluginUsage
+    from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
     from ._process import Process
     from ._program import Export, Import, Program
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
         HostError,
         LimitReached,
         LoadError,
+        PluginError,
         PolicyError,
         ProgramNotFound,
+        ResultError,
         RingfenceError,
         SessionError,
         SnapshotError,
@@ -63,6 +67,7 @@ __all__ = [
     "Denial",
     "Denied",
     "Dir",
+    "Err",
     "Export",
     "GuestError",
     "GuestExited",
@@ -73,12 +78,17 @@ __all__ = [
     "Limits",
     "LoadError",
     "Net",
+    "Ok",
+    "Plugin",
+    "PluginError",
+    "PluginUsage",
     "Policy",
     "PolicyError",
     "Process",
     "Program",
     "ProgramNotFound",
     "Result",
+    "ResultError",
     "RingfenceError",
     "Sandbox",
     "Secret",
@@ -90,6 +100,7 @@ __all__ = [
     "SnapshotMismatch",
     "SnapshotNewer",
     "SnapshotNotFound",
+    "Some",
     "Trapped",
     "Turn",
     "TurnError",
@@ -108,10 +119,14 @@ _HOMES = {
     "Changes": "_changes",
     "Denial": "_result",
     "Dir": "_dir",
+    "Err": "_plugin_values",
     "Export": "_program",
     "Import": "_program",
     "Limits": "_policy",
     "Net": "_network",
+    "Ok": "_plugin_values",
+    "Plugin": "_plugin",
+    "PluginUsage": "_plugin",
     "Policy": "_policy",
     "Process": "_process",
     "Program": "_program",
@@ -120,6 +135,7 @@ _HOMES = {
     "Secret": "_network",
     "Session": "_session",
     "Snapshot": "_snapshot",
+    "Some": "_plugin_values",
     "Turn": "_turn",
     "TurnError": "_turn",
     "TurnUsage": "_turn",

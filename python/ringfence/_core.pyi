@@ -11,6 +11,9 @@ from typing import Any, Protocol, TypeAlias, final
 __all__ = [
     "Changes",
     "Kill",
+    "Plugin",
+    "PluginFunction",
+    "PluginSource",
     "Policy",
     "Program",
     "Result",
@@ -313,6 +316,81 @@ class Saved:
 
 def state_path() -> str | None:
     """Where what lasts of this user's is kept; None where the environment names no home."""
+
+# Of an interface: its name, its functions with parameters, result and signature, and its types.
+_Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]
+
+@final
+class PluginSource:
+    """A plugin's code, before any of it runs; opened once."""
+
+    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> PluginSource:
+        """Load it. Raises LoadError for what is no component, and for types that are not supported."""
+
+    def types(self) -> list[tuple[Any, ...]]:
+        """Its types by their numbers: a kind, and its parts."""
+
+    def exports(self) -> list[_Interface]:
+        """Interfaces that it exports; the functions at its root are in one without a name."""
+
+    def imports(self) -> list[_Interface]:
+        """Interfaces that it imports, without those of WASI."""
+
+    def open(
+        self,
+        classes: list[Any],
+        functions: Sequence[Callable[..., Any]],
+        names: Sequence[tuple[str, Sequence[str], object]],
+        inline: bool,
+    ) -> Plugin:
+        """
+        Link it and make an instance.
+
+        `classes` are those of its types, `functions` those that it imports; `names` are, for each function that it
+        exports, its name, those of its parameters, and the class of its error.
+        """
+
+@final
+class Plugin:
+    """One live instance of a component."""
+
+    def functions(self) -> list[PluginFunction]:
+        """Every function that it exports, in their order."""
+
+    @property
+    def poisoned(self) -> str | None:
+        """Why it cannot be called any more, if it cannot."""
+
+    def usage(self) -> tuple[int, int, float, float, int | None, int | None, int]:
+        """Calls, calls of the host, seconds in all and of the last, fuel in all and of the last, most memory."""
+
+    def restart(self) -> None:
+        """Begin anew with a new instance."""
+
+    def close(self) -> None:
+        """Free everything; a call that is under way goes on, and is the last."""
+
+@final
+class PluginFunction:
+    """A function that a plugin exports."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it. Raises TypeError and ValueError, naming the place, for values that are not of its types."""
+
+    def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
+
+    @property
+    def __name__(self) -> str:
+        """What the component calls it."""
+
+    @property
+    def signature(self) -> str:
+        """What it takes and gives, in WIT."""
+
+    @property
+    def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions
+        """The class of what is raised for an error that is its result."""
 
 @final
 class Changes:

@@ -22,6 +22,8 @@ RingfenceError
 │   ├── SnapshotForeign                        authenticated with another key
 │   ├── SnapshotNewer                          in a format that only a newer Ringfence reads
 │   └── SnapshotMismatch                       of a program that is not the one at hand
+├── PluginError                                a plugin cannot be called: poisoned, closed, or at work already
+├── ResultError      carries `.value`          a function of a plugin gave an error as its result
 └── HostError                                  ours: the host system, or a defect of Ringfence
 
 `str(error)` says what happened, why, and the fix. `code` is stable and names the heading in the errors page.
@@ -46,8 +48,10 @@ __all__ = [
     "HostError",
     "LimitReached",
     "LoadError",
+    "PluginError",
     "PolicyError",
     "ProgramNotFound",
+    "ResultError",
     "RingfenceError",
     "SessionError",
     "SnapshotError",
@@ -159,6 +163,38 @@ class SnapshotMismatch(SnapshotError):
     code = "snapshot-mismatch"
 
 
+class PluginError(RingfenceError):
+    """A plugin cannot be called: it is poisoned, closed, in the parent of this process, or at work already."""
+
+    code = "plugin"
+
+
+class ResultError(RingfenceError):
+    """
+    A function of a plugin gave an error as its result: each function raises a class of its own, `function.Error`.
+
+    A function of yours that a plugin imports raises it to give an error as its result: `raise ResultError(value)`.
+
+    Attributes:
+        value: the error, a value of its type in the component.
+    """
+
+    code = "result"
+    exit_code = 1
+
+    def __init__(self, *given: object) -> None:
+        # The native side gives the function's name too.
+        self.value = given[-1] if given else None
+        self.function = str(given[0]) if len(given) > 1 else None
+        what = f"`{self.function}` gave an error" if self.function else "an error as a result"
+        super().__init__(what, f"{self.value!r:.300}", "catch `function.Error`, or call `function.result(…)`")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the way home from a worker process."""
+        given = (self.value,) if self.function is None else (self.function, self.value)
+        return type(self), given, self.__dict__
+
+
 class HostError(RingfenceError):
     """Ours, never the guest's: the host system failed us, or Ringfence has a defect."""
 
@@ -257,6 +293,7 @@ _NATIVE = (
     SnapshotForeign,
     SnapshotNewer,
     SnapshotMismatch,
+    PluginError,
     HostError,
 )
 _BY_CODE: dict[str, type[RingfenceError]] = {kind.code: kind for kind in _NATIVE}

@@ -16,7 +16,9 @@ ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswit
 # Public by name, private by place: what the modules share among themselves.
 INTERNAL = {
     "Borrowed",
+    "Classes",
     "Drain",
+    "Exports",
     "Feed",
     "Functions",
     "Origin",
@@ -34,10 +36,12 @@ INTERNAL = {
     "answer",
     "audit",
     "blocks",
+    "camel",
     "cleaned",
     "close_all",
     "close_at_exit",
     "described",
+    "failed",
     "failure",
     "functions_of",
     "on_thread",
@@ -52,11 +56,15 @@ INTERNAL = {
     "serve_http",
     "serve_stdio",
     "shares",
+    "short",
     "size",
+    "snake",
+    "spelled",
     "to_program",
     "to_size",
     "unpack",
     "unzip",
+    "upper",
     "with_pumps",
 }
 

@@ -9,6 +9,7 @@ mod doctor;
 mod enter;
 mod imports;
 mod interpreter_unsafe;
+mod plugin;
 mod policy;
 mod program;
 mod raise;
@@ -40,6 +41,8 @@ mod _core {
     use crate::changes::{Changes, close_changes};
     #[pymodule_export]
     use crate::doctor::doctor;
+    #[pymodule_export]
+    use crate::plugin::{Plugin, PluginFunction, PluginSource};
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use ringfence::load::Watch;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::Isolation;
@@ -213,13 +214,20 @@ fn compile(
     functions: HostFunctions,
     (isolation, tenant): (Isolation, Option<String>),
 ) -> PyResult<ringfence::Sandbox> {
+    let (grants, policy, program) = (policy.grants.clone(), policy.policy.clone(), &program.program);
+    watched(py, progress, |watch| {
+        ringfence::Sandbox::isolated(program, policy, grants, functions, Some(watch), isolation, tenant)
+    })
+}
+
+/// Works without the interpreter, told now and then how long a compile takes: what `progress` raises ends it.
+pub fn watched<T: Send>(
+    py: Python<'_>,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(Watch<'_>) -> ringfence::Result<T> + Send,
+) -> PyResult<T> {
     let reports = Reports::new(progress);
-    let made = enter(py, || {
-        let watch = |waited: Duration| reports.report(waited);
-        let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
-        let program = &program.program;
-        ringfence::Sandbox::isolated(program, policy, grants, functions, Some(&watch), isolation, tenant)
-    });
+    let made = enter(py, || work(&|waited: Duration| reports.report(waited)));
     match reports.raised() {
         Some(error) => Err(error),
         None => made,

@@ -53,6 +53,8 @@ pub enum Error {
     SnapshotNewer(Parts),
     /// A saved snapshot is of a program that is not the one at hand.
     SnapshotMismatch(Parts),
+    /// A plugin cannot be called: it is poisoned, closed, or at work already.
+    Plugin(Parts),
     /// Ours: the host system, or a defect of Ringfence.
     Host(Parts),
 }
@@ -83,6 +85,11 @@ impl Error {
         Self::Snapshot(Parts::new(what, why, fix))
     }
 
+    /// A plugin error in three parts.
+    pub fn plugin(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Plugin(Parts::new(what, why, fix))
+    }
+
     /// A host error in three parts.
     pub fn host(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Host(Parts::new(what, why, fix))
@@ -100,7 +107,7 @@ impl Error {
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.
-    pub const CODES: [&str; 12] = [
+    pub const CODES: [&str; 13] = [
         "policy",
         "load",
         "program-not-found",
@@ -112,6 +119,7 @@ impl Error {
         "snapshot-foreign",
         "snapshot-newer",
         "snapshot-mismatch",
+        "plugin",
         "host",
     ];
 
@@ -129,6 +137,7 @@ impl Error {
             Self::SnapshotForeign(_) => "snapshot-foreign",
             Self::SnapshotNewer(_) => "snapshot-newer",
             Self::SnapshotMismatch(_) => "snapshot-mismatch",
+            Self::Plugin(_) => "plugin",
             Self::Host(_) => "host",
         }
     }
@@ -147,6 +156,7 @@ impl Error {
             | Self::SnapshotForeign(parts)
             | Self::SnapshotNewer(parts)
             | Self::SnapshotMismatch(parts)
+            | Self::Plugin(parts)
             | Self::Host(parts) => parts,
         }
     }

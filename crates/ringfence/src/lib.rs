@@ -14,6 +14,7 @@ pub mod language;
 mod link;
 mod link_functions;
 pub mod load;
+pub mod plugin;
 pub mod policy;
 mod prepared;
 mod process_unsafe;

@@ -160,6 +160,26 @@ fn is_http(import: &str, level: &str) -> bool {
     http::INTERFACES.contains(&(interface, level))
 }
 
+/// Whether an import is one of WASI's that a policy decides about.
+pub(crate) fn is_provided(import: &str, experimental: bool) -> bool {
+    let version = import.split_once('@').map_or("", |(_, version)| version);
+    let level = if version.starts_with("0.2") { "0.2" } else { "0.3" };
+    let provided = PACKAGES.iter().any(|package| import.starts_with(package)) || is_http(import, level);
+    provided && (level == "0.2" || (experimental && version.starts_with("0.3")))
+}
+
+/// Adds WASI 0.2, and 0.3 where the policy lets it.
+pub(crate) fn wasi(linker: &mut ComponentLinker<ComponentState>, http: bool, experimental: bool) -> Result<()> {
+    wasi02::add_to_linker(linker).map_err(|error| broken(&error))?;
+    if experimental {
+        wasi03::add_to_linker(linker).map_err(|error| broken(&error))?;
+    }
+    if http {
+        http::add_to_linker(linker, experimental).map_err(|error| broken(&error))?;
+    }
+    Ok(())
+}
+
 /// Links a component to WASI 0.2, and to 0.3 where the policy lets it.
 pub(crate) fn component(
     engine: &Engine,
@@ -170,28 +190,15 @@ pub(crate) fn component(
 ) -> Result<Command> {
     let name = text::quote(name);
     let experimental = policy.wasi == WasiLevel::V0_3 && !language;
-    let known = |import: &str| {
-        if import == abi::INTERFACE {
-            return true;
-        }
-        let version = import.split_once('@').map_or("", |(_, version)| version);
-        let level = if version.starts_with("0.2") { "0.2" } else { "0.3" };
-        let provided = PACKAGES.iter().any(|package| import.starts_with(package)) || is_http(import, level);
-        provided && (level == "0.2" || (experimental && version.starts_with("0.3")))
-    };
+    let known = |import: &str| import == abi::INTERFACE || is_provided(import, experimental);
     let types = component.component_type();
     let missing: Vec<String> =
         types.imports(engine).filter(|(import, _)| !known(import)).map(|(import, _)| text::cut(import, 120)).collect();
     refuse(&missing, &name)?;
 
     let mut linker = ComponentLinker::new(engine);
-    wasi02::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
-    if experimental {
-        wasi03::add_to_linker(&mut linker).map_err(|error| broken(&error))?;
-    }
-    if types.imports(engine).any(|(import, _)| import.starts_with("wasi:http/")) {
-        http::add_to_linker(&mut linker, experimental).map_err(|error| broken(&error))?;
-    }
+    let http = types.imports(engine).any(|(import, _)| import.starts_with("wasi:http/"));
+    wasi(&mut linker, http, experimental)?;
     if types.imports(engine).any(|(import, _)| import == abi::INTERFACE) {
         language::add_to_component_linker(&mut linker).map_err(|error| broken(&error))?;
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{InstancePre, Store};
+use wasmtime::{InstancePre, Store, component};
 
 use crate::error::{Error, Parts, Result};
 use crate::given::{argv0, environment};
@@ -17,6 +17,7 @@ use crate::link_functions;
 use crate::load::{self, Code, Loaded, Program};
 use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::process_unsafe::EndsWhole;
+use crate::sandbox::components::ComponentState;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
 use crate::sandbox::soft::Words;
@@ -59,8 +60,13 @@ pub(crate) struct Prepared {
 }
 
 pub(crate) enum Entry {
-    Module { linked: InstancePre<State>, start: Start },
+    Module {
+        linked: InstancePre<State>,
+        start: Start,
+    },
     Component(Command),
+    /// Nothing that is run: its functions are called.
+    Plugin(component::InstancePre<ComponentState>),
 }
 
 impl Recipe {
@@ -125,6 +131,32 @@ impl Recipe {
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         }))
+    }
+
+    /// What instances of a plugin share, from its code and how that was linked.
+    pub(crate) fn plugin(
+        &self,
+        loaded: Loaded,
+        engines: Arc<Engines>,
+        linked: component::InstancePre<ComponentState>,
+    ) -> Arc<Prepared> {
+        let Self { policy, grants, functions, .. } = self;
+        Arc::new(Prepared {
+            env: Arc::new(environment(policy)),
+            argv0: argv0(self.name()),
+            program: self.program.clone(),
+            net: Arc::new(policy.net.clone()),
+            policy: policy.clone(),
+            grants: grants.clone(),
+            slots: loaded.code.needs().min(engines.size()),
+            engines,
+            engine: loaded.engine,
+            entry: Entry::Plugin(linked),
+            image: None,
+            words: OnceLock::new(),
+            functions: functions.clone(),
+            _code: EndsWhole::new(loaded.code),
+        })
     }
 
     /// The program's name, for messages.

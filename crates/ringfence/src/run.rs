@@ -333,6 +333,13 @@ impl Guest {
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
+            Entry::Plugin(_) => {
+                return Err(Error::load(
+                    "a plugin cannot be run",
+                    "its functions are called",
+                    "give the program to a sandbox",
+                ));
+            }
             Entry::Component(command) => {
                 let network = network();
                 control.network = Some(network.clone());

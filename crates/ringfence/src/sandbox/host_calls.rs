@@ -69,7 +69,12 @@ enum Ask {
     Message(Message),
     /// A message that is handed on whole.
     Relayed(Vec<u8>),
+    /// Work of a function that is called so, by what it is called.
+    Work(Arc<str>, Work),
 }
+
+/// A call of a plugin, which keeps its answer to itself.
+pub(crate) type Work = Box<dyn FnOnce() -> Result<(), Raised> + Send>;
 
 /// The functions of a session that are in another process, which is asked for whatever its guest asks.
 pub(crate) trait Relay: Send + Sync {
@@ -109,6 +114,8 @@ enum Reply {
     Message(Vec<u8>),
     /// A message that was handed on, and refused there.
     Refused(i64),
+    /// Work was done.
+    Done,
 }
 
 impl HostCalls {
@@ -123,6 +130,11 @@ impl HostCalls {
     /// None made yet, to the functions of a session that numbers its calls so.
     pub fn of_session(functions: Arc<dyn SessionFunctions>, numbers: Arc<AtomicU64>) -> Self {
         Self::of(Arc::new([]), Some(functions), None, numbers)
+    }
+
+    /// Those of a plugin, which says with each call what there is to do.
+    pub(crate) fn of_plugin() -> Self {
+        Self::of(Arc::new([]), None, None, Arc::default())
     }
 
     /// The same in a worker, whose parent has the functions, numbers the calls, and counts them.
@@ -173,6 +185,10 @@ impl HostCalls {
                 IN_SESSION
             }
             Ask::Relayed(_) => IN_SESSION,
+            Ask::Work(name, _) => {
+                (**name).clone_into(&mut calls.name());
+                IN_SESSION
+            }
         };
         if calls.place.compare_exchange(IN_GUEST, place, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return false;
@@ -241,7 +257,7 @@ impl HostCalls {
         let calls = self.0.as_ref().ok_or_else(mixed_up)?;
         match calls.counted(Ask::Message(message))? {
             Reply::Message(answer) => Ok(answer),
-            Reply::Numbers(_) | Reply::Refused(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -266,7 +282,7 @@ impl HostCalls {
     pub(crate) async fn call(&self, message: Message, peak: u64) -> Result<Vec<u8>, Raised> {
         match self.ask(Ask::Message(message), peak).await? {
             Reply::Message(answer) => Ok(answer),
-            Reply::Numbers(_) | Reply::Refused(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -275,7 +291,15 @@ impl HostCalls {
         match self.ask(Ask::Relayed(message), peak).await? {
             Reply::Message(answer) => Ok(Ok(answer)),
             Reply::Refused(number) => Ok(Err(number)),
-            Reply::Numbers(_) => Err(mixed_up()),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// From inside the guest: asks for work to be done, and waits.
+    pub(crate) async fn work(&self, name: Arc<str>, work: Work, peak: u64) -> Result<(), Raised> {
+        match self.ask(Ask::Work(name, work), peak).await? {
+            Reply::Done => Ok(()),
+            _ => Err(mixed_up()),
         }
     }
 
@@ -336,6 +360,10 @@ impl Calls {
                     Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&self.name())))),
                 }
             }
+            Ask::Work(name, work) => match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(done) => done.map(|()| Reply::Done),
+                Err(_) => Err(Raised::new(format!("`{}` panicked", text::quote(&name)))),
+            },
             Ask::Relayed(message) => {
                 let relay = self.relay.as_ref().ok_or_else(mixed_up)?;
                 Ok(match relay.hand_on(&message)? {

@@ -211,6 +211,16 @@ impl Cpu {
         Self { started, limit, looks: Arc::default() }
     }
 
+    /// Counts from `started` again, on this thread, for the same guest's next call.
+    pub(crate) fn restart(&mut self, started: Instant, limit: Option<Duration>) {
+        self.started = started;
+        self.limit = limit;
+        match Arc::get_mut(&mut self.looks) {
+            Some(looks) => *looks = Looks::default(),
+            None => self.looks = Arc::default(),
+        }
+    }
+
     /// The guest is about to wait, or has computed for a while.
     pub fn look(&self) {
         if self.looks.moved.get().is_none() {

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# ruff: noqa: T201
+"""
+What does a call of a plugin cost, beside the same call by its peers in the same run?
+
+Ours has its deadline armed in every call. wasmtime-py calls the same component's core functions: its typed components
+went after version 38, so its numbers are core calls, without a deadline and without types. Extism calls a function of
+bytes to bytes, which is all it has. Minima: on a machine that is shared the rest is the neighbours'.
+"""
+
+from __future__ import annotations
+
+import sys
+import timeit
+from array import array
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from plugins.typed import PADDING, Echo, plugin_of
+from ringfence import Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CORE = """
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))"""
+PLAIN = f"""(component (core module $m {CORE})
+  (core instance $i (instantiate $m))
+  (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"""
+ASKING = """(component
+  (import "add" (func $add (param "a" s32) (param "b" s32) (result s32)))
+  (core func $add (canon lower (func $add)))
+  (core module $m
+    (import "host" "add" (func $add (param i32 i32) (result i32)))
+    (func (export "times") (param i32) (result i32) (local $sum i32)
+      (block $over (loop $again
+        (br_if $over (i32.eqz (local.get 0)))
+        (local.set $sum (call $add (local.get $sum) (i32.const 1)))
+        (local.set 0 (i32.sub (local.get 0) (i32.const 1)))
+        (br $again)))
+      (local.get $sum)))
+  (core instance $i (instantiate $m (with "host" (instance (export "add" (func $add))))))
+  (func (export "times") (param "n" u32) (result s32) (canon lift (core func $i "times"))))"""
+RECORD = ("record", [("a", "s32"), ("b", "string"), ("c", "f64"), ("d", "bool"), ("e", "u64"), ("f", "string")])
+ROUNDS, MEBIBYTE, MANY = 300, 1 << 20, 1000
+
+
+def main() -> None:
+    """Print the least that each took."""
+    show("ringfence, add(s32, s32)", least(calling(Plugin(PLAIN.encode()).add, 1, 2), 500))
+    peers()
+    echo = Echo(RECORD, ("list", "string"), ("list", "u8"), ("list", "f64"))
+    with plugin_of(echo) as plugin:
+        record = getattr(plugin.imports["test:zoo/types"], echo.name(RECORD))(1, "hello", 2.5, True, 7, "world")
+        strings = [f"string {number}" for number in range(10)]
+        padding = [0] * PADDING
+        numbers = array("d", range(MEBIBYTE // 8))
+        print(f"(each of the next four has {PADDING} integers more, in and not out)")
+        show("ringfence, a record of six fields, in and out", least(calling(exported(plugin, 0), record, *padding), 50))
+        show("ringfence, a list of ten strings, in and out", least(calling(exported(plugin, 1), strings, *padding), 50))
+        big = calling(exported(plugin, 2), bytes(MEBIBYTE), *padding)
+        show("ringfence, 1 MiB of bytes, in and out", least(big, 3))
+        show("ringfence, 1 MiB of f64, in and out", least(calling(exported(plugin, 3), numbers, *padding), 3))
+    for inline in (True, False):
+        with Plugin(ASKING.encode(), imports={"add": lambda a, b: a + b}, inline=inline) as plugin:
+            one, many = least(calling(plugin.times, 1), 20), least(calling(plugin.times, MANY), 1)
+            place = "on the caller's thread" if inline else "on a thread of its own"
+            show(f"ringfence, guest to host and back, {place}", (many - one) / (MANY - 1))
+            show(f"ringfence, a call that calls the host once, {place}", one)
+    with Plugin(PLAIN.encode()) as plugin:
+        show("ringfence, a fresh instance (restart)", least(plugin.restart, 20))
+
+
+def exported(plugin: Plugin, number: int) -> Callable[..., object]:
+    """Give the function that takes and gives this type in memory."""
+    function: Callable[..., object] = plugin.exports[f"memory-{number}"]
+    return function
+
+
+def calling(function: Callable[..., object], *args: object) -> Callable[[], object]:
+    """Give the call."""
+    return lambda: function(*args)
+
+
+def peers() -> None:
+    """Call what the peers can call, where they are installed."""
+    try:
+        import wasmtime
+    except ImportError:
+        print("wasmtime-py is not installed")
+    else:
+        store = wasmtime.Store(wasmtime.Engine())
+        module = wasmtime.Module(store.engine, f"(module {CORE})")
+        add = wasmtime.Instance(store, module, []).exports(store)["add"]
+        show(f"wasmtime-py {version('wasmtime')}, add of core integers", least(lambda: add(store, 1, 2), 20))
+    try:
+        import extism
+
+        named = version("extism")
+    except (ImportError, PackageNotFoundError):
+        print("extism is not installed")
+        return
+    # Gives back nothing: the least that a call of it costs.
+    module = b'(module (func (export "call") (result i32) (i32.const 0)))'
+    import wasmtime as tools
+
+    plugin = extism.Plugin(bytes(tools.wat2wasm(module)))
+    show(f"extism {named}, a call with two numbers as text", least(lambda: plugin.call("call", b"1,2"), 20))
+
+
+def least(work: Callable[[], object], count: int) -> float:
+    """Give the seconds of one, at the least."""
+    return min(timeit.repeat(work, number=count, repeat=ROUNDS)) / count
+
+
+def show(what: str, seconds: float) -> None:
+    """Print a line."""
+    print(f"{what:<64} {seconds * 1e6:9.2f} µs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+//! Functions of Python that a plugin imports, called with values of their types.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use ringfence::host::Raised;
+use ringfence::plugin::{Imports, Tape, TypeId};
+
+use super::plan::{Converter, Plan};
+use super::read::read;
+use super::write::write;
+use super::wrong::Wrong;
+use crate::attach::attached;
+use crate::call_unsafe::call;
+use crate::imports::around;
+
+/// One function that is imported.
+pub struct Callback {
+    pub title: String,
+    pub function: Py<PyAny>,
+    pub params: Vec<TypeId>,
+    pub result: Option<TypeId>,
+}
+
+/// All of them, in the order of the imports.
+pub struct Callbacks {
+    pub plan: Arc<Plan>,
+    pub functions: Vec<Callback>,
+}
+
+impl Imports for Callbacks {
+    fn call(&self, index: usize, params: Tape) -> Result<Tape, Raised> {
+        let Some(function) = self.functions.get(index) else { return Err(Raised::new("there is no such function")) };
+        let done = attached(|py| {
+            function.answer(py, &self.plan, &params).map_err(|error| {
+                let why = format!("`{}` raised {}", function.title, error.get_type(py));
+                Raised { why, payload: Some(Arc::new(error)) }
+            })
+        });
+        done.unwrap_or_else(|| Err(Raised::new(format!("`{}` belongs to an interpreter that exits", function.title))))
+    }
+
+    fn around(&self, guest: &mut (dyn FnMut() + Send)) {
+        around(guest);
+    }
+}
+
+impl Callback {
+    fn answer(&self, py: Python<'_>, plan: &Plan, params: &Tape) -> PyResult<Tape> {
+        let mut from = params.reader();
+        let args = self.params.iter().map(|kind| read(py, plan, *kind, &mut from)).collect::<PyResult<Vec<_>>>()?;
+        let answer = call(self.function.bind(py), &PyTuple::new(py, args)?);
+        let mut tape = Tape::default();
+        let written = match (self.result.map(|kind| (kind, plan.of(kind))), answer) {
+            (Some((_, Converter::Result { error, .. })), Err(raised)) => {
+                let value = raised.value(py);
+                if !value.is_instance(plan.result_error.bind(py))? {
+                    return Err(raised);
+                }
+                let value = value.getattr(&plan.value)?;
+                tape.word(1);
+                match error {
+                    Some(kind) => write(plan, *kind, &value, &mut tape),
+                    None => Ok(()),
+                }
+            }
+            (_, Err(raised)) => return Err(raised),
+            (None, Ok(answer)) if answer.is_none() => Ok(()),
+            (None, Ok(answer)) => Err(Wrong::kind("None, as its import gives nothing", &answer)),
+            (Some((kind, Converter::Result { ok, .. })), Ok(answer)) => {
+                let class = answer.get_type();
+                let is_inside = ok.is_some_and(|ok| matches!(plan.of(ok), Converter::Result { .. }));
+                if is_inside || class.is(&plan.ok) || class.is(&plan.err) {
+                    write(plan, kind, &answer, &mut tape)
+                } else {
+                    tape.word(0);
+                    match ok {
+                        Some(ok) => write(plan, *ok, &answer, &mut tape),
+                        None if answer.is_none() => Ok(()),
+                        None => Err(Wrong::kind("None, as its import gives nothing", &answer)),
+                    }
+                }
+            }
+            (Some((kind, _)), Ok(answer)) => {
+                let written = write(plan, kind, &answer, &mut tape);
+                if written.is_err() && answer.get_type().name().is_ok_and(|name| name == "coroutine") {
+                    // One that nobody awaits would complain about that too, later and elsewhere.
+                    let _ = answer.call_method0("close");
+                }
+                written
+            }
+        };
+        written.map_err(|wrong| wrong.within(format!("what `{}` returned", self.title)).into_error())?;
+        Ok(tape)
+    }
+}

@@ -1,0 +1,129 @@
+//! A function that a plugin exports, as Python calls it.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use ringfence::plugin::{Returned, Tape, TypeId};
+
+use super::Inner;
+use super::plan::Converter;
+use super::read::{optional, read, word};
+use super::write::write;
+
+/// Called with the values of its parameters, by place or by name.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct PluginFunction {
+    pub inner: Arc<Inner>,
+    pub index: usize,
+    #[pyo3(get, name = "__name__")]
+    pub name: String,
+    #[pyo3(get)]
+    pub signature: String,
+    pub params: Vec<(String, TypeId)>,
+    pub result: Option<TypeId>,
+    /// The class of what is raised for an error that is its result.
+    #[pyo3(get, name = "Error")]
+    pub error: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl PluginFunction {
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tape = self.called(py, args, kwargs)?;
+        let plan = &self.inner.plan;
+        let mut from = tape.reader();
+        let Some(kind) = self.result else { return Ok(py.None().into_bound(py)) };
+        let Converter::Result { ok, error } = plan.of(kind) else { return read(py, plan, kind, &mut from) };
+        if word(&mut from)? == 0 {
+            return optional(py, plan, *ok, &mut from);
+        }
+        let value = optional(py, plan, *error, &mut from)?;
+        let class = self.error.as_ref().unwrap_or(&plan.result_error);
+        Err(PyErr::from_value(class.bind(py).call1((&self.name, value))?))
+    }
+
+    /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn result<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tape = self.called(py, args, kwargs)?;
+        let value = optional(py, &self.inner.plan, self.result, &mut tape.reader())?;
+        let is_result = self.result.is_some_and(|kind| matches!(self.inner.plan.of(kind), Converter::Result { .. }));
+        if is_result { Ok(value) } else { self.inner.plan.ok.bind(py).call1((value,)) }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<function of a plugin, {}>", self.signature)
+    }
+}
+
+impl PluginFunction {
+    fn called<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Tape> {
+        let mut tape = Tape::default();
+        match kwargs {
+            Some(kwargs) if !kwargs.is_empty() => self.named(args, kwargs, &mut tape)?,
+            _ if args.len() == self.params.len() => {
+                for ((name, kind), value) in self.params.iter().zip(args.iter_borrowed()) {
+                    self.parameter(name, *kind, &value, &mut tape)?;
+                }
+            }
+            _ => {
+                return Err(PyTypeError::new_err(format!(
+                    "{}() takes {} arguments and {} were given\nhint: it is `{}`",
+                    self.name,
+                    self.params.len(),
+                    args.len(),
+                    self.signature
+                )));
+            }
+        }
+        match self.inner.call(py, self.index, tape)? {
+            Returned::Values(tape) => Ok(tape),
+            Returned::Ended(result) => Err(self.inner.ended(py, *result)),
+        }
+    }
+
+    fn named(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>, tape: &mut Tape) -> PyResult<()> {
+        let mut used = 0;
+        for (at, (name, kind)) in self.params.iter().enumerate() {
+            let by_name = kwargs.get_item(name)?;
+            used += usize::from(by_name.is_some());
+            let value = match (args.get_item(at), by_name) {
+                (Ok(_), Some(_)) => Err(format!("{}() was given `{name}` twice", self.name)),
+                (Ok(value), None) | (Err(_), Some(value)) => Ok(value),
+                (Err(_), None) => Err(format!("{}() was not given `{name}`", self.name)),
+            };
+            let value =
+                value.map_err(|why| PyTypeError::new_err(format!("{why}\nhint: it is `{}`", self.signature)))?;
+            self.parameter(name, *kind, &value, tape)?;
+        }
+        if used == kwargs.len() && args.len() <= self.params.len() {
+            return Ok(());
+        }
+        Err(PyTypeError::new_err(format!(
+            "{}() was given arguments that it does not have\nhint: it is `{}`",
+            self.name, self.signature
+        )))
+    }
+
+    fn parameter(&self, name: &str, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tape) -> PyResult<()> {
+        write(&self.inner.plan, kind, value, tape).map_err(|wrong| wrong.within(name).into_error())
+    }
+}

@@ -1,0 +1,134 @@
+//! How the values of a plugin's types are made of Python's and back: planned once, when it is loaded.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyString, PyTuple};
+use ringfence::plugin::{Number, Shape, TypeId, Types};
+
+/// How values of one type are made. Types inside it are in the same plan, by their number.
+pub enum Converter {
+    Bool,
+    Number(Number),
+    Char,
+    String,
+    Numbers(Number),
+    List(TypeId),
+    Record {
+        class: Py<PyAny>,
+        fields: Vec<Field>,
+    },
+    Tuple(Vec<TypeId>),
+    Variant {
+        name: String,
+        cases: Vec<Case>,
+    },
+    Enum {
+        class: Py<PyAny>,
+        members: Vec<Py<PyAny>>,
+    },
+    Flags {
+        class: Py<PyAny>,
+        count: usize,
+    },
+    /// What may be absent; in a `Some` of its own where what is inside may be absent too.
+    Option {
+        inner: TypeId,
+        wrapped: bool,
+    },
+    Result {
+        ok: Option<TypeId>,
+        error: Option<TypeId>,
+    },
+}
+
+/// A field of a record, as Python spells it.
+pub struct Field {
+    pub name: Py<PyString>,
+    pub kind: TypeId,
+}
+
+/// A case of a variant, and its only value where it carries nothing.
+pub struct Case {
+    pub class: Py<PyAny>,
+    pub unit: Option<Py<PyAny>>,
+    pub carries: Option<TypeId>,
+}
+
+/// The class of a case, and its only value.
+type Cased<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
+
+/// The converters of a plugin, by the numbers of its types.
+pub struct Plan {
+    converters: Vec<Converter>,
+    pub ok: Py<PyAny>,
+    pub err: Py<PyAny>,
+    pub some: Py<PyAny>,
+    /// `array.array`
+    pub array: Py<PyAny>,
+    pub value: Py<PyString>,
+    /// The base of the errors that are a guest's results.
+    pub result_error: Py<PyAny>,
+}
+
+impl Plan {
+    /// Of the types of a plugin, with the classes that Python has made for them, by their numbers.
+    pub fn new(py: Python<'_>, types: &Types, classes: &Bound<'_, PyList>) -> PyResult<Self> {
+        static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let home = py.import("ringfence._plugin_values")?;
+        let mut converters = Vec::with_capacity(types.shapes().len());
+        for (shape, class) in types.shapes().iter().zip(classes.iter()) {
+            converters.push(converter(types, shape, &class)?);
+        }
+        Ok(Self {
+            converters,
+            ok: home.getattr("Ok")?.unbind(),
+            err: home.getattr("Err")?.unbind(),
+            some: home.getattr("Some")?.unbind(),
+            array: ARRAY.import(py, "array", "array")?.clone().unbind(),
+            value: PyString::intern(py, "value").unbind(),
+            result_error: py.import("ringfence.errors")?.getattr("ResultError")?.unbind(),
+        })
+    }
+
+    pub fn of(&self, kind: TypeId) -> &Converter {
+        // Every number was given out with its converter.
+        self.converters.get(kind.0 as usize).unwrap_or(&Converter::Bool)
+    }
+}
+
+fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult<Converter> {
+    Ok(match shape {
+        Shape::Bool => Converter::Bool,
+        Shape::Number(number) => Converter::Number(*number),
+        Shape::Char => Converter::Char,
+        Shape::String => Converter::String,
+        Shape::List(item) => types.numbers(*item).map_or(Converter::List(*item), Converter::Numbers),
+        Shape::Record(fields) => {
+            let (class, names): (Bound<'_, PyAny>, Vec<Bound<'_, PyString>>) = class.extract()?;
+            let fields =
+                names.into_iter().zip(fields).map(|(name, (_, kind))| Field { name: name.unbind(), kind: *kind });
+            Converter::Record { class: class.unbind(), fields: fields.collect() }
+        }
+        Shape::Tuple(kinds) => Converter::Tuple(kinds.clone()),
+        Shape::Variant(cases) => {
+            let (base, classes): (Bound<'_, PyAny>, Vec<Cased<'_>>) = class.extract()?;
+            let cases = classes.into_iter().zip(cases).map(|((class, unit), (_, carries))| Case {
+                class: class.unbind(),
+                unit: unit.map(Bound::unbind),
+                carries: *carries,
+            });
+            let name = base.getattr("__qualname__")?.extract()?;
+            Converter::Variant { name, cases: cases.collect() }
+        }
+        Shape::Enum(_) => {
+            let (class, members): (Bound<'_, PyAny>, Bound<'_, PyTuple>) = class.extract()?;
+            Converter::Enum { class: class.unbind(), members: members.iter().map(Bound::unbind).collect() }
+        }
+        Shape::Flags(names) => Converter::Flags { class: class.clone().unbind(), count: names.len() },
+        Shape::Option(inner) => {
+            let wrapped = matches!(types.shape(*inner), Shape::Option(_));
+            Converter::Option { inner: *inner, wrapped }
+        }
+        Shape::Result(ok, error) => Converter::Result { ok: *ok, error: *error },
+    })
+}

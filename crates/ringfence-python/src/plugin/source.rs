@@ -1,0 +1,152 @@
+//! A plugin's code, before any of it runs: what it offers and wants, and the way from there to an instance.
+
+use std::sync::{Arc, Mutex};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use ringfence::plugin::{Function, Interface, Shape, Source, TypeId, World};
+
+use super::callbacks::{Callback, Callbacks};
+use super::plan::Plan;
+use super::{Inner, Interrupt, Plugin, PluginFunction};
+use crate::attach::attached;
+use crate::enter::enter;
+use crate::policy::Policy;
+use crate::program::Program;
+use crate::sandbox::watched;
+
+/// Loaded, and opened once.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct PluginSource {
+    world: Arc<World>,
+    source: Mutex<Option<Source>>,
+}
+
+#[pymethods]
+impl PluginSource {
+    #[new]
+    #[pyo3(signature = (program, policy, progress = None))]
+    fn new(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<Self> {
+        let (grants, program, policy) = (policy.grants.clone(), program.program.clone(), policy.policy.clone());
+        let source = watched(py, progress, |watch| Source::load(&program, policy, grants, Some(watch)))?;
+        Ok(Self { world: source.world().clone(), source: Mutex::new(Some(source)) })
+    }
+
+    /// Its types, each a tuple of its kind and its parts.
+    fn types<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let types = self.world.types.shapes().iter().map(|shape| described(py, shape));
+        PyList::new(py, types.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Interfaces that it exports: name, functions and types.
+    fn exports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        interfaces(py, &self.world, &self.world.exports)
+    }
+
+    /// Interfaces that it imports from its host.
+    fn imports<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        interfaces(py, &self.world, &self.world.imports)
+    }
+
+    /// Makes an instance: classes by type, functions by import, names and classes of errors by export.
+    #[allow(clippy::type_complexity)]
+    fn open(
+        &self,
+        py: Python<'_>,
+        classes: &Bound<'_, PyList>,
+        functions: Vec<Py<PyAny>>,
+        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
+        inline: bool,
+    ) -> PyResult<Plugin> {
+        let source = self.source.lock().unwrap_or_else(|broken| broken.into_inner()).take();
+        let source = source.ok_or_else(|| PyValueError::new_err("a source is opened once"))?;
+        let plan = Arc::new(Plan::new(py, &self.world.types, classes)?);
+        let imported = self
+            .world
+            .imports
+            .iter()
+            .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
+        let callbacks: Vec<Callback> = imported
+            .zip(functions)
+            .map(|((interface, function), given)| callback(interface, function, given))
+            .collect();
+        let imports =
+            (!callbacks.is_empty()).then(|| Arc::new(Callbacks { plan: plan.clone(), functions: callbacks }) as Arc<_>);
+        let interrupt = Interrupt::default();
+        let theirs = interrupt.clone();
+        let look = Arc::new(move || match attached(|py| py.check_signals()) {
+            Some(Ok(())) | None => true,
+            Some(Err(error)) => {
+                *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
+                false
+            }
+        });
+        let opened = enter(py, || source.open(imports, inline, look));
+        if let Some(interrupt) = interrupt.lock().unwrap_or_else(|broken| broken.into_inner()).take() {
+            return Err(interrupt);
+        }
+        let inner = Arc::new(Inner { plugin: opened?, plan, interrupt });
+        let exported = self
+            .world
+            .exports
+            .iter()
+            .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
+        let functions = exported.zip(names).enumerate().map(|(index, ((interface, function), named))| {
+            let (name, params, error) = named;
+            let params = params.into_iter().zip(&function.params).map(|(name, (_, kind))| (name, *kind)).collect();
+            let signature = self.world.signature(interface, function);
+            let result = function.result;
+            Py::new(py, PluginFunction { inner: inner.clone(), index, name, signature, params, result, error })
+        });
+        let functions = functions.collect::<PyResult<Vec<_>>>()?;
+        Ok(Plugin { inner, functions })
+    }
+}
+
+fn callback(interface: &Interface, function: &Function, given: Py<PyAny>) -> Callback {
+    let title = match interface.name.as_str() {
+        "" => function.name.clone(),
+        name => format!("{name}.{}", function.name),
+    };
+    let params = function.params.iter().map(|(_, kind)| *kind).collect();
+    Callback { title: ringfence::text::quote(&title), function: given, params, result: function.result }
+}
+
+fn described<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple>> {
+    let number = |kind: &TypeId| kind.0;
+    let optional = |kind: &Option<TypeId>| kind.map(|kind| kind.0);
+    match shape {
+        Shape::Bool => ("bool",).into_pyobject(py),
+        Shape::Number(of) => (of.name(),).into_pyobject(py),
+        Shape::Char => ("char",).into_pyobject(py),
+        Shape::String => ("string",).into_pyobject(py),
+        Shape::List(item) => ("list", number(item)).into_pyobject(py),
+        Shape::Record(fields) => {
+            let fields: Vec<_> = fields.iter().map(|(name, kind)| (name.as_str(), number(kind))).collect();
+            ("record", fields).into_pyobject(py)
+        }
+        Shape::Tuple(kinds) => ("tuple", kinds.iter().map(number).collect::<Vec<_>>()).into_pyobject(py),
+        Shape::Variant(cases) => {
+            let cases: Vec<_> = cases.iter().map(|(name, kind)| (name.as_str(), optional(kind))).collect();
+            ("variant", cases).into_pyobject(py)
+        }
+        Shape::Enum(names) => ("enum", names.clone()).into_pyobject(py),
+        Shape::Flags(names) => ("flags", names.clone()).into_pyobject(py),
+        Shape::Option(inner) => ("option", number(inner)).into_pyobject(py),
+        Shape::Result(ok, error) => ("result", optional(ok), optional(error)).into_pyobject(py),
+    }
+}
+
+fn interfaces<'py>(py: Python<'py>, world: &World, interfaces: &[Interface]) -> PyResult<Bound<'py, PyList>> {
+    let told = interfaces.iter().map(|interface| {
+        let functions = interface.functions.iter().map(|function| {
+            let params: Vec<_> = function.params.iter().map(|(name, kind)| (name.as_str(), kind.0)).collect();
+            let signature = world.signature(interface, function);
+            (function.name.as_str(), params, function.result.map(|kind| kind.0), signature)
+        });
+        let types: Vec<_> = interface.types.iter().map(|(name, kind)| (name.as_str(), kind.0)).collect();
+        (interface.name.as_str(), functions.collect::<Vec<_>>(), types)
+    });
+    PyList::new(py, told.collect::<Vec<_>>())
+}

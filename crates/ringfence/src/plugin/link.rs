@@ -1,0 +1,136 @@
+//! A plugin's imports: WASI from the policy, all others from the host; what nobody gives is named.
+
+use std::sync::{Arc, Mutex};
+
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance};
+use wasmtime::{Engine, StoreContextMut};
+
+use super::Imports;
+use super::tape::Tape;
+use super::values_unsafe::{Lifted, Lowered};
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::host::Raised;
+use crate::link;
+use crate::policy::{Policy, WasiLevel};
+use crate::sandbox::components::ComponentState;
+use crate::text;
+
+/// What came of a function of the host.
+type Answer = Arc<Mutex<Option<Tape>>>;
+
+/// Links every import; `given` has the functions for those that are not WASI's.
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    world: &World,
+    program: &str,
+    policy: &Policy,
+    given: Option<&Arc<dyn Imports>>,
+) -> Result<InstancePre<ComponentState>> {
+    let experimental = policy.wasi == WasiLevel::V0_3;
+    let mut missing: Vec<String> = Vec::new();
+    for import in &world.wasi {
+        if !link::is_provided(import, experimental) {
+            missing.push(text::cut(import, 120));
+        }
+    }
+    if given.is_none() {
+        for interface in world.imports.iter().filter(|interface| !interface.functions.is_empty()) {
+            missing.push(match interface.name.as_str() {
+                "" => interface.functions.iter().map(|function| text::cut(&function.name, 120)).collect(),
+                name => text::cut(name, 120),
+            });
+        }
+    }
+    link::refuse(&missing, &text::quote(program))?;
+
+    let mut linker = Linker::new(engine);
+    if !world.wasi.is_empty() {
+        link::wasi(&mut linker, world.wasi.iter().any(|import| import.starts_with("wasi:http/")), experimental)?;
+    }
+    let mut index = 0;
+    for interface in &world.imports {
+        let mut place = match interface.name.as_str() {
+            "" => linker.root(),
+            name => linker.instance(name).map_err(|error| link::broken(&error))?,
+        };
+        for function in &interface.functions {
+            let Some(given) = given else { continue };
+            let flat = world.types.flat_counts(function.params.iter().map(|(_, kind)| *kind), function.result);
+            let title = match interface.name.as_str() {
+                "" => function.name.clone(),
+                name => format!("{name}.{}", function.name),
+            };
+            let host = Host { given: given.clone(), index, title: text::quote(&title).into() };
+            add(&mut place, &function.name, flat, host).map_err(|error| link::broken(&error))?;
+            index += 1;
+        }
+    }
+    linker.instantiate_pre(component).map_err(|error| {
+        Error::load(
+            format!("cannot link `{}`", text::quote(program)),
+            format!("incompatible import: {}", text::quote(&format!("{error:#}"))),
+            "build it for a released WASI 0.2",
+        )
+    })
+}
+
+/// A function of the host, as the linker has it.
+#[derive(Clone)]
+struct Host {
+    given: Arc<dyn Imports>,
+    index: usize,
+    title: Arc<str>,
+}
+
+impl Host {
+    /// One call: it is made outside of the guest's stack, by whoever supervises the guest.
+    async fn call(self, store: StoreContextMut<'_, ComponentState>, params: Tape) -> wasmtime::Result<Tape> {
+        let (calls, peak) = {
+            let state = &store.data().state;
+            (state.host_calls.clone(), state.limiter.peak())
+        };
+        let answer = Answer::default();
+        let theirs = answer.clone();
+        let Self { given, index, title } = self;
+        let work = Box::new(move || {
+            let tape = given.call(index, params)?;
+            *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(tape);
+            Ok(())
+        });
+        calls.work(title, work, peak).await.map_err(wasmtime::Error::new)?;
+        let tape = answer.lock().unwrap_or_else(|broken| broken.into_inner()).take();
+        tape.ok_or_else(|| wasmtime::Error::new(Raised::new("a host function gave no answer")))
+    }
+}
+
+fn wrap<const N: usize, const M: usize>(
+    place: &mut LinkerInstance<'_, ComponentState>,
+    name: &str,
+    host: Host,
+) -> wasmtime::Result<()> {
+    place.func_wrap_async::<Lifted<N>, Lowered<M>, _>(name, move |store, Lifted(params)| {
+        let host = host.clone();
+        Box::new(async move { host.call(store, params).await.map(Lowered) })
+    })
+}
+
+/// Links it with as many numbers as it takes: wasmtime knows that by its type.
+fn add(
+    place: &mut LinkerInstance<'_, ComponentState>,
+    name: &str,
+    (takes, gives): (usize, usize),
+    host: Host,
+) -> wasmtime::Result<()> {
+    macro_rules! by_count {
+        ($($count:literal)*) => {
+            match (takes, gives) {
+                $(($count, 0) => wrap::<$count, 0>(place, name, host),
+                ($count, _) => wrap::<$count, 1>(place, name, host),)*
+                _ => wrap::<0, 1>(place, name, host),
+            }
+        };
+    }
+    by_count!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
+}

@@ -1,0 +1,197 @@
+//! The instance behind a plugin: opened, and kept between calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
+use super::world::World;
+use super::{Look, Shared};
+use crate::apart::no_thread;
+use crate::ending::Ending;
+use crate::error::{Error, Result};
+use crate::prepared::{Entry, Prepared};
+use crate::process_unsafe::Here;
+use crate::result::Outcome;
+use crate::sandbox::clock::Clock;
+use crate::sandbox::components::{self, ComponentState};
+use crate::sandbox::files::{Files, Space};
+use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::http::Secrets;
+use crate::sandbox::language::Exchange;
+use crate::sandbox::limits::Limiter;
+use crate::sandbox::network::Network;
+use crate::sandbox::random::Random;
+use crate::sandbox::stdio::{Input, Output, Sink, Source};
+use crate::sandbox::store::{Control, State};
+use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::{signals_unsafe, ticker};
+use crate::supervisor::{Supervisor, runtime};
+
+/// No file of a plugin is copied for longer; each call has its own deadline, and totals bound the rest.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Ticks between two looks at what the caller wants, such as an end after Ctrl-C.
+const TICKS_TO_LOOK: u32 = 5;
+
+/// A function that the guest exports.
+pub(super) type Export = TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>;
+
+/// What a plugin has between its calls.
+pub(super) struct Live {
+    pub(super) store: Here<Store<ComponentState>>,
+    pub(super) exports: Vec<Export>,
+    /// What its guest writes to between calls.
+    pub(super) nowhere: Output,
+    /// When its last call on its caller's stack was over.
+    pub(super) ended: Option<Instant>,
+    pub(super) _slot: Here<OwnedSemaphorePermit>,
+}
+
+impl Live {
+    /// Makes an instance, within the limits of a call.
+    pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
+        let Shared { prepared, world, waits, look, name, .. } = shared;
+        let Entry::Plugin(linked) = &prepared.entry else {
+            return Err(Error::host("no plugin", "it was linked as something else", "please report this as a bug"));
+        };
+        let runtime = runtime(!prepared.net.is_empty())?;
+        let slot = prepared.slot(runtime, &Arc::default(), tick)?;
+        signals_unsafe::keep();
+        let Some(_ticking) = ticker::Running::start() else {
+            return Err(no_thread("the system starts no more threads for this process"));
+        };
+        let started = Instant::now();
+        let limits = prepared.policy.limits;
+        let nowhere = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
+        let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
+        let control = Control::of_guest(started, &limits, Duration::ZERO, Arc::default(), output);
+        let (state, control) = state(prepared, &control, started)?;
+        let mut store = Here::new(prepared.store(state, &limits)?);
+        components::bound_tasks(&mut store);
+        let mut found = None;
+        let ending = if *waits {
+            let host_calls = HostCalls::of_plugin();
+            store.data_mut().state.host_calls = host_calls.clone();
+            let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
+            let opened = async {
+                let instance = linked.instantiate_async(&mut *store).await?;
+                found = Some(exports(&mut store, &instance, world)?);
+                Ok(Ending::exited(0))
+            };
+            supervisor.end(opened, tick)
+        } else {
+            store.epoch_deadline_callback(ticked(look.clone()));
+            match open_here(&mut store, linked, world) {
+                Ok(exports) => {
+                    found = Some(exports);
+                    Ending::exited(0)
+                }
+                Err(error) => Ending::of_error(&error),
+            }
+        };
+        let state = &mut store.data_mut().state;
+        let ending = if state.limiter.refused().is_some() { ending.after_refused_memory() } else { ending };
+        state.output = nowhere.clone();
+        state.control.output = nowhere.clone();
+        match found {
+            Some(exports) => Ok(Self { store, exports, nowhere, ended: None, _slot: Here::new(slot) }),
+            None => Err(not_opened(name, &ending)),
+        }
+    }
+}
+
+fn open_here(
+    store: &mut Store<ComponentState>,
+    linked: &InstancePre<ComponentState>,
+    world: &World,
+) -> wasmtime::Result<Vec<Export>> {
+    let instance = linked.instantiate(&mut *store)?;
+    exports(store, &instance, world)
+}
+
+fn exports(
+    store: &mut Store<ComponentState>,
+    instance: &wasmtime::component::Instance,
+    world: &World,
+) -> wasmtime::Result<Vec<Export>> {
+    let missing = || wasmtime::Error::msg("an export is gone");
+    let mut exports = Vec::new();
+    for interface in &world.exports {
+        let within = match interface.name.as_str() {
+            "" => None,
+            name => Some(instance.get_export_index(&mut *store, None, name).ok_or_else(missing)?),
+        };
+        for function in &interface.functions {
+            let index = instance.get_export_index(&mut *store, within.as_ref(), &function.name);
+            let function = instance.get_func(&mut *store, index.ok_or_else(missing)?).ok_or_else(missing)?;
+            exports.push(function.typed(&*store)?);
+        }
+    }
+    Ok(exports)
+}
+
+/// What a tick does to a guest that computes on its caller's thread.
+fn ticked(
+    look: Look,
+) -> impl FnMut(StoreContextMut<'_, ComponentState>) -> wasmtime::Result<UpdateDeadline> + Send + Sync + 'static {
+    let mut ticks: u32 = 0;
+    move |context: StoreContextMut<'_, ComponentState>| {
+        let control = &context.data().state.control;
+        control.check()?;
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(TICKS_TO_LOOK) && !look() {
+            return Err(crate::sandbox::stop::Stop::Cancelled.into());
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}
+
+fn state(prepared: &Prepared, control: &Control, started: Instant) -> Result<(ComponentState, Control)> {
+    let limits = prepared.policy.limits;
+    let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+    let patient = Control { deadline: started + CENTURY, ..control.clone() };
+    let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &patient, Space::default())?;
+    let network = Network::new(prepared.net.clone(), &limits, files.denials.clone(), None);
+    let control = Control { network: Some(network.clone()), ..control.clone() };
+    let env = secrets.added_to(&prepared.env);
+    let state = State {
+        limiter: Limiter::new(limits.memory.0),
+        control: control.clone(),
+        descriptors: Descriptors::new(&files),
+        files,
+        input: Input::new(Source::Empty),
+        output: control.output.clone(),
+        clock: Clock::new(prepared.policy.clock, started),
+        random: Random::new(prepared.policy.random),
+        args: crate::given::arguments(&prepared.argv0, Vec::new())?,
+        env,
+        host_bytes: limits.host_bytes.0,
+        host_calls: HostCalls::default(),
+        exchange: Exchange::new(None),
+    };
+    Ok((ComponentState::new(state, network, secrets, prepared.policy.random), control))
+}
+
+fn not_opened(name: &str, ending: &Ending) -> Error {
+    let what = format!("no instance of the plugin `{name}`");
+    match (ending.outcome, ending.limit, &ending.trap) {
+        (_, Some(limit), _) => Error::policy(
+            what,
+            format!("it reached the limit `{}` while it was set up", limit.name()),
+            format!("raise `{}` in the policy's limits", limit.name()),
+        ),
+        (Outcome::Cancelled, _, _) => Error::plugin(what, "the caller gave up on it", "make it again"),
+        (_, _, Some(trap)) => {
+            Error::load(what, format!("it ended while it was set up: {trap}"), "build it again, or ask who built it")
+        }
+        (outcome, _, _) => Error::load(
+            what,
+            format!("it {} while it was set up", outcome.name()),
+            "build it again, or ask who built it",
+        ),
+    }
+}

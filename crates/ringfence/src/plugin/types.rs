@@ -1,0 +1,249 @@
+//! The types of a plugin's values: each shape once, so that a type that doubles itself thirty times has thirty shapes.
+
+use std::collections::HashMap;
+
+use wasmtime::component::types;
+
+use super::values_unsafe::MAX_FLAT;
+use crate::text;
+
+/// Shapes that a plugin may have. A large interface has some hundreds.
+const MAX_SHAPES: usize = 10_000;
+
+/// Looks at parts of types, each as often as it is mentioned: what doubles itself thirty times is not a type of ours.
+const MAX_LOOKS: usize = 200_000;
+
+/// Types inside one another, which is as far as wasmtime's own validation lets them go.
+const MAX_DEPTH: usize = 100;
+
+/// Longest name of anything, in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 200;
+
+/// A type of this plugin, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(pub u32);
+
+/// What values of a type look like. Names are the component's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Shape {
+    Bool,
+    Number(Number),
+    Char,
+    String,
+    List(TypeId),
+    Record(Vec<(String, TypeId)>),
+    Tuple(Vec<TypeId>),
+    Variant(Vec<(String, Option<TypeId>)>),
+    Enum(Vec<String>),
+    Flags(Vec<String>),
+    Option(TypeId),
+    Result(Option<TypeId>, Option<TypeId>),
+}
+
+/// A type of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Number {
+    S8,
+    U8,
+    S16,
+    U16,
+    S32,
+    U32,
+    S64,
+    U64,
+    F32,
+    F64,
+}
+
+impl Number {
+    /// The word of WIT.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S8 => "s8",
+            Self::U8 => "u8",
+            Self::S16 => "s16",
+            Self::U16 => "u16",
+            Self::S32 => "s32",
+            Self::U32 => "u32",
+            Self::S64 => "s64",
+            Self::U64 => "u64",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// Bytes of one in memory.
+    pub fn size(self) -> usize {
+        match self {
+            Self::S8 | Self::U8 => 1,
+            Self::S16 | Self::U16 => 2,
+            Self::S32 | Self::U32 | Self::F32 => 4,
+            Self::S64 | Self::U64 | Self::F64 => 8,
+        }
+    }
+
+    /// The least and the greatest, of whole numbers.
+    pub fn range(self) -> Option<(i128, i128)> {
+        Some(match self {
+            Self::S8 => (i8::MIN.into(), i8::MAX.into()),
+            Self::U8 => (0, u8::MAX.into()),
+            Self::S16 => (i16::MIN.into(), i16::MAX.into()),
+            Self::U16 => (0, u16::MAX.into()),
+            Self::S32 => (i32::MIN.into(), i32::MAX.into()),
+            Self::U32 => (0, u32::MAX.into()),
+            Self::S64 => (i64::MIN.into(), i64::MAX.into()),
+            Self::U64 => (0, u64::MAX.into()),
+            Self::F32 | Self::F64 => return None,
+        })
+    }
+}
+
+/// Why a type is not taken; in words.
+pub(super) type Refusal = String;
+
+/// Every type of a plugin.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    shapes: Vec<Shape>,
+    known: HashMap<Shape, TypeId>,
+    looks: usize,
+}
+
+impl Types {
+    /// What values of that type look like.
+    pub fn shape(&self, id: TypeId) -> &Shape {
+        // Every number was given out here.
+        self.shapes.get(id.0 as usize).unwrap_or(&Shape::Bool)
+    }
+
+    /// All of them, each after those it is made of.
+    pub fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
+    pub(super) fn add(&mut self, kind: &types::Type) -> Result<TypeId, Refusal> {
+        self.add_at(kind, 0)
+    }
+
+    fn add_at(&mut self, kind: &types::Type, depth: usize) -> Result<TypeId, Refusal> {
+        self.looks += 1;
+        if depth > MAX_DEPTH || self.looks > MAX_LOOKS || self.shapes.len() >= MAX_SHAPES {
+            return Err("its types are too large".into());
+        }
+        let below = depth + 1;
+        let number = |number| Ok(Shape::Number(number));
+        let shape: Result<Shape, Refusal> = match kind {
+            types::Type::Bool => Ok(Shape::Bool),
+            types::Type::S8 => number(Number::S8),
+            types::Type::U8 => number(Number::U8),
+            types::Type::S16 => number(Number::S16),
+            types::Type::U16 => number(Number::U16),
+            types::Type::S32 => number(Number::S32),
+            types::Type::U32 => number(Number::U32),
+            types::Type::S64 => number(Number::S64),
+            types::Type::U64 => number(Number::U64),
+            types::Type::Float32 => number(Number::F32),
+            types::Type::Float64 => number(Number::F64),
+            types::Type::Char => Ok(Shape::Char),
+            types::Type::String => Ok(Shape::String),
+            types::Type::List(list) => Ok(Shape::List(self.add_at(&list.ty(), below)?)),
+            types::Type::Record(record) => {
+                let fields = record.fields().map(|field| Ok((name(field.name)?, self.add_at(&field.ty, below)?)));
+                Ok(Shape::Record(fields.collect::<Result<_, Refusal>>()?))
+            }
+            types::Type::Tuple(tuple) => {
+                Ok(Shape::Tuple(tuple.types().map(|kind| self.add_at(&kind, below)).collect::<Result<_, _>>()?))
+            }
+            types::Type::Variant(variant) => {
+                let cases = variant.cases().map(|case| Ok((name(case.name)?, self.optional(case.ty.as_ref(), below)?)));
+                Ok(Shape::Variant(cases.collect::<Result<_, Refusal>>()?))
+            }
+            types::Type::Enum(of) => Ok(Shape::Enum(of.names().map(name).collect::<Result<_, _>>()?)),
+            types::Type::Flags(of) => Ok(Shape::Flags(of.names().map(name).collect::<Result<_, _>>()?)),
+            types::Type::Option(option) => Ok(Shape::Option(self.add_at(&option.ty(), below)?)),
+            types::Type::Result(result) => {
+                let ok = self.optional(result.ok().as_ref(), below)?;
+                Ok(Shape::Result(ok, self.optional(result.err().as_ref(), below)?))
+            }
+            types::Type::Own(_) | types::Type::Borrow(_) => Err("a resource".into()),
+            types::Type::Future(_) => Err("a future".into()),
+            types::Type::Stream(_) => Err("a stream".into()),
+            types::Type::ErrorContext => Err("an error context".into()),
+            types::Type::Map(_) => Err("a map".into()),
+            types::Type::FixedLengthList(_) => Err("a list of fixed length".into()),
+        };
+        let shape = shape?;
+        if let Some(id) = self.known.get(&shape) {
+            return Ok(*id);
+        }
+        let id = TypeId(u32::try_from(self.shapes.len()).map_err(|_| "its types are too large")?);
+        self.shapes.push(shape.clone());
+        self.known.insert(shape, id);
+        Ok(id)
+    }
+
+    fn optional(&mut self, kind: Option<&types::Type>, depth: usize) -> Result<Option<TypeId>, Refusal> {
+        kind.map(|kind| self.add_at(kind, depth)).transpose()
+    }
+
+    /// How many numbers a function takes and gives directly; none where there are more than fit.
+    pub(super) fn flat_counts(&self, params: impl Iterator<Item = TypeId>, result: Option<TypeId>) -> (usize, usize) {
+        let takes = self.flat_sum(params);
+        let gives = self.flat_sum(result.into_iter());
+        (if takes > MAX_FLAT { 0 } else { takes }, usize::from(gives == 1))
+    }
+
+    /// Their sum, as far as it matters: what has too many is not looked at further, however large it is.
+    fn flat_sum(&self, kinds: impl Iterator<Item = TypeId>) -> usize {
+        let mut sum = 0;
+        for kind in kinds {
+            sum += self.flat(kind);
+            if sum > MAX_FLAT {
+                break;
+            }
+        }
+        sum
+    }
+
+    fn flat_most(&self, kinds: impl Iterator<Item = TypeId>) -> usize {
+        let mut most = 0;
+        for kind in kinds {
+            most = self.flat(kind).max(most);
+            if most > MAX_FLAT {
+                break;
+            }
+        }
+        most
+    }
+
+    fn flat(&self, kind: TypeId) -> usize {
+        match self.shape(kind) {
+            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) => 1,
+            Shape::String | Shape::List(_) => 2,
+            Shape::Record(fields) => self.flat_sum(fields.iter().map(|(_, kind)| *kind)),
+            Shape::Tuple(kinds) => self.flat_sum(kinds.iter().copied()),
+            Shape::Variant(cases) => 1 + self.flat_most(cases.iter().filter_map(|(_, kind)| *kind)),
+            Shape::Flags(names) => names.len().div_ceil(32),
+            Shape::Option(kind) => 1 + self.flat(*kind),
+            Shape::Result(ok, error) => 1 + self.flat_most([*ok, *error].into_iter().flatten()),
+        }
+    }
+
+    /// The numbers that a list is a row of, if it is one.
+    pub fn numbers(&self, item: TypeId) -> Option<Number> {
+        match self.shape(item) {
+            Shape::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+/// A name that may be made one of Python's.
+pub(super) fn name(name: &str) -> Result<String, Refusal> {
+    if name.len() > MAX_NAME_BYTES {
+        return Err(format!("a name that is {} bytes long, `{}`", name.len(), text::cut(name, 40)));
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,224 @@
+//! What a plugin offers and what it wants: its exports and imports, told from its code before anything of it runs.
+
+use std::fmt::Write;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+
+use super::types::{Refusal, Shape, TypeId, Types, name};
+use crate::error::{Error, Result};
+use crate::link;
+use crate::text;
+
+/// Types of a signature that are shown inside one another.
+const SHOWN_DEPTH: usize = 4;
+
+/// Longest signature that is shown, in characters.
+const SHOWN_CHARACTERS: usize = 400;
+
+/// A function by its name, with what it takes and gives.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Function {
+    pub name: String,
+    pub params: Vec<(String, TypeId)>,
+    pub result: Option<TypeId>,
+}
+
+/// An interface, or what a component has at its root: then its name is empty.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Interface {
+    pub name: String,
+    pub functions: Vec<Function>,
+    pub types: Vec<(String, TypeId)>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct World {
+    pub types: Types,
+    pub exports: Vec<Interface>,
+    /// Those that the host has to give; WASI is not among them.
+    pub imports: Vec<Interface>,
+    /// What it imports of WASI.
+    pub wasi: Vec<String>,
+}
+
+impl World {
+    /// That of a component.
+    pub(super) fn of(engine: &Engine, component: &Component, program: &str) -> Result<Self> {
+        let program = text::quote(program);
+        let mut world = Self::default();
+        let mut refusals = Vec::new();
+        let kind = component.component_type();
+        let mut root = Interface::default();
+        for (import, item) in kind.imports(engine) {
+            // What WASI has beyond that, such as `wasi:logging`, the host may give.
+            if link::is_provided(import, true) {
+                world.wasi.push(import.to_owned());
+                continue;
+            }
+            match world.item(engine, import, item.ty, &mut root) {
+                Ok(interface) => world.imports.extend(interface),
+                Err(why) => refusals.push(format!("its import `{}` has {why}", text::cut(import, 120))),
+            }
+        }
+        let root = std::mem::take(&mut root);
+        if !root.is_empty() {
+            world.imports.push(root);
+        }
+        let mut root = Interface::default();
+        for (export, item) in kind.exports(engine) {
+            match world.item(engine, export, item.ty, &mut root) {
+                Ok(interface) => world.exports.extend(interface),
+                // What it offers to a host of WASI is no function of ours.
+                Err(_) if export.starts_with("wasi:") => {}
+                Err(why) => refusals.push(format!("its export `{}` has {why}", text::cut(export, 120))),
+            }
+        }
+        if !root.is_empty() {
+            world.exports.push(root);
+        }
+        match refusals.is_empty() {
+            true => Ok(world),
+            false => Err(Error::load(
+                format!("cannot load the plugin `{program}`"),
+                refusals.into_iter().take(10).collect::<Vec<_>>().join("; "),
+                "resources, futures, streams and async functions are not supported yet: give values instead",
+            )),
+        }
+    }
+
+    /// One import or export: an interface, or something at the root.
+    fn item(
+        &mut self,
+        engine: &Engine,
+        of: &str,
+        item: ComponentItem,
+        root: &mut Interface,
+    ) -> Result<Option<Interface>, Refusal> {
+        let ComponentItem::ComponentInstance(instance) = item else {
+            self.within(name(of)?, item, root)?;
+            return Ok(None);
+        };
+        let mut interface = Interface { name: name(of)?, ..Interface::default() };
+        for (within, item) in instance.exports(engine) {
+            self.within(name(within)?, item.ty, &mut interface)
+                .map_err(|why| format!("{why} (in `{}`)", text::cut(within, 120)))?;
+        }
+        Ok(Some(interface))
+    }
+
+    fn within(&mut self, name: String, item: ComponentItem, into: &mut Interface) -> Result<(), Refusal> {
+        match item {
+            ComponentItem::ComponentFunc(function) => {
+                let function = self.function(name, &function)?;
+                into.functions.push(function);
+            }
+            ComponentItem::Type(kind) => into.types.push((name, self.types.add(&kind)?)),
+            ComponentItem::Resource(_) => return Err("a resource".into()),
+            ComponentItem::ComponentInstance(_) => return Err("an interface inside of an interface".into()),
+            ComponentItem::Module(_) | ComponentItem::Component(_) | ComponentItem::CoreFunc(_) => {
+                return Err("code, and not values,".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, of: String, function: &ComponentFunc) -> Result<Function, Refusal> {
+        if function.async_() {
+            return Err("an async function".into());
+        }
+        let params = function.params().map(|(param, kind)| Ok((name(param)?, self.types.add(&kind)?)));
+        let params = params.collect::<Result<Vec<_>, Refusal>>()?;
+        let result = function.results().next().map(|kind| self.types.add(&kind)).transpose()?;
+        Ok(Function { name: of, params, result })
+    }
+
+    /// A function's signature, for people.
+    pub fn signature(&self, interface: &Interface, function: &Function) -> String {
+        let mut shown = format!("{}: func(", function.name);
+        for (at, (name, kind)) in function.params.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            let _ = write!(shown, "{comma}{name}: ");
+            self.show(*kind, interface, 0, &mut shown);
+        }
+        shown.push(')');
+        if let Some(kind) = function.result {
+            shown.push_str(" -> ");
+            self.show(kind, interface, 0, &mut shown);
+        }
+        text::cut(&shown, SHOWN_CHARACTERS)
+    }
+
+    fn show(&self, kind: TypeId, interface: &Interface, depth: usize, shown: &mut String) {
+        if shown.len() > SHOWN_CHARACTERS * 4 || depth > SHOWN_DEPTH {
+            shown.push('…');
+            return;
+        }
+        if let Some((name, _)) = interface.types.iter().find(|(_, named)| *named == kind) {
+            shown.push_str(name);
+            return;
+        }
+        let mut several = |open: &str, kinds: &mut dyn Iterator<Item = (Option<&str>, Option<TypeId>)>| {
+            shown.push_str(open);
+            for (at, (name, kind)) in kinds.enumerate() {
+                shown.push_str(if at == 0 { "" } else { ", " });
+                shown.push_str(name.unwrap_or(""));
+                shown.push_str(if name.is_some() && kind.is_some() { ": " } else { "" });
+                match kind {
+                    Some(kind) => self.show(kind, interface, depth + 1, shown),
+                    None if name.is_none() => shown.push('_'),
+                    None => {}
+                }
+            }
+        };
+        match self.types.shape(kind) {
+            Shape::Bool => shown.push_str("bool"),
+            Shape::Number(number) => shown.push_str(number.name()),
+            Shape::Char => shown.push_str("char"),
+            Shape::String => shown.push_str("string"),
+            Shape::List(item) => {
+                several("list<", &mut std::iter::once((None, Some(*item))));
+                shown.push('>');
+            }
+            Shape::Option(item) => {
+                several("option<", &mut std::iter::once((None, Some(*item))));
+                shown.push('>');
+            }
+            Shape::Tuple(items) => {
+                several("tuple<", &mut items.iter().map(|item| (None, Some(*item))));
+                shown.push('>');
+            }
+            Shape::Result(ok, error) => {
+                several("result<", &mut [(None, *ok), (None, *error)].into_iter());
+                shown.push('>');
+            }
+            Shape::Record(fields) => {
+                several("record { ", &mut fields.iter().map(|(name, kind)| (Some(name.as_str()), Some(*kind))));
+                shown.push_str(" }");
+            }
+            Shape::Variant(cases) => {
+                several("variant { ", &mut cases.iter().map(|(name, kind)| (Some(name.as_str()), *kind)));
+                shown.push_str(" }");
+            }
+            Shape::Enum(names) => {
+                several("enum { ", &mut names.iter().map(|name| (Some(name.as_str()), None)));
+                shown.push_str(" }");
+            }
+            Shape::Flags(names) => {
+                several("flags { ", &mut names.iter().map(|name| (Some(name.as_str()), None)));
+                shown.push_str(" }");
+            }
+        }
+    }
+}
+
+impl Interface {
+    fn is_empty(&self) -> bool {
+        self.functions.is_empty() && self.types.is_empty()
+    }
+}

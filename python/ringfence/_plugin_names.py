@@ -1,0 +1,59 @@
+"""Names of a component as Python spells them, no two the same."""
+
+from __future__ import annotations
+
+import keyword
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+
+def snake(name: str) -> str:
+    """Spell the name of a function, a field or a parameter: `get-item` is `get_item`, `class` is `class_`."""
+    return _safe("_".join(_words(name)))
+
+
+def camel(name: str) -> str:
+    """Spell the name of a type or a case: `http-error` is `HttpError`, `none` is `None_`."""
+    return _safe("".join(word[:1].upper() + word[1:] for word in _words(name)))
+
+
+def upper(name: str) -> str:
+    """Spell the name of a member of an enum or of flags: `read-only` is `READ_ONLY`."""
+    return _safe("_".join(_words(name)).upper())
+
+
+def spelled(names: Iterable[str], spell: str, taken: Collection[str] = ()) -> list[str]:
+    """
+    Spell them all, in their order.
+
+    A name that is taken, by one before it or by Python, gets `_` at its end until it is not.
+    """
+    spelling = {"snake": snake, "camel": camel, "upper": upper}[spell]
+    used = set(taken)
+    done = []
+    for name in names:
+        own = spelling(name)
+        while own in used:
+            own += "_"
+        used.add(own)
+        done.append(own)
+    return done
+
+
+def short(interface: str) -> str:
+    """Give the last part of an interface's name: `content` of `app:markdown/content@1.0.0`."""
+    return interface.partition("@")[0].rpartition("/")[2]
+
+
+def _words(name: str) -> list[str]:
+    # What is no letter, number or line separates words: `[method]`, say, or what a later version of names brings.
+    plain = "".join(character if character.isalnum() else "-" for character in name)
+    return [word for word in plain.split("-") if word]
+
+
+def _safe(name: str) -> str:
+    if not name.isidentifier():
+        name = f"_{name}" if f"_{name}".isidentifier() else "_"
+    return f"{name}_" if keyword.iskeyword(name) or name.startswith("__") else name
