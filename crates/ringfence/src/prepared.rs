@@ -28,6 +28,7 @@ use crate::supervisor::LOOK;
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
+#[derive(Clone)]
 pub(crate) struct Recipe {
     /// None in a worker, which is given the code and does not fork.
     pub(crate) program: Option<Program>,
@@ -43,6 +44,7 @@ pub(crate) struct Prepared {
     pub(crate) net: Arc<Net>,
     pub(crate) env: Arc<Vec<Vec<u8>>>,
     pub(crate) argv0: String,
+    program: Option<Program>,
     engines: Arc<Engines>,
     engine: wasmtime::Engine,
     slots: u32,
@@ -64,6 +66,12 @@ pub(crate) enum Entry {
 impl Recipe {
     /// Compiles (or takes from the cache) and links; whether it was in the cache.
     pub(crate) fn prepare(&self, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
+        let language = self.program.as_ref().is_some_and(Program::is_language);
+        self.prepare_as(profile(&self.policy, language), watch)
+    }
+
+    /// The same for the engine of a profile.
+    pub(crate) fn prepare_as(&self, profile: Profile, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
         let Some(program) = &self.program else {
             return Err(Error::host(
                 "a worker was forked",
@@ -71,7 +79,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
+        let engines = Engines::of(profile)?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -104,6 +112,7 @@ impl Recipe {
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
             argv0: argv0(name),
+            program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
             grants: grants.clone(),
@@ -127,7 +136,7 @@ impl Recipe {
 /// The engine that a policy asks for, for a language pack or any other program.
 pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
     let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language, captured: false }
 }
 
 impl Prepared {
@@ -170,6 +179,16 @@ impl Prepared {
     /// The image that a new instance shows, where its memory is lent to it.
     pub(crate) fn image(&self) -> Option<&Arc<Image>> {
         self.image.as_ref()
+    }
+
+    /// SHA-256 of its program; none in a worker, which does not know it.
+    pub(crate) fn program_digest(&self) -> Option<&str> {
+        self.program.as_ref().map(Program::digest)
+    }
+
+    /// What its code was compiled with.
+    pub(crate) fn build(&self) -> String {
+        load::Build::of(self.engines.profile(), &self.engine).to_hex()
     }
 
     /// Memory for a new store; none where the engine makes it.

@@ -5,7 +5,10 @@
 //! is exported. What cannot be treated so is named, and
 //! such a module is compiled as it was given.
 
-use wasmparser::{DataKind, Encoding, ExternalKind, Operator, Parser, Payload, TypeRef, ValType};
+use wasmparser::{
+    AbstractHeapType, DataKind, ElementItems, Encoding, ExternalKind, HeapType, Operator, Parser, Payload, RefType,
+    TypeRef, ValType,
+};
 
 /// What the names of added exports begin with.
 const RESERVED: &str = "__rf_";
@@ -89,11 +92,26 @@ impl<'a> Found<'a> {
                     }
                 }
             }
+            Payload::TableSection(section) => {
+                for table in section {
+                    no_objects(table.map_err(invalid)?.ty.element_type)?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section {
+                    if let ElementItems::Expressions(kind, _) = element.map_err(invalid)?.items {
+                        no_objects(kind)?;
+                    }
+                }
+            }
             Payload::GlobalSection(section) => {
                 for (index, global) in (self.imported_globals..).zip(section) {
                     let kind = global.map_err(invalid)?.ty;
                     if kind.mutable && matches!(kind.content_type, ValType::Ref(_)) {
                         return Err("it has a mutable global that holds a reference".into());
+                    }
+                    if let ValType::Ref(kind) = kind.content_type {
+                        no_objects(kind)?;
                     }
                     self.mutable.extend(kind.mutable.then_some(index));
                 }
@@ -202,6 +220,15 @@ impl<'a> Found<'a> {
             number(&mut body, (*index).into());
         }
         Ok(body)
+    }
+}
+
+/// Refuses what may lead to objects of the garbage collector: they change, and are in no memory.
+fn no_objects(kind: RefType) -> Result<(), String> {
+    use AbstractHeapType::{Extern, Func, NoExtern, NoFunc};
+    match kind.heap_type() {
+        HeapType::Abstract { shared: false, ty: Func | NoFunc | Extern | NoExtern } => Ok(()),
+        _ => Err("it keeps objects of the garbage collector".into()),
     }
 }
 

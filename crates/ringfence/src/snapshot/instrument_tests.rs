@@ -68,6 +68,15 @@ fn what_cannot_be_taken_apart_is_refused_by_name() {
         (format!(r#"(import "env" "g" (global (mut i32))) {memory}"#), "it imports a mutable global"),
         (format!("{memory} (global (mut funcref) (ref.null func))"), "it has a mutable global that holds a reference"),
         (format!("{memory} (func $f) (start $f)"), "it has a start function"),
+        (
+            format!("{memory} (type $s (struct (field (mut i32)))) (global (ref $s) (struct.new_default $s))"),
+            "it keeps objects of the garbage collector",
+        ),
+        (format!("{memory} (table 1 anyref)"), "it keeps objects of the garbage collector"),
+        (
+            format!("{memory} (type $s (struct)) (elem (ref $s) (struct.new $s))"),
+            "it keeps objects of the garbage collector",
+        ),
         (format!(r#"{memory} (data (i32.const 65535) "ab")"#), "its data lie outside of its memory"),
         (format!(r#"{memory} (data (i32.const -1) "ab")"#), "its data lie outside of its memory"),
         (

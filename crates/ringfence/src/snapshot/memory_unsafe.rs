@@ -12,6 +12,7 @@ use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, S
 use super::faults_unsafe::Faults;
 use super::image::Image;
 use super::region_unsafe::{GUARD, RESERVATION, Region};
+use super::shown_unsafe::Shown;
 use super::stack_unsafe::LentStack;
 use crate::process_unsafe::generation;
 
@@ -24,7 +25,7 @@ thread_local! {
 pub(crate) struct Lent {
     region: ManuallyDrop<Region>,
     /// Where it goes back to; none of a memory that shows nothing.
-    image: Option<Arc<Image>>,
+    shown: Option<Shown>,
     /// Of the only thread that uses it.
     since: Option<Faults>,
     generation: u64,
@@ -42,6 +43,11 @@ impl Lent {
         Ok(Self::new(image.region()?, Some(image.clone()), Faults::so_far()))
     }
 
+    /// What it shows, for whoever captures the instance that it is lent to.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        self.shown.clone()
+    }
+
     /// Makes it as large as that, before a store has it.
     pub(super) fn grow(&mut self, size: usize) -> std::io::Result<()> {
         if size == self.region.size() { Ok(()) } else { self.region.grow_to(size) }
@@ -52,6 +58,10 @@ impl Lent {
         self.region.write(at, bytes)
     }
 
+    fn is_of(&self, minimum: usize) -> bool {
+        self.shown.as_ref().and_then(Shown::image).is_some_and(|image| image.minimum() == minimum)
+    }
+
     /// Zeros.
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;
@@ -60,7 +70,8 @@ impl Lent {
     }
 
     fn new(region: Region, image: Option<Arc<Image>>, since: Option<Faults>) -> Self {
-        Self { region: ManuallyDrop::new(region), image, since, generation: generation() }
+        let shown = image.map(Shown::new);
+        Self { region: ManuallyDrop::new(region), shown, since, generation: generation() }
     }
 }
 
@@ -72,7 +83,7 @@ impl Drop for Lent {
         }
         // SAFETY: taken once, here, and not used afterwards.
         let region = unsafe { ManuallyDrop::take(&mut self.region) };
-        if let Some(image) = &self.image {
+        if let Some(image) = self.shown.as_ref().and_then(Shown::image) {
             image.take_back(region, self.since.as_ref());
         }
     }
@@ -117,7 +128,7 @@ unsafe impl MemoryCreator for Creator {
         }
         // A heap of the engine's own may be made first.
         let lent = match OFFERED.take() {
-            Some(lent) if lent.image.as_ref().is_some_and(|image| image.minimum() == minimum) => lent,
+            Some(lent) if lent.is_of(minimum) => lent,
             other => {
                 OFFERED.set(other);
                 Lent::blank(minimum).map_err(|error| error.to_string())?
