@@ -76,8 +76,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(directory))
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("RINGFENCE_PACKAGES", str(tmp_path_factory.mktemp("packages")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("NO_COLOR", raising=False)
         yield directory
 

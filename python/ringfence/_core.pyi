@@ -166,6 +166,24 @@ class Sandbox:
         runs of one policy and tenant.
         """
 
+    def snapshot(
+        self,
+        after: str,
+        entry: str | None,
+        args: Sequence[str],
+        input: bytes | None,
+        stdout: int | None,
+        stderr: int | None,
+        limits: str | None,
+        kill: Kill | None,
+        progress: Callable[[float], None] | None,
+    ) -> tuple[Result, Sandbox | None]:
+        """
+        Call the export `after` once, and give a sandbox whose runs call `entry` in the memory that it left.
+
+        None where it did not return; the result tells why. Raises LoadError for what cannot be captured.
+        """
+
     def run(
         self,
         args: Sequence[str],

@@ -1,7 +1,7 @@
 //! What every run of a sandbox shares: made from its recipe once in every process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -19,6 +19,7 @@ use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
+use crate::sandbox::soft::Words;
 use crate::sandbox::store::{State, at_tick};
 use crate::snapshot::{Image, Lent};
 use crate::supervisor::LOOK;
@@ -27,6 +28,7 @@ use crate::supervisor::LOOK;
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
+#[derive(Clone)]
 pub(crate) struct Recipe {
     /// None in a worker, which is given the code and does not fork.
     pub(crate) program: Option<Program>,
@@ -49,6 +51,8 @@ pub(crate) struct Prepared {
     pub(crate) entry: Entry,
     /// What the guest's memory begins with, where that is not in its code.
     image: Option<Arc<Image>>,
+    /// How its instances are interrupted: the same for all that begin with one image.
+    pub(crate) words: OnceLock<[Option<Words>; 2]>,
     pub(crate) functions: HostFunctions,
     /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
     _code: EndsWhole<Arc<Code>>,
@@ -62,6 +66,12 @@ pub(crate) enum Entry {
 impl Recipe {
     /// Compiles (or takes from the cache) and links; whether it was in the cache.
     pub(crate) fn prepare(&self, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
+        let language = self.program.as_ref().is_some_and(Program::is_language);
+        self.prepare_as(profile(&self.policy, language), watch)
+    }
+
+    /// The same for the engine of a profile.
+    pub(crate) fn prepare_as(&self, profile: Profile, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
         let Some(program) = &self.program else {
             return Err(Error::host(
                 "a worker was forked",
@@ -69,7 +79,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
+        let engines = Engines::of(profile)?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -111,6 +121,7 @@ impl Recipe {
             engine: loaded.engine,
             entry,
             image,
+            words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         }))
@@ -125,7 +136,7 @@ impl Recipe {
 /// The engine that a policy asks for, for a language pack or any other program.
 pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
     let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language, captured: false }
 }
 
 impl Prepared {
@@ -137,7 +148,7 @@ impl Prepared {
     /// Whether the guest can hear of its end before it comes.
     pub(crate) fn hears(&self) -> bool {
         match &self.entry {
-            Entry::Module { linked, start: Start::Command } if self.engines.profile().language => {
+            Entry::Module { linked, start: Start::Command | Start::Snapshot } if self.engines.profile().language => {
                 linked.module().get_export(abi::INTERRUPT).is_some()
             }
             _ => false,
@@ -182,7 +193,16 @@ impl Prepared {
 
     /// Memory for a new store; none where the engine makes it.
     pub(crate) fn memory(&self) -> Result<Option<Lent>> {
-        let lent = self.image.as_ref().map(Lent::of).transpose();
+        self.memory_by(Lent::of)
+    }
+
+    /// The same for a store that lives and ends on this thread.
+    pub(crate) fn memory_here(&self) -> Result<Option<Lent>> {
+        self.memory_by(Lent::of_this_thread)
+    }
+
+    fn memory_by(&self, lend: impl FnOnce(&Arc<Image>) -> std::io::Result<Lent>) -> Result<Option<Lent>> {
+        let lent = self.image.as_ref().map(lend).transpose();
         lent.map_err(|error| {
             Error::system(
                 "no memory for a guest",

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::faults_unsafe::Faults;
 use super::kept;
 use super::region_unsafe::{Region, View};
 
@@ -72,9 +73,9 @@ impl Image {
     }
 
     /// Resets a region that was taken from here, and keeps it for the next one where there is room.
-    pub(super) fn take_back(&self, mut region: Region) {
+    pub(super) fn take_back(&self, mut region: Region, since: Option<&Faults>) {
         // One that cannot be reset is unmapped.
-        if kept::has_room() && region.reset(&self.view).is_ok() {
+        if kept::has_room() && region.reset(&self.view, since).is_ok() {
             kept::put(self.number, region);
         }
     }

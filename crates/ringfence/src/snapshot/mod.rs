@@ -13,6 +13,7 @@
 
 pub(crate) mod appendix;
 mod capture;
+mod faults_unsafe;
 mod image;
 #[cfg(test)]
 mod instance_tests;
