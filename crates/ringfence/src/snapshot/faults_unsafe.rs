@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_another_thread_or_none_is_told_apart_from_one_of_this() {
-        let mut pages = vec![0_u8; 1 << 20];
+        let mut pages = vec![0_u8; 64 << 20];
         let Some(before) = Faults::so_far() else { return };
         std::hint::black_box(&mut pages)[1 << 19] = 1;
         assert!(!before.none_since());
