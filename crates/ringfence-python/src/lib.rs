@@ -14,6 +14,7 @@ mod program;
 mod raise;
 mod result;
 mod sandbox;
+mod saved;
 mod session;
 mod signals;
 mod tree;
@@ -47,6 +48,8 @@ mod _core {
     use crate::result::Result;
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
+    #[pymodule_export]
+    use crate::saved::{Saved, state_path};
     #[pymodule_export]
     use crate::session::{Session, Snapshot};
     #[pymodule_export]

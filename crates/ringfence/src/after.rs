@@ -163,7 +163,7 @@ impl Begin {
     /// The secrets of a run: what stands for them in a captured memory still does.
     pub(crate) fn secrets(&self, granted: &[Secret]) -> Result<Secrets> {
         match &self.from {
-            Some(from) => Secrets::for_copy(granted, &from.placeholders),
+            Some(from) => Secrets::from_environment(granted)?.for_copy(granted.iter().zip(&from.placeholders)),
             None => Secrets::from_environment(granted),
         }
     }
@@ -173,7 +173,7 @@ impl Begin {
         if let Some(until) = &self.until {
             *until.placeholders.lock().unwrap_or_else(|broken| broken.into_inner()) = secrets.placeholders();
         }
-        let Some(from) = &self.from else { return prepared.memory() };
+        let Some(from) = &self.from else { return prepared.memory_here() };
         if !state.limiter.grow(from.capture.grown()) {
             return Err(Error::policy(
                 format!("no run of `{}` from its snapshot", quote(&prepared.argv0)),

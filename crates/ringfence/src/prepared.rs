@@ -1,7 +1,7 @@
 //! What every run of a sandbox shares: made from its recipe once in every process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -19,6 +19,7 @@ use crate::policy::{Limits, Net, Policy, WasiLevel};
 use crate::process_unsafe::EndsWhole;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
+use crate::sandbox::soft::Words;
 use crate::sandbox::store::{State, at_tick};
 use crate::snapshot::{Image, Lent};
 use crate::supervisor::LOOK;
@@ -43,12 +44,15 @@ pub(crate) struct Prepared {
     pub(crate) net: Arc<Net>,
     pub(crate) env: Arc<Vec<Vec<u8>>>,
     pub(crate) argv0: String,
+    program: Option<Program>,
     engines: Arc<Engines>,
     engine: wasmtime::Engine,
     slots: u32,
     pub(crate) entry: Entry,
     /// What the guest's memory begins with, where that is not in its code.
     image: Option<Arc<Image>>,
+    /// How its instances are interrupted: the same for all that begin with one image.
+    pub(crate) words: OnceLock<[Option<Words>; 2]>,
     pub(crate) functions: HostFunctions,
     /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
     _code: EndsWhole<Arc<Code>>,
@@ -108,6 +112,7 @@ impl Recipe {
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
             argv0: argv0(name),
+            program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
             grants: grants.clone(),
@@ -116,6 +121,7 @@ impl Recipe {
             engine: loaded.engine,
             entry,
             image,
+            words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         }))
@@ -142,7 +148,7 @@ impl Prepared {
     /// Whether the guest can hear of its end before it comes.
     pub(crate) fn hears(&self) -> bool {
         match &self.entry {
-            Entry::Module { linked, start: Start::Command } if self.engines.profile().language => {
+            Entry::Module { linked, start: Start::Command | Start::Snapshot } if self.engines.profile().language => {
                 linked.module().get_export(abi::INTERRUPT).is_some()
             }
             _ => false,
@@ -175,9 +181,28 @@ impl Prepared {
         self.image.as_ref()
     }
 
+    /// SHA-256 of its program; none in a worker, which does not know it.
+    pub(crate) fn program_digest(&self) -> Option<&str> {
+        self.program.as_ref().map(Program::digest)
+    }
+
+    /// What its code was compiled with.
+    pub(crate) fn build(&self) -> String {
+        load::Build::of(self.engines.profile(), &self.engine).to_hex()
+    }
+
     /// Memory for a new store; none where the engine makes it.
     pub(crate) fn memory(&self) -> Result<Option<Lent>> {
-        let lent = self.image.as_ref().map(Lent::of).transpose();
+        self.memory_by(Lent::of)
+    }
+
+    /// The same for a store that lives and ends on this thread.
+    pub(crate) fn memory_here(&self) -> Result<Option<Lent>> {
+        self.memory_by(Lent::of_this_thread)
+    }
+
+    fn memory_by(&self, lend: impl FnOnce(&Arc<Image>) -> std::io::Result<Lent>) -> Result<Option<Lent>> {
+        let lent = self.image.as_ref().map(lend).transpose();
         lent.map_err(|error| {
             Error::system(
                 "no memory for a guest",

@@ -39,19 +39,19 @@ use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Image, Lent};
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     /// What a child made by `fork` makes again at its first run.
     prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
     /// Where it runs instead of here.
-    worker: Option<Client>,
+    worker: Option<Arc<Client>>,
     /// Where its runs begin, if not at the program's own beginning.
     begin: Begin,
 }
@@ -96,14 +96,20 @@ impl Sandbox {
     }
 
     pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
-        let (prepared, begin) = (PerProcess::with(prepared), Begin::default());
-        Self { recipe, prepared, name_servers: None, from_cache, worker: None, begin }
+        let (recipe, prepared) = (Arc::new(recipe), PerProcess::with(prepared));
+        Self { recipe, prepared, name_servers: None, from_cache, worker: None, begin: Begin::default() }
     }
 
     /// The same program under the same policy, begun otherwise.
     pub(crate) fn beginning(&self, prepared: Arc<Prepared>, begin: Begin) -> Self {
-        let name_servers = self.name_servers.clone();
-        Self { name_servers, begin, ..Self::of(self.recipe.clone(), prepared, self.from_cache) }
+        Self {
+            recipe: self.recipe.clone(),
+            prepared: PerProcess::with(prepared),
+            name_servers: self.name_servers.clone(),
+            from_cache: self.from_cache,
+            worker: None,
+            begin,
+        }
     }
 
     /// What it is made of, and where its runs begin.
@@ -113,7 +119,7 @@ impl Sandbox {
 
     /// The same program in workers.
     pub(crate) fn in_worker(self, worker: Client) -> Self {
-        Self { worker: Some(worker), ..self }
+        Self { worker: Some(Arc::new(worker)), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -131,8 +137,13 @@ impl Sandbox {
         &self.recipe.policy
     }
 
+    /// What it is made of.
+    pub(crate) fn recipe(&self) -> &Arc<Recipe> {
+        &self.recipe
+    }
+
     /// Where its guests are instead of in this process.
-    pub(crate) fn worker(&self) -> Option<&Client> {
+    pub(crate) fn worker(&self) -> Option<&Arc<Client>> {
         self.worker.as_ref()
     }
 
@@ -317,8 +328,8 @@ impl Guest {
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let ending =
-                    supervisor.end(module(&mut store, linked, *start, memory, (&begin, prepared.image())), tick);
+                let known = (&begin, &*prepared);
+                let ending = supervisor.end(module(&mut store, linked, *start, memory, known), tick);
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -408,14 +419,30 @@ async fn module(
     linked: &InstancePre<State>,
     start: Start,
     memory: Option<Lent>,
-    (begin, image): (&Begin, Option<&Arc<Image>>),
+    (begin, prepared): (&Begin, &Prepared),
 ) -> wasmtime::Result<Ending> {
+    let is_lent = memory.is_some();
     let instance = snapshot::instantiate(store, linked, memory).await?;
-    if let Some(ending) = begin.enter(store, &instance, start, image).await? {
+    if let Some(ending) = begin.enter(store, &instance, start, prepared.image()).await? {
         return Ok(ending);
     }
     if let Some(soft) = store.data().control.soft.clone() {
-        soft.set_words(soft::words(store, &instance).await?);
+        let words = match prepared.words.get() {
+            Some(words) => {
+                soft::know_memory(store, &instance);
+                *words
+            }
+            None => soft::words(store, &instance).await?,
+        };
+        // Nothing of this guest has run yet: all that begin with this image say the same.
+        if is_lent {
+            let _ = prepared.words.set(words);
+        }
+        soft.set_words(words);
+    }
+    if start == Start::Snapshot {
+        let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
+        return Ok(Ending::exited(run.call_async(store, ()).await?));
     }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)

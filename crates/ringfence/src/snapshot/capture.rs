@@ -21,7 +21,7 @@ const COPIED_BYTES: usize = 4 << 20;
 const PAGE_BYTES: usize = 4 << 10;
 
 /// A page that differs from the image, and where it is. Captures of one instance share those that stayed as they were.
-type Page = (usize, Arc<[u8]>);
+pub(super) type Page = (usize, Arc<[u8]>);
 
 /// An instance between two calls, as data.
 #[derive(Clone)]
@@ -65,6 +65,11 @@ impl Capture {
     /// For the next capture of the same instance, or of a fork.
     pub(crate) fn as_before(&self) -> Before {
         Before { pages: Arc::downgrade(&self.pages), count: self.pages.len() }
+    }
+
+    /// How large its memory is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// How much larger its memory is than its module asks for, in bytes.
@@ -131,6 +136,27 @@ impl Capture {
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         let image = Arc::new(Image::of(file, 0, self.size, self.image.minimum())?);
         Ok(Self { image, pages: Arc::default(), idle: 0, ..self.clone() })
+    }
+}
+
+/// What a capture is made of, for files.
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a Arc<Image>,
+    /// What differs from it, and where: whole pages, in order.
+    pub(super) pages: Vec<(usize, &'a [u8])>,
+    pub(super) size: usize,
+    pub(super) globals: &'a [Val],
+}
+
+impl Capture {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let pages = self.pages.iter().map(|(at, bytes)| (*at, &**bytes)).collect();
+        Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
+    }
+
+    /// One that was made of these elsewhere.
+    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<Page>, size: usize, globals: Vec<Val>) -> Self {
+        Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory, Store};
 
+use super::faults_unsafe::Faults;
 use super::image::Image;
 use super::region_unsafe::{GUARD, RESERVATION, Region};
 use super::shown_unsafe::Shown;
@@ -25,13 +26,21 @@ pub(crate) struct Lent {
     region: ManuallyDrop<Region>,
     /// Where it goes back to; none of a memory that shows nothing.
     shown: Option<Shown>,
+    /// Of the only thread that uses it.
+    since: Option<Faults>,
     generation: u64,
 }
 
 impl Lent {
     /// A region that shows an image, and that nothing but the image can be seen in.
     pub(crate) fn of(image: &Arc<Image>) -> std::io::Result<Self> {
-        Ok(Self::new(image.region()?, Some(Shown::new(image.clone()))))
+        Ok(Self::new(image.region()?, Some(image.clone()), None))
+    }
+
+    /// The same for a store that lives and ends on this thread, and whose memory no other thread is handed: what did not
+    /// fault here was not written to.
+    pub(crate) fn of_this_thread(image: &Arc<Image>) -> std::io::Result<Self> {
+        Ok(Self::new(image.region()?, Some(image.clone()), Faults::so_far()))
     }
 
     /// What it shows, for whoever captures the instance that it is lent to.
@@ -57,11 +66,12 @@ impl Lent {
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;
         region.grow_to(size)?;
-        Ok(Self::new(region, None))
+        Ok(Self::new(region, None, None))
     }
 
-    fn new(region: Region, shown: Option<Shown>) -> Self {
-        Self { region: ManuallyDrop::new(region), shown, generation: generation() }
+    fn new(region: Region, image: Option<Arc<Image>>, since: Option<Faults>) -> Self {
+        let shown = image.map(Shown::new);
+        Self { region: ManuallyDrop::new(region), shown, since, generation: generation() }
     }
 }
 
@@ -74,7 +84,7 @@ impl Drop for Lent {
         // SAFETY: taken once, here, and not used afterwards.
         let region = unsafe { ManuallyDrop::take(&mut self.region) };
         if let Some(image) = self.shown.as_ref().and_then(Shown::image) {
-            image.take_back(region);
+            image.take_back(region, self.since.as_ref());
         }
     }
 }
