@@ -91,7 +91,7 @@ soak: setup ## run thousands of good and hostile programs on many threads (SOAK_
 	@python benches/soak.py --runs '$(SOAK_RUNS)' --threads '$(SOAK_THREADS)'
 
 .PHONY: fuzz
-fuzz: setup $(TOOLS)/$(CARGO_FUZZ) ## look for inputs that break something (FUZZ_SECONDS=60 for each of eleven kinds)
+fuzz: setup $(TOOLS)/$(CARGO_FUZZ) ## look for inputs that break something (FUZZ_SECONDS=60 for each kind)
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/fuzz.txt
 	@python tools/fuzz.py '$(TOOLS)/$(CARGO_FUZZ)/bin/cargo-fuzz' '$(FUZZ_SECONDS)' '$(CACHE)/fuzz'
 

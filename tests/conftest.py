@@ -71,12 +71,13 @@ class Ended:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep compiled programs apart from those of whoever runs the tests."""
+    """Keep compiled programs, keys and saved sessions apart from those of whoever runs the tests."""
     directory = tmp_path_factory.mktemp("cache")
     directory.chmod(0o700)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(directory))
         patch.setenv("RINGFENCE_PACKAGES", str(tmp_path_factory.mktemp("packages")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("NO_COLOR", raising=False)
         yield directory
 

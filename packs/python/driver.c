@@ -15,7 +15,7 @@
 #define SOURCES_KEPT 1000
 enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };
 enum { CODE_PLAIN, CODE_TEXT };
-enum { EXIT_ERROR = 1, EXIT_NOT_FLUSHED = 120, EXIT_KEYBOARD = 130 };
+enum { EXIT_ERROR = 1, EXIT_KEYBOARD = 130 };
 enum { WANT_VALUE = 1 };
 enum { BY_DEADLINE, BY_KEYBOARD, BY_MEMORY, INTERRUPTS };
 
@@ -23,11 +23,14 @@ extern const struct _frozen rf_frozen[];
 extern void __wasilibc_reset_preopens(void);
 
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
-static PyObject *main_dict, *boot, *cells, *value_bytes, *error_bytes, *flush_name, *interrupts[INTERRUPTS];
+PyObject *main_dict;
+bool busy;
+static PyObject *boot, *cells, *value_bytes, *error_bytes, *flush_name, *interrupts[INTERRUPTS];
 static PyThreadState *thread;
 static volatile uint32_t resume_word;
 static int cell;
-static bool busy;
+/* Whether nothing was run since `forget`. */
+static bool unused;
 
 void die(const char *what) {
     fprintf(stderr, "ringfence python: %s\n", what);
@@ -49,7 +52,7 @@ PyObject *boot_call(const char *name, PyObject *arguments) {
 bool is_interrupted(void) { return thread->async_exc != NULL; }
 
 /* False where a stream does not take what it holds; the exception that is under way stays. */
-static bool flush(void) {
+bool flush(void) {
     static const char *const names[] = {"stdout", "stderr"};
     PyObject *under_way = PyErr_GetRaisedException();
     bool flushed = true;
@@ -68,19 +71,22 @@ static bool flush(void) {
 }
 
 /* ---- the beginning of a call ---- */
-static void resume(void) {
-    if (!resume_word) return;
-    bool fresh = resume_word == RESUME_FRESH;
+/* Whether the snapshot is as it was made: a call has more to do where it is a copy of what has run already. */
+bool resume(void) {
+    bool was_unused = unused, fresh = resume_word == RESUME_FRESH;
+    unused = false;
+    if (!resume_word) return false;
     resume_word = RESUME_NOTHING;
     clock_live = true;
     __wasilibc_reset_preopens();
     if (fresh) __wasilibc_deinitialize_environ();
     sqlite_forget_randomness();
-    PyObject *done = boot_call(fresh ? "resume" : "resume_copy", NULL);
+    PyObject *done = was_unused && fresh && !has_variables() ? resume_unused() : boot_call(fresh ? "resume" : "resume_copy", NULL);
     if (done) Py_DECREF(done); else PyErr_Print();
+    return was_unused && fresh;
 }
 /* The code of a SystemExit; one that is no number is printed, and stands for 1. */
-static int exit_code(PyObject *error) {
+int exit_code(PyObject *error) {
     PyObject *code = PyObject_GetAttrString(error, "code");
     int number = EXIT_ERROR;
     if (!code || code == Py_None) number = 0;
@@ -155,7 +161,12 @@ static PyObject *cell_name(int number) { return PyUnicode_FromFormat("<cell %d>"
 void *EXPORT(rf_eval)(const char *p, uint32_t n, uint32_t flags) {
     if (busy) return NULL;
     busy = true;
+    bool is_first = resume_word == RESUME_FRESH;
     resume();
+    if (is_first) {
+        PyObject *done = boot_call("buffer_lines", NULL);
+        if (done) Py_DECREF(done); else PyErr_Print();
+    }
     memset(&result, 0, sizeof result);
     Py_CLEAR(value_bytes);
     Py_CLEAR(error_bytes);
@@ -180,51 +191,6 @@ void *EXPORT(rf_eval)(const char *p, uint32_t n, uint32_t flags) {
     busy = false;
     return &result;
 }
-
-/* ---- rf_run ---- */
-/* The exit code of what is raised, after telling of it as Python does. */
-static int report(void) {
-    PyObject *error = PyErr_GetRaisedException();
-    int code = EXIT_ERROR;
-    if (PyErr_GivenExceptionMatches(error, PyExc_SystemExit)) code = exit_code(error);
-    else {
-        if (PyErr_GivenExceptionMatches(error, PyExc_KeyboardInterrupt)) code = EXIT_KEYBOARD;
-        flush();
-        PyErr_SetRaisedException(Py_NewRef(error));
-        PyErr_Print();
-    }
-    Py_DECREF(error);
-    return code;
-}
-/* What is raised before the program runs shows no frames: they are ours. */
-static void without_traceback(void) {
-    PyObject *error = PyErr_GetRaisedException();
-    PyException_SetTraceback(error, Py_None);
-    PyException_SetContext(error, NULL);
-    PyErr_SetRaisedException(error);
-}
-int EXPORT(rf_run)(void) {
-    if (busy) return -1;
-    busy = true;
-    resume();
-    int code = 0;
-    PyObject *arguments = host_arguments(), *done = NULL;
-    PyObject *job = arguments ? boot_call("command", Py_BuildValue("(N)", arguments)) : NULL;
-    if (job && PyCode_Check(job)) done = PyEval_EvalCode(job, main_dict, main_dict);
-    else if (job && PyTuple_Check(job)) done = PyObject_CallObject(PyTuple_GET_ITEM(job, 0), PyTuple_GET_ITEM(job, 1));
-    else if (job) done = Py_NewRef(Py_None);
-    else if (PyErr_Occurred()) without_traceback();
-    Py_XDECREF(job);
-    if (!done) code = report();
-    Py_XDECREF(done);
-    if ((done = boot_call("end", NULL))) Py_DECREF(done);
-    else if (code) PyErr_Clear();
-    else code = report();
-    if (!flush() && !code) code = EXIT_NOT_FLUSHED;
-    busy = false;
-    return code;
-}
-void EXPORT(rf_start)(void) { __wasi_proc_exit((__wasi_exitcode_t)rf_run()); }
 
 /* ---- the rest of the ABI ---- */
 int EXPORT(rf_abi)(void) { return ABI; }
@@ -315,5 +281,9 @@ void EXPORT(rf_init)(void) {
     Py_DECREF(made);
     sqlite_randomness_is_ours();
     warm();
+    prepare_to_resume();
+    prepare_to_run();
     settle();
+    make_room();
+    unused = true;
 }

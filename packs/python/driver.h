@@ -18,9 +18,14 @@
 enum { RESUME_NOTHING, RESUME_FRESH, RESUME_COPY };
 
 /* driver.c */
+extern PyObject *main_dict;
+extern bool busy;            /* while an export runs */
 void die(const char *what);
 PyObject *boot_call(const char *function, PyObject *arguments);   /* of _ringfence; steals the arguments */
 bool is_interrupted(void);
+bool resume(void);
+bool flush(void);
+int exit_code(PyObject *error);
 
 /* host.c */
 PyMODINIT_FUNC PyInit__ringfence_host(void);
@@ -35,8 +40,19 @@ PyObject *value_read(const unsigned char *bytes, size_t length);
 /* clock.c */
 extern bool clock_live;      /* false while the snapshot is made */
 
+/* resume.c */
+bool has_variables(void);
+PyObject *resume_unused(void);
+void prepare_to_resume(void);
+
+/* run.c */
+void prepare_to_run(void);
+
 /* immortal.c */
 void make_all_immortal(void);
+
+/* room.c */
+void make_room(void);
 
 /* eval.c */
 PyObject *run_cell(const char *source, PyObject *name, PyObject *globals, bool want_value);

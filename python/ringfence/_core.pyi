@@ -18,6 +18,7 @@ __all__ = [
     "Program",
     "Result",
     "Sandbox",
+    "Saved",
     "Session",
     "Snapshot",
     "Tree",
@@ -33,6 +34,7 @@ __all__ = [
     "precompile",
     "set_compiler",
     "set_worker",
+    "state_path",
     "without_pool",
     "worker_child",
 ]
@@ -65,6 +67,9 @@ class Policy:
 
     def trees(self) -> list[tuple[str, Tree]]:
         """The trees that were handed in, by their digests."""
+
+    def wider_than(self, other: Policy) -> list[str]:
+        """Tell what it grants that the other one does not, by what both hold open."""
 
     def document(self) -> str:
         """The policy as JSON text: hosts absolute, every default filled in; equal policies have equal text."""
@@ -164,6 +169,24 @@ class Sandbox:
         runs of one policy and tenant.
         """
 
+    def snapshot(
+        self,
+        after: str,
+        entry: str | None,
+        args: Sequence[str],
+        input: bytes | None,
+        stdout: int | None,
+        stderr: int | None,
+        limits: str | None,
+        kill: Kill | None,
+        progress: Callable[[float], None] | None,
+    ) -> tuple[Result, Sandbox | None]:
+        """
+        Call the export `after` once, and give a sandbox whose runs call `entry` in the memory that it left.
+
+        None where it did not return; the result tells why. Raises LoadError for what cannot be captured.
+        """
+
     def run(
         self,
         args: Sequence[str],
@@ -235,8 +258,14 @@ class Session:
     ) -> tuple[Any, ...]:
         """Run a turn and give the fields of `Turn`, in their order. Raises SessionError when it cannot begin."""
 
-    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
-        """Open as many sessions as there are entries, that go on from here; each entry is the functions of one."""
+    def fork(
+        self, functions: Sequence[_Given | None], sandbox: Sandbox | None, allow_wider: bool, kill: Kill | None
+    ) -> list[Session]:
+        """
+        Open as many sessions as there are entries, that go on from here; each entry is the functions of one.
+
+        A `sandbox` of the same program gives the policy that they have; a wider one raises PolicyError unless allowed.
+        """
 
     def snapshot(self, kill: Kill | None) -> Snapshot:
         """Take what it is now."""
@@ -252,8 +281,41 @@ class Session:
 class Snapshot:
     """What a session was between two turns."""
 
-    def fork(self, functions: Sequence[_Given | None], kill: Kill | None) -> list[Session]:
-        """Open as many sessions as there are entries, that go on from there."""
+    def fork(
+        self, functions: Sequence[_Given | None], sandbox: Sandbox | None, allow_wider: bool, kill: Kill | None
+    ) -> list[Session]:
+        """Open as many sessions as there are entries, that go on from there; as `Session.fork`."""
+
+    def save(self, path: str, key: bytes | None, language: str, pack: str, note: str) -> None:
+        """
+        Write it to a file, whole or not at all.
+
+        `key` is the caller's, or None for that of this installation; `language` and `pack` are told to whoever loads it
+        without the pack, and `note` is handed back.
+        """
+
+@final
+class Saved:
+    """A file of a snapshot that was proven."""
+
+    def __new__(cls, path: str, key: bytes | None) -> Saved:
+        """Read it; raises SnapshotError, by its kind, for what is not as it was written with this key."""
+
+    @property
+    def file_bytes(self) -> int:
+        """How long the file is."""
+
+    def facts(self) -> str:
+        """What it tells of itself, as JSON."""
+
+    def check_program(self, digest: str) -> None:
+        """Raise SnapshotMismatch for a program that is not the one that it was saved with."""
+
+    def open(self, sandbox: Sandbox, allow_wider: bool) -> Snapshot:
+        """Make a snapshot for forks under the sandbox's policy; a wider one raises PolicyError unless allowed."""
+
+def state_path() -> str | None:
+    """Where what lasts of this user's is kept; None where the environment names no home."""
 
 # Of an interface: its name, its functions with parameters, result and signature, and its types.
 _Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]

@@ -265,6 +265,16 @@ class Policy:
         fields: dict[str, Any] = {**{name: getattr(self, name) for name in _DEFAULTS}, **changes}
         return Policy(**fields)
 
+    def wider_than(self, other: Policy, /) -> tuple[str, ...]:
+        """
+        Tell what this policy grants that `other` does not, one text each; none where it is as narrow, or narrower.
+
+        Directories are compared by where they are on the host now that they are open, whatever the guest's paths. A
+        grant by name is within one by `*.`, an address within its range, and a path within the one above it; what can
+        be told only by asking a server is not told, and counts as wider.
+        """
+        return tuple(self._native.wider_than(other._native))
+
     @property
     def dirs(self) -> tuple[Dir, ...]:
         """The directories and files it sees; hosts absolute."""
@@ -371,6 +381,11 @@ _DEFAULTS: dict[str, object] = {
     "on_denied": "continue",
     "limits": {},
 }
+
+
+def reopened(document: str) -> Policy:
+    """Make the policy of a document that was written on this machine or another; trees in memory are not in it."""
+    return _revive(document, [])
 
 
 def _revive(document: str, trees: list[core.Tree]) -> Policy:

@@ -63,7 +63,7 @@ class Sandbox:
         TypeError: one of `imports` cannot be called so.
     """
 
-    __slots__ = ("_native_run", "_runnable", "policy", "program")
+    __slots__ = ("_after", "_native", "_native_run", "_runnable", "policy", "program")
 
     def __init__(
         self,
@@ -96,7 +96,9 @@ class Sandbox:
 
             functions = functions_of(imports, self.program)
         given = (self.program._native, self.policy._native, progress, functions)  # noqa: SLF001
-        self._native_run = core.Sandbox(*given, isolation, tenant).run
+        self._native = core.Sandbox(*given, isolation, tenant)
+        self._native_run = self._native.run
+        self._after: str | None = None
         if isolation != "wasm":
             close_at_exit()
 
@@ -194,6 +196,72 @@ class Sandbox:
             streams.close()
             raise
 
+    def snapshot(
+        self,
+        *,
+        after: str,
+        entry: str | None = None,
+        args: Arguments = (),
+        input: bytes | None = None,
+        stdout: Sink = "capture",
+        stderr: Sink = "capture",
+        limits: Limits | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Sandbox:
+        """
+        Call an export of the program once, and give a sandbox whose runs go on from the memory that it left.
+
+        For core modules. Every run of that sandbox is as any other: arguments, input, variables, files, clocks and
+        random numbers are its own, and no run sees another. What the export had computed and read is there, without
+        being computed and read again.
+
+        Args:
+            after: the export that is called once, a function without parameters and results; before it `_initialize`,
+                where the program is a library.
+            entry: the export that every run calls, of the same kind: `_start`, unless given; a library has none.
+            args: arguments for that one call.
+            input: what it finds on standard input.
+            stdout: where it writes, as for `run`; what is captured comes with the error of a call that fails.
+            stderr: the same for its errors.
+            limits: limits for that one call; they may only narrow the policy's.
+            progress: called while the program compiles, as for `Sandbox`: it is compiled in another form for this.
+
+        Raises:
+            LoadError: it has no such exports; or it cannot be captured: it is a component or a language, its runs are
+                in isolation, it changes tables, has a start function, imports its memory, shares it, keeps objects of
+                the garbage collector, exited instead of returning, or left files open.
+            GuestError: the call ended in another way, see `Result.check`.
+        """
+        from ._streams import Streams
+
+        texts = [os.fspath(arg) for arg in args]
+        narrower = limits._json() if limits else None  # noqa: SLF001
+        made: list[core.Sandbox | None] = []
+        with Streams(None, stdout, stderr) as streams:
+            if streams.files:
+                raise ValueError('"pipe" needs somebody at the other end\nhint: give a function of bytes')
+
+            def work(kill: core.Kill | None) -> core.Result:
+                given = (texts, input, streams.stdout, streams.stderr, narrower, kill, progress)
+                native, sandbox = self._native.snapshot(after, entry, *given)
+                made.append(sandbox)
+                return native
+
+            if streams.piped:
+                wall = (limits.wall if limits else None) or self.policy.limits.wall
+                native = streams.around(work, kill=None, wall_seconds=wall or 0.0)
+            else:
+                native = work(None)
+        Result(self._audited(native)).check()
+        return self._beginning(made[0], after)
+
+    def _beginning(self, native: core.Sandbox | None, after: str) -> Sandbox:
+        assert native is not None  # noqa: S101 - where there is none, the check of the result has raised
+        sandbox = Sandbox.__new__(Sandbox)
+        sandbox._native, sandbox._native_run, sandbox._after = native, native.run, after  # noqa: SLF001
+        sandbox._runnable, sandbox.program, sandbox.policy = self._runnable, self.program, self.policy  # noqa: SLF001
+        return sandbox
+
     def _audited(self, native: core.Result) -> core.Result:
         if native.noted:
             from ._audit import audit
@@ -252,4 +320,5 @@ class Sandbox:
 
     def __repr__(self) -> str:
         script = f" {self._runnable.args[0]!r}" if self._runnable.source is not None else ""
-        return f"<Sandbox {self.program.name!r}{script}>"
+        after = "" if self._after is None else f" after {self._after!r}"
+        return f"<Sandbox {self.program.name!r}{script}{after}>"

@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     from ._functions import Functions, Hook
     from ._isolation import Isolation
     from ._policy import Limits
+    from ._saved import SavedFile
     from ._snapshot import Snapshot
     from ._streams import Sink
     from .languages import Pack
+
+    Given = tuple[
+        Policy | None,
+        Mapping[str, Callable[..., Any]] | None,
+        Hook | None,
+        Limits | None,
+        Callable[[float], None] | None,
+    ]
 
 
 class Session:
@@ -130,36 +139,72 @@ class Session:
         return await on_thread(lambda kill: self._eval(source, turn, stdout, stderr, kill, loop), softly=True)
 
     def fork(
-        self, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+        self,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        before_call: Hook | None = None,
     ) -> Session:
         """
         Open a session that goes on from where this one is; neither sees what the other does then.
 
-        It has this session's policy, with totals of its own. What the interpreter holds is there: variables, modules,
-        functions. Random numbers are drawn anew, clocks go on, and grants are as at the beginning of a session: files
-        that were open are closed, and `/tmp`, private layers and files in memory are without what was written.
+        It has this session's policy or a narrower one, with totals of its own. What the interpreter holds is there:
+        variables, modules, functions, and what it has read. Random numbers are drawn anew, clocks go on, and grants are
+        opened as at the beginning of a session: files that were open are closed, and `/tmp`, private layers and files
+        in memory are without what was written.
 
         Args:
+            policy: what its code may do instead; nothing that this session's policy does not grant, see
+                `Policy.wider_than`. What `turn` gives each turn is narrowed too.
+            allow_wider: let `policy` grant more.
             functions: functions of yours instead of this session's, under names that it was opened with; `{}` for none.
             before_call: as for `Session`, for functions that are given here.
 
         Raises:
-            SessionError: the session is poisoned, closed or at work, or cannot be captured: in isolation, or because
-                its pack has no `rf_fork`.
+            PolicyError: `policy` is wider than this session's; says in what.
+            SessionError: the session is poisoned, closed or at work, or cannot be captured because its pack has no
+                `rf_fork`.
+            Busy: in isolation, where each fork has a process of its own: as many as there may be are open.
         """
-        return self.fork_many(1, functions=functions, before_call=before_call)[0]
+        return self.fork_many(1, policy=policy, allow_wider=allow_wider, functions=functions, before_call=before_call)[
+            0
+        ]
 
     def fork_many(
-        self, count: int, *, functions: Mapping[str, Callable[..., Any]] | None = None, before_call: Hook | None = None
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        before_call: Hook | None = None,
     ) -> list[Session]:
         """Open `count` sessions that go on from where this one is, as `fork` does."""
-        return self._origin().forks(self._native.fork, count, functions, before_call)
+        return self._origin().forks(self._native.fork, count, policy, allow_wider, functions, before_call)
 
     def snapshot(self) -> Snapshot:
         """Keep what this session is now, to fork from later; raises as `fork` does."""
         from ._snapshot import Snapshot
 
         return Snapshot(self._native.snapshot(None), self._origin())
+
+    @staticmethod
+    def _loaded(saved: SavedFile, language: str | Program | None, given: Given, *, allow_wider: bool) -> Snapshot:
+        """Make a snapshot of a file, and what its forks begin with."""
+        from ._snapshot import Snapshot
+
+        policy, functions, before_call, turn, progress = given
+        if allow_wider and policy is None:
+            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+        if before_call is not None and not functions:
+            raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
+        program = saved.program(language)
+        policy = saved.policy() if policy is None else policy
+        sandbox = _shared(program, policy, progress, "wasm", None)
+        native = saved.native.open(sandbox.native, allow_wider)
+        origin = Origin(program, policy, saved.language, saved.turn() if turn is None else turn, None, sandbox)
+        return Snapshot(native, origin.knowing(saved.facts["functions"], functions, before_call))
 
     def restart(self) -> None:
         """Begin anew, without what was defined; a poisoned session too, and one whose totals are used up."""
@@ -271,7 +316,7 @@ class Session:
 class Origin:
     """What a session shares with those that are forked from it, and no interpreter."""
 
-    __slots__ = ("_functions", "_program", "_sandbox", "_turn", "language", "policy")
+    __slots__ = ("_functions", "_known", "_program", "_turn", "language", "policy", "sandbox")
 
     def __init__(
         self,
@@ -283,12 +328,29 @@ class Origin:
         sandbox: _Shared,
     ) -> None:
         self._program, self.policy, self.language, self._turn = program, policy, language, turn
-        self._functions, self._sandbox = functions, sandbox
+        self._functions, self.sandbox = functions, sandbox
+        self._known = functions.names if functions else set[str]()
+
+    def described(self) -> tuple[str, str, str]:
+        """Describe it for a file."""
+        from ._saved import described
+
+        return described(self._program, self.language, self._turn)
+
+    def knowing(
+        self, known: Iterable[str], functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None
+    ) -> Self:
+        """Give functions to forks of which the code knows these names."""
+        self._known = set(known)
+        self._functions = self._given(functions or {}, before_call)
+        return self
 
     def forks(
         self,
-        fork: Callable[[list[Any], core.Kill | None], list[core.Session]],
+        fork: Callable[[list[Any], core.Sandbox | None, bool, core.Kill | None], list[core.Session]],
         count: int,
+        policy: Policy | None,
+        allow_wider: bool,
         functions: Mapping[str, Callable[..., Any]] | None,
         before_call: Hook | None,
     ) -> list[Session]:
@@ -297,9 +359,23 @@ class Origin:
             raise ValueError(f"{count} forks cannot be made\nhint: give how many, 0 or more")
         if before_call is not None and not functions:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
+        if allow_wider and policy is None:
+            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
         theirs = [self._given(functions, before_call) for _ in range(count)]
-        natives = fork([None if each is None else each.given() for each in theirs], None)
-        return [self._session(native, each) for native, each in zip(natives, theirs, strict=True)]
+        given = [None if each is None else each.given() for each in theirs]
+        if policy is None:
+            natives = fork(given, None, False, None)
+            return [self.session(native, each) for native, each in zip(natives, theirs, strict=True)]
+        under = self._under(policy)
+        natives = fork(given, under.sandbox.native, allow_wider, None)
+        return [under.session(native, each) for native, each in zip(natives, theirs, strict=True)]
+
+    def _under(self, policy: Policy) -> Origin:
+        """Make the same with another policy."""
+        shared = self.sandbox
+        sandbox = _shared(self._program, policy, None, shared.isolation, shared.tenant)
+        turn = None if self._turn is None else _within(self._turn, policy.limits)
+        return Origin(self._program, policy, self.language, turn, self._functions, sandbox)
 
     def _given(self, functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None) -> Functions | None:
         if functions is None:
@@ -309,7 +385,7 @@ class Origin:
         from ._functions import Functions
 
         given = Functions(functions, before_call)
-        unknown = given.names - (self._functions.names if self._functions else set())
+        unknown = given.names - self._known
         if unknown:
             raise ValueError(
                 f"the session that is forked knows no function `{quote(min(unknown))}`: it found them when it began\n"
@@ -317,10 +393,11 @@ class Origin:
             )
         return given
 
-    def _session(self, native: core.Session, functions: Functions | None) -> Session:
+    def session(self, native: core.Session, functions: Functions | None) -> Session:
+        """Give an interpreter its face."""
         session = Session.__new__(Session)
         session.program, session.policy, session._language = self._program, self.policy, self.language  # noqa: SLF001
-        session._turn, session._functions, session._sandbox = self._turn, functions, self._sandbox  # noqa: SLF001
+        session._turn, session._functions, session._sandbox = self._turn, functions, self.sandbox  # noqa: SLF001
         session._lock, session._native = threading.Lock(), native  # noqa: SLF001
         return session
 
@@ -328,10 +405,10 @@ class Origin:
 class _Shared:
     """A language linked under a policy: all sessions of the two share it for as long as one of them lives."""
 
-    __slots__ = ("__weakref__", "native", "policy")
+    __slots__ = ("__weakref__", "isolation", "native", "policy", "tenant")
 
-    def __init__(self, native: core.Sandbox, policy: Policy) -> None:
-        self.native, self.policy = native, policy
+    def __init__(self, native: core.Sandbox, policy: Policy, isolation: Isolation, tenant: str | None) -> None:
+        self.native, self.policy, self.isolation, self.tenant = native, policy, isolation, tenant
 
 
 _linked: WeakValueDictionary[tuple[str, int, str, str | None], _Shared] = WeakValueDictionary()
@@ -346,9 +423,16 @@ def _shared(
     known = _linked.get(key)
     if known is None:
         given = (program._native, policy._native, progress, None)  # noqa: SLF001
-        known = _Shared(core.Sandbox(*given, isolation, tenant), policy)
+        known = _Shared(core.Sandbox(*given, isolation, tenant), policy, isolation, tenant)
         _linked[key] = known
     return known
+
+
+def _within(turn: Limits, limits: Limits) -> Limits:
+    """Narrow the limits of each turn to those of a policy."""
+    both = {name: (getattr(turn, name), getattr(limits, name)) for name in turn.__slots__}
+    narrowed = {name: min(own, wide) for name, (own, wide) in both.items() if own is not None and wide is not None}
+    return turn.replace(**narrowed)
 
 
 def _nothing() -> Policy:

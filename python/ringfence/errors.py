@@ -17,6 +17,11 @@ RingfenceError
 ├── Conflict                                   what a run changed, somebody else changed too: it is not applied
 ├── Busy                                       every instance slot stayed taken for as long as a caller waits
 ├── SessionError                               a session cannot run the turn: poisoned, closed, or at work already
+├── SnapshotError    (also ValueError)         a file is no saved snapshot, is not whole, or was changed
+│   ├── SnapshotNotFound (also FileNotFoundError)
+│   ├── SnapshotForeign                        authenticated with another key
+│   ├── SnapshotNewer                          in a format that only a newer Ringfence reads
+│   └── SnapshotMismatch                       of a program that is not the one at hand
 ├── PluginError                                a plugin cannot be called: poisoned, closed, or at work already
 ├── ResultError      carries `.value`          a function of a plugin gave an error as its result
 └── HostError                                  ours: the host system, or a defect of Ringfence
@@ -49,6 +54,11 @@ __all__ = [
     "ResultError",
     "RingfenceError",
     "SessionError",
+    "SnapshotError",
+    "SnapshotForeign",
+    "SnapshotMismatch",
+    "SnapshotNewer",
+    "SnapshotNotFound",
     "Trapped",
     "WallReached",
 ]
@@ -120,6 +130,37 @@ class SessionError(RingfenceError):
     """
 
     code = "session"
+
+
+class SnapshotError(RingfenceError, ValueError):
+    """A file is no saved snapshot, is not whole, or was changed since it was written. Nothing of it was used."""
+
+    code = "snapshot"
+    exit_code = 2
+
+
+class SnapshotNotFound(SnapshotError, FileNotFoundError):
+    """There is no such file."""
+
+    code = "snapshot-not-found"
+
+
+class SnapshotForeign(SnapshotError):
+    """A saved snapshot was authenticated with another key: of another user or machine, or one that was passed in."""
+
+    code = "snapshot-foreign"
+
+
+class SnapshotNewer(SnapshotError):
+    """A saved snapshot has a format that only a newer Ringfence reads."""
+
+    code = "snapshot-newer"
+
+
+class SnapshotMismatch(SnapshotError):
+    """A saved snapshot is memory of a program that is not the one at hand: another pack, or another version of it."""
+
+    code = "snapshot-mismatch"
 
 
 class PluginError(RingfenceError):
@@ -240,10 +281,22 @@ class Crashed(GuestError):
     code = "crashed"
 
 
-_BY_CODE: dict[str, type[RingfenceError]] = {
-    kind.code: kind
-    for kind in (PolicyError, LoadError, ProgramNotFound, Busy, Conflict, SessionError, PluginError, HostError)
-}
+_NATIVE = (
+    PolicyError,
+    LoadError,
+    ProgramNotFound,
+    Busy,
+    Conflict,
+    SessionError,
+    PluginError,
+    SnapshotError,
+    SnapshotNotFound,
+    SnapshotForeign,
+    SnapshotNewer,
+    SnapshotMismatch,
+    HostError,
+)
+_BY_CODE: dict[str, type[RingfenceError]] = {kind.code: kind for kind in _NATIVE}
 
 
 def from_code(code: str, what: str, why: str, fix: str) -> RingfenceError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -52,13 +52,15 @@ BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0"}
 ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)"}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "isolation"), [(0, "wasm"), (1, "wasm"), (2, "wasm"), (3, "wasm"), (4, "worker")])
 @pytest.mark.parametrize("language", TURNS)
-def test_every_branch_is_what_a_replay_from_the_start_comes_to(language: str, seed: int) -> None:
+def test_every_branch_is_what_a_replay_from_the_start_comes_to(
+    language: str, seed: int, isolation: Literal["wasm", "worker"]
+) -> None:
     """Sessions are forked at random turns, directly and by snapshots, and forked again."""
     pytest.importorskip(f"ringfence_language_{language}", reason="the language pack is not installed")
     draw = random.Random(seed)  # noqa: S311
-    with Session(language=language) as first:
+    with Session(language=language, isolation=isolation) as first:
         first.eval(BEGIN[language])
         branches: list[tuple[Session, list[str]]] = [(first, [])]
         snapshots: list[tuple[Any, list[str]]] = []
@@ -94,10 +96,13 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(language: str, se
         ("javascript", "Math.random()", "String(Math.random())"),
     ],
 )  # fmt: skip
-def test_random_numbers_differ_in_every_fork(language: str, begin: str, draw: str) -> None:
+@pytest.mark.parametrize("isolation", ["wasm", "worker"])
+def test_random_numbers_differ_in_every_fork(
+    language: str, begin: str, draw: str, isolation: Literal["wasm", "worker"]
+) -> None:
     """Those of a session, of its forks, and of two forks of one snapshot."""
     pytest.importorskip(f"ringfence_language_{language}", reason="the language pack is not installed")
-    with Session(language=language) as session:
+    with Session(language=language, isolation=isolation) as session:
         session.eval(begin)
         snapshot = session.snapshot()
         forks = [*session.fork_many(3), *snapshot.fork_many(3), snapshot.fork().fork(), session]
@@ -115,12 +120,13 @@ def test_clocks_go_on_in_a_fork() -> None:
         assert snapshot.fork().eval("time.time()").value >= before + 0.3
 
 
-def test_grants_are_opened_again_in_a_fork(tmp_path: Path) -> None:
+@pytest.mark.parametrize("isolation", ["wasm", "worker"])
+def test_grants_are_opened_again_in_a_fork(tmp_path: Path, isolation: Literal["wasm", "worker"]) -> None:
     """Files are where they were; those that were open are not, and what was private to the session stays there."""
     pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
     (tmp_path / "file.txt").write_text("granted")
     policy = Policy(dirs=[Dir(tmp_path, at="/data", mode="rw")], tmp=True)
-    with Session(language="python", policy=policy) as session:
+    with Session(language="python", policy=policy, isolation=isolation) as session:
         session.eval("import os; file = open('/data/file.txt'); open('/tmp/own.txt', 'w').write('private')")
         with session.fork() as fork:
             assert "granted" == fork.eval("open('/data/file.txt').read()").value

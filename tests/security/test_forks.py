@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ringfence
-from ringfence import Limits, Net, Policy, Secret, Session, SessionError
+from ringfence import Limits, Net, Policy, Secret, SessionError
+from security.isolated import Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,7 @@ sorted({text for each in gc.get_objects() if type(each) in (list, dict)
 """
 
 
+@pytest.mark.usefixtures("isolation")
 def test_fork_sees_nothing_that_another_wrote() -> None:
     """Nor does their parent, nor what is forked later from the same snapshot."""
     with Session(language="python") as session:
@@ -71,6 +73,7 @@ def test_run_after_forks_begins_as_any_other() -> None:
         assert first == ringfence.run(code=probe, language="python").stdout
 
 
+@pytest.mark.usefixtures("isolation")
 def test_fork_is_held_to_the_memory_of_its_policy() -> None:
     """What it took over counts: a fork of a large session has no more room than that had."""
     with Session(language="python", policy=Policy(limits=Limits(memory="64MiB"))) as session:
@@ -82,6 +85,7 @@ def test_fork_is_held_to_the_memory_of_its_policy() -> None:
             assert "returned" == fork.eval("held[0] = 1").outcome
 
 
+@pytest.mark.usefixtures("isolation")
 def test_fork_that_is_stopped_is_poisoned_alone() -> None:
     """Its parent and its siblings go on."""
     with Session(language="python", policy=Policy(limits=Limits(wall="20s"))) as session:
@@ -96,6 +100,7 @@ def test_fork_that_is_stopped_is_poisoned_alone() -> None:
             first.fork()
 
 
+@pytest.mark.usefixtures("isolation")
 @pytest.mark.parametrize("deed", ["while True: pass", "raise SystemExit(3)", "import os; os._exit(0)", "flush(self)"])
 def test_guest_that_does_not_let_itself_be_captured_ends_in_time(deed: str) -> None:
     """A stream of its own is flushed before a copy is made, and does what it likes."""
@@ -117,6 +122,7 @@ def test_guest_that_does_not_let_itself_be_captured_ends_in_time(deed: str) -> N
         assert time.monotonic() - begun < 4
 
 
+@pytest.mark.usefixtures("isolation")
 def test_snapshot_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forks hold the placeholder that their session held; its value is read again, and missed where it is gone."""
     monkeypatch.setenv("PROD_KEY", "sk-live-0123456789")

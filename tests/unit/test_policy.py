@@ -198,3 +198,22 @@ def test_directory_swapped_after_construction_changes_nothing(guests: Path, tmp_
     link.symlink_to(tmp_path / "evil")
 
     assert "good" == run(guests / "print_file.wat", ["/data/file"], policy=policy).text
+
+
+def test_policy_tells_what_it_grants_that_another_does_not(tmp_path: Path) -> None:
+    """By what is open on the host, not by its name; and nothing where it is as narrow or narrower."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "sub")
+    wide = Policy(dirs=[Dir(tmp_path, at="/data", mode="rw")], tmp=True)
+    narrow = Policy(dirs=[Dir(tmp_path / "link", at="/link")])
+
+    assert () == narrow.wider_than(wide) == wide.wider_than(wide)
+    assert (f"`dirs`: `{tmp_path}` rw at `/data`", "`tmp`") == wide.wider_than(narrow)
+
+
+def test_trees_in_memory_are_compared_by_what_is_in_them() -> None:
+    """However they were made."""
+    one, same, other = (Policy(dirs=[Dir.memory({"a": text}, at="/in")]) for text in ("1", b"1", "2"))
+
+    assert () == one.wider_than(same)
+    assert 1 == len(one.wider_than(other))

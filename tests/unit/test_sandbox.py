@@ -199,3 +199,78 @@ def test_unknown_import_is_named(tmp_path: Path) -> None:
 def test_sandbox_shows_its_program(guests: Path) -> None:
     """The repr is for people."""
     assert "<Sandbox 'hello.wat'>" == repr(Sandbox(guests / "hello.wat"))
+
+
+def test_runs_go_on_from_where_an_export_returned(guests: Path) -> None:
+    """What it had computed and read is there; arguments, variables, input and random numbers are each run's own."""
+    whole = Sandbox(guests / "prepared.wat", policy=Policy(env={"SET": "1"}))
+    prepared = whole.snapshot(after="init", input=b"kept")
+
+    first, second = (prepared.run([arg], input=arg.encode()).stdout.split(b"\0") for arg in ("one", "two"))
+
+    common = [b"1", b"kept", b"cold", b"prepared.wat"]
+    assert [*common, b"one", b"", b"SET=1", b"", b"one"] == first[:9]
+    assert [*common, b"two", b"", b"SET=1", b"", b"two"] == second[:9]
+    assert first[9:] != second[9:]
+    assert b"0" == whole.run().stdout.split(b"\0")[0]
+    assert f"<Sandbox {whole.program.name!r} after 'init'>" == repr(prepared)
+
+
+def test_snapshot_of_a_snapshot_goes_further(guests: Path) -> None:
+    """Each call is captured on top of those before it."""
+    once = Sandbox(guests / "prepared.wat").snapshot(after="init")
+    twice = once.snapshot(after="init")
+
+    assert [b"1", b"2", b"1"] == [each.run().stdout[:1] for each in (once, twice, once)]
+
+
+LIBRARY = b"""(module
+  (memory (export "memory") 1)
+  (func (export "_initialize") (i32.store8 (i32.const 1) (i32.const 1)))
+  (func (export "init") (if (i32.load8_u (i32.const 1)) (then (i32.store8 (i32.const 0) (i32.const 1)))))
+  (func (export "call") (if (i32.eqz (i32.load8_u (i32.const 0))) (then unreachable))))"""
+
+
+def test_runs_of_a_library_call_the_export_that_is_named() -> None:
+    """A library is set up before it is captured; what its runs call has to be said."""
+    library = Sandbox(LIBRARY)
+    with pytest.raises(LoadError, match="name the export that they call"):
+        library.snapshot(after="init")
+
+    assert library.snapshot(after="init", entry="call").run().ok
+    assert "trapped" == library.snapshot(after="_initialize", entry="call").run().outcome
+
+
+def test_snapshot_needs_exports_that_can_be_called(guests: Path) -> None:
+    """Neither what is called once nor what every run calls takes or gives anything."""
+    whole = Sandbox(guests / "prepared.wat")
+    for after, entry, why in [
+        ("no\x1b[2Jne", None, r"`no\\u\{1b\}\[2Jne` is not there"),
+        ("memory", None, "`memory` is not a function"),
+        ("taking", None, "`taking` is not a function without parameters and results"),
+        ("init", "none", "`none` is not there"),
+    ]:
+        with pytest.raises(LoadError, match=why):
+            whole.snapshot(after=after, entry=entry)
+
+
+def test_call_that_is_captured_has_streams_and_limits(guests: Path) -> None:
+    """It is a run as any other, but for what it leaves."""
+    pieces: list[bytes] = []
+    whole = Sandbox(guests / "prepared.wat")
+    called = whole.snapshot(after="_start", args=["a"], stdout=pieces.append)
+
+    assert b"a" == b"".join(pieces).split(b"\0")[3]
+    assert b"9" == called.run().stdout[:1]
+    with pytest.raises(ValueError, match='"pipe" needs somebody'):
+        whole.snapshot(after="_start", stdout="pipe")
+    with pytest.raises(PolicyError, match="wall"):
+        whole.snapshot(after="init", limits=Limits(wall="1000s"))
+
+
+def test_started_and_awaited_runs_go_on_from_a_snapshot(guests: Path) -> None:
+    """It is a sandbox in every way."""
+    prepared = Sandbox(guests / "prepared.wat").snapshot(after="init")
+
+    assert b"1" == asyncio.run(prepared.arun()).stdout[:1]
+    assert b"1" == prepared.start(stdout="capture").wait().stdout[:1]

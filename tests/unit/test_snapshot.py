@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
+@pytest.fixture(params=["wasm", "process"])
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """Open a session that has defined something."""
-    with Session(language="python") as session:
+    with Session(language="python", isolation=request.param) as session:
         session.eval("x = [1]")
         yield session
 
@@ -122,13 +122,55 @@ def test_session_that_is_over_or_at_work_is_not_forked(session: Session) -> None
             act()
 
 
-def test_fork_of_a_session_in_isolation_is_refused() -> None:
-    """So far; the session goes on."""
-    with Session(language="python", isolation="process") as session:
-        session.eval("x = 1")
-        with pytest.raises(SessionError, match="process of its own"):
-            session.fork()
-        assert 1 == session.eval("x").value
+def test_forks_of_a_session_in_isolation_have_processes_of_their_own() -> None:
+    """One that is stopped there is poisoned alone, and what was forked from it lives on."""
+    with Session(language="python", isolation="process", functions={"act": lambda: 7}) as session:
+        session.eval("x = [act()]")
+        snapshot = session.snapshot()
+        first, second = session.fork_many(2)
+        first.eval("import os; os._exit(3)")
+        session.close()
+        with second, second.fork() as third, snapshot.fork() as fourth:
+            assert first.poisoned
+            assert [[7, 7]] * 3 == [fork.eval("x + [act()]").value for fork in (second, third, fourth)]
+
+
+def test_fork_has_the_narrower_policy_that_it_is_given() -> None:
+    """And all else of its session; what is given to each turn is no more than the policy's."""
+    narrow = Policy(limits=Limits(wall="5s"))
+    with Session(language="python", functions={"act": lambda: 7}, turn=Limits(wall="20s", memory="64MiB")) as acting:
+        for origin in (acting, acting.snapshot()):
+            with origin.fork(policy=narrow) as fork:
+                assert (narrow, acting.program) == (fork.policy, fork.program)
+                assert (7, "returned") == (fork.eval("act()").value, fork.eval("1").outcome)
+                fork.restart()
+                assert 7 == fork.eval("act()").value
+
+
+@pytest.mark.parametrize("isolation", ["wasm", "process"])
+def test_fork_may_count_fuel_where_its_session_did_not(isolation: Literal["wasm", "process"]) -> None:
+    """It is compiled otherwise, and goes on from the same memory."""
+    pytest.importorskip("ringfence_language_javascript", reason="the language pack is not installed")
+    with Session(language="javascript", isolation=isolation) as session:
+        session.eval("globalThis.x = [1]; 0")
+        with session.fork(policy=Policy(limits=Limits(fuel=10**9))) as fork:
+            turn = fork.eval("x.push(2); x.length")
+            assert (2, True) == (turn.value, turn.usage.fuel is not None)
+
+
+def test_wider_policy_is_refused_unless_it_is_asked_for(session: Session) -> None:
+    """The error says in what it is wider; to allow what is not given is a contradiction."""
+    wider = Policy(tmp=True, limits=Limits(wall="60s"))
+    for origin in (session, session.snapshot()):
+        with pytest.raises(
+            ringfence.PolicyError, match=r"`tmp`, `limits.wall`: 1m, more than 30s(.|\n)*allow_wider=True"
+        ):
+            origin.fork(policy=wider)
+        with origin.fork(policy=wider, allow_wider=True) as fork:
+            assert "returned" == fork.eval("open('/tmp/x', 'w').close()").outcome
+        with pytest.raises(ValueError, match="allow_wider without policy"):
+            origin.fork(allow_wider=True)
+    assert [1] == session.eval("x").value
 
 
 def test_totals_and_restart_are_a_forks_own() -> None:

@@ -15,6 +15,7 @@ mod program;
 mod raise;
 mod result;
 mod sandbox;
+mod saved;
 mod session;
 mod signals;
 mod tree;
@@ -50,6 +51,8 @@ mod _core {
     use crate::result::Result;
     #[pymodule_export]
     use crate::sandbox::{Kill, Sandbox, precompile, without_pool};
+    #[pymodule_export]
+    use crate::saved::{Saved, state_path};
     #[pymodule_export]
     use crate::session::{Session, Snapshot};
     #[pymodule_export]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use ringfence::load::cache_path;
+use ringfence::load::{cache_path, state_path};
 use ringfence::policy::Document;
 use ringfence::sandbox::files::{Grants, Trees};
 
@@ -21,7 +21,7 @@ pub struct Policy {
 
 /// What no guest may see.
 fn private() -> Vec<PathBuf> {
-    cache_path().into_iter().collect()
+    cache_path().into_iter().chain(state_path()).collect()
 }
 
 /// What the grants in memory begin with: handed in, or unpacked within the policy's limits.
@@ -90,6 +90,11 @@ impl Policy {
             Some((self.policy.dirs.get(*index)?.tree.clone()?, Tree(Arc::clone(tree))))
         };
         self.trees.iter().filter_map(digest).collect()
+    }
+
+    /// What it grants that another one does not.
+    fn wider_than(&self, py: Python<'_>, other: &Self) -> Vec<String> {
+        py.detach(|| self.grants.wider_than(&self.policy, &other.grants, &other.policy))
     }
 
     fn document(&self, py: Python<'_>) -> PyResult<String> {

@@ -11,13 +11,13 @@ use ringfence::load::Watch;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::Isolation;
-use ringfence::{HostFunctions, Run};
+use ringfence::{HostFunctions, Init, Run};
 
 use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::descriptor_unsafe::duplicate;
 use crate::enter::enter;
-use crate::imports::{self, Given};
+use crate::imports;
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::result::Result;
@@ -68,7 +68,7 @@ impl Sandbox {
         program: &Program,
         policy: &Policy,
         progress: Option<Py<PyAny>>,
-        imports: Option<Given>,
+        imports: Option<imports::Given>,
         isolation: &str,
         tenant: Option<String>,
     ) -> PyResult<Self> {
@@ -92,6 +92,61 @@ impl Sandbox {
         source: Option<&[u8]>,
     ) -> PyResult<Result> {
         let text = source.map(bytes::Bytes::copy_from_slice);
+        let given = Given { args, input, stdin, stdout, stderr, limits, kill };
+        self.run_with(py, given, |run| self.sandbox.run(Run { source: text, ..run }))
+    }
+
+    #[pyo3(signature = (after, entry, args, input, stdout, stderr, limits, kill, progress))]
+    #[allow(clippy::too_many_arguments)]
+    fn snapshot(
+        &self,
+        py: Python<'_>,
+        after: String,
+        entry: Option<String>,
+        args: Vec<String>,
+        input: Option<&[u8]>,
+        stdout: Option<i32>,
+        stderr: Option<i32>,
+        limits: Option<&str>,
+        kill: Option<&Kill>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Result, Option<Self>)> {
+        let mut begun = None;
+        let given = Given { args, input, stdin: None, stdout, stderr, limits, kill };
+        let reports = Reports::new(progress);
+        let result = self.run_with(py, given, |run| {
+            let watch = |waited: Duration| reports.report(waited);
+            let init = Init { after, entry, watch: Some(&watch) };
+            let (result, sandbox) = self.sandbox.snapshot(init, run)?;
+            begun = sandbox.map(|sandbox| Self { sandbox });
+            Ok(result)
+        });
+        match reports.raised() {
+            Some(error) => Err(error),
+            None => Ok((result?, begun)),
+        }
+    }
+}
+
+/// What Python gives a run.
+struct Given<'a> {
+    args: Vec<String>,
+    input: Option<&'a [u8]>,
+    stdin: Option<i32>,
+    stdout: Option<i32>,
+    stderr: Option<i32>,
+    limits: Option<&'a str>,
+    kill: Option<&'a Kill>,
+}
+
+impl Sandbox {
+    fn run_with(
+        &self,
+        py: Python<'_>,
+        given: Given<'_>,
+        start: impl FnOnce(Run<'_>) -> ringfence::Result<ringfence::RunResult> + Send,
+    ) -> PyResult<Result> {
+        let Given { args, input, stdin, stdout, stderr, limits, kill } = given;
         let source = match (input, stdin) {
             (Some(bytes), _) => Source::Bytes(bytes::Bytes::copy_from_slice(bytes)),
             (None, Some(_)) | (None, None) => Source::Empty,
@@ -110,12 +165,12 @@ impl Sandbox {
             };
             // Ctrl-C is Python's to handle: its handler runs here, and what it raises ends the guest.
             let mut tick = || signals.look();
-            self.sandbox.run(Run {
+            start(Run {
                 args,
                 input: source,
                 stdout: sink(stdout)?,
                 stderr: sink(stderr)?,
-                source: text,
+                source: None,
                 limits,
                 cancelled,
                 tick: Some(&mut tick),
@@ -159,48 +214,68 @@ fn compile(
     functions: HostFunctions,
     (isolation, tenant): (Isolation, Option<String>),
 ) -> PyResult<ringfence::Sandbox> {
-    let (grants, policy, program) = (policy.grants.clone(), policy.policy.clone(), &program.program);
     watched(py, progress, |watch| {
+        let (policy, grants) = (policy.policy.clone(), policy.grants.clone());
+        let program = &program.program;
         ringfence::Sandbox::isolated(program, policy, grants, functions, Some(watch), isolation, tenant)
     })
 }
 
-/// Works without the interpreter, told now and then how long a compile takes: what `progress` raises ends it.
+/// Works without the interpreter, and tells meanwhile how long a compile takes: what `progress` raises ends it.
 pub fn watched<T: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(Watch<'_>) -> ringfence::Result<T> + Send,
 ) -> PyResult<T> {
-    let raised = Mutex::new(None);
-    let last = Mutex::new(Duration::ZERO);
+    let reports = Reports::new(progress);
     let made = enter(py, || {
-        let watch = |waited: Duration| {
-            let done = attached(|py| {
-                py.check_signals()?;
-                let mut last = last.lock().unwrap_or_else(|broken| broken.into_inner());
-                if let Some(progress) = &progress
-                    && waited >= REPORT_AFTER
-                    && waited.saturating_sub(*last) >= REPORT_EVERY
-                {
-                    *last = waited;
-                    drop(last);
-                    call(progress.bind(py), &(waited.as_secs_f64(),).into_pyobject(py)?)?;
-                }
-                PyResult::Ok(())
-            });
-            match done {
-                Some(Ok(())) | None => ControlFlow::Continue(()),
-                Some(Err(error)) => {
-                    *raised.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        };
+        let watch = |waited: Duration| reports.report(waited);
         work(&watch)
     });
-    match raised.into_inner().unwrap_or_else(|broken| broken.into_inner()) {
+    match reports.raised() {
         Some(error) => Err(error),
         None => made,
+    }
+}
+
+/// Tells a caller how long a compile takes, and looks for signals meanwhile.
+struct Reports {
+    progress: Option<Py<PyAny>>,
+    last: Mutex<Duration>,
+    raised: Mutex<Option<PyErr>>,
+}
+
+impl Reports {
+    fn new(progress: Option<Py<PyAny>>) -> Self {
+        Self { progress, last: Mutex::default(), raised: Mutex::default() }
+    }
+
+    fn report(&self, waited: Duration) -> ControlFlow<()> {
+        let done = attached(|py| {
+            py.check_signals()?;
+            let mut last = self.last.lock().unwrap_or_else(|broken| broken.into_inner());
+            if let Some(progress) = &self.progress
+                && waited >= REPORT_AFTER
+                && waited.saturating_sub(*last) >= REPORT_EVERY
+            {
+                *last = waited;
+                drop(last);
+                call(progress.bind(py), &(waited.as_secs_f64(),).into_pyobject(py)?)?;
+            }
+            PyResult::Ok(())
+        });
+        match done {
+            Some(Ok(())) | None => ControlFlow::Continue(()),
+            Some(Err(error)) => {
+                *self.raised.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// What was raised meanwhile.
+    fn raised(self) -> Option<PyErr> {
+        self.raised.into_inner().unwrap_or_else(|broken| broken.into_inner())
     }
 }
 

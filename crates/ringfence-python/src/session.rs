@@ -104,9 +104,17 @@ impl Session {
     }
 
     /// Sessions that go on from here, each with functions of its own where they are given.
-    fn fork(&self, py: Python<'_>, functions: Vec<Option<Given>>, kill: Option<&Kill>) -> PyResult<Vec<Self>> {
+    fn fork(
+        &self,
+        py: Python<'_>,
+        functions: Vec<Option<Given>>,
+        sandbox: Option<&Sandbox>,
+        allow_wider: bool,
+        kill: Option<&Kill>,
+    ) -> PyResult<Vec<Self>> {
         let room = self.session.limits().host_bytes.0;
-        forks(py, functions, room, kill, |count, forking| self.session.fork(count, forking))
+        let under = (sandbox, allow_wider);
+        forks(py, functions, under, room, kill, |count, forking| self.session.fork(count, forking))
     }
 
     /// What it is now, to fork from later.
@@ -115,7 +123,7 @@ impl Session {
         let signals = Signals::default();
         let taken = enter(py, || {
             let mut tick = || signals.look();
-            self.session.snapshot(Forking { functions: None, cancelled, tick: Some(&mut tick) })
+            self.session.snapshot(Forking { cancelled, tick: Some(&mut tick), ..Forking::default() })
         });
         signals.raise()?;
         Ok(Snapshot { snapshot: taken?, room: self.session.limits().host_bytes.0 })
@@ -134,14 +142,34 @@ impl Session {
 /// What a session was between two turns.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Snapshot {
-    snapshot: ringfence::session::Snapshot,
-    room: u64,
+    pub snapshot: ringfence::session::Snapshot,
+    pub room: u64,
 }
 
 #[pymethods]
 impl Snapshot {
-    fn fork(&self, py: Python<'_>, functions: Vec<Option<Given>>, kill: Option<&Kill>) -> PyResult<Vec<Session>> {
-        forks(py, functions, self.room, kill, |count, forking| self.snapshot.fork(count, forking))
+    fn fork(
+        &self,
+        py: Python<'_>,
+        functions: Vec<Option<Given>>,
+        sandbox: Option<&Sandbox>,
+        allow_wider: bool,
+        kill: Option<&Kill>,
+    ) -> PyResult<Vec<Session>> {
+        let under = (sandbox, allow_wider);
+        forks(py, functions, under, self.room, kill, |count, forking| self.snapshot.fork(count, forking))
+    }
+
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: std::path::PathBuf,
+        key: Option<&[u8]>,
+        language: &str,
+        pack: &str,
+        note: &str,
+    ) -> PyResult<()> {
+        crate::saved::save(py, &self.snapshot, &path, key, (language, pack, note))
     }
 }
 
@@ -149,11 +177,14 @@ impl Snapshot {
 fn forks(
     py: Python<'_>,
     functions: Vec<Option<Given>>,
+    (sandbox, allow_wider): (Option<&Sandbox>, bool),
     room: u64,
     kill: Option<&Kill>,
     fork: impl FnOnce(usize, Forking<'_>) -> ringfence::Result<Vec<ringfence::Session>> + Send,
 ) -> PyResult<Vec<Session>> {
     let count = functions.len();
+    let under = sandbox.map(|sandbox| &sandbox.sandbox);
+    let room = under.map_or(room, |sandbox| sandbox.policy().limits.host_bytes.0);
     let functions = functions.into_iter().map(|given| {
         let made = given.map(|(described, call)| Functions::new(described, call.into_bound(py), room)).transpose()?;
         Ok(made.map(|made| Arc::new(made) as Arc<dyn SessionFunctions>))
@@ -163,7 +194,7 @@ fn forks(
     let signals = Signals::default();
     let forked = enter(py, || {
         let mut tick = || signals.look();
-        fork(count, Forking { functions, cancelled, tick: Some(&mut tick) })
+        fork(count, Forking { functions, under, allow_wider, cancelled, tick: Some(&mut tick) })
     });
     signals.raise()?;
     Ok(forked?.into_iter().map(|session| Session { session }).collect())

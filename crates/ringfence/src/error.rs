@@ -43,6 +43,16 @@ pub enum Error {
     Conflict(Parts),
     /// A session cannot run the turn: it is poisoned, closed, or runs one already.
     Session(Parts),
+    /// A saved snapshot is none, is not whole, or was changed.
+    Snapshot(Parts),
+    /// There is no such file of a saved snapshot.
+    SnapshotNotFound(Parts),
+    /// A saved snapshot was authenticated with another key.
+    SnapshotForeign(Parts),
+    /// A saved snapshot has a format that only a newer version reads.
+    SnapshotNewer(Parts),
+    /// A saved snapshot is of a program that is not the one at hand.
+    SnapshotMismatch(Parts),
     /// A plugin cannot be called: it is poisoned, closed, or at work already.
     Plugin(Parts),
     /// Ours: the host system, or a defect of Ringfence.
@@ -75,6 +85,11 @@ impl Error {
         Self::Plugin(Parts::new(what, why, fix))
     }
 
+    /// An error of a saved snapshot in three parts.
+    pub fn snapshot(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Snapshot(Parts::new(what, why, fix))
+    }
+
     /// A host error in three parts.
     pub fn host(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Host(Parts::new(what, why, fix))
@@ -92,8 +107,21 @@ impl Error {
     }
 
     /// Every code there is; the Python tree and the errors page carry the same ones.
-    pub const CODES: [&str; 8] =
-        ["policy", "load", "program-not-found", "busy", "conflict", "session", "plugin", "host"];
+    pub const CODES: [&str; 13] = [
+        "policy",
+        "load",
+        "program-not-found",
+        "busy",
+        "conflict",
+        "session",
+        "snapshot",
+        "snapshot-not-found",
+        "snapshot-foreign",
+        "snapshot-newer",
+        "snapshot-mismatch",
+        "plugin",
+        "host",
+    ];
 
     /// The stable name of this kind of error.
     pub fn code(&self) -> &'static str {
@@ -104,6 +132,11 @@ impl Error {
             Self::Busy(_) => "busy",
             Self::Conflict(_) => "conflict",
             Self::Session(_) => "session",
+            Self::Snapshot(_) => "snapshot",
+            Self::SnapshotNotFound(_) => "snapshot-not-found",
+            Self::SnapshotForeign(_) => "snapshot-foreign",
+            Self::SnapshotNewer(_) => "snapshot-newer",
+            Self::SnapshotMismatch(_) => "snapshot-mismatch",
             Self::Plugin(_) => "plugin",
             Self::Host(_) => "host",
         }
@@ -118,6 +151,11 @@ impl Error {
             | Self::Busy(parts)
             | Self::Conflict(parts)
             | Self::Session(parts)
+            | Self::Snapshot(parts)
+            | Self::SnapshotNotFound(parts)
+            | Self::SnapshotForeign(parts)
+            | Self::SnapshotNewer(parts)
+            | Self::SnapshotMismatch(parts)
             | Self::Plugin(parts)
             | Self::Host(parts) => parts,
         }

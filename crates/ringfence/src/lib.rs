@@ -2,6 +2,7 @@
 //!
 //! `policy → load → sandbox → run → result`
 
+mod after;
 mod apart;
 pub mod doctor;
 mod ending;
@@ -26,6 +27,7 @@ mod supervisor;
 pub mod text;
 pub mod worker;
 
+pub use after::Init;
 pub use error::{Error, Parts, Result};
 pub use host::{HostFunction, HostFunctions};
 pub use load::Program;

@@ -39,6 +39,8 @@ pub fn plant(functions: Planted) {
 pub(crate) enum Start {
     /// `_start`: a program.
     Command,
+    /// `rf_run`: a language pack that is a snapshot. Its `_start` only exits with what that gives.
+    Snapshot,
     /// `_initialize`: a library, which is only set up.
     Reactor,
     /// A language pack that is no snapshot: it is set up, then it runs.
@@ -49,6 +51,7 @@ impl Start {
     pub(crate) fn export(self) -> &'static str {
         match self {
             Self::Command => "_start",
+            Self::Snapshot => abi::RUN,
             Self::Reactor => abi::INITIALIZE,
             Self::Unsnapshotted => abi::INIT,
         }
@@ -56,6 +59,7 @@ impl Start {
 
     fn of(module: &Module, name: &str, language: bool) -> Result<Self> {
         let start = match (module.get_export("_start"), module.get_export("_initialize")) {
+            (Some(_), _) if language && gives_code(module) => Self::Snapshot,
             (Some(_), _) => Self::Command,
             _ if language && module.get_export(abi::INIT).is_some() => Self::Unsnapshotted,
             (None, Some(_)) => Self::Reactor,
@@ -68,6 +72,7 @@ impl Start {
             }
         };
         match module.get_export(start.export()) {
+            _ if start == Self::Snapshot => Ok(start),
             Some(ExternType::Func(function)) if function.params().len() == 0 && function.results().len() == 0 => {
                 Ok(start)
             }
@@ -78,6 +83,12 @@ impl Start {
             )),
         }
     }
+}
+
+/// Whether a pack has `rf_run` as the guest ABI has it.
+fn gives_code(module: &Module) -> bool {
+    let Some(ExternType::Func(run)) = module.get_export(abi::RUN) else { return false };
+    run.params().len() == 0 && run.results().len() == 1 && run.result(0).is_some_and(|result| result.is_i32())
 }
 
 /// Links a module to the WASI levels it imports, and to the host's own functions.

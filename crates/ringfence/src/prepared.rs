@@ -1,7 +1,7 @@
 //! What every run of a sandbox shares: made from its recipe once in every process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -20,6 +20,7 @@ use crate::process_unsafe::EndsWhole;
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
+use crate::sandbox::soft::Words;
 use crate::sandbox::store::{State, at_tick};
 use crate::snapshot::{Image, Lent};
 use crate::supervisor::LOOK;
@@ -28,6 +29,7 @@ use crate::supervisor::LOOK;
 const SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// What a sandbox is made of.
+#[derive(Clone)]
 pub(crate) struct Recipe {
     /// None in a worker, which is given the code and does not fork.
     pub(crate) program: Option<Program>,
@@ -43,12 +45,15 @@ pub(crate) struct Prepared {
     pub(crate) net: Arc<Net>,
     pub(crate) env: Arc<Vec<Vec<u8>>>,
     pub(crate) argv0: String,
+    program: Option<Program>,
     engines: Arc<Engines>,
     engine: wasmtime::Engine,
     slots: u32,
     pub(crate) entry: Entry,
     /// What the guest's memory begins with, where that is not in its code.
     image: Option<Arc<Image>>,
+    /// How its instances are interrupted: the same for all that begin with one image.
+    pub(crate) words: OnceLock<[Option<Words>; 2]>,
     pub(crate) functions: HostFunctions,
     /// Keeps the code in this process's memory of loaded programs; the last field, since what is above uses it.
     _code: EndsWhole<Arc<Code>>,
@@ -67,6 +72,12 @@ pub(crate) enum Entry {
 impl Recipe {
     /// Compiles (or takes from the cache) and links; whether it was in the cache.
     pub(crate) fn prepare(&self, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
+        let language = self.program.as_ref().is_some_and(Program::is_language);
+        self.prepare_as(profile(&self.policy, language), watch)
+    }
+
+    /// The same for the engine of a profile.
+    pub(crate) fn prepare_as(&self, profile: Profile, watch: Option<load::Watch<'_>>) -> Result<(Arc<Prepared>, bool)> {
         let Some(program) = &self.program else {
             return Err(Error::host(
                 "a worker was forked",
@@ -74,7 +85,7 @@ impl Recipe {
                 "please report this as a bug",
             ));
         };
-        let engines = Engines::of(profile(&self.policy, program.is_language()))?;
+        let engines = Engines::of(profile)?;
         let loaded = load::load(program, &engines, self.policy.limits.compile.0, watch)?;
         let from_cache = loaded.from_cache;
         Ok((self.link(loaded, engines, program.name(), environment(&self.policy))?, from_cache))
@@ -107,6 +118,7 @@ impl Recipe {
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
             argv0: argv0(name),
+            program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
             grants: grants.clone(),
@@ -115,6 +127,7 @@ impl Recipe {
             engine: loaded.engine,
             entry,
             image,
+            words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         }))
@@ -131,6 +144,7 @@ impl Recipe {
         Arc::new(Prepared {
             env: Arc::new(environment(policy)),
             argv0: argv0(self.name()),
+            program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
             grants: grants.clone(),
@@ -139,6 +153,7 @@ impl Recipe {
             engine: loaded.engine,
             entry: Entry::Plugin(linked),
             image: None,
+            words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
         })
@@ -153,7 +168,7 @@ impl Recipe {
 /// The engine that a policy asks for, for a language pack or any other program.
 pub(crate) fn profile(policy: &Policy, language: bool) -> Profile {
     let concurrency = policy.wasi == WasiLevel::V0_3 && !language;
-    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language }
+    Profile { fuel: policy.limits.fuel.is_some(), concurrency, language, captured: false }
 }
 
 impl Prepared {
@@ -165,7 +180,7 @@ impl Prepared {
     /// Whether the guest can hear of its end before it comes.
     pub(crate) fn hears(&self) -> bool {
         match &self.entry {
-            Entry::Module { linked, start: Start::Command } if self.engines.profile().language => {
+            Entry::Module { linked, start: Start::Command | Start::Snapshot } if self.engines.profile().language => {
                 linked.module().get_export(abi::INTERRUPT).is_some()
             }
             _ => false,
@@ -198,9 +213,28 @@ impl Prepared {
         self.image.as_ref()
     }
 
+    /// SHA-256 of its program; none in a worker, which does not know it.
+    pub(crate) fn program_digest(&self) -> Option<&str> {
+        self.program.as_ref().map(Program::digest)
+    }
+
+    /// What its code was compiled with.
+    pub(crate) fn build(&self) -> String {
+        load::Build::of(self.engines.profile(), &self.engine).to_hex()
+    }
+
     /// Memory for a new store; none where the engine makes it.
     pub(crate) fn memory(&self) -> Result<Option<Lent>> {
-        let lent = self.image.as_ref().map(Lent::of).transpose();
+        self.memory_by(Lent::of)
+    }
+
+    /// The same for a store that lives and ends on this thread.
+    pub(crate) fn memory_here(&self) -> Result<Option<Lent>> {
+        self.memory_by(Lent::of_this_thread)
+    }
+
+    fn memory_by(&self, lend: impl FnOnce(&Arc<Image>) -> std::io::Result<Lent>) -> Result<Option<Lent>> {
+        let lent = self.image.as_ref().map(lend).transpose();
         lent.map_err(|error| {
             Error::system(
                 "no memory for a guest",

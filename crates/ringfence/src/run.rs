@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store};
 
+use crate::after::Begin;
 use crate::apart::{self, no_thread};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -44,13 +45,15 @@ use crate::worker::Client;
 
 /// A program compiled, linked and ready, under one policy. Runs may overlap on any number of threads.
 pub struct Sandbox {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     /// What a child made by `fork` makes again at its first run.
     prepared: PerProcess<Arc<Prepared>>,
     name_servers: Option<Arc<[SocketAddr]>>,
     from_cache: bool,
     /// Where it runs instead of here.
-    worker: Option<Client>,
+    worker: Option<Arc<Client>>,
+    /// Where its runs begin, if not at the program's own beginning.
+    begin: Begin,
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -93,12 +96,30 @@ impl Sandbox {
     }
 
     pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
-        Self { recipe, prepared: PerProcess::with(prepared), name_servers: None, from_cache, worker: None }
+        let (recipe, prepared) = (Arc::new(recipe), PerProcess::with(prepared));
+        Self { recipe, prepared, name_servers: None, from_cache, worker: None, begin: Begin::default() }
+    }
+
+    /// The same program under the same policy, begun otherwise.
+    pub(crate) fn beginning(&self, prepared: Arc<Prepared>, begin: Begin) -> Self {
+        Self {
+            recipe: self.recipe.clone(),
+            prepared: PerProcess::with(prepared),
+            name_servers: self.name_servers.clone(),
+            from_cache: self.from_cache,
+            worker: None,
+            begin,
+        }
+    }
+
+    /// What it is made of, and where its runs begin.
+    pub(crate) fn made_of(&self) -> (&Recipe, &Begin) {
+        (&self.recipe, &self.begin)
     }
 
     /// The same program in workers.
     pub(crate) fn in_worker(self, worker: Client) -> Self {
-        Self { worker: Some(worker), ..self }
+        Self { worker: Some(Arc::new(worker)), ..self }
     }
 
     /// Asks these name servers for names instead of the system's, and no hosts file.
@@ -116,8 +137,13 @@ impl Sandbox {
         &self.recipe.policy
     }
 
+    /// What it is made of.
+    pub(crate) fn recipe(&self) -> &Arc<Recipe> {
+        &self.recipe
+    }
+
     /// Where its guests are instead of in this process.
-    pub(crate) fn worker(&self) -> Option<&Client> {
+    pub(crate) fn worker(&self) -> Option<&Arc<Client>> {
         self.worker.as_ref()
     }
 
@@ -162,6 +188,7 @@ impl Sandbox {
 
     /// Runs it in this process; in a worker on this thread, and with what its parent has given it for the run.
     pub(crate) fn run_here(&self, run: Run<'_>, inside: Option<InWorker<'_>>) -> Result<RunResult> {
+        self.begin.check_process(self.recipe.name())?;
         let prepared = self.prepared.get_or_try(|| self.recipe.prepare(None).map(|(prepared, _)| prepared))?;
         let Run { args, input, stdout, stderr, source, limits, cancelled, tick } = run;
         let mut no_tick = || true;
@@ -177,7 +204,7 @@ impl Sandbox {
             ..Control::of_guest(started, &limits, Duration::ZERO, cancelled, output).inside(outer)
         };
         let (space, secrets, begins) = match inside {
-            None => (Space::default(), Secrets::from_environment(&prepared.policy.secrets)?, None),
+            None => (Space::default(), self.begin.secrets(&prepared.policy.secrets)?, None),
             Some(InWorker { space, secrets, journal, begins }) => {
                 if let Some((journal, number)) = journal {
                     control.output.keep_in(journal, number);
@@ -197,6 +224,7 @@ impl Sandbox {
             secrets,
             started,
             space,
+            begin: self.begin.clone(),
             slot: Here::new(slot),
         };
         match begins {
@@ -235,6 +263,7 @@ struct Guest {
     secrets: Secrets,
     started: Instant,
     space: Space,
+    begin: Begin,
     slot: Here<OwnedSemaphorePermit>,
 }
 
@@ -262,6 +291,7 @@ impl Guest {
             secrets,
             started,
             space,
+            begin,
             slot,
         } = self;
         let runtime = runtime(!prepared.net.is_empty())?;
@@ -293,12 +323,13 @@ impl Guest {
             Entry::Module { linked, start } => {
                 control.network = prepared.may_ask().then(network);
                 let mut state = state(&control);
+                let memory = begin.memory(&prepared, &mut state, &secrets)?;
                 let network = control.network.clone();
                 state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
                 let mut store = Here::new(prepared.store(state, &limits)?);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let memory = prepared.memory()?;
-                let ending = supervisor.end(module(&mut store, linked, *start, memory), tick);
+                let known = (&begin, &*prepared);
+                let ending = supervisor.end(module(&mut store, linked, *start, memory, known), tick);
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
@@ -395,10 +426,30 @@ async fn module(
     linked: &InstancePre<State>,
     start: Start,
     memory: Option<Lent>,
+    (begin, prepared): (&Begin, &Prepared),
 ) -> wasmtime::Result<Ending> {
+    let is_lent = memory.is_some();
     let instance = snapshot::instantiate(store, linked, memory).await?;
+    if let Some(ending) = begin.enter(store, &instance, start, prepared.image()).await? {
+        return Ok(ending);
+    }
     if let Some(soft) = store.data().control.soft.clone() {
-        soft.set_words(soft::words(store, &instance).await?);
+        let words = match prepared.words.get() {
+            Some(words) => {
+                soft::know_memory(store, &instance);
+                *words
+            }
+            None => soft::words(store, &instance).await?,
+        };
+        // Nothing of this guest has run yet: all that begin with this image say the same.
+        if is_lent {
+            let _ = prepared.words.set(words);
+        }
+        soft.set_words(words);
+    }
+    if start == Start::Snapshot {
+        let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
+        return Ok(Ending::exited(run.call_async(store, ()).await?));
     }
     if start == Start::Unsnapshotted
         && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)

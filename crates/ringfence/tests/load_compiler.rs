@@ -51,7 +51,7 @@ fn a_program_compiles_without_any_cache() {
 fn every_profile_compiles() {
     let _alone = compiler([OURS]);
     for (fuel, concurrency) in [(false, false), (true, false), (false, true), (true, true)] {
-        let engines = Engines::of(Profile { fuel, concurrency, language: false }).unwrap();
+        let engines = Engines::of(Profile { fuel, concurrency, ..Profile::default() }).unwrap();
         let program = Program::from_bytes("(module (func (export \"f\")))", "").unwrap();
         load_in(&Cache::none(), &program, &engines, LIMIT, None).unwrap();
     }

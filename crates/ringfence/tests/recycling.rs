@@ -36,6 +36,11 @@ thread_local! {
     static END: Cell<End> = const { Cell::new(End::Return) };
     /// What runs on this thread found: where their memory is, and what was in it.
     static SEEN: RefCell<Vec<(usize, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
+    /// Where the next guest of `quiet` writes, beside where it always does.
+    static PLACE: Cell<u32> = const { Cell::new(0) };
+    /// What its memory is to begin with, and whether it did; looked at in place, for memory that is new is a fault.
+    static IMAGE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static IS_IMAGE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A pack whose memory begins with this many pages, and with this text at several places.
@@ -93,6 +98,11 @@ fn sandbox(wat: &str, limits: &str) -> Sandbox {
             SEEN.with_borrow_mut(|all| all.push(seen));
         })?;
         linker.func_wrap("planted", "end", || END.get() as i32)?;
+        linker.func_wrap("planted", "place", || PLACE.get())?;
+        linker.func_wrap("planted", "compare", |mut caller: wasmtime::Caller<'_, State>| {
+            let memory = caller.get_export("memory").and_then(|export| export.into_memory()).unwrap();
+            IS_IMAGE.set(IMAGE.with_borrow(|image| memory.data(&caller) == image));
+        })?;
         linker.func_wrap("planted", "panic", || -> () { panic!("a host function panics") })?;
         Ok(())
     });
@@ -146,6 +156,31 @@ fn attack_nothing_of_the_run_before_is_seen_however_it_ended() {
             before = Some((end, seen[0].0));
         }
         assert!(again > 7, "{pages} pages: the memory of {again} runs was used again");
+    }
+}
+
+/// A pack that writes to one page, always the same, and to a byte that is chosen for each run.
+const QUIET: &str = r#"(module
+  (import "planted" "compare" (func $compare))
+  (import "planted" "place" (func $place (result i32)))
+  (memory (export "memory") 8)
+  (data (i32.const 1000) "quiet") (data (i32.const 262142) "quiet") (data (i32.const 524283) "quiet")
+  (func (export "_start")
+    (call $compare)
+    (i32.store8 (i32.const 5000) (i32.const 0xaa))
+    (i32.store8 (call $place) (i32.const 0xaa))))"#;
+
+#[test]
+fn attack_a_guest_that_did_the_same_for_long_writes_to_one_page_more() {
+    let sandbox = sandbox(QUIET, "");
+    IMAGE.set(image(8, "quiet"));
+    let mut place = 1_u32;
+    for round in 0..600 {
+        place = place.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        PLACE.set(if round % 5 == 4 { place % (8 * PAGE as u32) } else { 5000 });
+        let (_, result) = run(&sandbox, End::Return);
+        assert_eq!(Outcome::Exited, result.outcome, "{result:?}");
+        assert!(IS_IMAGE.get(), "round {round}");
     }
 }
 

@@ -24,6 +24,7 @@ REST = "..."
 VERBS = {
     "run": "run a program under a policy",
     "repl": "type into a session of a language, under a policy",
+    "session": "list or remove sessions that were saved",
     "languages": "list, check and install the languages that scripts can be in",
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from . import _output
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
+from ._verbs import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+
+    from ringfence._policy import Limits, Policy
+    from ringfence._session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,27 +23,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_grants(parser)
     add_isolation(parser)
-    parser.add_argument("language", metavar="LANGUAGE", nargs="?", default="python", help="python unless given")
+    parser.add_argument("--load", metavar="NAME|PATH", help="go on from a session that was saved; PATH has a /")
+    parser.add_argument("language", metavar="LANGUAGE", nargs="?", help="python unless given")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Read, run and show until the end of input, or until the guest exits."""
     from ringfence._isolation import close_all
-    from ringfence._session import Session
     from ringfence._shares import shares
 
+    from ._branches import Branches
     from ._conversation import Conversation
     from ._typing import Typing
 
     policy = policy_of(arguments)
     whole, turn = shares(policy)
-    with _output.Progress(arguments.language) as progress:
-        session = Session(arguments.language, policy=whole, turn=turn, progress=progress, isolation=arguments.isolation)
+    session, language = _opened(arguments, whole, turn)
     typing = Typing()
     try:
-        with session, typing.history(arguments.language):
+        with Branches(session, language, whole, turn) as branches, typing.history(language):
             if typing.is_terminal:
-                _output.say(f"{arguments.language} in a sandbox; `:help` tells what else there is")
-            return Conversation(session, arguments.language, policy, turn, typing).serve()
+                _output.say(f"{language} in a sandbox; `:help` tells what else there is")
+            return Conversation(branches, policy, turn, typing).serve()
     finally:
         close_all()
+
+
+def _opened(arguments: argparse.Namespace, policy: Policy, turn: Limits) -> tuple[Session, str]:
+    """Open a new session, or one that was saved."""
+    if arguments.load is not None:
+        if arguments.isolation != "wasm" or arguments.language is not None:
+            what = "--isolation" if arguments.language is None else arguments.language
+            why = "a session that was saved has its language, and is in this process"
+            raise UsageError(f"`{what}` and `--load` were both given", why, f"leave out `{what}`")
+        from ._branches import load
+
+        return load(arguments.load, policy, turn)
+    from ringfence._session import Session
+
+    language = arguments.language or "python"
+    with _output.Progress(language) as progress:
+        given = {"policy": policy, "turn": turn, "progress": progress, "isolation": arguments.isolation}
+        return Session(language, **given), language

@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::load::program::hex;
 use crate::load::seal::Key;
 use crate::text::quote;
+
+/// What the keys of a directory are made from.
+pub(super) type Secret = Zeroizing<[u8; 32]>;
 
 /// Mode of every file in the cache: its owner's alone.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -54,32 +58,13 @@ pub(super) enum Unusable {
 impl CacheDir {
     /// Opens the directory, making it and its key on first use.
     pub(super) fn open(path: &Path) -> Result<Self, Unusable> {
-        let missing = |what: &str, error: std::io::Error| Unusable::Missing(format!("{what}: {error}"));
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        let user = rustix::process::geteuid().as_raw();
-        if let Ok(link) = std::fs::symlink_metadata(path)
-            && link.is_symlink()
-            && link.uid() != user
-            && link.uid() != 0
-        {
-            return Err(refuse(path, format!("it is a link that belongs to user {}", link.uid())));
-        }
-        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| missing("it cannot be opened", made.err().unwrap_or(error.into())))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|error| missing("it cannot be looked at", error.into()))?;
-        if stat.st_uid != user {
-            return Err(refuse(path, format!("it belongs to user {}, and you are user {user}", stat.st_uid)));
-        }
-        if stat.st_mode & 0o022 != 0 {
-            return Err(refuse(path, format!("others may write to it (mode {:04o})", stat.st_mode & 0o7777)));
-        }
+        let (fd, mode) = open_ours(path, "cache", "the cache holds native code", "or set RINGFENCE_CACHE")?;
         let mount = rustix::fs::fstatvfs(&fd).map_err(|error| missing("its file system is unknown", error.into()))?;
         if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
             return Err(Unusable::Missing("its file system is mounted `noexec`".into()));
         }
-        let key = key(&fd).map_err(|error| missing("its key cannot be made", error))?;
-        Ok(Self { fd, key, private: stat.st_mode & 0o077 == 0 })
+        let secret = secret(&fd).map_err(|error| missing("its key cannot be made", error))?;
+        Ok(Self { fd, key: Key::from_secret(&secret), private: mode & 0o077 == 0 })
     }
 
     /// Opens a private regular file of ours for reading; anything else is not there.
@@ -93,13 +78,41 @@ impl CacheDir {
     }
 }
 
-fn refuse(path: &Path, why: String) -> Unusable {
-    let path = quote(&path.to_string_lossy());
-    Unusable::Unsafe(Error::host(
-        format!("the cache `{path}` is not safe to use"),
-        format!("{why}, and the cache holds native code"),
-        format!("make it yours alone: `chown \"$USER\" '{path}' && chmod 700 '{path}'`, or set RINGFENCE_CACHE"),
-    ))
+fn missing(what: &str, error: std::io::Error) -> Unusable {
+    Unusable::Missing(format!("{what}: {error}"))
+}
+
+/// Opens a directory that nobody else may write to, making it on first use; and its mode. `what` it is, what it holds,
+/// and what else could be done are for the refusal.
+pub(super) fn open_ours(path: &Path, what: &str, holds: &str, or: &str) -> Result<(OwnedFd, u32), Unusable> {
+    let refuse = |why: String| {
+        let path = quote(&path.to_string_lossy());
+        Unusable::Unsafe(Error::host(
+            format!("the {what} `{path}` is not safe to use"),
+            format!("{why}, and {holds}"),
+            format!("make it yours alone: `chown \"$USER\" '{path}' && chmod 700 '{path}'`, {or}"),
+        ))
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let user = rustix::process::geteuid().as_raw();
+    if let Ok(link) = std::fs::symlink_metadata(path)
+        && link.is_symlink()
+        && link.uid() != user
+        && link.uid() != 0
+    {
+        return Err(refuse(format!("it is a link that belongs to user {}", link.uid())));
+    }
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|error| missing("it cannot be opened", made.err().unwrap_or(error.into())))?;
+    let stat = rustix::fs::fstat(&fd).map_err(|error| missing("it cannot be looked at", error.into()))?;
+    if stat.st_uid != user {
+        return Err(refuse(format!("it belongs to user {}, and you are user {user}", stat.st_uid)));
+    }
+    if stat.st_mode & 0o022 != 0 {
+        return Err(refuse(format!("others may write to it (mode {:04o})", stat.st_mode & 0o7777)));
+    }
+    Ok((fd, stat.st_mode))
 }
 
 fn open_private(dir: &OwnedFd, name: &str) -> std::io::Result<Option<File>> {
@@ -113,37 +126,37 @@ fn open_private(dir: &OwnedFd, name: &str) -> std::io::Result<Option<File>> {
     Ok((ours && metadata.mode() & 0o077 == 0).then_some(file))
 }
 
-/// The key of this cache, made on first use.
+/// The secret of a directory, from which its keys are made; made itself on first use.
 ///
-/// One that is damaged, or that others could read, is replaced: every entry then counts as foreign.
-fn key(dir: &OwnedFd) -> std::io::Result<Key> {
-    if let Some(key) = read_key(dir)? {
-        return Ok(key);
+/// One that is damaged, or that others could read, is replaced: what was made with it then counts as foreign.
+pub(super) fn secret(dir: &OwnedFd) -> std::io::Result<Secret> {
+    if let Some(secret) = read_secret(dir)? {
+        return Ok(secret);
     }
     // One process makes it while the others wait. The lock is on the directory itself: it leaves nothing behind.
     rustix::io::retry_on_intr(|| rustix::fs::flock(dir, FlockOperation::LockExclusive))?;
-    let key = match read_key(dir) {
-        Ok(None) => make_key(dir),
+    let secret = match read_secret(dir) {
+        Ok(None) => make_secret(dir),
         known => known,
     };
     rustix::fs::flock(dir, FlockOperation::Unlock)?;
-    key?.ok_or_else(|| std::io::Error::other("it cannot be read back"))
+    secret?.ok_or_else(|| std::io::Error::other("it cannot be read back"))
 }
 
-fn read_key(dir: &OwnedFd) -> std::io::Result<Option<Key>> {
+fn read_secret(dir: &OwnedFd) -> std::io::Result<Option<Secret>> {
     let Some(file) = open_private(dir, KEY_FILE)? else { return Ok(None) };
-    let mut secret = Vec::with_capacity(33);
+    let mut secret = Zeroizing::new(Vec::with_capacity(33));
     file.take(33).read_to_end(&mut secret)?;
-    Ok(<[u8; 32]>::try_from(secret).ok().map(|secret| Key::from_secret(&secret)))
+    Ok(<[u8; 32]>::try_from(secret.as_slice()).ok().map(Zeroizing::new))
 }
 
-fn make_key(dir: &OwnedFd) -> std::io::Result<Option<Key>> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|_| std::io::Error::other("no random numbers"))?;
+fn make_secret(dir: &OwnedFd) -> std::io::Result<Option<Secret>> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *secret).map_err(|_| std::io::Error::other("no random numbers"))?;
     let mut temporary = Temporary::new(dir)?;
-    temporary.file.write_all(&secret)?;
+    temporary.file.write_all(&*secret)?;
     temporary.rename(KEY_FILE)?;
-    read_key(dir)
+    read_secret(dir)
 }
 
 /// An unfinished file in the cache; gone when dropped, unless it was given its name.

@@ -38,6 +38,8 @@ pub(super) const EXIT_REFUSED: i32 = 60;
 pub(super) const EXIT_TOO_MUCH: i32 = 61;
 /// Something on our side failed; stderr says what.
 pub(super) const EXIT_HOST: i32 = 62;
+/// The program cannot be captured; stderr says why.
+pub(super) const EXIT_NOT_CAPTURED: i32 = 63;
 
 /// What a compiler child is asked for.
 pub(super) struct Job {
@@ -72,6 +74,7 @@ enum Failure {
     Refused(String),
     TooMuch(String),
     Host(String),
+    NotCaptured(String),
 }
 
 /// What the compiler child runs: compiles stdin to stdout under limits, and gives the exit code.
@@ -83,6 +86,7 @@ pub fn compile_child() -> i32 {
         Ok(Err(Failure::Refused(text))) => (EXIT_REFUSED, text),
         Ok(Err(Failure::TooMuch(text))) => (EXIT_TOO_MUCH, text),
         Ok(Err(Failure::Host(text))) => (EXIT_HOST, text),
+        Ok(Err(Failure::NotCaptured(text))) => (EXIT_NOT_CAPTURED, text),
         // Whoever panics, guest bytes made it do so; the message is on stderr already.
         Err(_) => (EXIT_REFUSED, "the compiler broke down".to_owned()),
     };
@@ -110,9 +114,10 @@ fn compile() -> Result<(), Failure> {
     if Build::of(job.profile, &engine).to_hex() != job.build {
         return Err(Failure::Host("the compiler is of another build of Ringfence".into()));
     }
-    let instrumented = job.profile.language.then(|| instrument(&binary));
+    let instrumented = job.profile.is_instrumented().then(|| instrument(&binary));
     let (binary, image) = match instrumented {
         Some(Ok(Instrumented { wasm, image })) => (Cow::Owned(wasm), Some(Ok(image))),
+        Some(Err(why)) if job.profile.captured => return Err(Failure::NotCaptured(why)),
         Some(Err(why)) => (binary, Some(Err(why))),
         None => (binary, None),
     };

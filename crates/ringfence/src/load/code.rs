@@ -174,7 +174,7 @@ fn map(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code
 }
 
 fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result<(Code, Engine)> {
-    if engines.profile().language {
+    if engines.profile().is_instrumented() {
         let appendix = appendix::read(proven.file())?;
         let appendix = appendix.ok_or_else(|| wasmtime::Error::msg("the code of a language pack has no end"))?;
         if let Appendix::Image { at, len } = appendix {

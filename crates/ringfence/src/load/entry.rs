@@ -14,11 +14,11 @@ use crate::sandbox::engine::Profile;
 ///
 /// wasmtime itself only compares its major version, so that code from before a security fix would still load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Build([u8; 16]);
+pub(crate) struct Build([u8; 16]);
 
 impl Build {
     /// The fingerprint of an engine of this profile, taken once per process.
-    pub(super) fn of(profile: Profile, engine: &Engine) -> Self {
+    pub(crate) fn of(profile: Profile, engine: &Engine) -> Self {
         static KNOWN: PerProcess<Mutex<Vec<(Profile, Build)>>> = PerProcess::new();
         let mut known = KNOWN.get().lock().unwrap_or_else(|broken| broken.into_inner());
         if let Some((_, build)) = known.iter().find(|(of, _)| *of == profile) {
@@ -34,14 +34,15 @@ impl Build {
         Self(fingerprint)
     }
 
-    pub(super) fn to_hex(self) -> String {
+    /// The fingerprint in lower-case hexadecimal.
+    pub(crate) fn to_hex(self) -> String {
         hex(&self.0)
     }
 }
 
 /// The form of compiled files. Change it with what is done to a program before wasmtime compiles it, and with what is
 /// written beside its code: a build that knows another form would run something else.
-const FORM: &[u8] = b"2: memory of language packs beside their code";
+const FORM: &[u8] = b"4: memory beside the code of what can be captured, without objects of the collector or segments";
 
 /// The name of the entry of a program, compiled by this build under this profile.
 pub(super) fn entry_name(program: &Program, profile: Profile, build: Build) -> String {

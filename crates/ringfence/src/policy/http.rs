@@ -85,6 +85,23 @@ impl HttpGrant {
         self.port
     }
 
+    /// Whether the other grant has every request of this one.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let methods = match (&self.methods, &other.methods) {
+            (_, Methods::Any) => true,
+            (Methods::Any, Methods::These(_)) => false,
+            (Methods::These(these), Methods::These(wide)) => these.iter().all(|method| wide.contains(method)),
+        };
+        let path = match (&self.path, &other.path) {
+            (_, PathPattern::Any) => true,
+            (PathPattern::Any, _) => false,
+            (PathPattern::Exactly(path), _) => other.has_path(path),
+            (PathPattern::Below(prefix), PathPattern::Below(above)) => prefix.starts_with(above.as_str()),
+            (PathPattern::Below(_), PathPattern::Exactly(_)) => false,
+        };
+        methods && path && self.scheme == other.scheme && self.port == other.port && self.host.is_within(&other.host)
+    }
+
     fn has_host(&self, url: &Url) -> bool {
         match url.host() {
             Some(Host::Domain(name)) => self.host.has_name(name),

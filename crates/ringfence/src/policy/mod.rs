@@ -16,6 +16,7 @@ mod read;
 mod secrets;
 mod tree;
 mod units;
+pub(crate) mod wider;
 mod write;
 
 pub use clock::Clock;

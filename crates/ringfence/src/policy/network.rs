@@ -100,6 +100,11 @@ impl Endpoint {
         self.ports().contains(&port)
     }
 
+    /// Whether the other grant has all hosts and ports of this one.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.host.is_within(&other.host) && other.first <= self.first && self.last <= other.last
+    }
+
     /// Reads `host:port`. A refusal is two lines: why, and the fix.
     pub fn from_text(text: &str) -> Result<Self, String> {
         let refused = |why: &str, fix: &str| format!("{why}\n{fix}");
@@ -154,6 +159,16 @@ impl HostPattern {
         match self {
             Self::Addresses(range) => range.contains(&address),
             Self::Name(_) | Self::Below(_) => false,
+        }
+    }
+
+    /// Whether the other one has every host of this one.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(name), _) => other.has_name(name),
+            (Self::Below(parent), Self::Below(above)) => parent.ends_with(above.as_str()),
+            (Self::Addresses(range), Self::Addresses(above)) => above.contains(range),
+            _ => false,
         }
     }
 

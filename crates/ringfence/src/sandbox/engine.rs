@@ -83,17 +83,26 @@ pub struct Profile {
     pub concurrency: bool,
     /// The stack and the slots of a language pack, whose components never have concurrency.
     pub language: bool,
+    /// A module of a user that is captured: it is one only without its data, as a language pack may be.
+    pub captured: bool,
 }
 
 impl Profile {
-    const ALL: [Self; 6] = [
-        Self { fuel: false, concurrency: false, language: false },
-        Self { fuel: true, concurrency: false, language: false },
-        Self { fuel: false, concurrency: true, language: false },
-        Self { fuel: true, concurrency: true, language: false },
-        Self { fuel: false, concurrency: false, language: true },
-        Self { fuel: true, concurrency: false, language: true },
+    const ALL: [Self; 8] = [
+        Self { fuel: false, concurrency: false, language: false, captured: false },
+        Self { fuel: true, concurrency: false, language: false, captured: false },
+        Self { fuel: false, concurrency: true, language: false, captured: false },
+        Self { fuel: true, concurrency: true, language: false, captured: false },
+        Self { fuel: false, concurrency: false, language: true, captured: false },
+        Self { fuel: true, concurrency: false, language: true, captured: false },
+        Self { fuel: false, concurrency: false, language: false, captured: true },
+        Self { fuel: true, concurrency: false, language: false, captured: true },
     ];
+
+    /// Whether data are taken out of its modules, where they can be, and shown to each instance from elsewhere.
+    pub(crate) fn is_instrumented(self) -> bool {
+        self.language || self.captured
+    }
 
     /// The configuration that decides what compiled code looks like; allocation does not.
     pub fn config(self) -> Config {
@@ -116,6 +125,8 @@ impl Profile {
         match self {
             Self { language: true, fuel: false, .. } => "language",
             Self { language: true, fuel: true, .. } => "fuel-language",
+            Self { captured: true, fuel: false, .. } => "captured",
+            Self { captured: true, fuel: true, .. } => "fuel-captured",
             Self { fuel: false, concurrency: false, .. } => "plain",
             Self { fuel: true, concurrency: false, .. } => "fuel",
             Self { fuel: false, concurrency: true, .. } => "concurrent",
@@ -160,7 +171,7 @@ impl Engines {
         // which a child made by `fork` may inherit held: `RUST_BACKTRACE=1` would hang it.
         wasmtime::error::disable_backtrace();
         check_inheritance()?;
-        if profile.language {
+        if profile.is_instrumented() {
             // A worker can open nothing any more when it first needs it.
             let _ = pagemap_unsafe::is_there();
         }
@@ -204,7 +215,7 @@ impl Engines {
     /// The engine that a process of this profile needs in any case, whatever it runs.
     pub fn first(&self) -> Result<&wasmtime::Engine> {
         // A worker can open nothing any more, and may need either.
-        if self.profile.language && !FOR_ONE.load(Ordering::Relaxed) { self.lending() } else { self.usual() }
+        if self.profile.is_instrumented() && !FOR_ONE.load(Ordering::Relaxed) { self.lending() } else { self.usual() }
     }
 
     /// Room for runs; a run takes as many as its program has memories or tables.

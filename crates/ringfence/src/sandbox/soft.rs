@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use wasmtime::{Instance, Store};
+use serde::{Deserialize, Serialize};
+use wasmtime::{Instance, Memory, Store};
 
 use super::store::State;
 use crate::language::abi;
@@ -30,7 +31,8 @@ impl Notice {
 }
 
 /// What to write where: `value` to the first address, `bits` into the word at the second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Words {
     store: u32,
     value: u32,
@@ -163,12 +165,18 @@ impl Soft {
     }
 }
 
+/// Notes where a guest's memory is, so that it can be interrupted; none where it has none.
+pub(crate) fn know_memory(store: &mut Store<State>, instance: &Instance) -> Option<Memory> {
+    let memory = instance.get_memory(&mut *store, "memory")?;
+    store.data_mut().descriptors.set_memory(memory);
+    Some(memory)
+}
+
 /// Asks a pack what to write to interrupt it.
 pub(crate) async fn words(store: &mut Store<State>, instance: &Instance) -> wasmtime::Result<[Option<Words>; 2]> {
     let mut words = [None; 2];
     let Ok(interrupt) = instance.get_typed_func::<u32, u32>(&mut *store, abi::INTERRUPT) else { return Ok(words) };
-    let Some(memory) = instance.get_memory(&mut *store, "memory") else { return Ok(words) };
-    store.data_mut().descriptors.set_memory(memory);
+    let Some(memory) = know_memory(store, instance) else { return Ok(words) };
     for (kind, words) in (0..).zip(&mut words) {
         let at = interrupt.call_async(&mut *store, kind).await?;
         *words = if at == 0 { None } else { Words::read(memory.data(&*store), at) };

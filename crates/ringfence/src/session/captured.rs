@@ -1,8 +1,12 @@
 //! What a session was between two turns, and the instances that go on from there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use wasmtime::InstancePre;
 
 use super::Given;
 use super::discard_unsafe::End;
@@ -11,20 +15,22 @@ use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::language::abi;
+use crate::policy::Secret;
 use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::Secrets;
+use crate::sandbox::http::{Secrets, is_placeholder};
 use crate::sandbox::soft::Words;
 use crate::sandbox::stdio::{Output, Sink};
-use crate::sandbox::store::Control;
+use crate::sandbox::store::{Control, State};
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Capture};
+use crate::snapshot::{self, Capture, Image, SavedGlobal};
 use crate::supervisor::{Supervisor, runtime};
 
 /// A live instance as data, with what its host had asked it.
+#[derive(Clone)]
 pub(super) struct Captured {
     prepared: Arc<Prepared>,
     name: String,
@@ -33,7 +39,8 @@ pub(super) struct Captured {
     word: Option<(u32, u32)>,
     words: [Option<Words>; 2],
     buffer: u32,
-    placeholders: Vec<Arc<str>>,
+    /// Secrets of the policy that it had, and what its guest holds instead of each.
+    secrets: Vec<(Secret, Arc<str>)>,
 }
 
 /// What came of capturing: the instance is gone where its guest did not return.
@@ -51,7 +58,7 @@ pub(super) fn capture(
     cancelled: Arc<AtomicBool>,
     tick: &mut dyn FnMut() -> bool,
 ) -> Result<Caught> {
-    let Some(image) = live.image.clone() else {
+    let Some((shown, image)) = live.shown.clone().and_then(|shown| Some((shown.clone(), shown.image()?))) else {
         return Ok(Caught::Not(not_captured(
             name,
             "its memory is not lent to it: its pack changes its tables, or the like",
@@ -61,13 +68,23 @@ pub(super) fn capture(
         Ok(word) => word,
         Err(caught) => return Ok(caught),
     };
-    let Live { store, exports, .. } = live;
+    let Live { store, exports, before, .. } = live;
     let now = exports.memory.data(&**store).get(word as usize..).and_then(|rest| rest.first_chunk::<4>());
     let Some(now) = now.filter(|_| word.is_multiple_of(4)) else {
         return Ok(Caught::Not(not_captured(name, "it names no place where a copy is told that it is one")));
     };
     let word = (*now == [0; 4]).then_some((word, abi::COPIED));
-    let memory = Capture::of(store, &exports.instance, exports.memory, &image);
+    let mut memory = Capture::of(store, &exports.instance, exports.memory, &image, before);
+    // Without memory for an image it goes on as it is.
+    if memory.is_due()
+        && let Ok(rebased) = memory.rebased()
+    {
+        if let Err(error) = shown.become_image(store, exports.memory, rebased.image()) {
+            return Ok(Caught::Gone(format!("its memory was lost while it was captured: {error}")));
+        }
+        memory = rebased;
+    }
+    *before = memory.as_before();
     Ok(Caught::Captured(Captured {
         prepared: live.prepared.clone(),
         name: name.to_owned(),
@@ -75,7 +92,7 @@ pub(super) fn capture(
         word,
         words: exports.words,
         buffer: exports.buffer,
-        placeholders: live.placeholders.clone(),
+        secrets: live.prepared.policy.secrets.iter().cloned().zip(live.placeholders.iter().cloned()).collect(),
     }))
 }
 
@@ -130,20 +147,39 @@ fn ask(
 }
 
 impl Captured {
-    /// One that is forked often.
-    pub(super) fn settled(self) -> Result<Self> {
-        let memory = self.memory.settled().map_err(|error| no_memory(&error))?;
-        Ok(Self { memory, ..self })
+    /// The same for many forks: much that differs is mapped and not copied. Nothing where copying is as good, or where
+    /// there is no memory for an image.
+    pub(super) fn for_many(&self) -> Option<Self> {
+        let memory = self.memory.is_large().then(|| self.memory.rebased().ok()).flatten()?;
+        Some(Self { memory, ..self.clone() })
     }
 
-    /// What its forks are held to.
+    /// What a fork in this process is given.
+    pub(super) fn given(&self, prepared: &Prepared) -> Result<Given> {
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+        Ok(Given { space: Space::default(), secrets: self.knowing(secrets)? })
+    }
+
+    /// Secrets for a copy, whose guest holds the placeholders already.
+    pub(super) fn knowing(&self, secrets: Secrets) -> Result<Secrets> {
+        secrets.for_copy(self.secrets.iter().map(|(secret, placeholder)| (secret, placeholder)))
+    }
+
+    /// What its forks are held to unless told otherwise.
     pub(super) fn prepared(&self) -> &Arc<Prepared> {
         &self.prepared
     }
 
-    /// A new instance that goes on from there: nothing of the guest runs until its first turn.
-    pub(super) fn fork(&self, cancelled: Arc<AtomicBool>, tick: &mut dyn FnMut() -> bool) -> Result<Live> {
-        let Self { prepared, name, .. } = self;
+    /// A new instance that goes on from there, held to what is prepared for it: nothing of the guest runs until its first
+    /// turn.
+    pub(super) fn fork(
+        &self,
+        prepared: &Arc<Prepared>,
+        given: Given,
+        cancelled: Arc<AtomicBool>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Live> {
+        let name = &self.name;
         let Entry::Module { linked, .. } = &prepared.entry else {
             return Err(not_captured(name, "it is a component"));
         };
@@ -156,17 +192,17 @@ impl Captured {
         let (started, limits) = (Instant::now(), prepared.policy.limits);
         let output = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, cancelled, output);
-        let secrets = Secrets::for_copy(&prepared.policy.secrets, &self.placeholders)?;
-        let placeholders = secrets.placeholders();
-        let mut state = state(prepared, Given { space: Space::default(), secrets }, &limits, &control, started)?;
-        if !state.limiter.grow(self.memory.grown()) {
+        let placeholders = given.secrets.placeholders();
+        let mut state = state(prepared, given, &limits, &control, started)?;
+        if self.memory.size() as u64 > limits.memory.0 || !state.limiter.grow(self.memory.grown()) {
             return Err(Error::policy(
                 format!("no fork of this session of `{name}`"),
-                "its memory has grown past the limit `memory`",
+                "its memory is larger than the limit `memory`",
                 "raise `memory` in the policy's limits",
             ));
         }
         let memory = self.memory.memory(self.word).map_err(|error| no_memory(&error))?;
+        let shown = memory.shown();
         let mut store = Here::new(prepared.store(state, &limits)?);
         let mut found = None;
         let forked = async {
@@ -183,12 +219,112 @@ impl Captured {
             prepared: prepared.clone(),
             store,
             exports,
-            image: Some(self.memory.image().clone()),
+            shown,
+            before: self.memory.as_before(),
             placeholders,
             nowhere: control.output,
             _slot: Here::new(slot),
             _end: End,
         })
+    }
+}
+
+/// What of a capture is neither memory nor anybody's secret, for a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    /// BLAKE3 of what the memory of its program begins with.
+    image: String,
+    globals: Vec<SavedGlobal>,
+    word: Option<(u32, u32)>,
+    words: [Option<Words>; 2],
+    buffer: u32,
+    /// What its guest holds instead of secrets, in the order of its policy.
+    placeholders: Vec<String>,
+}
+
+impl Kept {
+    /// Refuses what no host wrote: a placeholder that is another text would be put in the place of that text.
+    pub(super) fn check(&self) -> std::result::Result<(), &'static str> {
+        let mut seen = HashSet::new();
+        match self.placeholders.iter().all(|placeholder| is_placeholder(placeholder) && seen.insert(placeholder)) {
+            true => Ok(()),
+            false => Err("a placeholder in it is none"),
+        }
+    }
+
+    /// Whether the memory of its program still begins as it did: what was saved is what differs from that.
+    pub(super) fn is_over(&self, prepared: &Prepared) -> bool {
+        prepared.image().is_some_and(|image| image.digest().to_hex().as_str() == self.image)
+    }
+
+    /// A capture of a file; why there is none is text for an error.
+    pub(super) fn open(
+        &self,
+        prepared: Arc<Prepared>,
+        name: &str,
+        secrets: &[Secret],
+        size: u64,
+        body: &[u8],
+    ) -> std::result::Result<Captured, String> {
+        let (Entry::Module { linked, .. }, Some(image)) = (&prepared.entry, prepared.image()) else {
+            return Err(format!("`{name}` cannot be captured in this version"));
+        };
+        if secrets.len() != self.placeholders.len() {
+            return Err("it has other placeholders than secrets".into());
+        }
+        let memory = Capture::load(image, linked.module(), (size, &self.globals, body));
+        let memory = memory.map_err(|error| error.to_string())?;
+        let placeholders = self.placeholders.iter().map(|placeholder| Arc::from(placeholder.as_str()));
+        let secrets = secrets.iter().cloned().zip(placeholders).collect();
+        Ok(Captured {
+            name: name.to_owned(),
+            memory,
+            word: self.word,
+            words: self.words,
+            buffer: self.buffer,
+            secrets,
+            prepared,
+        })
+    }
+}
+
+impl Captured {
+    /// How large its memory is, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.memory.size()
+    }
+
+    /// Secrets of the policy that it had.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
+    }
+
+    /// What is kept of it beside memory.
+    pub(super) fn kept(&self) -> Result<Kept> {
+        let (linked, image) = self.program()?;
+        let globals = self.memory.saved_globals(linked.module());
+        Ok(Kept {
+            image: image.digest().to_hex().to_string(),
+            globals: globals.map_err(|error| not_captured(&self.name, &error.to_string()))?,
+            word: self.word,
+            words: self.words,
+            buffer: self.buffer,
+            placeholders: self.secrets.iter().map(|(_, placeholder)| (**placeholder).to_owned()).collect(),
+        })
+    }
+
+    /// Tells `each` piece of its memory.
+    pub(super) fn save(&self, each: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+        let (_, image) = self.program().map_err(|error| std::io::Error::other(error.to_string()))?;
+        self.memory.save(image, each)
+    }
+
+    fn program(&self) -> Result<(&InstancePre<State>, &Arc<Image>)> {
+        match (&self.prepared.entry, self.prepared.image()) {
+            (Entry::Module { linked, .. }, Some(image)) => Ok((linked, image)),
+            _ => Err(not_captured(&self.name, "its memory is not lent to it")),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::sandbox::stdio::{Input, Output, Sink, Source};
 use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Image, Lent};
+use crate::snapshot::{self, Before, Lent, Shown};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Source text that needs no allocation of its own, in bytes.
@@ -44,8 +44,9 @@ pub(super) struct Live {
     pub(super) prepared: Arc<Prepared>,
     pub(super) store: Here<Store<State>>,
     pub(super) exports: Exports,
-    /// What its memory showed when it began; none where the memory is not lent to it.
-    pub(super) image: Option<Arc<Image>>,
+    /// What its memory shows where it was not written to; none where the memory is not lent to it.
+    pub(super) shown: Option<Shown>,
+    pub(super) before: Before,
     /// What its guest holds instead of secrets.
     pub(super) placeholders: Vec<Arc<str>>,
     /// What its guest would write to between turns.
@@ -127,6 +128,7 @@ impl Live {
         let placeholders = given.secrets.placeholders();
         let state = state(prepared, given, &limits, &control, started)?;
         let memory = prepared.memory()?;
+        let shown = memory.as_ref().and_then(Lent::shown);
         let mut store = Here::new(prepared.store(state, &limits)?);
         let host_calls = HostCalls::default();
         let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
@@ -139,13 +141,13 @@ impl Live {
         match found {
             Some((abi::VERSION, exports)) => {
                 let slot = Here::new(slot);
-                let image = prepared.image().cloned();
                 let nowhere = control.output;
                 Ok(Self {
                     prepared: prepared.clone(),
                     store,
                     exports,
-                    image,
+                    shown,
+                    before: Before::default(),
                     placeholders,
                     nowhere,
                     _slot: slot,

@@ -8,9 +8,12 @@
 mod captured;
 mod discard_unsafe;
 mod fork;
+mod handed;
+pub mod heard;
 mod inside;
 mod live;
 mod result;
+mod saved;
 mod spent;
 mod turn;
 
@@ -21,18 +24,22 @@ use crate::apart;
 use crate::error::{Error, Result};
 use crate::host::{Around, SessionFunctions};
 use crate::policy::{Limits, LimitsPatch};
+use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
 use crate::run::Sandbox;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
-use crate::worker::Remote;
+use crate::worker::{Client, Remote};
 
+pub use crate::snapshot::SnapshotKey;
 pub use fork::{Forking, Snapshot};
-pub(crate) use inside::Inside;
+pub(crate) use handed::room;
+pub(crate) use inside::{Handed, Inside};
 use live::Live;
 pub(crate) use result::Said;
 pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
+pub use saved::{SavedFacts, SavedSnapshot, Saving};
 use spent::Spent;
 pub use turn::Turn;
 pub(crate) use turn::{InWorker, no_memory};
@@ -50,8 +57,9 @@ pub struct Opening<'a> {
 
 /// One live instance of a language pack.
 pub struct Session {
+    recipe: Arc<Recipe>,
+    worker: Option<Arc<Client>>,
     name: String,
-    limits: Limits,
     functions: Option<Functions>,
     generation: u64,
     closed: AtomicBool,
@@ -107,12 +115,11 @@ enum Seat {
 impl Session {
     /// Opens a session of a sandbox whose program is a language pack.
     pub fn open(sandbox: &Sandbox, opening: Opening<'_>) -> Result<Self> {
-        let limits = sandbox.policy().limits;
         let Opening { functions, cancelled, tick } = opening;
         let instance = match sandbox.worker() {
             Some(worker) => {
                 let list = functions.as_ref().map(|functions| functions.list());
-                Instance::Worker(Box::new(worker.open(sandbox.name(), list, cancelled, tick)?))
+                Instance::Worker(Box::new(worker.open(sandbox.name(), list, None, cancelled, tick)?))
             }
             None => {
                 let secrets = Secrets::from_environment(&sandbox.policy().secrets)?;
@@ -122,8 +129,9 @@ impl Session {
         };
         let functions = functions.map(|functions| Functions::new(functions, 0));
         Ok(Self {
+            recipe: sandbox.recipe().clone(),
+            worker: sandbox.worker().cloned(),
             name: sandbox.name().to_owned(),
-            limits,
             functions,
             generation: generation(),
             closed: AtomicBool::new(false),
@@ -133,7 +141,7 @@ impl Session {
 
     /// The limits of the session: those of time, processor, fuel and output are totals over its turns.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.recipe.policy.limits
     }
 
     /// Runs one turn and waits for its end.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Result;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use wasmtime::{AsContextMut, Global, Instance, Memory, Store, Val};
@@ -14,35 +14,62 @@ use super::instrument::GLOBAL;
 use super::memory_unsafe::Lent;
 use super::pagemap_unsafe::written;
 
-/// More than this, in bytes, is not copied for each fork: it becomes an image of its own, which forks map.
-const REBASED_BYTES: usize = 4 << 20;
+/// More than this, in bytes, is not copied for fork after fork: it becomes an image of its own, which forks map.
+const COPIED_BYTES: usize = 4 << 20;
 
-/// What is compared at once where the kernel does not tell what was written, in bytes.
+/// What is compared and kept at once, in bytes: no processor has smaller pages.
 const PAGE_BYTES: usize = 4 << 10;
 
+/// A page that differs from the image, and where it is. Captures of one instance share those that stayed as they were.
+pub(super) type Page = (usize, Arc<[u8]>);
+
 /// An instance between two calls, as data.
+#[derive(Clone)]
 pub(crate) struct Capture {
     image: Arc<Image>,
-    /// What differs from the image, and where.
-    pages: Vec<(usize, Box<[u8]>)>,
+    /// What differs from the image, in the order of memory.
+    pages: Arc<Vec<Page>>,
+    /// How many pages were compared and had not changed since the capture before.
+    idle: usize,
     /// How large its memory is by now, in bytes.
     size: usize,
     globals: Vec<Val>,
 }
 
+/// The last capture of an instance: as long as somebody has it, the next one holds only what changed since.
+#[derive(Clone, Default)]
+pub(crate) struct Before {
+    pages: Weak<Vec<Page>>,
+    count: usize,
+}
+
 impl Capture {
-    /// Copies what an instance has written since its memory showed `image`. To be called while nothing runs in it.
+    /// Copies what an instance has written since its memory showed `image`, and shares what is as `before` had it. To be
+    /// called while nothing runs in it.
     pub(crate) fn of<T: 'static>(
         store: &mut Store<T>,
         instance: &Instance,
         memory: Memory,
         image: &Arc<Image>,
+        before: &Before,
     ) -> Self {
         let globals = globals(store, instance).into_iter().map(|global| global.get(&mut *store)).collect();
         let bytes = memory.data(&*store);
-        let ranges = told(bytes).unwrap_or_else(|| compared(bytes, image));
-        let pages = ranges.into_iter().map(|range| (range.start, bytes[range].into())).collect();
-        Self { image: image.clone(), pages, size: bytes.len(), globals }
+        let known = before.pages.upgrade();
+        let (pages, idle) = differing(bytes, image.bytes(), known.as_deref().map_or(&[], Vec::as_slice));
+        // Nobody knows any more: at most what there was may be as it was.
+        let idle = if known.is_some() { idle } else { idle + pages.len().min(before.count) };
+        Self { image: image.clone(), pages: Arc::new(pages), idle, size: bytes.len(), globals }
+    }
+
+    /// For the next capture of the same instance, or of a fork.
+    pub(crate) fn as_before(&self) -> Before {
+        Before { pages: Arc::downgrade(&self.pages), count: self.pages.len() }
+    }
+
+    /// How large its memory is, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// How much larger its memory is than its module asks for, in bytes.
@@ -59,7 +86,7 @@ impl Capture {
     pub(crate) fn memory(&self, word: Option<(u32, u32)>) -> Result<Lent> {
         let mut lent = Lent::of(&self.image)?;
         lent.grow(self.size)?;
-        for (at, bytes) in &self.pages {
+        for (at, bytes) in self.pages.iter() {
             lent.write(*at, bytes)?;
         }
         if let Some((at, word)) = word {
@@ -78,27 +105,58 @@ impl Capture {
         Ok(())
     }
 
-    /// Makes one that is forked often cheap to fork: much that differs becomes an image.
-    pub(crate) fn settled(self) -> Result<Self> {
-        if self.pages.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= REBASED_BYTES {
-            return Ok(self);
-        }
+    /// Whether copying what differs for each of many forks takes longer than to map it.
+    pub(crate) fn is_large(&self) -> bool {
+        self.pages.len() * PAGE_BYTES > COPIED_BYTES
+    }
+
+    /// Whether so much was compared in vain that the next captures had better begin from here. To write an image takes as
+    /// long as it is large, so that a large one is written less often.
+    pub(crate) fn is_due(&self) -> bool {
+        self.idle * PAGE_BYTES > COPIED_BYTES.max(self.size / 4)
+    }
+
+    /// The same as an image of its own.
+    pub(crate) fn rebased(&self) -> Result<Self> {
         let file = File::from(rustix::fs::memfd_create(
             "ringfence-snapshot",
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
         )?);
         file.set_len(self.size as u64)?;
-        for (chunk, at) in self.image.bytes().chunks(PAGE_BYTES).zip((0..).step_by(PAGE_BYTES)) {
-            if chunk.iter().any(|byte| *byte != 0) {
-                file.write_all_at(chunk, at)?;
+        let mut pages = self.pages.iter().peekable();
+        for at in (0..self.size).step_by(PAGE_BYTES) {
+            match pages.next_if(|(differs, _)| *differs == at) {
+                Some((_, page)) => file.write_all_at(page, at as u64)?,
+                None => match page_of(self.image.bytes(), at) {
+                    Some(page) if *page != ZEROS => file.write_all_at(page, at as u64)?,
+                    _ => {}
+                },
             }
-        }
-        for (at, bytes) in &self.pages {
-            file.write_all_at(bytes, *at as u64)?;
         }
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         let image = Arc::new(Image::of(file, 0, self.size, self.image.minimum())?);
-        Ok(Self { image, pages: Vec::new(), ..self })
+        Ok(Self { image, pages: Arc::default(), idle: 0, ..self.clone() })
+    }
+}
+
+/// What a capture is made of, for files.
+pub(super) struct Parts<'a> {
+    pub(super) image: &'a Arc<Image>,
+    /// What differs from it, and where: whole pages, in order.
+    pub(super) pages: Vec<(usize, &'a [u8])>,
+    pub(super) size: usize,
+    pub(super) globals: &'a [Val],
+}
+
+impl Capture {
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let pages = self.pages.iter().map(|(at, bytes)| (*at, &**bytes)).collect();
+        Parts { image: &self.image, pages, size: self.size, globals: &self.globals }
+    }
+
+    /// One that was made of these elsewhere.
+    pub(super) fn of_parts(image: Arc<Image>, pages: Vec<Page>, size: usize, globals: Vec<Val>) -> Self {
+        Self { image, pages: Arc::new(pages), idle: 0, size, globals }
     }
 }
 
@@ -133,17 +191,32 @@ fn told(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
     Some(ranges)
 }
 
-/// What differs from the image, or from zeros behind it.
-fn compared(bytes: &[u8], image: &Image) -> Vec<Range<usize>> {
-    let (before, mut ranges) = (image.bytes(), Vec::new());
-    for (chunk, at) in bytes.chunks(PAGE_BYTES).zip((0..).step_by(PAGE_BYTES)) {
-        let is_same = match before.get(at..at + chunk.len()) {
-            Some(before) => chunk == before,
-            None => chunk.iter().all(|byte| *byte == 0),
-        };
-        if !is_same {
-            ranges.push(at..at + chunk.len());
+const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
+
+fn page_of(bytes: &[u8], at: usize) -> Option<&[u8; PAGE_BYTES]> {
+    bytes.get(at..)?.first_chunk()
+}
+
+/// The pages that differ from the image, or from zeros behind it, and how many were looked at in vain.
+fn differing(bytes: &[u8], image: &[u8], before: &[Page]) -> (Vec<Page>, usize) {
+    // Where nobody tells what was written to, everything may have been. What was written to may be as it was, too.
+    let ranges = told(bytes).unwrap_or_else(|| std::iter::once(0..bytes.len()).collect());
+    let (mut before, mut pages, mut idle) = (before.iter().peekable(), Vec::new(), 0);
+    for at in ranges.into_iter().flat_map(|range| range.step_by(PAGE_BYTES)) {
+        let Some(now) = page_of(bytes, at) else { continue };
+        while before.next_if(|(earlier, _)| *earlier < at).is_some() {}
+        match before.peek() {
+            Some((same, page)) if *same == at && **page == *now => {
+                idle += 1;
+                pages.push((at, page.clone()));
+            }
+            _ if now == page_of(image, at).unwrap_or(&ZEROS) => idle += 1,
+            _ => pages.push((at, Arc::from(now.as_slice()))),
         }
     }
-    ranges
+    (pages, idle)
 }
+
+#[cfg(test)]
+#[path = "capture_tests.rs"]
+mod tests;

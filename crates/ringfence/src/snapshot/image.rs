@@ -2,8 +2,12 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::faults_unsafe::Faults;
 use super::kept;
 use super::region_unsafe::{Region, View};
 
@@ -14,6 +18,7 @@ pub(crate) struct Image {
     view: View,
     /// What the module asks for, in bytes: its memory may be larger by now.
     minimum: usize,
+    digest: OnceLock<blake3::Hash>,
     /// Tells images apart: a number is used once in a process and in its children.
     pub(super) number: u64,
 }
@@ -23,7 +28,8 @@ impl Image {
     pub(crate) fn of(file: File, at: u64, len: usize, minimum: usize) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let view = View::of(&file, at, len)?;
-        Ok(Self { file, at, view, minimum, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+        let digest = OnceLock::new();
+        Ok(Self { file, at, view, minimum, digest, number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// How many bytes a memory begins with.
@@ -34,6 +40,21 @@ impl Image {
     /// What its module asks for, in bytes.
     pub(super) fn minimum(&self) -> usize {
         self.minimum
+    }
+
+    /// Reads a part of it, as a file: what is a hole there takes no memory then.
+    pub(super) fn read_at(&self, into: &mut [u8], at: usize) -> Result<()> {
+        self.file.read_exact_at(into, self.at + at as u64)
+    }
+
+    /// Tells what it shows from what any other image does.
+    pub(crate) fn digest(&self) -> &blake3::Hash {
+        self.digest.get_or_init(|| blake3::hash(self.bytes()))
+    }
+
+    /// The file that it is in, and where it begins there.
+    pub(super) fn source(&self) -> (RawFd, u64) {
+        (self.file.as_raw_fd(), self.at)
     }
 
     /// What it shows.
@@ -52,9 +73,9 @@ impl Image {
     }
 
     /// Resets a region that was taken from here, and keeps it for the next one where there is room.
-    pub(super) fn take_back(&self, mut region: Region) {
+    pub(super) fn take_back(&self, mut region: Region, since: Option<&Faults>) {
         // One that cannot be reset is unmapped.
-        if kept::has_room() && region.reset(&self.view).is_ok() {
+        if kept::has_room() && region.reset(&self.view, since).is_ok() {
             kept::put(self.number, region);
         }
     }

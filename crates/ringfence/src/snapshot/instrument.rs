@@ -1,10 +1,14 @@
 //! Takes the data of a module's memory out of it, so that the memory can show them from elsewhere.
 //!
 //! Nothing is renumbered: every section that is not named here stays as it is, byte for byte. Data segments become
-//! empty ones that nobody may ask for, and every mutable global is exported. What cannot be treated so is named, and
+//! empty ones, or go where no code names them or a later one, for every instance pays for each; and every mutable global
+//! is exported. What cannot be treated so is named, and
 //! such a module is compiled as it was given.
 
-use wasmparser::{DataKind, Encoding, ExternalKind, Operator, Parser, Payload, TypeRef, ValType};
+use wasmparser::{
+    AbstractHeapType, DataKind, ElementItems, Encoding, ExternalKind, HeapType, Operator, Parser, Payload, RefType,
+    TypeRef, ValType,
+};
 
 /// What the names of added exports begin with.
 const RESERVED: &str = "__rf_";
@@ -19,6 +23,7 @@ const MAX_IMAGE_BYTES: u64 = 256 << 20;
 const PAGE_BYTES: u64 = 64 << 10;
 
 const DATA: u8 = 11;
+const DATA_COUNT: u8 = 12;
 const EXPORT: u8 = 7;
 
 /// A module without its data, and the memory that it would have begun with.
@@ -37,6 +42,8 @@ struct Found<'a> {
     imported_globals: u32,
     mutable: Vec<u32>,
     segments: Vec<Option<&'a [u8]>>,
+    /// How many of them code may name.
+    named: usize,
     data: Vec<(u32, &'a [u8])>,
 }
 
@@ -85,11 +92,26 @@ impl<'a> Found<'a> {
                     }
                 }
             }
+            Payload::TableSection(section) => {
+                for table in section {
+                    no_objects(table.map_err(invalid)?.ty.element_type)?;
+                }
+            }
+            Payload::ElementSection(section) => {
+                for element in section {
+                    if let ElementItems::Expressions(kind, _) = element.map_err(invalid)?.items {
+                        no_objects(kind)?;
+                    }
+                }
+            }
             Payload::GlobalSection(section) => {
                 for (index, global) in (self.imported_globals..).zip(section) {
                     let kind = global.map_err(invalid)?.ty;
                     if kind.mutable && matches!(kind.content_type, ValType::Ref(_)) {
                         return Err("it has a mutable global that holds a reference".into());
+                    }
+                    if let ValType::Ref(kind) = kind.content_type {
+                        no_objects(kind)?;
                     }
                     self.mutable.extend(kind.mutable.then_some(index));
                 }
@@ -108,7 +130,9 @@ impl<'a> Found<'a> {
             Payload::CodeSectionEntry(body) => {
                 let mut operators = body.get_operators_reader().map_err(invalid)?;
                 while !operators.eof() {
-                    check(&operators.read().map_err(invalid)?)?;
+                    let operator = operators.read().map_err(invalid)?;
+                    check(&operator)?;
+                    self.named = self.named.max(segments_named(&operator));
                 }
             }
             Payload::DataSection(section) => {
@@ -151,7 +175,13 @@ impl<'a> Found<'a> {
         let mut written = b"\0asm\x01\0\0\0".to_vec();
         for (id, body) in &self.sections {
             match *id {
+                DATA | DATA_COUNT if self.named == 0 => {}
                 DATA => section(&mut written, DATA, &self.data_section())?,
+                DATA_COUNT => {
+                    let mut body = Vec::new();
+                    number(&mut body, self.kept().len() as u64);
+                    section(&mut written, DATA_COUNT, &body)?;
+                }
                 EXPORT => section(&mut written, EXPORT, &self.export_section(body)?)?,
                 id => section(&mut written, id, body)?,
             }
@@ -159,11 +189,16 @@ impl<'a> Found<'a> {
         Ok(written)
     }
 
-    /// As many segments as before: those that were copied at the start have no bytes left, as after it.
+    /// The segments up to the last one that code names.
+    fn kept(&self) -> &[Option<&'a [u8]>] {
+        &self.segments[..self.named.min(self.segments.len())]
+    }
+
+    /// Those that were copied at the start have no bytes left, as after it.
     fn data_section(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        number(&mut body, self.segments.len() as u64);
-        for segment in &self.segments {
+        number(&mut body, self.kept().len() as u64);
+        for segment in self.kept() {
             let bytes = segment.unwrap_or_default();
             body.push(1);
             number(&mut body, bytes.len() as u64);
@@ -188,6 +223,15 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Refuses what may lead to objects of the garbage collector: they change, and are in no memory.
+fn no_objects(kind: RefType) -> Result<(), String> {
+    use AbstractHeapType::{Extern, Func, NoExtern, NoFunc};
+    match kind.heap_type() {
+        HeapType::Abstract { shared: false, ty: Func | NoFunc | Extern | NoExtern } => Ok(()),
+        _ => Err("it keeps objects of the garbage collector".into()),
+    }
+}
+
 /// Refuses what changes something of an instance that is neither memory nor a global.
 fn check(operator: &Operator<'_>) -> Result<(), String> {
     match operator {
@@ -199,6 +243,16 @@ fn check(operator: &Operator<'_>) -> Result<(), String> {
         | Operator::ElemDrop { .. } => Err("it changes its tables".into()),
         Operator::DataDrop { .. } => Err("it drops its data".into()),
         _ => Ok(()),
+    }
+}
+
+/// How many data segments there have to be for this.
+fn segments_named(operator: &Operator<'_>) -> usize {
+    match operator {
+        Operator::MemoryInit { data_index, .. }
+        | Operator::ArrayNewData { array_data_index: data_index, .. }
+        | Operator::ArrayInitData { array_data_index: data_index, .. } => *data_index as usize + 1,
+        _ => 0,
     }
 }
 

@@ -33,6 +33,27 @@ fn data_move_to_the_image_and_mutable_globals_are_exported() {
 }
 
 #[test]
+fn segments_that_no_code_names_are_gone_and_the_others_keep_their_numbers() {
+    let segments = |wat: &str| {
+        let wasm = instrumented(wat).unwrap().wasm;
+        wasmparser::Validator::new().validate_all(&wasm).unwrap();
+        let mut sections = Parser::new(0).parse_all(&wasm).filter_map(|payload| match payload.unwrap() {
+            Payload::DataSection(section) => Some(section.count()),
+            Payload::DataCountSection { count, .. } => Some(100 + count),
+            _ => None,
+        });
+        (sections.next(), sections.next())
+    };
+    let many =
+        r#"(data (i32.const 1) "a") (data $b "b") (data (i32.const 3) "c") (data $d "d") (data (i32.const 4) "e")"#;
+    let module = |body: &str| format!(r#"(module (memory (export "memory") 1) {many} (func {body}))"#);
+    assert_eq!((None, None), segments(&module("")));
+    let third = "(memory.init 2 (i32.const 0) (i32.const 0) (i32.const 0))";
+    assert_eq!((Some(103), Some(3)), segments(&module(third)));
+    assert_eq!((Some(104), Some(4)), segments(&module(&third.replace("init 2", "init $d"))));
+}
+
+#[test]
 fn what_cannot_be_taken_apart_is_refused_by_name() {
     let memory = r#"(memory (export "memory") 1)"#;
     for (wat, why) in [
@@ -47,6 +68,15 @@ fn what_cannot_be_taken_apart_is_refused_by_name() {
         (format!(r#"(import "env" "g" (global (mut i32))) {memory}"#), "it imports a mutable global"),
         (format!("{memory} (global (mut funcref) (ref.null func))"), "it has a mutable global that holds a reference"),
         (format!("{memory} (func $f) (start $f)"), "it has a start function"),
+        (
+            format!("{memory} (type $s (struct (field (mut i32)))) (global (ref $s) (struct.new_default $s))"),
+            "it keeps objects of the garbage collector",
+        ),
+        (format!("{memory} (table 1 anyref)"), "it keeps objects of the garbage collector"),
+        (
+            format!("{memory} (type $s (struct)) (elem (ref $s) (struct.new $s))"),
+            "it keeps objects of the garbage collector",
+        ),
         (format!(r#"{memory} (data (i32.const 65535) "ab")"#), "its data lie outside of its memory"),
         (format!(r#"{memory} (data (i32.const -1) "ab")"#), "its data lie outside of its memory"),
         (

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory, Store};
 
+use super::faults_unsafe::Faults;
 use super::image::Image;
 use super::region_unsafe::{GUARD, RESERVATION, Region};
+use super::shown_unsafe::Shown;
 use super::stack_unsafe::LentStack;
 use crate::process_unsafe::generation;
 
@@ -23,14 +25,27 @@ thread_local! {
 pub(crate) struct Lent {
     region: ManuallyDrop<Region>,
     /// Where it goes back to; none of a memory that shows nothing.
-    image: Option<Arc<Image>>,
+    shown: Option<Shown>,
+    /// Of the only thread that uses it.
+    since: Option<Faults>,
     generation: u64,
 }
 
 impl Lent {
     /// A region that shows an image, and that nothing but the image can be seen in.
     pub(crate) fn of(image: &Arc<Image>) -> std::io::Result<Self> {
-        Ok(Self::new(image.region()?, Some(image.clone())))
+        Ok(Self::new(image.region()?, Some(image.clone()), None))
+    }
+
+    /// The same for a store that lives and ends on this thread, and whose memory no other thread is handed: what did not
+    /// fault here was not written to.
+    pub(crate) fn of_this_thread(image: &Arc<Image>) -> std::io::Result<Self> {
+        Ok(Self::new(image.region()?, Some(image.clone()), Faults::so_far()))
+    }
+
+    /// What it shows, for whoever captures the instance that it is lent to.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        self.shown.clone()
     }
 
     /// Makes it as large as that, before a store has it.
@@ -43,15 +58,20 @@ impl Lent {
         self.region.write(at, bytes)
     }
 
+    fn is_of(&self, minimum: usize) -> bool {
+        self.shown.as_ref().and_then(Shown::image).is_some_and(|image| image.minimum() == minimum)
+    }
+
     /// Zeros.
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;
         region.grow_to(size)?;
-        Ok(Self::new(region, None))
+        Ok(Self::new(region, None, None))
     }
 
-    fn new(region: Region, image: Option<Arc<Image>>) -> Self {
-        Self { region: ManuallyDrop::new(region), image, generation: generation() }
+    fn new(region: Region, image: Option<Arc<Image>>, since: Option<Faults>) -> Self {
+        let shown = image.map(Shown::new);
+        Self { region: ManuallyDrop::new(region), shown, since, generation: generation() }
     }
 }
 
@@ -63,8 +83,8 @@ impl Drop for Lent {
         }
         // SAFETY: taken once, here, and not used afterwards.
         let region = unsafe { ManuallyDrop::take(&mut self.region) };
-        if let Some(image) = &self.image {
-            image.take_back(region);
+        if let Some(image) = self.shown.as_ref().and_then(Shown::image) {
+            image.take_back(region, self.since.as_ref());
         }
     }
 }
@@ -108,7 +128,7 @@ unsafe impl MemoryCreator for Creator {
         }
         // A heap of the engine's own may be made first.
         let lent = match OFFERED.take() {
-            Some(lent) if lent.image.as_ref().is_some_and(|image| image.minimum() == minimum) => lent,
+            Some(lent) if lent.is_of(minimum) => lent,
             other => {
                 OFFERED.set(other);
                 Lent::blank(minimum).map_err(|error| error.to_string())?

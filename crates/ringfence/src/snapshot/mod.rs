@@ -7,17 +7,31 @@
 //!
 //! `instance → capture → region → another store's memory`: a fork has a region of the same image, with what the captured
 //! instance had written.
+//!
+//! `capture → saved → sealed → place`, and back through the proof of the seal: a capture as a file, which holds nothing but
+//! numbers and pages that its program's own image does not have.
 
 pub(crate) mod appendix;
 mod capture;
+mod faults_unsafe;
 mod image;
+#[cfg(test)]
+mod instance_tests;
 pub(crate) mod instrument;
 pub(crate) mod kept;
+mod key;
 mod memory_unsafe;
 pub(crate) mod pagemap_unsafe;
+pub(crate) mod place;
 mod region_unsafe;
+mod saved;
+pub(crate) mod sealed;
+mod shown_unsafe;
 mod stack_unsafe;
 
-pub(crate) use capture::Capture;
+pub(crate) use capture::{Before, Capture};
 pub(crate) use image::Image;
+pub use key::SnapshotKey;
 pub(crate) use memory_unsafe::{Creator, Lent, instantiate};
+pub(crate) use saved::{SavedGlobal, read_pages};
+pub(crate) use shown_unsafe::Shown;

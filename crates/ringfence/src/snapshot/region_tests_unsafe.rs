@@ -45,10 +45,47 @@ fn a_region_that_was_reset_shows_its_image_and_nothing_else_whatever_was_written
             bytes(&mut region)[LEN..].fill(0xbb);
         }
         match is_told {
-            true => region.reset(&view).unwrap(),
+            true => region.reset(&view, None).unwrap(),
             false => region.reset_by(&view, told_nothing).unwrap(),
         }
         assert!(bytes(&mut region) == view.bytes(), "round {round}, told: {is_told}");
+    }
+}
+
+#[test]
+fn a_region_is_reset_without_the_kernel_only_where_nothing_but_its_own_pages_were_written() {
+    let (file, view) = image();
+    let mut region = Region::reserve().unwrap();
+    region.show(&file, 0, LEN).unwrap();
+    let mut random = ChaCha20Rng::seed_from_u64(8);
+    let (mut again, mut usual) = (0, vec![0_usize; 30]);
+    usual.fill_with(|| random.next_u64() as usize % LEN);
+    for round in 0..200 {
+        let since = Faults::so_far();
+        for at in &usual {
+            bytes(&mut region)[*at] = 0xaa;
+        }
+        if round % 3 == 0 {
+            bytes(&mut region)[random.next_u64() as usize % LEN] = 0xbb;
+        }
+        if round % 7 == 0 {
+            region.grow_to(LEN + (1 << 20)).unwrap();
+            bytes(&mut region)[LEN..].fill(0xcc);
+        }
+        if round % 11 == 0 {
+            // Another thread's faults are not this one's, so it must not be the judge.
+            let base = region.base() as usize + random.next_u64() as usize % LEN;
+            // SAFETY: inside of the region, which nobody else touches meanwhile.
+            std::thread::spawn(move || unsafe { (base as *mut u8).write_volatile(0xdd) }).join().unwrap();
+            region.reset(&view, None).unwrap();
+        } else {
+            again += usize::from(region.own.is_some() && since.as_ref().is_some_and(Faults::none_since));
+            region.reset(&view, since.as_ref()).unwrap();
+        }
+        assert!(bytes(&mut region) == view.bytes(), "round {round}");
+    }
+    if Faults::so_far().is_some() && crate::snapshot::pagemap_unsafe::is_there() {
+        assert!(again > 0, "the kernel was asked each time");
     }
 }
 
@@ -62,7 +99,7 @@ fn what_a_region_grows_by_is_zeros_each_time() {
         region.grow_to(LEN + (3 << 20)).unwrap();
         assert!(bytes(&mut region)[LEN..].iter().all(|byte| *byte == 0));
         bytes(&mut region)[LEN..].fill(0xbb);
-        region.reset(&view).unwrap();
+        region.reset(&view, None).unwrap();
         assert_eq!(LEN, region.size());
     }
 }
@@ -83,10 +120,10 @@ fn a_region_keeps_what_was_written_resident_and_no_more_than_its_share() {
     for at in (0..LEN).step_by(1 << 20) {
         bytes(&mut region)[at] = 1;
     }
-    region.reset(&view).unwrap();
+    region.reset(&view, None).unwrap();
     assert_eq!(8, resident(&region));
     bytes(&mut region).fill(1);
-    region.reset(&view).unwrap();
+    region.reset(&view, None).unwrap();
     assert_eq!(KEPT_BYTES / PAGE_BYTES, resident(&region));
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 
+use super::faults_unsafe::Faults;
 use super::pagemap_unsafe::written;
 
 /// Address space of one memory, in bytes: all that 32 bits can name, so that compiled code need not check.
@@ -31,6 +32,8 @@ pub(super) struct Region {
     start: usize,
     /// What the guest may use, from the base on.
     size: usize,
+    /// All pages that differed from the file, or may have, when it was reset last; none where that is not known.
+    own: Option<Vec<Range<usize>>>,
 }
 
 /// A part of a file that regions show, mapped once to be read from.
@@ -48,7 +51,7 @@ impl Region {
         if start == libc::MAP_FAILED {
             return Err(Error::last_os_error());
         }
-        Ok(Self { start: start as usize, size: 0 })
+        Ok(Self { start: start as usize, size: 0, own: None })
     }
 
     /// Shows a part of a file at its base; what is written stays in this region.
@@ -107,28 +110,58 @@ impl Region {
     /// A page differs from the file only if it was written to, and a page that was written to is this mapping's own: it is
     /// no page of the file any more. Those are the pages that the kernel is asked for, and each is overwritten as a whole
     /// or given back, after which the file is what a reader finds. To be called when no guest has it any more.
-    pub(super) fn reset(&mut self, view: &View) -> Result<()> {
-        self.reset_by(view, written)
+    ///
+    /// The first write to a page that is not this mapping's own is a fault. So the kernel need not be asked again where
+    /// the only thread that can have written to it had none `since` it was reset: the same pages are its own as then.
+    pub(super) fn reset(&mut self, view: &View, since: Option<&Faults>) -> Result<()> {
+        self.cut(view.len)?;
+        match self.own.take() {
+            Some(own) if since.is_some_and(Faults::none_since) => {
+                for range in &own {
+                    self.copy(view, range.clone())?;
+                }
+                self.own = Some(own);
+                Ok(())
+            }
+            _ => self.reset_by(view, written),
+        }
     }
 
-    /// The same, with another way to learn which pages were written.
-    fn reset_by(&mut self, view: &View, written: impl Written) -> Result<()> {
-        self.cut(view.len)?;
+    /// Makes a part of it what the view shows there.
+    fn copy(&mut self, view: &View, range: Range<usize>) -> Result<()> {
         let base = self.base() as usize;
+        if range.start < base || range.end > base + view.len || range.start > range.end || view.len > self.size {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the range lies in the part that is accessible in this region and as long as the view; the two do not
+        // overlap, being two mappings. The region is borrowed mutably.
+        unsafe {
+            let from = (view.start + (range.start - base)) as *const u8;
+            std::ptr::copy_nonoverlapping(from, range.start as *mut u8, range.len());
+        }
+        Ok(())
+    }
+
+    /// The same, with a way to learn which pages were written.
+    fn reset_by(&mut self, view: &View, written: impl Written) -> Result<()> {
+        self.own = None;
+        self.cut(view.len)?;
+        let (base, mut own, mut copied) = (self.base() as usize, Vec::new(), Ok(()));
         let mut copy = |range: Range<usize>| {
-            // SAFETY: `written` gives ranges inside of the one that it was asked for, which is accessible in this region
-            // and as long as the view; the two do not overlap, being two mappings. The region is borrowed mutably.
-            unsafe {
-                let from = (view.start + (range.start - base)) as *const u8;
-                std::ptr::copy_nonoverlapping(from, range.start as *mut u8, range.len());
+            if copied.is_ok() {
+                copied = self.copy(view, range.clone());
             }
+            own.push(range);
         };
-        let looked_at = written(base..base + view.len, KEPT_BYTES / PAGE_BYTES, &mut copy).unwrap_or(base);
+        let told = written(base..base + view.len, KEPT_BYTES / PAGE_BYTES, &mut copy);
+        copied?;
+        let looked_at = told.unwrap_or(base);
         let rest = base + view.len - looked_at;
         // SAFETY: the range lies in the part that shows the file; given back, its pages are the file's again.
         if rest > 0 && unsafe { libc::madvise(looked_at as *mut libc::c_void, rest, libc::MADV_DONTNEED) } != 0 {
             return Err(Error::last_os_error());
         }
+        self.own = told.map(|_| own);
         Ok(())
     }
 

@@ -89,6 +89,11 @@ impl Binding {
         Ok(Self { policy, grants, isolation, key })
     }
 
+    /// Whether the other one is of the same tenant and has a wall of the same height, whatever its policy.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        (&self.key.tenant, self.key.isolation) == (&other.key.tenant, other.key.isolation)
+    }
+
     /// A place for the private `/tmp`s and layers of a worker that is bound so.
     pub(super) fn home(&self) -> Result<Option<Home>> {
         self.has_home().then(Home::new).transpose()

@@ -94,6 +94,10 @@ fn serve_parent() -> Result<(), Broken> {
                 }
                 Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
+            Request::Capture(capture) => match room.capture(&capture, descriptors, number, &parent) {
+                Ok(caught) => parent.with(|parent| parent.answer(number, &Answer::Caught(caught), [&[], &[]]))?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
             // Of a run or a turn that has ended meanwhile.
             Request::Cancel | Request::Interrupt | Request::Returned(_) | Request::Answered(_) => {}
         }

@@ -149,6 +149,11 @@ impl Client {
         }
     }
 
+    /// Whether a session may go on in the workers of the other one: those of the same tenant, kept apart alike.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.binding.is_beside(&other.binding)
+    }
+
     /// The limits of its runs, and of a session in all.
     pub(super) fn limits(&self) -> Limits {
         self.binding.policy.limits

@@ -57,7 +57,9 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 message_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
                 Believed::Asked(tail.len())
             }
-            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) => Believed::Other,
+            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) | Answer::Caught(_) => {
+                Believed::Other
+            }
         })
     })
 }

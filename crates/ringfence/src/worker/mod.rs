@@ -38,6 +38,7 @@
 
 mod ask;
 mod binding;
+mod carried;
 mod child;
 mod client;
 mod descriptor_unsafe;
@@ -63,6 +64,7 @@ pub use child::serve;
 pub use pool::close;
 pub use process::set_worker;
 
+pub(crate) use carried::{Carried, Taken};
 pub(crate) use client::Client;
 pub(crate) use remote::Remote;
 

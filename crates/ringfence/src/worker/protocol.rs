@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::Caps;
-use super::turns::{Answered, Ask, Eval, Open, Opened, Turned};
+use super::turns::{Answered, Ask, Capture, Caught, Eval, Open, Opened, Turned};
 use crate::error::{Error, Parts};
 use crate::host::{Signature, Value};
 use crate::policy::{Limits, Mode};
@@ -51,6 +51,8 @@ pub(super) enum Request {
     Open(Open),
     /// Run a turn in it.
     Eval(Eval),
+    /// Write what the session is to a file.
+    Capture(Capture),
     /// Ask the guest of the turn of this number to end.
     Interrupt,
     /// Go on in the turn of this number: a function has come back, and the tail is its answer.
@@ -174,6 +176,8 @@ pub(super) enum Answer {
     Ended(Box<Ended>),
     /// There is a session.
     Opened(Opened),
+    /// The session was written to the file, or not.
+    Caught(Caught),
     /// Its guest calls a function of the parent by name, and waits.
     Ask(Ask),
     /// The turn is over.

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::ask::{GRACE, Next, Running, Told, answer, sink};
+use super::carried::Carried;
 use super::client::{Caller, Client, Taken};
 use super::frame::Broken;
 use super::parcel::Parcel;
 use super::place::{Inside, Place, State};
+use super::pool::Worker;
 use super::process::not_started;
 use super::protocol::{Answer, Request, write};
 use super::turns::{Answered, Ask, Eval, Open, Reply};
@@ -53,11 +55,13 @@ impl Drop for Held {
 type Done = (Option<Box<Remote>>, TurnResult);
 
 impl Client {
-    /// Opens a session in a worker: of that language, with this list of functions to tell its guest of.
+    /// Opens a session in a worker: of that language, with this list of functions to tell its guest of. It goes on from
+    /// where another one was, if that is given.
     pub(crate) fn open(
         &self,
         name: &str,
         list: Option<Vec<u8>>,
+        copy: Option<&Carried>,
         cancelled: Arc<AtomicBool>,
         tick: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Remote> {
@@ -89,8 +93,10 @@ impl Client {
             tmp: tmp.is_some(),
             layers: layers.is_some(),
             secrets: self.secrets(),
+            copy: copy.map(|copy| copy.handle().1),
         });
-        let descriptors: Vec<BorrowedFd<'_>> = [file, tmp, layers].into_iter().flatten().collect();
+        let copy = copy.map(|copy| copy.handle().0);
+        let descriptors: Vec<BorrowedFd<'_>> = [file, tmp, layers, copy].into_iter().flatten().collect();
         let number = worker.next_request();
         let told = write(&request)
             .map_err(Broken::Protocol)
@@ -109,6 +115,16 @@ impl Client {
 }
 
 impl Remote {
+    /// Its worker.
+    pub(super) fn worker(&mut self) -> Option<&mut Worker> {
+        self.held.0.as_deref_mut().map(|taken| &mut taken.worker)
+    }
+
+    /// The limits of the session in all.
+    pub(super) fn limits(&self) -> Limits {
+        self.held.0.as_deref().map_or_else(Limits::default, |taken| taken.limits)
+    }
+
     /// Runs one turn in it; what is left of it then, if a next one can run.
     pub(crate) fn eval(
         self: Box<Self>,

@@ -1,6 +1,6 @@
 //! The session of a worker, as the worker serves it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 use super::child::{Room, no_space, refused, whole};
 use super::protocol::{From, To};
 use super::proxy::Line;
-use super::turns::{Eval, Open, Opened};
+use super::turns::{Capture, Caught, Eval, Open, Opened};
 use crate::error::Result;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::http::Secrets;
 use crate::sandbox::stdio::Sink;
 use crate::sandbox::store::Control;
-use crate::session::{Given, InWorker, Inside, Turn, TurnResult};
+use crate::session::{Given, Handed, InWorker, Inside, Turn, TurnResult};
 
 /// No turn is longer, and every clock can add it.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -50,10 +50,39 @@ impl Room {
         let secrets = Secrets::with_values(&self.policy.secrets, values)?;
         let functions = list.map(|list| Arc::new(parent.session_functions(list)) as Arc<dyn Relay>);
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
-        let session = Inside::open(sandbox, &open.name, Given { space, secrets }, functions, &mut tick)?;
+        let given = Given { space, secrets };
+        let session = match open.copy {
+            None => Inside::open(sandbox, &open.name, given, functions, &mut tick)?,
+            Some(length) => {
+                let file = descriptors.next().ok_or_else(|| refused("a session to go on from is missing"))?;
+                Inside::copy(sandbox, &open.name, (file.as_fd(), length), given, functions, &mut tick)?
+            }
+        };
         let hears = session.hears();
         self.session = Some(session);
         Ok(Opened { hears })
+    }
+
+    /// Writes what it is to a file, from which another worker goes on.
+    pub(super) fn capture(
+        &mut self,
+        capture: &Capture,
+        descriptors: Vec<OwnedFd>,
+        number: u64,
+        parent: &Line,
+    ) -> Result<Caught> {
+        let Some(session) = &mut self.session else { return Err(refused("there is no session")) };
+        let file = descriptors.into_iter().next().ok_or_else(|| refused("there is no file for a session"))?;
+        let mut tick = || parent.with(|parent| parent.lets_go_on(number));
+        let caught = session.capture((file.as_fd(), capture.room), &mut tick)?;
+        if matches!(caught, Handed::Gone(_)) {
+            self.session = None;
+        }
+        Ok(match caught {
+            Handed::Written(length) => Caught::Written(length),
+            Handed::Not(error) => Caught::Not(error.parts().why.clone(), error.parts().fix.clone()),
+            Handed::Gone(why) => Caught::Gone(why),
+        })
     }
 
     /// Runs a turn of it.

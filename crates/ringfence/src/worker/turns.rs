@@ -37,6 +37,28 @@ pub(super) struct Open {
     pub(super) layers: bool,
     /// The values of the policy's secrets, in their order; what is not set is missing.
     pub(super) secrets: Vec<Option<String>>,
+    /// How much of a file there is that another worker wrote of a session, where this one goes on from there; it comes
+    /// last.
+    pub(super) copy: Option<u64>,
+}
+
+/// What to write of the session, and to a file that has so much room.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capture {
+    pub(super) room: u64,
+}
+
+/// What came of that.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Caught {
+    /// So much of the file was written.
+    Written(u64),
+    /// It cannot be captured, and goes on: why, and the fix.
+    Not(String, String),
+    /// It is gone, and why.
+    Gone(String),
 }
 
 /// There is one.

@@ -6,6 +6,10 @@ use super::*;
 
 /// The language of letters with a function that is called before a copy is made, and a word at 2304 that tells of it.
 fn forkable(body: &str, limits: &str) -> Session {
+    Session::open(&forkable_sandbox(body, limits), Opening::default()).unwrap()
+}
+
+pub fn forkable_sandbox(body: &str, limits: &str) -> Sandbox {
     load::set_compiler(vec![env!("CARGO_BIN_EXE_ringfence-compiler").into()]);
     let letters = include_str!("../../../guests/letters.wat");
     let hook = format!("(func (export \"_start\"))\n  (func (export \"rf_fork\") (param i32) (result i32) {body})");
@@ -14,7 +18,7 @@ fn forkable(body: &str, limits: &str) -> Session {
     let program = Program::language_from_bytes(wat.as_bytes(), "letters").unwrap();
     let policy = Policy::from_json(&format!(r#"{{"limits": {{{limits}}}}}"#), Path::new("/")).unwrap();
     let grants = Grants::open(&policy, &[]).unwrap();
-    Session::open(&Sandbox::new(&program, policy, grants, None).unwrap(), Opening::default()).unwrap()
+    Sandbox::new(&program, policy, grants, None).unwrap()
 }
 
 fn fork(session: &Session) -> Session {

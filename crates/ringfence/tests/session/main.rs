@@ -5,6 +5,7 @@ mod attacks;
 mod calls;
 mod forks;
 mod lives;
+mod saved;
 
 use std::path::Path;
 use std::sync::Arc;

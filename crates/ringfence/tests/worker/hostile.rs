@@ -1,9 +1,13 @@
 //! Workers that have fallen: they lie, flood, keep silent or die, and their parent goes on.
 
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use ringfence::worker::Isolation;
 use ringfence::{Error, Outcome, Policy};
@@ -39,6 +43,7 @@ pub fn serve() -> ! {
             }
             "open" => answer(&mut parent, number, r#"{"opened": {"hears": true}}"#, b""),
             "eval" => crate::turns::misbehave(&name, number, &mut parent),
+            "capture" => crate::captures::misbehave(&name, number, &handed()[0], &house, &mut parent),
             _ => {}
         }
     }
@@ -87,7 +92,8 @@ pub fn answer(parent: &mut UnixStream, number: u64, metadata: &str, tail: &[u8])
 
 pub fn asked(parent: &mut UnixStream) -> (u64, String) {
     let mut header = [0; 24];
-    if parent.read_exact(&mut header).is_err() {
+    let first = receive(parent, &mut header);
+    if first == 0 || parent.read_exact(&mut header[first..]).is_err() {
         std::process::exit(0);
     }
     let number =
@@ -96,6 +102,28 @@ pub fn asked(parent: &mut UnixStream) -> (u64, String) {
     parent.read_exact(&mut metadata).unwrap();
     std::io::copy(&mut parent.take(number(16, 24)), &mut std::io::sink()).unwrap();
     (number(8, 16), String::from_utf8(metadata).unwrap())
+}
+
+/// What came with the last question.
+static HANDED: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+fn handed() -> MutexGuard<'static, Vec<OwnedFd>> {
+    HANDED.lock().unwrap()
+}
+
+/// The first bytes of a frame, and the descriptors with it.
+fn receive(parent: &UnixStream, header: &mut [u8]) -> usize {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let message = recvmsg(parent, &mut [IoSliceMut::new(header)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+    let mut handed = handed();
+    handed.clear();
+    for received in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = received {
+            handed.extend(descriptors);
+        }
+    }
+    message.map_or(0, |message| message.bytes)
 }
 
 /// The end of a run whose worker is called that, and how long it took from the question on.

@@ -7,12 +7,14 @@
 #[allow(dead_code)]
 mod attacks_unsafe;
 mod calls;
+mod captures;
 mod deeds;
 #[path = "../driver/mod.rs"]
 #[allow(unused_imports, unused_macros)]
 mod driver;
 mod escape;
 mod hostile;
+mod mapped_unsafe;
 mod turns;
 
 use std::path::{Path, PathBuf};

@@ -5,10 +5,9 @@ from _ringfence import importer  # isort: skip  (nothing else can be imported be
 importer.install()
 
 from _ringfence.command import command
-from _ringfence.ending import end
 from _ringfence.errors import describe_error
-from _ringfence.functions import finish
+from _ringfence.functions import finish, offer
 from _ringfence.preload import forget, preload
-from _ringfence.resume import resume, resume_copy
+from _ringfence.resume import buffer_lines, resume, resume_copy
 
-__all__ = ["command", "describe_error", "end", "finish", "forget", "preload", "resume", "resume_copy"]
+__all__ = ["buffer_lines", "command", "describe_error", "finish", "forget", "offer", "preload", "resume", "resume_copy"]

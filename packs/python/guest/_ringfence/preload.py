@@ -43,8 +43,6 @@ def preload():
     asyncio_with_calls()
     platform_without_executable()
     exec(WARM, {})
-    remember_modules()
-    sys.stdout.reconfigure(line_buffering=True)  # for sessions, whose output is watched; a command line undoes it
     return interrupts()
 
 
@@ -146,13 +144,6 @@ def interrupts():
     )
 
 
-def remember_modules():
-    """Note what the pack itself has imported: the end of a run takes down only what the program did."""
-    from _ringfence import ending
-
-    ending.ours = frozenset(map(id, sys.modules.values()))
-
-
 def forget(main, cells):
     """Undo what warming left behind."""
     import linecache
@@ -167,7 +158,9 @@ def forget(main, cells):
     sys.orig_argv = []
     sys.path.clear()
     os.environ._data.clear()
+    importer.shortcut.granted = None
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
         if hasattr(sys, name):
             delattr(sys, name)
     random.seed(0)
+    sys.stdout.reconfigure(line_buffering=False)

@@ -1,10 +1,14 @@
 """The beginning of a run: what must not be the same in two runs of one snapshot."""
 
+import logging
 import os
 import random
 import sys
+import time
 
 import _ringfence_host
+
+from _ringfence import functions, importer
 
 
 def reseed():
@@ -14,11 +18,6 @@ def reseed():
 
 def resume():
     """Begin a fresh run: variables, search path, random numbers, the functions of the host."""
-    import logging
-    import time
-
-    from _ringfence import functions, importer
-
     environment = os.environ._data
     environment.clear()
     for each in _ringfence_host.variables():
@@ -34,7 +33,10 @@ def resume():
 
 def resume_copy():
     """Go on in the copy of a live session: it keeps its variables and its search path."""
-    from _ringfence import importer
-
     importer.shortcut.granted = None
     reseed()
+
+
+def buffer_lines():
+    """Have a session's output come out by lines: it is watched."""
+    sys.stdout.reconfigure(line_buffering=True)

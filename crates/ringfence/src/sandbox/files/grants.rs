@@ -13,6 +13,7 @@ use rustix::fs::{CWD, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno as Failed;
 
 use super::handle::{DirHandle, Place};
+use super::host_tree::{HostTree, ancestry};
 use super::kernel::{is_mounted_below, kernel_tree};
 use super::layer::source::Source;
 use super::layer::{self, Layer, Top};
@@ -25,7 +26,10 @@ use crate::text;
 /// Everything a policy grants of the file system, held open: a link swapped later changes nothing.
 #[derive(Debug)]
 pub struct Grants {
+    /// In the order of the policy.
     mounts: Vec<Mount>,
+    /// Where they lie on the host; nothing of what is in memory, and nothing in a worker.
+    trees: Vec<Option<HostTree>>,
     has_kernel_tree_below: bool,
 }
 
@@ -170,7 +174,11 @@ impl Grants {
             refuse_planted_link(path, writable).map_err(|error| name(index, error))?;
         }
         let has_kernel_tree_below = opened.iter().any(|(.., tree)| is_mounted_below(&tree.path));
-        Ok(Arc::new(Self { mounts, has_kernel_tree_below }))
+        let mut trees: Vec<Option<HostTree>> = mounts.iter().map(|_| None).collect();
+        for (index, _, tree) in opened {
+            trees[index] = Some(tree);
+        }
+        Ok(Arc::new(Self { mounts, trees, has_kernel_tree_below }))
     }
 
     /// The grants that are written into a private layer, each with the one of this run.
@@ -229,11 +237,16 @@ impl Grants {
                 Error::system("a worker cannot use its grants", &error, "please report this as a bug")
             }),
         };
-        Ok(Self { mounts: handles.map(mount).collect::<Result<_>>()?, has_kernel_tree_below })
+        Ok(Self { mounts: handles.map(mount).collect::<Result<_>>()?, trees: Vec::new(), has_kernel_tree_below })
     }
 
     pub(super) fn mounts(&self) -> &[Mount] {
         &self.mounts
+    }
+
+    /// Where a grant lies on the host.
+    pub(super) fn tree(&self, index: usize) -> Option<&HostTree> {
+        self.trees.get(index)?.as_ref()
     }
 }
 
@@ -288,12 +301,13 @@ fn open(dir: &policy::Dir, host: &Path) -> Result<(Mount, HostTree)> {
     } else {
         return Err(not_files(&shown));
     };
-    let held = match &root {
-        Root::Dir(handle) => handle.try_clone().and_then(|handle| handle.into_std_file().metadata()),
-        Root::File(file) => file.metadata(),
+    let handle = match &root {
+        Root::Dir(handle) => handle.as_fd(),
+        Root::File(file) => file.as_fd(),
         // These have no place on the host.
         Root::Layer(_) | Root::Tree(_) => return Err(not_files(&shown)),
     };
+    let held = handle.try_clone_to_owned().and_then(|handle| File::from(handle).metadata());
     let held = held.map_err(failed)?;
     if held.is_dir() != metadata.is_dir() || held.is_file() != metadata.is_file() {
         // Swapped since it was looked at.
@@ -307,7 +321,7 @@ fn open(dir: &policy::Dir, host: &Path) -> Result<(Mount, HostTree)> {
         }
         _ => None,
     };
-    let tree = HostTree { shown, mode: dir.mode, ancestry: ancestry(&path, (held.dev(), held.ino())), path };
+    let tree = HostTree::new(shown, path, dir.mode, &held, handle);
     let at = dir.guest_path()?.trim_matches('/').to_owned();
     Ok((Mount { at, mode: dir.mode, root, place }, tree))
 }
@@ -385,77 +399,6 @@ fn links_on_the_way(path: &Path) -> Vec<(PathBuf, PathBuf)> {
 
 /// Links that a path leads through on Linux.
 const MAX_LINKS: usize = 40;
-
-type Inode = (u64, u64);
-
-/// Where a grant lies on the host, by inode: names can lie.
-struct HostTree {
-    shown: String,
-    path: PathBuf,
-    mode: Mode,
-    /// The grant itself, then every directory above it.
-    ancestry: Vec<Inode>,
-}
-
-fn ancestry(path: &Path, own: Inode) -> Vec<Inode> {
-    let above = path.ancestors().skip(1).filter_map(|above| above.metadata().ok());
-    std::iter::once(own).chain(above.map(|metadata| (metadata.dev(), metadata.ino()))).collect()
-}
-
-impl HostTree {
-    fn covers(&self, other: &Self) -> bool {
-        self.ancestry.first().is_some_and(|own| other.ancestry.contains(own))
-    }
-
-    /// One host tree must not be seen as `ro` under one name and `rw` under another.
-    ///
-    /// A `rw` grant inside a `ro` one, at the matching guest path, is no contradiction: it hides the `ro` view.
-    fn refuse_two_modes(&self, mount: &Mount, other: &Self, other_mount: &Mount) -> Result<()> {
-        let one_writes = (self.mode == Mode::Rw) != (other.mode == Mode::Rw);
-        if !one_writes || !(self.covers(other) || other.covers(self)) {
-            return Ok(());
-        }
-        let (rw, rw_mount, ro, ro_mount) = match self.mode {
-            Mode::Rw => (self, mount, other, other_mount),
-            _ => (other, other_mount, self, mount),
-        };
-        let inside = rw.path.strip_prefix(&ro.path).ok().and_then(Path::to_str);
-        let guest = inside
-            .filter(|inside| !inside.is_empty())
-            .map(|inside| if ro_mount.at.is_empty() { inside.to_owned() } else { format!("{}/{inside}", ro_mount.at) });
-        if guest.is_some_and(|guest| guest == rw_mount.at) {
-            return Ok(());
-        }
-        Err(Error::policy(
-            format!("`{}` and `{}` are one host tree", ro.shown, rw.shown),
-            format!(
-                "granted `{}` at `/{}` and `rw` at `/{}`, so what is not to be changed could be written",
-                ro.mode.name(),
-                ro_mount.at,
-                rw_mount.at
-            ),
-            format!("grant it once, or hang the `rw` directory at its own place inside the `{}` one", ro.mode.name()),
-        ))
-    }
-
-    /// Our cache and keys are never a guest's, neither from above nor from within.
-    fn refuse_private(&self, private: &[PathBuf]) -> Result<()> {
-        for path in private {
-            let Ok(path) = path.canonicalize() else { continue };
-            let Ok(metadata) = path.metadata() else { continue };
-            let own = (metadata.dev(), metadata.ino());
-            let theirs = Self { shown: String::new(), mode: Mode::Ro, ancestry: ancestry(&path, own), path };
-            if self.covers(&theirs) || theirs.covers(self) {
-                return Err(Error::policy(
-                    format!("cannot grant `{}`", self.shown),
-                    "Ringfence's own cache and key lie in it: a guest that reads or writes them could forge native code",
-                    "grant a narrower directory, or move the cache with RINGFENCE_CACHE",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A grant must not be found through a link that a guest could have put there in an earlier run.
 fn refuse_planted_link<'a, I: Iterator<Item = &'a HostTree>>(host: &Path, writable: impl Fn() -> I) -> Result<()> {

@@ -14,6 +14,7 @@ mod disk;
 mod grants;
 mod handle;
 mod home;
+mod host_tree;
 mod kernel;
 mod layer;
 mod list;

@@ -21,6 +21,9 @@ const MAX_CHARS: usize = 4096;
 /// Random bytes of a placeholder.
 const PLACEHOLDER_BYTES: usize = 16;
 
+/// How placeholders begin.
+const PLACEHOLDER: &str = "ringfence-placeholder-";
+
 /// The secrets of one run. Neither their values nor their placeholders are ever shown.
 #[derive(Clone, Default)]
 pub struct Secrets {
@@ -60,18 +63,24 @@ impl Secrets {
         Ok(Self { held: held.into(), patterns })
     }
 
-    /// The values as they are now, for a copy of a guest that holds these placeholders already.
-    pub(crate) fn for_copy(granted: &[Secret], placeholders: &[Arc<str>]) -> Result<Self> {
-        let mut new = Self::from_environment(granted)?;
-        if placeholders.len() == new.held.len() && !placeholders.is_empty() {
-            let held = new.held.iter().zip(placeholders).map(|(held, placeholder)| Held {
-                granted: held.granted.clone(),
-                placeholder: placeholder.clone(),
-                value: held.value.clone(),
-            });
-            new = Self::of(granted, held.collect())?;
+    /// The same values for a copy of a guest that holds placeholders of these secrets already.
+    pub(crate) fn for_copy<'a>(self, known: impl Iterator<Item = (&'a Secret, &'a Arc<str>)> + Clone) -> Result<Self> {
+        let new = self;
+        if new.held.is_empty() {
+            return Ok(new);
         }
-        Ok(new)
+        let held = new.held.iter().map(|held| {
+            // By what it is, not by its place: a policy may have lost the ones before it.
+            let same = known.clone().find(|(secret, _)| **secret == held.granted);
+            Held {
+                granted: held.granted.clone(),
+                placeholder: same.map_or_else(|| held.placeholder.clone(), |(_, placeholder)| placeholder.clone()),
+                value: held.value.clone(),
+            }
+        });
+        let held: Vec<Held> = held.collect();
+        let granted: Vec<Secret> = held.iter().map(|held| held.granted.clone()).collect();
+        Self::of(&granted, held)
     }
 
     /// What the guest holds instead of the values, in the order of the grants.
@@ -167,7 +176,14 @@ fn placeholder() -> Result<String> {
     getrandom::fill(&mut random).map_err(|error| {
         Error::host("no random numbers for a placeholder", error.to_string(), "run `ringfence doctor`")
     })?;
-    Ok(random.iter().fold("ringfence-placeholder-".to_owned(), |text, byte| format!("{text}{byte:02x}")))
+    Ok(random.iter().fold(PLACEHOLDER.to_owned(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+/// Whether a text is one that [`placeholder`] could have made.
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    text.strip_prefix(PLACEHOLDER).is_some_and(|digits| {
+        digits.len() == 2 * PLACEHOLDER_BYTES && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }
 
 fn replace(text: &[u8], placeholder: &[u8], value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
@@ -238,12 +254,34 @@ mod tests {
         let toml = "name = \"API_KEY\"\nenv = \"PATH\"\norigin = \"https://api.example.com\"";
         let granted: Vec<Secret> = vec![toml::from_str(toml).unwrap()];
         let first = Secrets::from_environment(&granted).unwrap();
-        let copy = Secrets::for_copy(&granted, &first.placeholders()).unwrap();
+        let held = first.placeholders();
+        let copy = Secrets::from_environment(&granted).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
         assert_eq!(header(&first), header(&copy));
         let url = Url::parse("https://api.example.com/").unwrap();
         let put_in = copy.put_in(&url, "authorization", &header(&first)).unwrap();
         assert_eq!(format!("Bearer {}", std::env::var("PATH").unwrap()).as_bytes(), put_in.as_bytes());
-        assert!(Secrets::for_copy(&[], &first.placeholders()).unwrap().placeholders().is_empty());
+        assert!(
+            Secrets::from_environment(&[])
+                .unwrap()
+                .for_copy(granted.iter().zip(&held))
+                .unwrap()
+                .placeholders()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_placeholder_stays_with_its_secret_when_those_before_it_are_taken_away() {
+        let secret = |name: &str, origin: &str| -> Secret {
+            toml::from_str(&format!("name = \"{name}\"\nenv = \"PATH\"\norigin = \"https://{origin}\"")).unwrap()
+        };
+        let granted = [secret("ONE", "one.example.com"), secret("TWO", "two.example.com")];
+        let held = Secrets::from_environment(&granted).unwrap().placeholders();
+        let fewer = Secrets::from_environment(&granted[1..]).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
+        assert_eq!(held[1..], fewer.placeholders()[..]);
+        let other = [secret("ONE", "other.example.com")];
+        let other = Secrets::from_environment(&other).unwrap().for_copy(granted.iter().zip(&held)).unwrap();
+        assert!(!held.contains(&other.placeholders()[0]), "another origin has the placeholder of the first");
     }
 
     #[test]

@@ -59,6 +59,25 @@ impl Descriptors {
         Self { table, memory: None }
     }
 
+    /// How the table differs from the one that every run begins with, but for places in files; none if it does not.
+    pub(crate) fn difference(&self) -> Option<String> {
+        let first = ROOT_FD as usize + 1;
+        let open = self.table.iter().skip(first).flatten().count();
+        if open > 0 {
+            return Some(format!("it has left {open} of its files and directories open"));
+        }
+        let as_begun = matches!(
+            self.table.get(..first),
+            Some([
+                Some(Descriptor::Stdin),
+                Some(Descriptor::Output(Stream::Stdout)),
+                Some(Descriptor::Output(Stream::Stderr)),
+                Some(Descriptor::Dir { preopen: true, .. }),
+            ])
+        );
+        (!as_begun).then(|| "it has closed or moved its standard streams or `/`".to_owned())
+    }
+
     pub(super) fn get(&mut self, fd: u32) -> Result<&mut Descriptor, Errno> {
         self.table.get_mut(fd as usize).and_then(Option::as_mut).ok_or(Errno::Badf)
     }

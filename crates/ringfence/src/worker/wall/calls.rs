@@ -153,6 +153,8 @@ pub(super) fn computing(own: u32) -> Vec<Call> {
         // Locks and parked threads again; not those that lend priorities, which nobody here uses and the kernel
         // often had wrong.
         Call::when(libc::SYS_futex, LOCKING.map(|operation| vec![bits(1, FUTEX_COMMAND, constant(operation))])),
+        // Page faults of this thread: where it had none, a guest wrote to no page that was not its own before.
+        Call::when(libc::SYS_getrusage, [vec![is(0, constant(libc::RUSAGE_THREAD))]]),
         // `abort`, to this process only.
         Call::when(libc::SYS_tgkill, [vec![is(0, own)]]),
         // Names of threads, and of the allocator's memory; where rustix finds the kernel's clock in this process.

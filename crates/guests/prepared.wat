@@ -1,0 +1,53 @@
+;; Prepares once, in `init`: keeps what it reads from standard input, in memory that it grows, and counts.
+;; Each run prints what was kept, its arguments, its variables, its input and eight random bytes, a NUL behind each;
+;; then it writes over what was kept.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get" (func $environ_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $count (mut i32) (i32.const 0x30))
+  (data (i32.const 1024) "cold")
+
+  (func $print (param $at i32) (param $len i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (local.get $len))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (i32.store (i32.const 0) (i32.const 12))
+    (i32.store (i32.const 4) (i32.const 1))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+
+  (func $read (param $at i32) (result i32)
+    (i32.store (i32.const 0) (local.get $at))
+    (i32.store (i32.const 4) (i32.const 64))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (i32.load (i32.const 8)))
+
+  (func (export "init")
+    (global.set $count (i32.add (global.get $count) (i32.const 1)))
+    (if (i32.eq (memory.size) (i32.const 1)) (then (drop (memory.grow (i32.const 2)))))
+    (memory.copy (i32.const 131000) (i32.const 1024) (i32.const 4))
+    (i32.store (i32.const 1020) (call $read (i32.const 1024))))
+
+  (func (export "_start")
+    (i32.store8 (i32.const 16) (global.get $count))
+    (call $print (i32.const 16) (i32.const 1))
+    (call $print (i32.const 1024) (i32.load (i32.const 1020)))
+    (if (i32.gt_u (memory.size) (i32.const 1)) (then (call $print (i32.const 131000) (i32.const 4))))
+    (drop (call $args_sizes_get (i32.const 20) (i32.const 24)))
+    (drop (call $args_get (i32.const 2048) (i32.const 4096)))
+    (call $print (i32.const 4096) (i32.load (i32.const 24)))
+    (drop (call $environ_sizes_get (i32.const 20) (i32.const 24)))
+    (drop (call $environ_get (i32.const 2048) (i32.const 4096)))
+    (call $print (i32.const 4096) (i32.load (i32.const 24)))
+    (call $print (i32.const 4096) (call $read (i32.const 4096)))
+    (drop (call $random_get (i32.const 4096) (i32.const 8)))
+    (call $print (i32.const 4096) (i32.const 8))
+    (memory.fill (i32.const 1024) (i32.const 0x21) (i32.const 500))
+    (global.set $count (i32.const 0x39)))
+
+  (func (export "taking") (param i32)))

@@ -1,0 +1,108 @@
+//! A session on its way from one worker to another: written by the one, sealed by us, read by the other.
+//!
+//! Who writes it may have fallen. This process makes the file, so large and no larger, and neither maps nor reads it; it is
+//! sealed before anybody is given it, and only workers of the same tenant are.
+
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::process::{Resource, getrlimit};
+
+use super::ask::{GRACE, ask};
+use super::client::Caller;
+use super::frame::Broken;
+use super::protocol::{Answer, Request};
+use super::remote::Remote;
+use super::turns::{Capture, Caught};
+use crate::apart;
+use crate::error::{Error, Result};
+use crate::session::room;
+use crate::text::{cut, quote};
+
+/// Longest reason of a worker, in characters.
+const WHY_CHARS: usize = 600;
+
+/// What a session was, in a file in memory that nobody can change any more.
+pub(crate) struct Carried {
+    file: OwnedFd,
+    length: u64,
+}
+
+impl Carried {
+    /// What a worker is given: a descriptor, and how much of it there is.
+    pub(super) fn handle(&self) -> (BorrowedFd<'_>, u64) {
+        (self.file.as_fd(), self.length)
+    }
+}
+
+/// What came of it, and the session where it goes on.
+pub(crate) enum Taken {
+    /// It was written.
+    Carried(Box<Remote>, Carried),
+    /// It cannot be, and goes on.
+    Not(Box<Remote>, Error),
+    /// Its worker is gone, and why.
+    Gone(String),
+}
+
+impl Remote {
+    /// Has its worker write what it is.
+    pub(crate) fn capture(
+        mut self: Box<Self>,
+        name: &str,
+        cancelled: Arc<AtomicBool>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Taken> {
+        let limits = self.limits();
+        let failed = |error: rustix::io::Errno| {
+            Error::system("no room for a session on its way", &error.into(), "free some memory, or raise `ulimit -f`")
+        };
+        // Past this process's own limit there would be a signal.
+        let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let room = room(limits.memory.0).min(most);
+        let file = match empty(room) {
+            Ok(file) => file,
+            Err(error) => return Ok(Taken::Not(self, failed(error))),
+        };
+        let mut caller = Caller::new(cancelled, apart::outer()?, tick);
+        let until = Instant::now() + limits.wall.0 + GRACE;
+        let mut look = || if Instant::now() < until { caller.look() } else { ControlFlow::Break(()) };
+        let Some(worker) = self.worker() else { return Ok(Taken::Gone("its worker is gone".into())) };
+        let why = match ask(worker, &Request::Capture(Capture { room }), &[file.as_fd()], &mut look) {
+            Ok(Answer::Caught(Caught::Written(length))) if length <= room => {
+                // Refused by the kernel for as long as the worker has it mapped to write to it.
+                match fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SEAL) {
+                    Ok(()) => return Ok(Taken::Carried(self, Carried { file, length })),
+                    Err(_) => "it broke its protocol: it holds on to what it has handed over".into(),
+                }
+            }
+            Ok(Answer::Caught(Caught::Not(why, fix))) => {
+                let what = format!("no fork of this session of `{name}`");
+                return Ok(Taken::Not(self, Error::session(what, cut(&why, WHY_CHARS), cut(&fix, WHY_CHARS))));
+            }
+            Ok(Answer::Caught(Caught::Gone(why))) => cut(&why, WHY_CHARS),
+            Ok(Answer::Failed(failed)) => match failed.into_error() {
+                Ok(error) => return Ok(Taken::Not(self, error)),
+                Err(why) => format!("its worker broke its protocol: {}", quote(&why)),
+            },
+            Ok(_) => "its worker broke its protocol: it answered something else than was asked".into(),
+            Err(Broken::GaveUp) if Instant::now() < until => "the caller gave up on it while it was captured".into(),
+            Err(Broken::GaveUp) => "its worker did not answer in time while it was captured".into(),
+            Err(Broken::Protocol(why)) => format!("its worker broke its protocol: {}", quote(&why)),
+            Err(Broken::Closed) => format!("its worker died of {}", worker.how_it_died()),
+        };
+        Ok(Taken::Gone(why))
+    }
+}
+
+/// A file in memory of that size, for good.
+fn empty(room: u64) -> rustix::io::Result<OwnedFd> {
+    let file = memfd_create("ringfence-session", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&file, room)?;
+    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
+    Ok(file)
+}
