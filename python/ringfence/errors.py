@@ -288,6 +288,7 @@ _NATIVE = (
     Busy,
     Conflict,
     SessionError,
+    PluginError,
     SnapshotError,
     SnapshotNotFound,
     SnapshotForeign,

@@ -220,7 +220,7 @@ fn compile(
     })
 }
 
-/// Works without the interpreter, told now and then how long a compile takes: what `progress` raises ends it.
+/// Works without the interpreter, and tells meanwhile how long a compile takes: what `progress` raises ends it.
 pub fn watched<T: Send>(
     py: Python<'_>,
     progress: Option<Py<PyAny>>,
