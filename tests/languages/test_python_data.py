@@ -128,7 +128,7 @@ def test_random_numbers_differ_in_every_run_and_fork(warm: Snapshot) -> None:
 
 def test_nothing_is_reached_that_is_not_granted() -> None:
     """What it imports asks nothing of the host."""
-    result = Sandbox(language="python-data").run(code="import scipy.special, sklearn.linear_model, json; print(1)")
+    result = Sandbox(language="python-data").run(code="import scipy.special, sympy, json; print(1)")
     assert (b"1\n", ()) == (result.stdout, result.denials), result
     assert "RINGFENCE_CACHE" in os.environ
     secret = Sandbox(language="python-data").run(code="import os; print(dict(os.environ), os.listdir('/'))")
