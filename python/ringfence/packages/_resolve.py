@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STRIPPED = frozenset({"markupsafe", "pyyaml"})
 
 # What python-data has inside.
-_DATA = frozenset({"numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "lxml", "pillow"})
+_DATA = frozenset({"numpy", "pandas", "scipy"})
 
 # What pip says of a network that fails it.
 _UNREACHED = ("ConnectionError", "Could not fetch URL", "onnection broken", "timed out")
