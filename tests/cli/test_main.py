@@ -28,6 +28,7 @@ Run any WASI program under one policy: files, variables, clocks and limits, deni
 verbs:
   run          run a program under a policy
   repl         type into a session of a language, under a policy
+  session      list or remove sessions that were saved
   languages    list, check and install the languages that scripts can be in
   mcp          serve sandboxed sessions to agents, as tools of the Model Context Protocol
   inspect      show what a program wants and offers
@@ -59,7 +60,7 @@ def test_wrong_verb_leads_to_the_right_one(ringfence: Command) -> None:
 exit: 2
 --- stdout
 --- stderr
-error: there is no verb `inspct`: the verbs are run, repl, languages, mcp, inspect, compile, cache, policy, doctor, completions
+error: there is no verb `inspct`: the verbs are run, repl, session, languages, mcp, inspect, compile, cache, policy, doctor, completions
 hint: did you mean `ringfence inspect`?
 """  # noqa: E501
     assert expected == str(ringfence("inspct"))

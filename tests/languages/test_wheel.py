@@ -7,12 +7,16 @@ import hashlib
 import tomllib
 from importlib.metadata import distribution, entry_points
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from packs.building import cache, pack
 
-PACKS = pack.names()
+NOT_BUILT = pytest.mark.skipif(
+    find_spec("ringfence_language_python_data") is None, reason="NOT TESTED: python-data is not installed"
+)
+PACKS = [pytest.param(name, marks=NOT_BUILT if name == "python_data" else ()) for name in pack.names()]
 
 
 @pytest.mark.parametrize("name", PACKS)
