@@ -21,10 +21,19 @@ def made(kind: type[errors.RingfenceError]) -> errors.RingfenceError:
 STATE = ("exited", 300, b"out", b"err", None, None, None, False, (0.5, 0.25, 65536, 6, None), [("read", "/a", 1, 0.1)])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not errors.ResultError])
 def test_message_has_three_parts(kind: type[errors.RingfenceError]) -> None:
     """`str(error)` says what happened and why on one line, and the fix on the next, whatever built-in it also is."""
     assert "what: why\nhint: fix" == str(made(kind))
+
+
+def test_error_of_a_plugin_says_its_value() -> None:
+    """Its three parts are ours: whoever raises it gives a value only."""
+    error = errors.ResultError("parse", {"line": 3})
+
+    assert "`parse` gave an error: {'line': 3}" == str(error).partition("\n")[0]
+    assert (error.function, error.value) == ("parse", {"line": 3})
+    assert errors.ResultError(7).value == 7  # noqa: PLR2004 - any value
 
 
 @pytest.mark.parametrize("kind", KINDS)
