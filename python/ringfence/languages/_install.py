@@ -119,10 +119,23 @@ def _distribution(language: str) -> str:
 
 def _installer() -> list[str]:
     """Use the pip of the Python that runs this; or uv for it, where there is no pip."""
+    pip, uv = pip_or_uv()
+    if pip is not None:
+        return [*pip, "install", "--disable-pip-version-check"]
+    return [uv, "pip", "install", "--python", sys.executable]
+
+
+def pip_or_uv() -> tuple[list[str] | None, str]:
+    """
+    Find the pip of the Python that runs this; the path of uv where there is none.
+
+    Raises:
+        HostError: there is neither.
+    """
     from importlib.util import find_spec
 
     if find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+        return [sys.executable, "-m", "pip"], ""
     from shutil import which
 
     uv = which("uv")
@@ -132,4 +145,4 @@ def _installer() -> list[str]:
             f"{sys.executable} has no pip, and there is no uv",
             f"get pip: `{shlex.quote(os.fspath(sys.executable))} -m ensurepip`",
         )
-    return [uv, "pip", "install", "--python", sys.executable]
+    return None, uv

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from ringfence._text import quote
-from ringfence.errors import HostError
+from ringfence.languages._install import pip_or_uv
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,17 +121,5 @@ def _environment() -> dict[str, str]:
 
 def _pip() -> list[str]:
     """Use the pip of the Python that runs this; or one that uv brings, where there is none."""
-    from importlib.util import find_spec
-
-    if find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    from shutil import which
-
-    uv = which("uv")
-    if uv is None:
-        raise HostError(
-            "nothing here can fetch packages",
-            f"{sys.executable} has no pip, and there is no uv",
-            f"get pip: `{shlex.quote(os.fspath(sys.executable))} -m ensurepip`",
-        )
-    return [uv, "tool", "run", "pip"]
+    pip, uv = pip_or_uv()
+    return [uv, "tool", "run", "pip"] if pip is None else pip
