@@ -11,6 +11,7 @@ mod given;
 mod guest_thread;
 pub mod host;
 pub mod language;
+mod lasting;
 mod link;
 mod link_functions;
 pub mod load;

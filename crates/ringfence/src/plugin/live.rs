@@ -13,26 +13,18 @@ use super::{Look, Shared};
 use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::prepared::{Entry, Prepared};
+use crate::lasting;
+use crate::prepared::Entry;
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
-use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
-use crate::sandbox::files::{Files, Space};
+use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
-use crate::sandbox::language::Exchange;
-use crate::sandbox::limits::Limiter;
-use crate::sandbox::network::Network;
-use crate::sandbox::random::Random;
-use crate::sandbox::stdio::{Input, Output, Sink, Source};
-use crate::sandbox::store::{Control, State};
-use crate::sandbox::wasi01::Descriptors;
+use crate::sandbox::stdio::{Output, Sink};
+use crate::sandbox::store::Control;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::supervisor::{Supervisor, runtime};
-
-/// No file of a plugin is copied for longer; each call has its own deadline, and totals bound the rest.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Ticks between two looks at what the caller wants, such as an end after Ctrl-C.
 const TICKS_TO_LOOK: u32 = 5;
@@ -69,7 +61,11 @@ impl Live {
         let nowhere = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, Arc::default(), output);
-        let (state, control) = state(prepared, &control, started)?;
+        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
+        let given = (Space::default(), &secrets);
+        let (state, network) = lasting::state(prepared, given, &limits, &control, started)?;
+        let control = state.control.clone();
+        let state = ComponentState::new(state, network, secrets, prepared.policy.random);
         let mut store = Here::new(prepared.store(state, &limits)?);
         components::bound_tasks(&mut store);
         let mut found = None;
@@ -148,32 +144,6 @@ fn ticked(
         }
         Ok(UpdateDeadline::Continue(1))
     }
-}
-
-fn state(prepared: &Prepared, control: &Control, started: Instant) -> Result<(ComponentState, Control)> {
-    let limits = prepared.policy.limits;
-    let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
-    let patient = Control { deadline: started + CENTURY, ..control.clone() };
-    let files = Files::new(prepared.grants.clone(), &prepared.policy, &limits, started, &patient, Space::default())?;
-    let network = Network::new(prepared.net.clone(), &limits, files.denials.clone(), None);
-    let control = Control { network: Some(network.clone()), ..control.clone() };
-    let env = secrets.added_to(&prepared.env);
-    let state = State {
-        limiter: Limiter::new(limits.memory.0),
-        control: control.clone(),
-        descriptors: Descriptors::new(&files),
-        files,
-        input: Input::new(Source::Empty),
-        output: control.output.clone(),
-        clock: Clock::new(prepared.policy.clock, started),
-        random: Random::new(prepared.policy.random),
-        args: crate::given::arguments(&prepared.argv0, Vec::new())?,
-        env,
-        host_bytes: limits.host_bytes.0,
-        host_calls: HostCalls::default(),
-        exchange: Exchange::new(None),
-    };
-    Ok((ComponentState::new(state, network, secrets, prepared.policy.random), control))
 }
 
 fn not_opened(name: &str, ending: &Ending) -> Error {

@@ -13,31 +13,22 @@ use crate::apart::no_thread;
 use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::language::abi;
+use crate::lasting;
 use crate::policy::Limits;
 use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
-use crate::sandbox::clock::Clock;
-use crate::sandbox::files::Files;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Requests;
-use crate::sandbox::language::Exchange;
-use crate::sandbox::limits::Limiter;
-use crate::sandbox::network::Network;
-use crate::sandbox::random::Random;
 use crate::sandbox::soft::{self, Notice, Words};
-use crate::sandbox::stdio::{Input, Output, Sink, Source};
+use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::{Control, State};
-use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::snapshot::{self, Before, Lent, Shown};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Source text that needs no allocation of its own, in bytes.
 const BUFFER_BYTES: u32 = 16 << 10;
-
-/// No file of a session is copied for longer; each turn has its own deadline, and totals bound the rest.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What a session has between its turns.
 pub(super) struct Live {
@@ -200,27 +191,9 @@ pub(super) fn state(
     control: &Control,
     started: Instant,
 ) -> Result<State> {
-    let patient = Control { deadline: started + CENTURY, ..control.clone() };
-    let files = Files::new(prepared.grants.clone(), &prepared.policy, limits, started, &patient, space)?;
-    let network = Network::new(prepared.net.clone(), limits, files.denials.clone(), None);
-    let mut exchange = Exchange::new(None);
-    let env = secrets.added_to(&prepared.env);
-    exchange.offer(Some(Requests::new(network.clone(), secrets, limits.connections)));
-    Ok(State {
-        limiter: Limiter::new(limits.memory.0),
-        control: Control { network: Some(network), ..control.clone() },
-        descriptors: Descriptors::new(&files),
-        files,
-        input: Input::new(Source::Empty),
-        output: control.output.clone(),
-        clock: Clock::new(prepared.policy.clock, started),
-        random: Random::new(prepared.policy.random),
-        args: crate::given::arguments(&prepared.argv0, Vec::new())?,
-        env,
-        host_bytes: limits.host_bytes.0,
-        host_calls: HostCalls::default(),
-        exchange,
-    })
+    let (mut state, network) = lasting::state(prepared, (space, &secrets), limits, control, started)?;
+    state.exchange.offer(Some(Requests::new(network, secrets, limits.connections)));
+    Ok(state)
 }
 
 /// Instantiates, sets up what is no snapshot, and asks for what is asked once.

@@ -13,15 +13,13 @@ use super::protocol::{From, To};
 use super::proxy::Line;
 use super::turns::{Capture, Caught, Eval, Open, Opened};
 use crate::error::Result;
+use crate::lasting::CENTURY;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::{HostCalls, Relay};
 use crate::sandbox::http::Secrets;
 use crate::sandbox::stdio::Sink;
 use crate::sandbox::store::Control;
 use crate::session::{Given, Handed, InWorker, Inside, Turn, TurnResult};
-
-/// No turn is longer, and every clock can add it.
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Room {
     /// Opens a session, in the place of the one before.
