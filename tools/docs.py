@@ -341,7 +341,7 @@ GROUPS = {
     "Policies": ["Policy", "Dir", "Net", "Secret", "Limits"],
     "Programs": ["Program", "Import", "Export"],
     "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
-    "Plugins": ["Plugin", "PluginUsage", "Ok", "Err", "Some"],
+    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "Ok", "Err", "Some"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._plugin import Plugin, PluginUsage
+    from ._plugin_async import APlugin
+    from ._plugin_pool import PluginPool
     from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
     from ._process import Process
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "APlugin",
     "Busy",
     "Call",
     "CallbackAbandoned",
@@ -81,6 +84,7 @@ __all__ = [
     "Ok",
     "Plugin",
     "PluginError",
+    "PluginPool",
     "PluginUsage",
     "Policy",
     "PolicyError",
@@ -112,6 +116,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "APlugin": "_plugin_async",
     "Call": "_functions",
     "CallbackAbandoned": "_imports",
     "Change": "_changes",
@@ -126,6 +131,7 @@ _HOMES = {
     "Net": "_network",
     "Ok": "_plugin_values",
     "Plugin": "_plugin",
+    "PluginPool": "_plugin_pool",
     "PluginUsage": "_plugin",
     "Policy": "_policy",
     "Process": "_process",

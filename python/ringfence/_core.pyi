@@ -5,6 +5,7 @@ Private: the Python modules around it are the interface. Bytes, numbers and froz
 Errors are the classes of `ringfence.errors`, each in three parts.
 """
 
+import contextvars
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, final
 
@@ -342,9 +343,10 @@ class PluginSource:
         functions: Sequence[Callable[..., Any]],
         names: Sequence[tuple[str, Sequence[str], object]],
         inline: bool,
+        pool: tuple[int, bool] | None = None,
     ) -> Plugin:
         """
-        Link it and make an instance.
+        Link it and make an instance; or a `pool` of so many, each for one call alone where that is True.
 
         `classes` are those of its types, `functions` those that it imports; `names` are, for each function that it
         exports, its name, those of its parameters, and the class of its error.
@@ -352,7 +354,7 @@ class PluginSource:
 
 @final
 class Plugin:
-    """One live instance of a component."""
+    """The live instances of a component: one, or a pool."""
 
     def functions(self) -> list[PluginFunction]:
         """Every function that it exports, in their order."""
@@ -379,6 +381,17 @@ class PluginFunction:
 
     def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
+
+    def awaited(
+        self,
+        kill: Kill,
+        context: contextvars.Context,
+        whole: bool,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        /,
+    ) -> Any:  # noqa: ANN401 - values of any type
+        """Call it for somebody who may give up; functions of the host are run in the context. `whole` is `result`."""
 
     @property
     def __name__(self) -> str:

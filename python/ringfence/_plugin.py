@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
+    from ._plugin_imports import Bridge
     from ._program import Program
     from .errors import GuestError
 
@@ -141,7 +142,7 @@ class Plugin:
         source = core.PluginSource(self.program._native, self.policy._native, progress)  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         classes = Classes(source.types(), [*exports, *wanted])
-        functions = functions_of(imports or {}, wanted, self.program.name)
+        functions = functions_of(imports or {}, wanted, self.program.name, self._bridge())
         names = [
             (
                 name,
@@ -151,7 +152,7 @@ class Plugin:
             for _, functions_there, _ in exports
             for name, params, result, _ in functions_there
         ]
-        self._native = source.open(classes.given, functions, names, inline)
+        self._native = source.open(classes.given, functions, names, inline, self._instances())
         self.exports = _exports(exports, self._native.functions(), classes)
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
@@ -159,6 +160,14 @@ class Plugin:
             [(f"type-{number}", number) for number in classes.nameless()],
         )
         self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes)
+
+    def _instances(self) -> tuple[int, bool] | None:
+        """How many a pool has, and whether each is for one call alone; None for one that stays."""
+        return None
+
+    def _bridge(self) -> Bridge | None:
+        """Give what makes a function that can be called of an `async def`, if anything does."""
+        return None
 
     @property
     def poisoned(self) -> str | None:

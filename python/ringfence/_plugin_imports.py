@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    Bridge = Callable[[Callable[..., Any]], Callable[..., Any]]
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
 
 # Of the functions that do not fit.
 _SHOWN = 10
 
 
-def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: str) -> list[Callable[..., Any]]:
+def functions_of(
+    given: Mapping[str, object], interfaces: Interfaces, program: str, bridge: Bridge | None = None
+) -> list[Callable[..., Any]]:
     """
-    Give the function for every import, in their order.
+    Give the function for every import, in their order; `bridge` makes one of an `async def`, which else is refused.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.
@@ -32,6 +35,8 @@ def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: s
             key, function = _find(given, interface, name)
             if key is not None:
                 used.add(key)
+            if bridge is not None and _is_async(function):
+                function = bridge(function)  # type: ignore[arg-type]  # noqa: PLW2901
             why = _refusal(function, len(params))
             if why is None:
                 found.append(function)  # type: ignore[arg-type]
@@ -76,8 +81,8 @@ def _refusal(function: object, count: int) -> str | None:
         return "is missing"
     if not callable(function):
         return f"is {function!r:.60}, which cannot be called"
-    if inspect.iscoroutinefunction(function):
-        return "is an `async def`, and a guest cannot await it"
+    if _is_async(function):
+        return "is an `async def`, which only an `APlugin` awaits"
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell
@@ -87,3 +92,9 @@ def _refusal(function: object, count: int) -> str | None:
     except TypeError:
         return f"is called with {count} arguments, and the function takes {signature}"
     return None
+
+
+def _is_async(function: object) -> bool:
+    import inspect
+
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

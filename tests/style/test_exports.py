@@ -15,6 +15,7 @@ ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswit
 
 # Public by name, private by place: what the modules share among themselves.
 INTERNAL = {
+    "AFunction",
     "Borrowed",
     "Classes",
     "Drain",
@@ -37,6 +38,7 @@ INTERNAL = {
     "audit",
     "blocks",
     "camel",
+    "checked",
     "cleaned",
     "close_all",
     "close_at_exit",

@@ -1,11 +1,12 @@
 //! Functions of Python that a plugin imports, called with values of their types.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use ringfence::host::Raised;
-use ringfence::plugin::{Imports, Tape, TypeId};
+use ringfence::plugin::{Context, Imports, Tape, TypeId};
 
 use super::plan::{Converter, Plan};
 use super::read::read;
@@ -14,6 +15,11 @@ use super::wrong::Wrong;
 use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::imports::around;
+
+thread_local! {
+    /// The context of the call that this thread's guest is in.
+    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+}
 
 /// One function that is imported.
 pub struct Callback {
@@ -41,16 +47,31 @@ impl Imports for Callbacks {
         done.unwrap_or_else(|| Err(Raised::new(format!("`{}` belongs to an interpreter that exits", function.title))))
     }
 
-    fn around(&self, guest: &mut (dyn FnMut() + Send)) {
+    fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
+        CONTEXT.set(context.cloned());
         around(guest);
+        CONTEXT.set(None);
     }
 }
 
 impl Callback {
+    /// Calls it, in the context of the plugin's caller if it gave one.
+    fn called<'py>(&self, py: Python<'py>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let context = CONTEXT.with_borrow(Clone::clone);
+        let context = context.as_ref().and_then(|context| context.downcast_ref::<Py<PyAny>>());
+        match context {
+            None => call(self.function.bind(py), &PyTuple::new(py, args)?),
+            Some(context) => {
+                let args = std::iter::once(self.function.bind(py).clone()).chain(args).collect::<Vec<_>>();
+                call(&context.bind(py).getattr("run")?, &PyTuple::new(py, args)?)
+            }
+        }
+    }
+
     fn answer(&self, py: Python<'_>, plan: &Plan, params: &Tape) -> PyResult<Tape> {
         let mut from = params.reader();
         let args = self.params.iter().map(|kind| read(py, plan, *kind, &mut from)).collect::<PyResult<Vec<_>>>()?;
-        let answer = call(self.function.bind(py), &PyTuple::new(py, args)?);
+        let answer = self.called(py, args);
         let mut tape = Tape::default();
         let written = match (self.result.map(|kind| (kind, plan.of(kind))), answer) {
             (Some((_, Converter::Result { error, .. })), Err(raised)) => {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use ringfence::plugin::{Returned, Tape, TypeId};
+use ringfence::plugin::{Asked, Returned, Tape, TypeId};
 
 use super::Inner;
 use super::plan::Converter;
 use super::read::{optional, read, word};
 use super::write::write;
+use crate::sandbox::Kill;
 
 /// Called with the values of its parameters, by place or by name.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -37,7 +38,45 @@ impl PluginFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let tape = self.called(py, args, kwargs)?;
+        let tape = self.called(py, args, kwargs, &Asked::default())?;
+        self.given(py, &tape)
+    }
+
+    /// Calls it for somebody who may give up, and with a context that functions of the host are run in.
+    fn awaited<'py>(
+        &self,
+        py: Python<'py>,
+        kill: &Kill,
+        context: Py<PyAny>,
+        whole: bool,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)) };
+        let tape = self.called(py, args, Some(kwargs), &asked)?;
+        if whole { self.whole(py, &tape) } else { self.given(py, &tape) }
+    }
+
+    /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn result<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let tape = self.called(py, args, kwargs, &Asked::default())?;
+        self.whole(py, &tape)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<function of a plugin, {}>", self.signature)
+    }
+}
+
+impl PluginFunction {
+    /// What it gave; an error that is its result is raised.
+    fn given<'py>(&self, py: Python<'py>, tape: &Tape) -> PyResult<Bound<'py, PyAny>> {
         let plan = &self.inner.plan;
         let mut from = tape.reader();
         let Some(kind) = self.result else { return Ok(py.None().into_bound(py)) };
@@ -50,31 +89,19 @@ impl PluginFunction {
         Err(PyErr::from_value(class.bind(py).call1((&self.name, value))?))
     }
 
-    /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
-    #[pyo3(signature = (*args, **kwargs))]
-    fn result<'py>(
-        &self,
-        py: Python<'py>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let tape = self.called(py, args, kwargs)?;
+    /// The same as `Ok(…)` or `Err(…)`.
+    fn whole<'py>(&self, py: Python<'py>, tape: &Tape) -> PyResult<Bound<'py, PyAny>> {
         let value = optional(py, &self.inner.plan, self.result, &mut tape.reader())?;
         let is_result = self.result.is_some_and(|kind| matches!(self.inner.plan.of(kind), Converter::Result { .. }));
         if is_result { Ok(value) } else { self.inner.plan.ok.bind(py).call1((value,)) }
     }
 
-    fn __repr__(&self) -> String {
-        format!("<function of a plugin, {}>", self.signature)
-    }
-}
-
-impl PluginFunction {
     fn called<'py>(
         &self,
         py: Python<'py>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
+        asked: &Asked,
     ) -> PyResult<Tape> {
         let mut tape = Tape::default();
         match kwargs {
@@ -94,7 +121,7 @@ impl PluginFunction {
                 )));
             }
         }
-        match self.inner.call(py, self.index, tape)? {
+        match self.inner.call(py, self.index, tape, asked)? {
             Returned::Values(tape) => Ok(tape),
             Returned::Ended(result) => Err(self.inner.ended(py, *result)),
         }

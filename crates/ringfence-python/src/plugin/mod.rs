@@ -10,11 +10,12 @@ mod write;
 mod wrong;
 
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use ringfence::RunResult;
-use ringfence::plugin::{Returned, Tape};
+use ringfence::plugin::{Asked, Instances, Returned, Tape};
 
 use self::plan::Plan;
 use crate::call_unsafe::call;
@@ -25,27 +26,26 @@ use crate::result::Result;
 pub use function::PluginFunction;
 pub use source::PluginSource;
 
-/// What a signal handler raised while a plugin's guest computed.
-pub type Interrupt = Arc<Mutex<Option<PyErr>>>;
+/// What a signal handler raised while a plugin's guest computed, and on which thread.
+pub type Interrupt = Arc<Mutex<Option<(ThreadId, PyErr)>>>;
 
 /// What all functions of a plugin share.
 pub struct Inner {
-    pub plugin: ringfence::plugin::Plugin,
+    pub plugin: Instances,
     pub plan: Arc<Plan>,
     pub interrupt: Interrupt,
 }
 
 impl Inner {
-    fn call(&self, py: Python<'_>, index: usize, tape: Tape) -> PyResult<Returned> {
-        let returned = enter(py, || self.plugin.call(index, tape));
+    fn call(&self, py: Python<'_>, index: usize, tape: Tape, asked: &Asked) -> PyResult<Returned> {
+        let returned = enter(py, || self.plugin.call(index, tape, asked));
         self.interrupted()?;
         returned
     }
 
-    /// Raises what a signal handler has raised meanwhile.
+    /// Raises what a signal handler has raised meanwhile, on this thread.
     fn interrupted(&self) -> PyResult<()> {
-        let taken = self.interrupt.lock().unwrap_or_else(|broken| broken.into_inner()).take();
-        taken.map_or(Ok(()), Err)
+        interrupted(&self.interrupt)
     }
 
     /// The exception for a call that did not end well: that of a function of the host, or what became of the guest.
@@ -67,7 +67,16 @@ impl Inner {
     }
 }
 
-/// One live instance of a component.
+fn interrupted(interrupt: &Interrupt) -> PyResult<()> {
+    let mut raised = interrupt.lock().unwrap_or_else(|broken| broken.into_inner());
+    // Another thread's is left for it.
+    match raised.take_if(|(thread, _)| *thread == thread::current().id()) {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// The live instances of a component: one, or a pool.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Plugin {
     inner: Arc<Inner>,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use ringfence::plugin::{Function, Interface, Shape, Source, TypeId, World};
+use ringfence::plugin::{Function, Instances, Interface, Shape, Source, TypeId, World};
 
 use super::callbacks::{Callback, Callbacks};
 use super::plan::Plan;
-use super::{Inner, Interrupt, Plugin, PluginFunction};
+use super::{Inner, Interrupt, Plugin, PluginFunction, interrupted};
 use crate::attach::attached;
 use crate::enter::enter;
 use crate::policy::Policy;
@@ -49,8 +49,10 @@ impl PluginSource {
         interfaces(py, &self.world, &self.world.imports)
     }
 
-    /// Makes an instance: classes by type, functions by import, names and classes of errors by export.
+    /// Makes an instance: classes by type, functions by import, names and classes of errors by export. Or a pool of so
+    /// many, each of them for one call alone if it is `fresh`.
     #[allow(clippy::type_complexity)]
+    #[pyo3(signature = (classes, functions, names, inline, pool = None))]
     fn open(
         &self,
         py: Python<'_>,
@@ -58,6 +60,7 @@ impl PluginSource {
         functions: Vec<Py<PyAny>>,
         names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
         inline: bool,
+        pool: Option<(usize, bool)>,
     ) -> PyResult<Plugin> {
         let source = self.source.lock().unwrap_or_else(|broken| broken.into_inner()).take();
         let source = source.ok_or_else(|| PyValueError::new_err("a source is opened once"))?;
@@ -78,14 +81,16 @@ impl PluginSource {
         let look = Arc::new(move || match attached(|py| py.check_signals()) {
             Some(Ok(())) | None => true,
             Some(Err(error)) => {
-                *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(error);
+                let thread = std::thread::current().id();
+                *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some((thread, error));
                 false
             }
         });
-        let opened = enter(py, || source.open(imports, inline, look));
-        if let Some(interrupt) = interrupt.lock().unwrap_or_else(|broken| broken.into_inner()).take() {
-            return Err(interrupt);
-        }
+        let opened = enter(py, || match pool {
+            None => source.open(imports, inline, look).map(Instances::One),
+            Some((count, fresh)) => source.pool(imports, inline, look, count, fresh).map(Instances::Pool),
+        });
+        interrupted(&interrupt)?;
         let inner = Arc::new(Inner { plugin: opened?, plan, interrupt });
         let exported = self
             .world

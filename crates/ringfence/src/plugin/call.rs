@@ -9,7 +9,7 @@ use super::live::Live;
 use super::stack_unsafe;
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered};
-use super::{Returned, Shared};
+use super::{Asked, Returned, Shared};
 use crate::apart::{self, no_thread};
 use crate::ending::Ending;
 use crate::error::{Error, Result};
@@ -42,8 +42,8 @@ pub(super) struct Called {
 pub(super) fn here(
     mut live: Box<Live>,
     limits: &Limits,
-    index: usize,
-    tape: Tape,
+    (index, tape): (usize, Tape),
+    asked: &Asked,
     tick: &mut dyn FnMut() -> bool,
 ) -> Result<Done> {
     let outer = apart::outer()?;
@@ -58,6 +58,7 @@ pub(super) fn here(
     state.limiter.begin(limits.memory.0);
     state.control.deadline = outer.iter().map(|outer| outer.deadline).fold(started + limits.wall.0, Instant::min);
     state.control.outer = outer;
+    state.control.cancelled.clone_from(asked.cancelled.as_ref().unwrap_or(&live.patient));
     state.control.cpu.restart(started, limits.cpu.map(|cpu| cpu.0));
     if stack_unsafe::has_room() {
         let ended = begin(&mut live, limits, index, tape);
@@ -157,8 +158,8 @@ pub(super) fn waiting(
     mut live: Box<Live>,
     shared: &Arc<Shared>,
     limits: &Limits,
-    index: usize,
-    tape: Tape,
+    (index, tape): (usize, Tape),
+    asked: &Asked,
     tick: &mut dyn FnMut() -> bool,
 ) -> Result<Done> {
     let outer = apart::outer()?;
@@ -169,9 +170,10 @@ pub(super) fn waiting(
     };
     let started = Instant::now();
     let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
+    let cancelled = asked.cancelled.clone().unwrap_or_default();
     let control = Control {
         network: live.store.data().state.control.network.clone(),
-        ..Control::of_guest(started, limits, Duration::ZERO, Arc::default(), output).inside(outer)
+        ..Control::of_guest(started, limits, Duration::ZERO, cancelled, output).inside(outer)
     };
     let calls = HostCalls::of_plugin();
     let state = &mut live.store.data_mut().state;
@@ -208,8 +210,10 @@ pub(super) fn waiting(
         Far::Calls(guest) => guest,
     };
     let (control, calls) = (underway.control.clone(), underway.calls.clone());
+    let context = asked.context.clone();
     let around = shared.imports.clone().map(|imports| {
-        Arc::new(move |guest: &mut (dyn FnMut() + Send)| imports.around(guest)) as Arc<crate::host::Around>
+        Arc::new(move |guest: &mut (dyn FnMut() + Send)| imports.around(context.as_ref(), guest))
+            as Arc<crate::host::Around>
     });
     control.cpu.leave();
     let rest = move || {

@@ -1,6 +1,7 @@
 //! The instance behind a plugin: opened, and kept between calls.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -38,6 +39,8 @@ pub(super) struct Live {
     pub(super) exports: Vec<Export>,
     /// What its guest writes to between calls.
     pub(super) nowhere: Output,
+    /// Of calls that nobody gives up on.
+    pub(super) patient: Arc<AtomicBool>,
     /// When its last call on its caller's stack was over.
     pub(super) ended: Option<Instant>,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
@@ -94,7 +97,10 @@ impl Live {
         state.output = nowhere.clone();
         state.control.output = nowhere.clone();
         match found {
-            Some(exports) => Ok(Self { store, exports, nowhere, ended: None, _slot: Here::new(slot) }),
+            Some(exports) => {
+                let patient = Arc::default();
+                Ok(Self { store, exports, nowhere, patient, ended: None, _slot: Here::new(slot) })
+            }
             None => Err(not_opened(name, &ending)),
         }
     }

@@ -9,12 +9,14 @@ mod lift;
 mod link;
 mod live;
 mod lower;
+mod pool;
 mod stack_unsafe;
 mod tape;
 mod types;
 mod values_unsafe;
 mod world;
 
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -34,6 +36,7 @@ use crate::sandbox::engine::Engines;
 use crate::sandbox::files::Grants;
 use crate::text;
 
+pub use pool::{Instances, Pool};
 pub use tape::{Held, MixedUp, Reader, Tape};
 pub use types::{Number, Shape, TypeId, Types};
 pub use world::{Function, Interface, World};
@@ -46,10 +49,22 @@ pub trait Imports: Send + Sync {
     /// One call, outside the guest's stack: the values of its parameters, and those of its result.
     fn call(&self, index: usize, params: Tape) -> Result<Tape, Raised>;
 
-    /// Surrounds the guest on a thread of its own: it must call what it is given, once.
-    fn around(&self, guest: &mut (dyn FnMut() + Send)) {
+    /// Surrounds the guest on a thread of its own, of a call with this context: it must call what it is given, once.
+    fn around(&self, _context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
         guest();
     }
+}
+
+/// What the functions of the host find again that a call makes: whatever its caller gave.
+pub type Context = Arc<dyn Any + Send + Sync>;
+
+/// How a call is made, beside its values.
+#[derive(Clone, Default)]
+pub struct Asked {
+    /// Set by whoever gives up on it.
+    pub cancelled: Option<Arc<AtomicBool>>,
+    /// For the functions of the host.
+    pub context: Option<Context>,
 }
 
 /// A plugin's code, and what that says of itself. Nothing of it has run.
@@ -96,20 +111,30 @@ impl Source {
 
     /// Links it and makes an instance; `inline` keeps functions of the host on their caller's thread.
     pub fn open(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Plugin> {
+        Plugin::open(&Arc::new(self.link(imports, inline, look)?))
+    }
+
+    /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
+    pub fn pool(
+        self,
+        imports: Option<Arc<dyn Imports>>,
+        inline: bool,
+        look: Look,
+        count: usize,
+        fresh: bool,
+    ) -> Result<Pool> {
+        let (imports, number) = pool::marked(imports);
+        Pool::open(self.link(imports, inline, look)?, number, count, fresh)
+    }
+
+    fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Shared> {
         let Self { recipe, loaded, engines, world, component } = self;
         let name = text::quote(recipe.name());
         let linked = link::link(&loaded.engine, &component, &world, &name, &recipe.policy, imports.as_ref())?;
         drop(component);
         let prepared = recipe.plugin(loaded, engines, linked);
         let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| !import.functions.is_empty());
-        let shared = Arc::new(Shared { prepared, world, name, imports, inline, waits, look });
-        let live = shared.open()?;
-        Ok(Plugin {
-            shared,
-            generation: generation(),
-            closed: AtomicBool::new(false),
-            seat: Here::new(Mutex::new(Seat::Free(Box::new(live), Usage::default()))),
-        })
+        Ok(Shared { prepared, world, name, imports, inline, waits, look })
     }
 }
 
@@ -146,6 +171,20 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// That of two instances; the last call is the other's, if it had one.
+    fn and(self, other: Self) -> Self {
+        let last = if other.calls > 0 { other } else { self };
+        Self {
+            calls: self.calls + other.calls,
+            host_calls: self.host_calls + other.host_calls,
+            wall: self.wall + other.wall,
+            last_wall: last.last_wall,
+            fuel: self.fuel.map_or(other.fuel, |fuel| Some(fuel.saturating_add(other.fuel.unwrap_or(0)))),
+            last_fuel: last.last_fuel,
+            memory: self.memory.saturating_add(other.memory),
+        }
+    }
+
     fn add(&mut self, called: &Called) {
         self.calls += 1;
         self.host_calls += called.host_calls;
@@ -186,11 +225,30 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    fn open(shared: &Arc<Shared>) -> Result<Self> {
+        let live = shared.open()?;
+        Ok(Self::with(shared, Seat::Free(Box::new(live), Usage::default())))
+    }
+
+    /// One without an instance, until it is restarted.
+    fn empty(shared: &Arc<Shared>) -> Self {
+        Self::with(shared, Seat::Poisoned("it has not begun".into(), Usage::default()))
+    }
+
+    fn with(shared: &Arc<Shared>, seat: Seat) -> Self {
+        Self {
+            shared: shared.clone(),
+            generation: generation(),
+            closed: AtomicBool::new(false),
+            seat: Here::new(Mutex::new(seat)),
+        }
+    }
+
     /// Calls the function at that place among all that are exported.
-    pub fn call(&self, index: usize, params: Tape) -> Result<Returned> {
+    pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         let (live, mut usage, mut back) = self.take()?;
         let limits = &self.shared.prepared.policy.limits;
-        let (live, called) = self.called(live, limits, index, params)?;
+        let (live, called) = self.called(live, limits, index, params, asked)?;
         usage.add(&called);
         back.seat = Some(match (live, &called.returned) {
             (Some(live), _) => Seat::Free(live, usage),
@@ -200,11 +258,18 @@ impl Plugin {
         Ok(called.returned)
     }
 
-    fn called(&self, live: Box<Live>, limits: &Limits, index: usize, params: Tape) -> Result<call::Done> {
+    fn called(
+        &self,
+        live: Box<Live>,
+        limits: &Limits,
+        index: usize,
+        params: Tape,
+        asked: &Asked,
+    ) -> Result<call::Done> {
         let look = &self.shared.look;
         match self.shared.waits {
-            false => call::here(live, limits, index, params, &mut || look()),
-            true => call::waiting(live, &self.shared, limits, index, params, &mut || look()),
+            false => call::here(live, limits, (index, params), asked, &mut || look()),
+            true => call::waiting(live, &self.shared, limits, (index, params), asked, &mut || look()),
         }
     }
 

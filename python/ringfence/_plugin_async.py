@@ -1,0 +1,263 @@
+"""Plugins for event loops: their functions are awaited, and `async def` functions of yours run in the caller's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from typing import TYPE_CHECKING
+
+from ._engine import core
+from ._plugin import Exports
+from ._plugin_pool import PluginPool, checked
+from ._running import Running, on_thread
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Coroutine, Mapping
+    from concurrent.futures import Future
+    from typing import Any, Literal, Self
+
+    from ._plugin import PluginUsage
+    from ._policy import Policy
+    from ._program import Program
+
+
+class APlugin:
+    """
+    A `Plugin` whose functions are awaited: the event loop goes on while its guest computes.
+
+    It is loaded by `async with`. Calls that come while every instance is in one wait for their turn, in their order.
+    Cancelling a task ends its call at once; its instance is then poisoned, as after a limit.
+
+    Args:
+        program: as for `Plugin`.
+        policy: as for `Plugin`.
+        imports: as for `Plugin`. An `async def` runs in the event loop of the task that made the call; it is cancelled
+            when the call ends without it. Other functions run on the guest's thread, with the task's context variables.
+        instances: how many calls may be under way at one time, each in an instance of its own; with more than one they
+            are a pool, as for `PluginPool`.
+        fresh: as for `PluginPool`.
+        progress: as for `Plugin`.
+
+    Raises:
+        ValueError: there cannot be so many instances.
+    """
+
+    def __init__(
+        self,
+        program: str | os.PathLike[str] | bytes | Program,
+        *,
+        policy: Policy | None = None,
+        imports: Mapping[str, object] | None = None,
+        instances: int = 1,
+        fresh: Literal["call"] | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        checked(instances, fresh)
+        self._make = functools.partial(
+            _Awaited, instances, program, policy=policy, imports=imports, fresh=fresh, progress=progress
+        )
+        self._places = asyncio.Semaphore(instances)
+        self._plugin: _Awaited | None = None
+        self._exports: Exports | None = None
+
+    @property
+    def exports(self) -> Exports:
+        """Its functions, to be awaited; types and interfaces as those of `Plugin`."""
+        if self._exports is None:
+            self._loaded()
+            raise AssertionError
+        return self._exports
+
+    @property
+    def imports(self) -> Exports:
+        """The types of the interfaces that it imports."""
+        return self._loaded().imports
+
+    @property
+    def poisoned(self) -> str | None:
+        """Why it cannot be called any more, or None while it can."""
+        return self._loaded().poisoned
+
+    @property
+    def usage(self) -> PluginUsage:
+        """What it has used so far."""
+        return self._loaded().usage
+
+    async def arestart(self) -> None:
+        """Begin anew with new instances."""
+        plugin = self._loaded()
+        await on_thread(lambda _: plugin.restart())
+
+    async def aclose(self) -> None:
+        """Free everything; calls that are under way go on, and are the last."""
+        if self._plugin is not None:
+            await on_thread(lambda _: self._loaded().close())
+
+    async def __aenter__(self) -> Self:
+        if self._plugin is None:
+            self._plugin = await on_thread(lambda _: self._make(), leave=True)
+            self._exports = self._awaitable(self._plugin.exports)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a function, a class or an interface
+        """Give what the plugin exports under a name that is none of ours."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.exports, name)
+
+    def __repr__(self) -> str:
+        return "<APlugin, not loaded>" if self._plugin is None else f"<APlugin {self._plugin.program.name!r}>"
+
+    def _loaded(self) -> _Awaited:
+        if self._plugin is None:
+            raise PluginError("no call of a plugin", "it is not loaded yet", "load it: `async with APlugin(…) as plugin:`")
+        return self._plugin
+
+    def _awaitable(self, exports: Exports) -> Exports:
+        made: dict[int, object] = {}
+
+        def awaitable(value: object) -> object:
+            if id(value) not in made:
+                if isinstance(value, core.PluginFunction):
+                    made[id(value)] = AFunction(value, self._call)
+                else:
+                    made[id(value)] = self._awaitable(value) if isinstance(value, Exports) else value
+            return made[id(value)]
+
+        members = {name: awaitable(getattr(exports, name)) for name in dir(exports)}
+        return Exports(members, {name: awaitable(exports[name]) for name in exports})
+
+    async def _call(self, make: Callable[[core.Kill, contextvars.Context], object]) -> object:
+        """Make a call on a thread, when it is its turn."""
+        if self._places.locked() and any(call.plugin is self for call in _within()):
+            raise PluginError(
+                f"no call of the plugin `{self._loaded().program.name}`",
+                "a function that it calls calls it again, and every instance is in a call",
+                "give it more instances than calls that are inside one another",
+            )
+        async with self._places:
+            call = _Call(self, asyncio.get_running_loop())
+            token = _CALL.set(call)
+            try:
+                context = contextvars.copy_context()
+                return await call.on_thread(lambda kill: make(kill, context))
+            finally:
+                _CALL.reset(token)
+
+
+class AFunction:
+    """
+    A function that a plugin exports, to be awaited.
+
+    Attributes:
+        signature: what it takes and gives, in WIT.
+        Error: the class of what is raised for an error that is its result.
+    """
+
+    __slots__ = ("Error", "__name__", "_call", "_function", "signature")
+
+    def __init__(
+        self,
+        function: core.PluginFunction,
+        call: Callable[[Callable[[core.Kill, contextvars.Context], object]], Coroutine[Any, Any, object]],
+    ) -> None:
+        self._function, self._call = function, call
+        self.__name__, self.signature, self.Error = function.__name__, function.signature, function.Error
+
+    async def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
+        """Call it; as the function of a `Plugin`."""
+        return await self._call(lambda kill, context: self._function.awaited(kill, context, False, args, kwargs))  # noqa: FBT003
+
+    async def result(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
+        return await self._call(lambda kill, context: self._function.awaited(kill, context, True, args, kwargs))  # noqa: FBT003
+
+    def __repr__(self) -> str:
+        return f"<function of a plugin to be awaited, {self.signature}>"
+
+
+class _Call:
+    """One call, and what is awaited for it in its caller's loop."""
+
+    __slots__ = ("_loop", "_over", "_pending", "outer", "plugin")
+
+    def __init__(self, plugin: APlugin, loop: asyncio.AbstractEventLoop) -> None:
+        self.plugin, self._loop = plugin, loop
+        self.outer = _CALL.get()
+        self._pending: set[Future[Any]] = set()
+        self._over = False
+
+    async def on_thread(self, work: Callable[[core.Kill], object]) -> object:
+        """Make it on a thread of its own; cancelled, its guest and what it waits for are ended first."""
+        ended = asyncio.Event()
+
+        def done() -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(ended.set)
+
+        running = Running(work, done=done)
+        try:
+            await ended.wait()
+        except BaseException:
+            running.kill.kill()
+            self._end()
+            await ended.wait()
+            running.end()
+            raise
+        finally:
+            self._end()
+        return running.wait()
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, object]) -> object:
+        """Have it run in the caller's loop, and wait for it on the guest's thread."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        if self._over:
+            future.cancel()
+        return future.result()
+
+    def _end(self) -> None:
+        self._over = True
+        for future in list(self._pending):
+            future.cancel()
+
+
+_CALL: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("_CALL", default=None)
+
+
+def _within() -> list[_Call]:
+    """List the calls that this one is made inside of."""
+    calls: list[_Call] = []
+    call = _CALL.get()
+    while call is not None:
+        calls.append(call)
+        call = call.outer
+    return calls
+
+
+class _Awaited(PluginPool):
+    """What an `APlugin` calls."""
+
+    def _instances(self) -> tuple[int, bool] | None:
+        return super()._instances() if self.count > 1 or self.fresh else None
+
+    def _bridge(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        return _bridged
+
+
+def _bridged(function: Callable[..., Coroutine[Any, Any, object]]) -> Callable[..., object]:
+    @functools.wraps(function)
+    def called(*args: object) -> object:
+        call = _CALL.get()
+        if call is None:
+            raise RuntimeError("an `async def` was called outside of any call that is awaited")
+        return call.wait_for(function(*args))
+
+    return called
