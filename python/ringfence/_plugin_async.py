@@ -116,7 +116,9 @@ class APlugin:
 
     def _loaded(self) -> _Awaited:
         if self._plugin is None:
-            raise PluginError("no call of a plugin", "it is not loaded yet", "load it: `async with APlugin(…) as plugin:`")
+            raise PluginError(
+                "no call of a plugin", "it is not loaded yet", "load it: `async with APlugin(…) as plugin:`"
+            )
         return self._plugin
 
     def _awaitable(self, exports: Exports) -> Exports:
@@ -172,11 +174,11 @@ class AFunction:
 
     async def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
         """Call it; as the function of a `Plugin`."""
-        return await self._call(lambda kill, context: self._function.awaited(kill, context, False, args, kwargs))  # noqa: FBT003
+        return await self._call(lambda kill, context: self._function.awaited(kill, context, False, args, kwargs))
 
     async def result(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
-        return await self._call(lambda kill, context: self._function.awaited(kill, context, True, args, kwargs))  # noqa: FBT003
+        return await self._call(lambda kill, context: self._function.awaited(kill, context, True, args, kwargs))
 
     def __repr__(self) -> str:
         return f"<function of a plugin to be awaited, {self.signature}>"

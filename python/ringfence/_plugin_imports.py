@@ -36,7 +36,7 @@ def functions_of(
             if key is not None:
                 used.add(key)
             if bridge is not None and _is_async(function):
-                function = bridge(function)  # type: ignore[arg-type]  # noqa: PLW2901
+                function = bridge(function)  # type: ignore[arg-type]
             why = _refusal(function, len(params))
             if why is None:
                 found.append(function)  # type: ignore[arg-type]

@@ -58,10 +58,7 @@ def test_instance_that_a_call_ended_badly_in_is_nobodys_again() -> None:
 
 def test_guests_that_hold_every_instance_lose_them_at_their_deadline() -> None:
     """Whoever waits is served then."""
-    with (
-        PluginPool(2, KEEPER, policy=Policy(limits=Limits(wall="300ms"))) as pool,
-        ThreadPoolExecutor(3) as threads,
-    ):
+    with PluginPool(2, KEEPER, policy=Policy(limits=Limits(wall="300ms"))) as pool, ThreadPoolExecutor(3) as threads:
         spins = [threads.submit(pool.spin) for _ in range(4)]
         began = time.monotonic()
         answer = threads.submit(pool.found).result(30)

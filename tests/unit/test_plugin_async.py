@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from unit.test_plugin import PLAIN, RENDERER, Store
-from unit.test_plugin_pool import ASKING, COUNTER
 
 from ringfence import APlugin, Err, Limits, LoadError, PluginError, Policy, Trapped, WallReached
+from unit.test_plugin import PLAIN, RENDERER, Store
+from unit.test_plugin_pool import ASKING, COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
