@@ -14,6 +14,8 @@ __all__ = [
     "Kill",
     "Plugin",
     "PluginFunction",
+    "PluginGlobal",
+    "PluginMemory",
     "PluginSource",
     "Policy",
     "Program",
@@ -325,7 +327,13 @@ _Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | 
 class PluginSource:
     """A plugin's code, before any of it runs; opened once."""
 
-    def __new__(cls, program: Program, policy: Policy, progress: Callable[[float], None] | None = None) -> PluginSource:
+    def __new__(
+        cls,
+        program: Program,
+        policy: Policy,
+        progress: Callable[[float], None] | None = None,
+        extism: tuple[Any, ...] | None = None,
+    ) -> PluginSource:
         """Load it. Raises LoadError for what is no component, and for types that are not supported."""
 
     def types(self) -> list[tuple[Any, ...]]:
@@ -337,10 +345,13 @@ class PluginSource:
     def imports(self) -> list[_Interface]:
         """Interfaces that it imports, without those of WASI."""
 
+    def others(self) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+        """What else a core module exports: memories, globals, and what is no use, with the reason."""
+
     def open(
         self,
         classes: list[Any],
-        functions: Sequence[Callable[..., Any]],
+        functions: Sequence[Callable[..., Any] | None],
         names: Sequence[tuple[str, Sequence[str], object]],
         inline: bool,
         pool: tuple[int, bool] | None = None,
@@ -348,7 +359,7 @@ class PluginSource:
         """
         Link it and make an instance; or a `pool` of so many, each for one call alone where that is True.
 
-        `classes` are those of its types, `functions` those that it imports; `names` are, for each function that it
+        `classes` are those of its types, `functions` those that it imports, None for a trap; `names` are, for each function that it
         exports, its name, those of its parameters, and the class of its error.
         """
 
@@ -358,6 +369,12 @@ class Plugin:
 
     def functions(self) -> list[PluginFunction]:
         """Every function that it exports, in their order."""
+
+    def memories(self) -> list[PluginMemory]:
+        """Every memory that it exports, in their order."""
+
+    def globals(self) -> list[PluginGlobal]:
+        """Every global that it exports and that is a number, in their order."""
 
     @property
     def poisoned(self) -> str | None:
@@ -389,7 +406,6 @@ class PluginFunction:
         whole: bool,
         args: tuple[object, ...],
         kwargs: dict[str, object],
-        /,
     ) -> Any:  # noqa: ANN401 - values of any type
         """Call it for somebody who may give up; functions of the host are run in the context. `whole` is `result`."""
 
@@ -404,6 +420,34 @@ class PluginFunction:
     @property
     def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions
         """The class of what is raised for an error that is its result."""
+
+@final
+class PluginMemory:
+    """A memory that a plugin exports. No part of it is handed out, only copies."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has."""
+
+    def read(self, at: int, length: int) -> bytes:
+        """Give a copy of `length` bytes at `at`. Raises IndexError where they are not all inside."""
+
+    def write(self, at: int, data: Buffer) -> None:
+        """Copy bytes to `at`. Raises IndexError where they are not all inside, and then changes nothing."""
+
+    def grow(self, pages: int) -> int:
+        """Make it longer by so many pages of 65,536 bytes; give the bytes before. Raises MemoryError if it may not."""
+
+@final
+class PluginGlobal:
+    """A number that a plugin exports."""
+
+    @property
+    def value(self) -> int | float:
+        """What it is. Raises TypeError where a constant is set."""
+
+    @value.setter
+    def value(self, to: float, /) -> None: ...
 
 @final
 class Changes:

@@ -1,4 +1,4 @@
-"""Plugins: components whose functions are called with Python's values, and call yours."""
+"""Plugins: components and core modules whose functions are called with Python's values, and call yours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
 from ._result import Result
+from ._text import quote
 from ._value import Value
 
 TYPE_CHECKING = False
@@ -106,17 +107,21 @@ class Plugin:
     """
     One live instance of a component. Its functions are called with Python's values, checked before it sees them.
 
+    Or of a core module: its functions take and give numbers, several as a tuple; its memories have `size`, `read`, `write`
+    and `grow`, which copy; its globals have a `value`.
+
     Safe to use from many threads, one call at a time; the interpreter is let go of while the guest runs. Every call
     has the policy's limits to itself. A call that traps, reaches a limit or raises an exception of yours leaves the
     instance in an unknown state: the plugin is poisoned, until `restart`.
 
     Args:
-        program: a path, the bytes themselves, or a `Program`; a component.
+        program: a path, the bytes themselves, or a `Program`; a component or a core module.
         policy: what it may do; nothing unless given.
         imports: objects for the interfaces that it imports, by their names, with or without the version: a mapping, or
             an object, a class or a module whose functions they are. What one raises goes through the guest and comes
             out of the call as itself.
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
+        stub: let functions be missing from `imports`; a call of one of those is a trap.
         progress: called while the program compiles, from the first second on, with the seconds so far.
 
     Attributes:
@@ -125,7 +130,7 @@ class Plugin:
 
     Raises:
         ProgramNotFound: there is no such program.
-        LoadError: it is no component, its types are not supported, or what it imports is not given as it should be.
+        LoadError: it is no plugin, its types are not supported, or what it imports is not given as it should be.
     """
 
     def __init__(
@@ -135,14 +140,15 @@ class Plugin:
         policy: Policy | None = None,
         imports: Mapping[str, object] | None = None,
         inline: bool = False,
+        stub: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        source = core.PluginSource(self.program._native, self.policy._native, progress)  # noqa: SLF001
+        source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         classes = Classes(source.types(), [*exports, *wanted])
-        functions = functions_of(imports or {}, wanted, self.program.name, self._bridge())
+        functions = functions_of(self._given(imports or {}, wanted), wanted, self.program.name, self._bridge(), stub=stub)
         names = [
             (
                 name,
@@ -153,13 +159,22 @@ class Plugin:
             for name, params, result, _ in functions_there
         ]
         self._native = source.open(classes.given, functions, names, inline, self._instances())
-        self.exports = _exports(exports, self._native.functions(), classes)
+        others = _others(source.others(), self._native)
+        self.exports = _exports(exports, self._native.functions(), classes, others)
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
             [(f"type-{number}", number) for number in classes.nameless()],
         )
-        self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes)
+        self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
+
+    def _granted(self) -> tuple[Any, ...] | None:
+        """What a plugin for Extism is granted; None for others."""
+        return None
+
+    def _given(self, imports: Mapping[str, object], wanted: list[Any]) -> Mapping[str, object]:
+        """Give the functions of yours by interface."""
+        return imports
 
     def _instances(self) -> tuple[int, bool] | None:
         """How many a pool has, and whether each is for one call alone; None for one that stays."""
@@ -214,7 +229,40 @@ def failed(native: core.Result) -> GuestError:
     return failure(Result(native))
 
 
-def _exports(interfaces: list[Any], functions: list[core.PluginFunction], classes: Classes) -> Exports:
+class Unusable:
+    """
+    An export of a core module that is no use to Python.
+
+    Attributes:
+        why: what it is.
+    """
+
+    __slots__ = ("_name", "why")
+
+    def __init__(self, name: str, why: str) -> None:
+        self._name, self.why = quote(name), quote(why)
+
+    def __call__(self, *_: object, **__: object) -> object:
+        """Refuse to be called."""
+        raise TypeError(f"`{self._name}` cannot be called: it {self.why}\nhint: functions of i32, i64, f32 and f64 can")
+
+    def __repr__(self) -> str:
+        return f"<{self._name}, which {self.why}>"
+
+
+def _others(names: tuple[list[str], list[str], list[tuple[str, str]]], native: core.Plugin) -> list[tuple[str, Any]]:
+    """Give what a core module exports beside functions."""
+    memories, globals_, unusable = names
+    return [
+        *zip(memories, native.memories(), strict=True),
+        *zip(globals_, native.globals(), strict=True),
+        *((name, Unusable(name, why)) for name, why in unusable),
+    ]
+
+
+def _exports(
+    interfaces: list[Any], functions: list[core.PluginFunction], classes: Classes, others: list[tuple[str, Any]]
+) -> Exports:
     made: list[tuple[str, Exports]] = []
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
@@ -227,7 +275,7 @@ def _exports(interfaces: list[Any], functions: list[core.PluginFunction], classe
         if name:
             made.append((name, _namespace(members, {})))
         else:
-            root = (members, {})
+            root = (members + [(own, "snake", value) for own, value in others], {})
     shorts = spelled((short(name) for name, _ in made), "snake", [own for own, *_ in _spell(root[0])])
     full = dict(made)
     return _namespace(root[0], {own: exports for own, (_, exports) in zip(shorts, made, strict=True)}, full)

@@ -39,6 +39,7 @@ class APlugin:
         instances: how many calls may be under way at one time, each in an instance of its own; with more than one they
             are a pool, as for `PluginPool`.
         fresh: as for `PluginPool`.
+        stub: as for `Plugin`.
         progress: as for `Plugin`.
 
     Raises:
@@ -53,11 +54,19 @@ class APlugin:
         imports: Mapping[str, object] | None = None,
         instances: int = 1,
         fresh: Literal["call"] | None = None,
+        stub: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         checked(instances, fresh)
         self._make = functools.partial(
-            _Awaited, instances, program, policy=policy, imports=imports, fresh=fresh, progress=progress
+            _Awaited,
+            instances,
+            program,
+            policy=policy,
+            imports=imports,
+            fresh=fresh,
+            stub=stub,
+            progress=progress,
         )
         self._places = asyncio.Semaphore(instances)
         self._plugin: _Awaited | None = None

@@ -19,15 +19,21 @@ _SHOWN = 10
 
 
 def functions_of(
-    given: Mapping[str, object], interfaces: Interfaces, program: str, bridge: Bridge | None = None
-) -> list[Callable[..., Any]]:
+    given: Mapping[str, object],
+    interfaces: Interfaces,
+    program: str,
+    bridge: Bridge | None = None,
+    *,
+    stub: bool = False,
+) -> list[Callable[..., Any] | None]:
     """
-    Give the function for every import, in their order; `bridge` makes one of an `async def`, which else is refused.
+    Give the function for every import, in their order; `bridge` makes one of an `async def`, which else is refused. With `stub` it is
+    None for one that is missing.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.
     """
-    found: list[Callable[..., Any]] = []
+    found: list[Callable[..., Any] | None] = []
     wrong: list[str] = []
     used: set[str] = set()
     for interface, functions, _ in interfaces:
@@ -37,7 +43,7 @@ def functions_of(
                 used.add(key)
             if bridge is not None and _is_async(function):
                 function = bridge(function)  # type: ignore[arg-type]
-            why = _refusal(function, len(params))
+            why = None if stub and function is None else _refusal(function, len(params))
             if why is None:
                 found.append(function)  # type: ignore[arg-type]
             else:
@@ -71,7 +77,9 @@ def _member(of: object, name: str) -> object:
 
     if isinstance(of, Mapping):
         return of.get(name, of.get(snake(name)))
-    return getattr(of, snake(name), None)
+    # No name of a guest's is one of Python's own.
+    plain = getattr(of, name, None) if name.isidentifier() and not name.startswith("_") else None
+    return getattr(of, snake(name), None) if plain is None else plain
 
 
 def _refusal(function: object, count: int) -> str | None:

@@ -31,6 +31,7 @@ class PluginPool(Plugin):
         imports: as for `Plugin`; called from as many threads at once.
         fresh: "call" makes a new instance for each call, which finds nothing of any call before it.
         inline: as for `Plugin`.
+        stub: as for `Plugin`.
         progress: as for `Plugin`.
 
     Attributes:
@@ -51,10 +52,11 @@ class PluginPool(Plugin):
         imports: Mapping[str, object] | None = None,
         fresh: Literal["call"] | None = None,
         inline: bool = False,
+        stub: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.count, self.fresh = checked(count, fresh), fresh
-        super().__init__(program, policy=policy, imports=imports, inline=inline, progress=progress)
+        super().__init__(program, policy=policy, imports=imports, inline=inline, stub=stub, progress=progress)
 
     def restart(self) -> None:
         """Replace every instance by a new one before its next call."""

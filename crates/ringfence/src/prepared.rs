@@ -67,6 +67,8 @@ pub(crate) enum Entry {
     Component(Command),
     /// Nothing that is run: its functions are called.
     Plugin(component::InstancePre<ComponentState>),
+    /// The same of a core module.
+    ModulePlugin(InstancePre<ComponentState>),
 }
 
 impl Recipe {
@@ -133,13 +135,8 @@ impl Recipe {
         }))
     }
 
-    /// What instances of a plugin share, from its code and how that was linked.
-    pub(crate) fn plugin(
-        &self,
-        loaded: Loaded,
-        engines: Arc<Engines>,
-        linked: component::InstancePre<ComponentState>,
-    ) -> Arc<Prepared> {
+    /// What instances of a plugin share, from its code, once that was linked.
+    pub(crate) fn plugin(&self, loaded: Loaded, engines: Arc<Engines>, entry: Entry) -> Arc<Prepared> {
         let Self { policy, grants, functions, .. } = self;
         Arc::new(Prepared {
             env: Arc::new(environment(policy)),
@@ -151,7 +148,7 @@ impl Recipe {
             slots: loaded.code.needs().min(engines.size()),
             engines,
             engine: loaded.engine,
-            entry: Entry::Plugin(linked),
+            entry,
             image: None,
             words: OnceLock::new(),
             functions: functions.clone(),

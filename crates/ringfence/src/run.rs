@@ -333,7 +333,7 @@ impl Guest {
                 let ending = ending.after_network(control.network_stop());
                 (ending, burnt(&store, &limits), Left::of(store.data_mut()))
             }
-            Entry::Plugin(_) => {
+            Entry::Plugin(_) | Entry::ModulePlugin(_) => {
                 return Err(Error::load(
                     "a plugin cannot be run",
                     "its functions are called",

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use ringfence::host::Raised;
@@ -24,7 +25,8 @@ thread_local! {
 /// One function that is imported.
 pub struct Callback {
     pub title: String,
-    pub function: Py<PyAny>,
+    /// None where nobody gave it: a call of it is a trap.
+    pub function: Option<Py<PyAny>>,
     pub params: Vec<TypeId>,
     pub result: Option<TypeId>,
 }
@@ -47,6 +49,10 @@ impl Imports for Callbacks {
         done.unwrap_or_else(|| Err(Raised::new(format!("`{}` belongs to an interpreter that exits", function.title))))
     }
 
+    fn is_stub(&self, index: usize) -> bool {
+        self.functions.get(index).is_some_and(|function| function.function.is_none())
+    }
+
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
         CONTEXT.set(context.cloned());
         around(guest);
@@ -57,12 +63,13 @@ impl Imports for Callbacks {
 impl Callback {
     /// Calls it, in the context of the plugin's caller if it gave one.
     fn called<'py>(&self, py: Python<'py>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let Some(function) = &self.function else { return Err(PyTypeError::new_err("nobody gave this function")) };
         let context = CONTEXT.with_borrow(Clone::clone);
         let context = context.as_ref().and_then(|context| context.downcast_ref::<Py<PyAny>>());
         match context {
-            None => call(self.function.bind(py), &PyTuple::new(py, args)?),
+            None => call(function.bind(py), &PyTuple::new(py, args)?),
             Some(context) => {
-                let args = std::iter::once(self.function.bind(py).clone()).chain(args).collect::<Vec<_>>();
+                let args = std::iter::once(function.bind(py).clone()).chain(args).collect::<Vec<_>>();
                 call(&context.bind(py).getattr("run")?, &PyTuple::new(py, args)?)
             }
         }

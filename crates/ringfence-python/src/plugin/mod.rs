@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod function;
+mod memory;
 mod numbers;
 mod plan;
 mod read;
@@ -15,7 +16,7 @@ use std::thread::{self, ThreadId};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use ringfence::RunResult;
-use ringfence::plugin::{Asked, Instances, Returned, Tape};
+use ringfence::plugin::{Asked, Instances, Returned, Tape, World};
 
 use self::plan::Plan;
 use crate::call_unsafe::call;
@@ -24,6 +25,7 @@ use crate::imports;
 use crate::result::Result;
 
 pub use function::PluginFunction;
+pub use memory::{PluginGlobal, PluginMemory};
 pub use source::PluginSource;
 
 /// What a signal handler raised while a plugin's guest computed, and on which thread.
@@ -33,6 +35,7 @@ pub type Interrupt = Arc<Mutex<Option<(ThreadId, PyErr)>>>;
 pub struct Inner {
     pub plugin: Instances,
     pub plan: Arc<Plan>,
+    pub world: Arc<World>,
     pub interrupt: Interrupt,
 }
 
@@ -88,6 +91,18 @@ impl Plugin {
     /// Every function that it exports, in the order of its interfaces.
     fn functions(&self, py: Python<'_>) -> Vec<Py<PluginFunction>> {
         self.functions.iter().map(|function| function.clone_ref(py)).collect()
+    }
+
+    /// Every memory that it exports, in their order.
+    fn memories(&self) -> Vec<PluginMemory> {
+        let of = |index| PluginMemory { inner: self.inner.clone(), index };
+        (0..self.inner.world.memories.len()).map(of).collect()
+    }
+
+    /// Every global that it exports and that is a number, in their order.
+    fn globals(&self) -> Vec<PluginGlobal> {
+        let of = |index| PluginGlobal { inner: self.inner.clone(), index };
+        (0..self.inner.world.globals.len()).map(of).collect()
     }
 
     #[getter]

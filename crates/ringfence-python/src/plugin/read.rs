@@ -81,12 +81,16 @@ pub fn optional<'py>(
     kind.map_or_else(|| Ok(py.None().into_bound(py)), |kind| read(py, plan, kind, from))
 }
 
-fn scalar(py: Python<'_>, number: Number, word: u64) -> PyResult<Bound<'_, PyAny>> {
+/// A number by its word.
+pub fn scalar(py: Python<'_>, number: Number, word: u64) -> PyResult<Bound<'_, PyAny>> {
     Ok(match number {
         Number::F32 => PyFloat::new(py, f64::from(f32::from_bits(word as u32))).into_any(),
         Number::F64 => PyFloat::new(py, f64::from_bits(word)).into_any(),
         Number::U8 | Number::U16 | Number::U32 | Number::U64 => word.into_pyobject(py)?.into_any(),
-        Number::S8 | Number::S16 | Number::S32 | Number::S64 => word.cast_signed().into_pyobject(py)?.into_any(),
+        Number::I32 => (word as u32).cast_signed().into_pyobject(py)?.into_any(),
+        Number::S8 | Number::S16 | Number::S32 | Number::S64 | Number::I64 => {
+            word.cast_signed().into_pyobject(py)?.into_any()
+        }
     })
 }
 

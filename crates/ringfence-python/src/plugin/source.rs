@@ -1,11 +1,12 @@
 //! A plugin's code, before any of it runs: what it offers and wants, and the way from there to an instance.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use ringfence::plugin::{Function, Instances, Interface, Shape, Source, TypeId, World};
+use ringfence::plugin::{Extism, Function, Instances, Interface, Shape, Source, TypeId, World};
 
 use super::callbacks::{Callback, Callbacks};
 use super::plan::Plan;
@@ -15,6 +16,10 @@ use crate::enter::enter;
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::sandbox::watched;
+
+/// What a plugin for Extism is granted: its configuration, how functions of the host take bytes, the bytes of its
+/// variables, and the least level of messages.
+type Granted = (BTreeMap<String, String>, BTreeMap<String, (Vec<bool>, bool)>, u64, i32);
 
 /// Loaded, and opened once.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -26,10 +31,24 @@ pub struct PluginSource {
 #[pymethods]
 impl PluginSource {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None))]
-    fn new(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<Self> {
+    #[pyo3(signature = (program, policy, progress = None, extism = None))]
+    fn new(
+        py: Python<'_>,
+        program: &Program,
+        policy: &Policy,
+        progress: Option<Py<PyAny>>,
+        extism: Option<Granted>,
+    ) -> PyResult<Self> {
         let (grants, program, policy) = (policy.grants.clone(), program.program.clone(), policy.policy.clone());
-        let source = watched(py, progress, |watch| Source::load(&program, policy, grants, Some(watch)))?;
+        let source = watched(py, progress, |watch| {
+            let settings = extism.map(|(config, functions, var_bytes, log_level)| Extism {
+                config,
+                var_bytes,
+                log_level,
+                functions,
+            });
+            Source::load(&program, policy, grants, settings, Some(watch))
+        })?;
         Ok(Self { world: source.world().clone(), source: Mutex::new(Some(source)) })
     }
 
@@ -49,6 +68,13 @@ impl PluginSource {
         interfaces(py, &self.world, &self.world.imports)
     }
 
+    /// What else it exports where it is a core module: memories, globals, and what is no use, with the reason.
+    #[allow(clippy::type_complexity)]
+    fn others(&self) -> (Vec<String>, Vec<String>, Vec<(String, String)>) {
+        let globals = self.world.globals.iter().map(|global| global.name.clone());
+        (self.world.memories.clone(), globals.collect(), self.world.refused.clone())
+    }
+
     /// Makes an instance: classes by type, functions by import, names and classes of errors by export. Or a pool of so
     /// many, each of them for one call alone if it is `fresh`.
     #[allow(clippy::type_complexity)]
@@ -57,7 +83,7 @@ impl PluginSource {
         &self,
         py: Python<'_>,
         classes: &Bound<'_, PyList>,
-        functions: Vec<Py<PyAny>>,
+        functions: Vec<Option<Py<PyAny>>>,
         names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
         inline: bool,
         pool: Option<(usize, bool)>,
@@ -91,7 +117,7 @@ impl PluginSource {
             Some((count, fresh)) => source.pool(imports, inline, look, count, fresh).map(Instances::Pool),
         });
         interrupted(&interrupt)?;
-        let inner = Arc::new(Inner { plugin: opened?, plan, interrupt });
+        let inner = Arc::new(Inner { plugin: opened?, plan, world: self.world.clone(), interrupt });
         let exported = self
             .world
             .exports
@@ -109,7 +135,7 @@ impl PluginSource {
     }
 }
 
-fn callback(interface: &Interface, function: &Function, given: Py<PyAny>) -> Callback {
+fn callback(interface: &Interface, function: &Function, given: Option<Py<PyAny>>) -> Callback {
     let title = match interface.name.as_str() {
         "" => function.name.clone(),
         name => format!("{name}.{}", function.name),

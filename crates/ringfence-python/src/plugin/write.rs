@@ -102,6 +102,11 @@ pub fn scalar(number: Number, value: &Bound<'_, PyAny>) -> Checked<u64> {
     if number == Number::U64 {
         return int.extract::<u64>().map_err(|_| out());
     }
+    if number == Number::I64
+        && let Ok(word) = int.extract::<u64>()
+    {
+        return Ok(word);
+    }
     let small: i64 = int.extract().map_err(|_| out())?;
     let wide = i128::from(small);
     if wide < least || wide > greatest {

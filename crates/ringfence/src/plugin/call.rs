@@ -76,15 +76,20 @@ pub(super) fn here(
 }
 
 fn begin(live: &mut Live, limits: &Limits, index: usize, tape: Tape) -> wasmtime::Result<Tape> {
-    let Live { store, exports, .. } = live;
+    let Live { store, exports, module, .. } = live;
     store.set_epoch_deadline(1);
     if let Some(fuel) = limits.fuel {
         store.set_fuel(fuel)?;
     }
-    let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-    let called = catch_unwind(AssertUnwindSafe(|| export.call(&mut **store, Lowered(tape))));
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(module) = module {
+            return module.call(store, index, &tape);
+        }
+        let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+        export.call(&mut **store, Lowered(tape)).map(|Lifted(tape)| tape)
+    }));
     match called {
-        Ok(called) => called.map(|Lifted(tape)| tape),
+        Ok(called) => called,
         Err(_) => Err(wasmtime::Error::msg("Ringfence panicked in a call")),
     }
 }
@@ -191,7 +196,11 @@ pub(super) fn waiting(
     let guest = Guest::new(async move {
         let Lent { live, said, .. } = &mut lent;
         if let (Some(live), Some(tape)) = (live.as_deref_mut(), tape.take()) {
-            let Live { store, exports, .. } = live;
+            let Live { store, exports, module, .. } = live;
+            if let Some(module) = module {
+                *said = Some(module.call_async(store, index, &tape).await?);
+                return Ok(Ending::exited(0));
+            }
             let export = *exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
             let Lifted(tape) = export.call_async(&mut **store, Lowered(tape)).await?;
             *said = Some(tape);

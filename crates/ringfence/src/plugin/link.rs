@@ -87,6 +87,9 @@ struct Host {
 impl Host {
     /// One call: it is made outside of the guest's stack, by whoever supervises the guest.
     async fn call(self, store: StoreContextMut<'_, ComponentState>, params: Tape) -> wasmtime::Result<Tape> {
+        if self.given.is_stub(self.index) {
+            return Err(not_given(&self.title));
+        }
         let (calls, peak) = {
             let state = &store.data().state;
             (state.host_calls.clone(), state.limiter.peak())
@@ -103,6 +106,11 @@ impl Host {
         let tape = answer.lock().unwrap_or_else(|broken| broken.into_inner()).take();
         tape.ok_or_else(|| wasmtime::Error::new(Raised::new("a host function gave no answer")))
     }
+}
+
+/// What a call of a function that nobody gave ends as.
+pub(super) fn not_given(title: &str) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("its import `{title}` was called, which nobody gave"))
 }
 
 fn wrap<const N: usize, const M: usize>(

@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::component::TypedFunc;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use super::modules::ModuleInstance;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
 use super::{Look, Shared};
@@ -19,6 +20,7 @@ use crate::prepared::Entry;
 use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::components::{self, ComponentState};
+use crate::sandbox::extism::Kernel;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
@@ -37,6 +39,10 @@ pub(super) type Export = TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>;
 pub(super) struct Live {
     pub(super) store: Here<Store<ComponentState>>,
     pub(super) exports: Vec<Export>,
+    /// Instead of those, of a core module.
+    pub(super) module: Option<ModuleInstance>,
+    /// What it may take of memory.
+    pub(super) limit: u64,
     /// What its guest writes to between calls.
     pub(super) nowhere: Output,
     /// Of calls that nobody gives up on.
@@ -50,9 +56,6 @@ impl Live {
     /// Makes an instance, within the limits of a call.
     pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
         let Shared { prepared, world, waits, look, name, .. } = shared;
-        let Entry::Plugin(linked) = &prepared.entry else {
-            return Err(Error::host("no plugin", "it was linked as something else", "please report this as a bug"));
-        };
         let runtime = runtime(!prepared.net.is_empty())?;
         let slot = prepared.slot(runtime, &Arc::default(), tick)?;
         signals_unsafe::keep();
@@ -71,22 +74,22 @@ impl Live {
         let state = ComponentState::new(state, network, secrets, prepared.policy.random);
         let mut store = Here::new(prepared.store(state, &limits)?);
         components::bound_tasks(&mut store);
+        store.data_mut().kernel = shared.extism.clone().map(|settings| Box::new(Kernel::new(settings)));
         let mut found = None;
         let ending = if *waits {
             let host_calls = HostCalls::of_plugin();
             store.data_mut().state.host_calls = host_calls.clone();
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
-                let instance = linked.instantiate_async(&mut *store).await?;
-                found = Some(exports(&mut store, &instance, world)?);
+                found = Some(begin(&mut store, &prepared.entry, world).await?);
                 Ok(Ending::exited(0))
             };
             supervisor.end(opened, tick)
         } else {
             store.epoch_deadline_callback(ticked(look.clone()));
-            match open_here(&mut store, linked, world) {
-                Ok(exports) => {
-                    found = Some(exports);
+            match begin_here(&mut store, &prepared.entry, world) {
+                Ok(opened) => {
+                    found = Some(opened);
                     Ending::exited(0)
                 }
                 Err(error) => Ending::of_error(&error),
@@ -97,22 +100,55 @@ impl Live {
         state.output = nowhere.clone();
         state.control.output = nowhere.clone();
         match found {
-            Some(exports) => {
+            Some((exports, module)) => {
                 let patient = Arc::default();
-                Ok(Self { store, exports, nowhere, patient, ended: None, _slot: Here::new(slot) })
+                let limit = limits.memory.0;
+                Ok(Self { store, exports, module, limit, nowhere, patient, ended: None, _slot: Here::new(slot) })
             }
             None => Err(not_opened(name, &ending)),
         }
     }
 }
 
-fn open_here(
-    store: &mut Store<ComponentState>,
-    linked: &InstancePre<ComponentState>,
-    world: &World,
-) -> wasmtime::Result<Vec<Export>> {
-    let instance = linked.instantiate(&mut *store)?;
-    exports(store, &instance, world)
+/// What is called of an instance.
+type Opened = (Vec<Export>, Option<ModuleInstance>);
+
+fn no_plugin() -> wasmtime::Error {
+    wasmtime::Error::msg("it was linked as something else: please report this as a bug")
+}
+
+/// Makes an instance that nothing of can wait.
+fn begin_here(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -> wasmtime::Result<Opened> {
+    match entry {
+        Entry::Plugin(linked) => {
+            let instance = linked.instantiate(&mut *store)?;
+            Ok((exports(store, &instance, world)?, None))
+        }
+        Entry::ModulePlugin(linked) => {
+            let instance = linked.instantiate(&mut *store)?;
+            let module = ModuleInstance::of(store, &instance, world)?;
+            module.begin(store)?;
+            Ok((Vec::new(), Some(module)))
+        }
+        _ => Err(no_plugin()),
+    }
+}
+
+/// The same where an import may wait.
+async fn begin(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -> wasmtime::Result<Opened> {
+    match entry {
+        Entry::Plugin(linked) => {
+            let instance = linked.instantiate_async(&mut *store).await?;
+            Ok((exports(store, &instance, world)?, None))
+        }
+        Entry::ModulePlugin(linked) => {
+            let instance = linked.instantiate_async(&mut *store).await?;
+            let module = ModuleInstance::of(store, &instance, world)?;
+            module.begin_async(store).await?;
+            Ok((Vec::new(), Some(module)))
+        }
+        _ => Err(no_plugin()),
+    }
 }
 
 fn exports(

@@ -1,4 +1,4 @@
-//! Plugins: components whose functions are called with values of their types.
+//! Plugins: components whose functions are called with values of their types, and core modules with numbers.
 //!
 //! `load → world → open → call`. A plugin none of whose imports can wait is called on its caller's stack; another on a
 //! fiber, that moves to a thread of its own at its first call of a function of the host. What ends a call other than by
@@ -9,6 +9,7 @@ mod lift;
 mod link;
 mod live;
 mod lower;
+mod modules;
 mod pool;
 mod stack_unsafe;
 mod tape;
@@ -21,21 +22,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use wasmtime::Module;
 use wasmtime::component::Component;
 
 use self::call::Called;
 use self::live::Live;
+use self::modules::Views;
 use crate::error::{Error, Result};
 use crate::host::{HostFunctions, Raised};
 use crate::load::{self, Code, Loaded, Program};
 use crate::policy::{Limits, Policy};
-use crate::prepared::{Prepared, Recipe, profile};
+use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
 use crate::sandbox::engine::Engines;
+use crate::sandbox::extism::Settings;
 use crate::sandbox::files::Grants;
 use crate::text;
 
+pub use crate::sandbox::extism::Settings as Extism;
+pub use modules::{Access, Accessed, GlobalExport};
 pub use pool::{Instances, Pool};
 pub use tape::{Held, MixedUp, Reader, Tape};
 pub use types::{Number, Shape, TypeId, Types};
@@ -48,6 +54,11 @@ pub type Look = Arc<dyn Fn() -> bool + Send + Sync>;
 pub trait Imports: Send + Sync {
     /// One call, outside the guest's stack: the values of its parameters, and those of its result.
     fn call(&self, index: usize, params: Tape) -> Result<Tape, Raised>;
+
+    /// Whether nobody gave this one: a call of it is a trap.
+    fn is_stub(&self, _index: usize) -> bool {
+        false
+    }
 
     /// Surrounds the guest on a thread of its own, of a call with this context: it must call what it is given, once.
     fn around(&self, _context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
@@ -73,7 +84,14 @@ pub struct Source {
     loaded: Loaded,
     engines: Arc<Engines>,
     world: Arc<World>,
-    component: Component,
+    made: Made,
+    extism: Option<Settings>,
+}
+
+/// Compiled code.
+enum Made {
+    Component(Component),
+    Module(Module),
 }
 
 impl Source {
@@ -82,26 +100,41 @@ impl Source {
         program: &Program,
         policy: Policy,
         grants: Arc<Grants>,
+        extism: Option<Settings>,
         watch: Option<load::Watch<'_>>,
     ) -> Result<Self> {
         let what = || format!("cannot load the plugin `{}`", program.name());
-        if program.kind() != load::Kind::Component || program.is_language() {
+        if program.is_language() {
             return Err(Error::load(
                 what(),
-                "it is no component: its functions have no types",
-                "build a component of it (`wasm-tools component new`), or run it: `ringfence run`",
+                "it is a language pack, whose code is text",
+                "open a session: `ringfence.Session`",
             ));
         }
         let engines = Engines::of(profile(&policy, false))?;
         let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
-        let Code::Component(component) = &*loaded.code else {
-            return Err(Error::load(what(), "it is no component", "build a component of it"));
+        let (made, world) = match &*loaded.code {
+            Code::Component(_) if extism.is_some() => {
+                return Err(Error::load(
+                    what(),
+                    "it is a component, and Extism's are core modules",
+                    "load it as a `Plugin`",
+                ));
+            }
+            Code::Component(component) => {
+                let world = World::of(&loaded.engine, component, program.name())?;
+                (Made::Component(component.clone()), world)
+            }
+            Code::Module(module) => {
+                let world = World::of_module(module, program.name(), extism.as_ref())?;
+                (Made::Module(module.clone()), world)
+            }
+            Code::Imaged(..) => return Err(Error::load(what(), "it was compiled for a snapshot", "load it anew")),
         };
-        let component = component.clone();
-        let world = Arc::new(World::of(&loaded.engine, &component, program.name())?);
+        let world = Arc::new(world);
         let functions = HostFunctions::default();
         let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
-        Ok(Self { recipe, loaded, engines, world, component })
+        Ok(Self { recipe, loaded, engines, world, made, extism })
     }
 
     /// What it offers, and what it wants.
@@ -128,13 +161,28 @@ impl Source {
     }
 
     fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Shared> {
-        let Self { recipe, loaded, engines, world, component } = self;
+        let Self { recipe, loaded, engines, world, made, extism } = self;
         let name = text::quote(recipe.name());
-        let linked = link::link(&loaded.engine, &component, &world, &name, &recipe.policy, imports.as_ref())?;
-        drop(component);
-        let prepared = recipe.plugin(loaded, engines, linked);
+        let views = Arc::default();
+        let entry = match &made {
+            Made::Component(component) => {
+                let policy = &recipe.policy;
+                Entry::Plugin(link::link(&loaded.engine, component, &world, &name, policy, imports.as_ref())?)
+            }
+            Made::Module(module) => Entry::ModulePlugin(modules::link(
+                &loaded.engine,
+                module,
+                &world,
+                &name,
+                imports.as_ref(),
+                &views,
+                extism.as_ref(),
+            )?),
+        };
+        drop(made);
+        let prepared = recipe.plugin(loaded, engines, entry);
         let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| !import.functions.is_empty());
-        Ok(Shared { prepared, world, name, imports, inline, waits, look })
+        Ok(Shared { prepared, world, name, imports, inline, waits, look, views, extism })
     }
 }
 
@@ -148,6 +196,10 @@ struct Shared {
     /// Whether an import can wait: those of WASI, and all of the host's.
     waits: bool,
     look: Look,
+    /// Memories of its guests, of a core module, that are inside of functions of the host.
+    views: Arc<Views>,
+    /// What a plugin for Extism is granted.
+    extism: Option<Settings>,
 }
 
 impl Shared {

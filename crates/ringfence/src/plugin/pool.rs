@@ -71,6 +71,11 @@ impl Pool {
         &self.shared.world
     }
 
+    /// The first of them, for what is the same for all.
+    pub(super) fn first(&self) -> Result<&Plugin> {
+        self.plugins.first().ok_or_else(|| self.gone())
+    }
+
     /// What all instances have used; their memory is added up, and the last call is that of one of them.
     pub fn usage(&self) -> Usage {
         self.plugins.iter().map(Plugin::usage).fold(Usage::default(), Usage::and)
@@ -191,6 +196,10 @@ impl Imports for Marked {
     fn call(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
         let _inside = Inside::of(self.number);
         self.given.call(index, params)
+    }
+
+    fn is_stub(&self, index: usize) -> bool {
+        self.given.is_stub(index)
     }
 
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {

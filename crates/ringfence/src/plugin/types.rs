@@ -55,10 +55,13 @@ pub enum Number {
     U64,
     F32,
     F64,
+    /// Of a core module, whose numbers have no sign: either is taken, and the signed one is given.
+    I32,
+    I64,
 }
 
 impl Number {
-    /// The word of WIT.
+    /// The word of WIT, or of core modules.
     pub fn name(self) -> &'static str {
         match self {
             Self::S8 => "s8",
@@ -71,6 +74,8 @@ impl Number {
             Self::U64 => "u64",
             Self::F32 => "f32",
             Self::F64 => "f64",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
         }
     }
 
@@ -79,8 +84,8 @@ impl Number {
         match self {
             Self::S8 | Self::U8 => 1,
             Self::S16 | Self::U16 => 2,
-            Self::S32 | Self::U32 | Self::F32 => 4,
-            Self::S64 | Self::U64 | Self::F64 => 8,
+            Self::S32 | Self::U32 | Self::F32 | Self::I32 => 4,
+            Self::S64 | Self::U64 | Self::F64 | Self::I64 => 8,
         }
     }
 
@@ -95,6 +100,8 @@ impl Number {
             Self::U32 => (0, u32::MAX.into()),
             Self::S64 => (i64::MIN.into(), i64::MAX.into()),
             Self::U64 => (0, u64::MAX.into()),
+            Self::I32 => (i32::MIN.into(), u32::MAX.into()),
+            Self::I64 => (i64::MIN.into(), u64::MAX.into()),
             Self::F32 | Self::F64 => return None,
         })
     }
@@ -174,7 +181,11 @@ impl Types {
             types::Type::Map(_) => Err("a map".into()),
             types::Type::FixedLengthList(_) => Err("a list of fixed length".into()),
         };
-        let shape = shape?;
+        self.shaped(shape?)
+    }
+
+    /// The number of a shape, whose parts have theirs.
+    pub(super) fn shaped(&mut self, shape: Shape) -> Result<TypeId, Refusal> {
         if let Some(id) = self.known.get(&shape) {
             return Ok(*id);
         }

@@ -6,6 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
+use super::modules::GlobalExport;
 use super::types::{Refusal, Shape, TypeId, Types, name};
 use crate::error::{Error, Result};
 use crate::link;
@@ -45,6 +46,12 @@ pub struct World {
     pub imports: Vec<Interface>,
     /// What it imports of WASI.
     pub wasi: Vec<String>,
+    /// Whether it is a core module; what follows only those have.
+    pub is_module: bool,
+    pub memories: Vec<String>,
+    pub globals: Vec<GlobalExport>,
+    /// Exports that are no use to a host, and why.
+    pub refused: Vec<(String, String)>,
 }
 
 impl World {

@@ -5,6 +5,7 @@ pub mod components;
 pub mod denials;
 pub mod engine;
 pub mod errno;
+pub mod extism;
 pub mod files;
 pub mod host_calls;
 pub mod http;

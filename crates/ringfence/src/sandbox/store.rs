@@ -51,6 +51,11 @@ pub struct State {
     pub descriptors: Descriptors,
 }
 
+/// What a store has that WASI 0.1 works on.
+pub trait Holds: AsMut<State> + AsRef<State> + Send + 'static {}
+
+impl<T: AsMut<State> + AsRef<State> + Send + 'static> Holds for T {}
+
 /// When and why to stop: asked at every tick of a computing guest and inside long host calls.
 #[derive(Clone, Debug)]
 pub struct Control {

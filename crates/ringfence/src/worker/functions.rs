@@ -35,7 +35,7 @@ impl Functions {
         let given = prepared.functions.clone();
         let signatures = match &prepared.entry {
             Entry::Module { linked, .. } => link_functions::signatures(&given, linked.module()),
-            Entry::Component(_) | Entry::Plugin(_) => Vec::new(),
+            Entry::Component(_) | Entry::Plugin(_) | Entry::ModulePlugin(_) => Vec::new(),
         };
         Self { given, signatures: signatures.into() }
     }

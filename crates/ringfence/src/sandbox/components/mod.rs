@@ -19,6 +19,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use self::streams::{InputView, OutputView};
+use super::extism::Kernel;
 use super::http::{Http, Secrets};
 use super::network::Network;
 use super::stdio::Stream;
@@ -39,6 +40,8 @@ pub struct ComponentState {
     network: Arc<Network>,
     http: Http,
     pub(in crate::sandbox) table: ResourceTable,
+    /// What a plugin for Extism has.
+    pub kernel: Option<Box<Kernel>>,
 }
 
 impl ComponentState {
@@ -67,7 +70,7 @@ impl ComponentState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let http = Http::new(network.clone(), secrets, state.host_bytes);
-        Self { state, ctx: ctx.build(), network, http, table }
+        Self { state, ctx: ctx.build(), network, http, table, kernel: None }
     }
 
     pub(super) fn requests(&self) -> &Http {

@@ -7,7 +7,7 @@ use super::path::Open;
 use super::{Call, Done, Level, answer, enter, poll};
 use crate::sandbox::stdio;
 use crate::sandbox::stop::Stop;
-use crate::sandbox::store::State;
+use crate::sandbox::store::Holds;
 
 /// Every function there is, in both levels; the sockets are there and answer that nothing is one.
 pub const FUNCTIONS: [&str; 46] = [
@@ -62,14 +62,14 @@ pub const FUNCTIONS: [&str; 46] = [
 /// One function of numbers: its name, its parameters, and the act on a [`Call`].
 macro_rules! functions {
     ($linker:ident, $module:ident, $($name:literal => |$call:ident $(, $arg:ident: $type:ty)*| $act:expr;)*) => {
-        $($linker.func_wrap($module, $name, move |mut caller: Caller<'_, State> $(, $arg: $type)*| {
+        $($linker.func_wrap($module, $name, move |mut caller: Caller<'_, T> $(, $arg: $type)*| {
             enter(&mut caller, move |$call: &mut Call<'_>| -> Done { $act })
         })?;)*
     };
 }
 
 /// Adds the functions of one level.
-pub fn add_to_linker(linker: &mut Linker<State>, level: Level) -> wasmtime::Result<()> {
+pub fn add_to_linker<T: Holds>(linker: &mut Linker<T>, level: Level) -> wasmtime::Result<()> {
     let module = level.module();
     functions! { linker, module,
         "args_get" => |call, argv: u32, buffer: u32| call.args_get(argv, buffer);
@@ -142,16 +142,16 @@ pub fn add_to_linker(linker: &mut Linker<State>, level: Level) -> wasmtime::Resu
         "sock_send" => |call, fd: u32, _vector: u32, _count: u32, _flags: u32, _len: u32| call.sock(fd);
         "sock_shutdown" => |call, fd: u32, _how: u32| call.sock(fd);
     }
-    linker.func_wrap(module, "proc_exit", |_: Caller<'_, State>, code: u32| -> wasmtime::Result<()> {
+    linker.func_wrap(module, "proc_exit", |_: Caller<'_, T>, code: u32| -> wasmtime::Result<()> {
         Err(Stop::Exit(code).into())
     })?;
-    linker.func_wrap_async(module, "fd_read", |mut caller: Caller<'_, State>, args: (u32, u32, u32, u32)| {
+    linker.func_wrap_async(module, "fd_read", |mut caller: Caller<'_, T>, args: (u32, u32, u32, u32)| {
         let (fd, vector, count, result) = args;
         Box::new(async move {
             finish(&mut caller, move |call: &mut Call<'_>| call.fd_read(fd, vector, count, result)).await
         })
     })?;
-    linker.func_wrap_async(module, "fd_write", |mut caller: Caller<'_, State>, args: (u32, u32, u32, u32)| {
+    linker.func_wrap_async(module, "fd_write", |mut caller: Caller<'_, T>, args: (u32, u32, u32, u32)| {
         let (fd, vector, count, result) = args;
         Box::new(async move {
             finish(&mut caller, move |call: &mut Call<'_>| call.fd_write(fd, vector, count, result)).await
@@ -160,7 +160,7 @@ pub fn add_to_linker(linker: &mut Linker<State>, level: Level) -> wasmtime::Resu
     linker.func_wrap_async(
         module,
         "poll_oneoff",
-        move |mut caller: Caller<'_, State>, (subscriptions, events, count, result): (u32, u32, u32, u32)| {
+        move |mut caller: Caller<'_, T>, (subscriptions, events, count, result): (u32, u32, u32, u32)| {
             Box::new(async move { poll::poll_oneoff(&mut caller, level, subscriptions, events, count, result).await })
         },
     )?;
@@ -168,11 +168,14 @@ pub fn add_to_linker(linker: &mut Linker<State>, level: Level) -> wasmtime::Resu
 }
 
 /// Moves bytes, waiting where a stream has none or takes none.
-async fn finish(caller: &mut Caller<'_, State>, act: impl Fn(&mut Call<'_>) -> Done<Moved>) -> wasmtime::Result<i32> {
+async fn finish<T: Holds>(
+    caller: &mut Caller<'_, T>,
+    act: impl Fn(&mut Call<'_>) -> Done<Moved>,
+) -> wasmtime::Result<i32> {
     loop {
         match answer(caller, &act)? {
             Ok(Moved::Done) => return Ok(0),
-            Ok(Moved::WaitInput) => caller.data().input.clone().wait().await,
+            Ok(Moved::WaitInput) => caller.data().as_ref().input.clone().wait().await,
             Ok(Moved::WaitOutput(waiter)) => stdio::wait_writable(waiter).await,
             Err(errno) => return Ok(errno as i32),
         }

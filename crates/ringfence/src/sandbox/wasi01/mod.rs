@@ -17,7 +17,7 @@ use wasmtime::{Caller, Extern};
 use self::memory::GuestMemory;
 use super::errno::Errno;
 use super::stop::{Fail, Stop};
-use super::store::State;
+use super::store::{Holds, State};
 
 /// Which of the two layouts a module was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,30 +47,31 @@ struct Call<'a> {
 }
 
 /// Runs one call and tells the guest its error number.
-fn enter(caller: &mut Caller<'_, State>, act: impl FnOnce(&mut Call<'_>) -> Done) -> wasmtime::Result<i32> {
+fn enter<T: Holds>(caller: &mut Caller<'_, T>, act: impl FnOnce(&mut Call<'_>) -> Done) -> wasmtime::Result<i32> {
     answer(caller, act).map(|answer| answer.map_or_else(|errno| errno as i32, |()| 0))
 }
 
 /// The guest's memory and our state.
-pub(crate) fn memory<'a>(caller: &'a mut Caller<'_, State>) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
-    let memory = match caller.data().descriptors.memory {
+pub(crate) fn memory<'a, T: Holds>(caller: &'a mut Caller<'_, T>) -> wasmtime::Result<(&'a mut [u8], &'a mut State)> {
+    let memory = match caller.data().as_ref().descriptors.memory {
         Some(memory) => memory,
         None => {
             let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
                 return Err(Stop::NoMemory.into());
             };
-            caller.data_mut().descriptors.memory = Some(memory);
+            caller.data_mut().as_mut().descriptors.memory = Some(memory);
             memory
         }
     };
-    Ok(memory.data_and_store_mut(caller))
+    let (bytes, holder) = memory.data_and_store_mut(caller);
+    Ok((bytes, holder.as_mut()))
 }
 
 /// Runs one call whose answer the host still needs.
-fn answer<T>(
-    caller: &mut Caller<'_, State>,
-    act: impl FnOnce(&mut Call<'_>) -> Done<T>,
-) -> wasmtime::Result<Result<T, Errno>> {
+fn answer<T: Holds, A>(
+    caller: &mut Caller<'_, T>,
+    act: impl FnOnce(&mut Call<'_>) -> Done<A>,
+) -> wasmtime::Result<Result<A, Errno>> {
     let (bytes, state) = memory(caller)?;
     let done = act(&mut Call { memory: GuestMemory(bytes), state });
     if state.files.denials.stopped() {

@@ -7,7 +7,7 @@ use wasmtime::Caller;
 use super::args::{REALTIME, check_clock};
 use super::{Call, Done, Errno, Level, answer};
 use crate::sandbox::stop::{Limit, Stop};
-use crate::sandbox::store::State;
+use crate::sandbox::store::Holds;
 
 /// Bytes of one event.
 const EVENT_BYTES: u32 = 32;
@@ -38,8 +38,8 @@ enum Look {
 }
 
 /// Waits until at least one subscription has happened.
-pub(super) async fn poll_oneoff(
-    caller: &mut Caller<'_, State>,
+pub(super) async fn poll_oneoff<T: Holds>(
+    caller: &mut Caller<'_, T>,
     level: Level,
     subscriptions: u32,
     events: u32,
@@ -56,12 +56,12 @@ pub(super) async fn poll_oneoff(
             Err(errno) => return Ok(errno as i32),
         };
         let Look::Sleep { mut nanos, input } = look else { return Ok(0) };
-        if let Some(patience) = caller.data().control.soft.as_ref().and_then(|soft| soft.patience()) {
+        if let Some(patience) = caller.data().as_ref().control.soft.as_ref().and_then(|soft| soft.patience()) {
             // What a waiting guest has to be told ends its wait.
             let patience = u64::try_from(patience.min(SOFT_LOOK).as_nanos()).unwrap_or(u64::MAX);
             nanos = Some(nanos.map_or(patience, |nanos| nanos.min(patience)));
         }
-        let stdin = caller.data().input.clone();
+        let stdin = caller.data().as_ref().input.clone();
         // A wait without end is ended by the deadline, whose future this one runs under.
         let alarm = tokio::time::sleep(nanos.map_or(Duration::MAX / 4, Duration::from_nanos));
         if input {

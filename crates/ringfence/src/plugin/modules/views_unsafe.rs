@@ -1,0 +1,75 @@
+//! Memories of a guest that is inside of a function of the host, for as long as it is.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+use std::sync::{Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
+
+/// Where a memory is, and how many bytes it has.
+pub(super) struct Place {
+    at: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: it is an address; what may be done with it is said where it is used.
+unsafe impl Send for Place {}
+
+impl Place {
+    pub(super) fn of(memory: &mut [u8]) -> Self {
+        Self { at: NonNull::from(&mut *memory).cast(), len: memory.len() }
+    }
+}
+
+struct View {
+    thread: ThreadId,
+    places: Vec<Place>,
+}
+
+/// The guests of a plugin that are inside of functions of the host.
+#[derive(Default)]
+pub(in crate::plugin) struct Views(Mutex<Vec<View>>);
+
+impl Views {
+    /// Shows memories while a function of the host is called on this thread.
+    ///
+    /// They were taken from a store whose guest is suspended in this very call, by a future that has that store to
+    /// itself, and that is neither polled nor dropped before the call is over: whoever answers the call holds it.
+    pub(super) fn while_shown<T>(&self, places: Vec<Place>, call: impl FnOnce() -> T) -> T {
+        if places.is_empty() {
+            return call();
+        }
+        self.lock().push(View { thread: thread::current().id(), places });
+        let _shown = Shown(self);
+        call()
+    }
+
+    /// Does something with a memory that is shown: on this thread; or on any, where there is `one` guest at most.
+    pub(super) fn with<T>(&self, memory: usize, one: bool, act: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+        let here = thread::current().id();
+        let views = self.lock();
+        let view = views.iter().rev().find(|view| view.thread == here);
+        let view = view.or_else(|| if one { views.last() } else { None })?;
+        let place = view.places.get(memory)?;
+        // SAFETY: the memory is where it was, with as many bytes: it is moved and freed by its store alone, and that
+        // belongs to a future that is suspended until the view is gone (see `while_shown`), which takes this lock. Nobody
+        // else has it meanwhile, for the same reason, and others who come this way wait for the lock.
+        Some(act(unsafe { std::slice::from_raw_parts_mut(place.at.as_ptr(), place.len) }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<View>> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+/// Views are gone when the call is over, however it ends.
+struct Shown<'a>(&'a Views);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        let here = thread::current().id();
+        let mut views = self.0.lock();
+        if let Some(at) = views.iter().rposition(|view| view.thread == here) {
+            views.remove(at);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+"""`ringfence.extism`, as its caller sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ringfence import LoadError, PluginError, Policy, Trapped, extism
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Calls of the kernel: what it is imported as, and its type.
+KERNEL = {
+    "alloc": "(param i64) (result i64)",
+    "free": "(param i64)",
+    "length": "(param i64) (result i64)",
+    "load_u8": "(param i64) (result i32)",
+    "load_u64": "(param i64) (result i64)",
+    "store_u8": "(param i64 i32)",
+    "store_u64": "(param i64 i64)",
+    "input_length": "(result i64)",
+    "input_load_u8": "(param i64) (result i32)",
+    "input_load_u64": "(param i64) (result i64)",
+    "output_set": "(param i64 i64)",
+    "error_set": "(param i64)",
+    "config_get": "(param i64) (result i64)",
+    "var_get": "(param i64) (result i64)",
+    "var_set": "(param i64 i64)",
+    "log_info": "(param i64)",
+    "http_status_code": "(result i32)",
+}
+OLD = sorted(KERNEL)
+
+
+def plugin_of(*, old: bool = False, user: str = "extism:host/user") -> bytes:
+    """
+    Make a plugin: `echo`, `config` and `keep` of a name, `fail` with a message, `host` through a function of the host's.
+
+    In the namespaces of now, or of before 1.0.
+    """
+    module, prefix = ("env", "extism_") if old else ("extism:host/env", "")
+    imports = "\n".join(f'(import "{module}" "{prefix}{name}" (func ${name} {kind}))' for name, kind in KERNEL.items())
+    return f"""(module {imports}
+      (import "{user}" "shout" (func $shout (param i64) (result i64)))
+      (import "{user}" "count" (func $count (param i64 i64) (result i64)))
+      (memory (export "memory") 1)
+      (func $input (result i64) (local $at i64) (local $n i64)
+        (local.set $at (call $alloc (call $input_length)))
+        (loop $l (if (i64.lt_u (local.get $n) (call $input_length)) (then
+          (call $store_u8 (i64.add (local.get $at) (local.get $n)) (call $input_load_u8 (local.get $n)))
+          (local.set $n (i64.add (local.get $n) (i64.const 1)))
+          (br $l))))
+        (local.get $at))
+      (func $give (param $at i64) (call $output_set (local.get $at) (call $length (local.get $at))))
+      (func (export "echo") (result i32) (call $give (call $input)) (i32.const 0))
+      (func (export "words") (result i32) (local $at i64)
+        (local.set $at (call $alloc (i64.const 8)))
+        (call $store_u64 (local.get $at) (call $input_load_u64 (i64.const 0)))
+        (call $give (local.get $at)) (i32.const 0))
+      (func (export "config") (result i32) (call $give (call $config_get (call $input))) (i32.const 0))
+      (func (export "keep") (result i32) (local $name i64)
+        (local.set $name (call $alloc (i64.const 1))) (call $store_u8 (local.get $name) (i32.const 97))
+        (call $give (call $var_get (local.get $name)))
+        (local.set $name (call $alloc (i64.const 1))) (call $store_u8 (local.get $name) (i32.const 97))
+        (call $var_set (local.get $name) (call $input)) (i32.const 0))
+      (func (export "fail") (result i32) (call $error_set (call $input)) (i32.const 5))
+      (func (export "quiet") (result i32) (i32.const 9))
+      (func (export "say") (result i32) (call $log_info (call $input)) (i32.const 0))
+      (func (export "host") (result i32) (call $give (call $shout (call $input))) (i32.const 0))
+      (func (export "number") (result i32) (i32.wrap_i64 (call $count (call $input) (i64.const 40))))
+      (func (export "trap") (result i32) unreachable)
+      (func (export "other") (param i32)))""".encode()
+
+
+def shout(text: str) -> str:
+    """Take and give text."""
+    return text.upper() + "!"
+
+
+def count(data: bytes, more: int) -> int:
+    """Take bytes and a number, and give a number."""
+    return len(data) + more
+
+
+def plugin(**given: Any) -> extism.Plugin:
+    """Load it."""
+    return extism.Plugin(plugin_of(), functions={"shout": shout, "count": count}, **given)
+
+
+@pytest.mark.parametrize(("old", "user"), [(False, "extism:host/user"), (True, "env")])
+def test_bytes_go_in_and_come_out(old: bool, user: str) -> None:
+    """In both namespaces that plugins were built for."""
+    functions: dict[str, Callable[..., Any]] = {"shout": shout, "count": count}
+    with extism.Plugin(plugin_of(old=old, user=user), functions=functions, config={"a": "1"}) as loaded:
+        for data in (b"", b"hello", bytes(range(256)) * 300):
+            assert data == loaded.call("echo", data)
+        assert b"text" == loaded.call("echo", "text") == loaded.call("echo", bytearray(b"text"))
+        assert b"12345678" == loaded.call("words", b"12345678")
+        assert (b"1", b"") == (loaded.call("config", "a"), loaded.call("config", "b"))
+        assert b"HELLO!" == loaded.call("host", b"hello")
+
+
+def test_variables_are_kept_between_calls_until_it_begins_anew() -> None:
+    """And nothing else is."""
+    with plugin() as loaded:
+        assert [b"", b"one", b"two"] == [loaded.call("keep", data) for data in ("one", "two", "three")]
+        loaded.restart()
+        assert b"" == loaded.call("keep", b"four")
+
+
+def test_error_of_a_plugin_is_raised_with_its_words() -> None:
+    """It is not poisoned by it."""
+    with plugin() as loaded:
+        with pytest.raises(extism.ExtismError, match=r"`fail` gave an error: went wrong") as caught:
+            loaded.call("fail", b"went wrong")
+        assert ("went wrong", 5) == (caught.value.value, caught.value.status)
+        with pytest.raises(extism.ExtismError, match="it gave the code 9"):
+            loaded.call("quiet")
+        with pytest.raises(extism.ExtismError, match="it gave the code 43") as caught:
+            loaded.call("number", b"abc")
+        assert 43 == caught.value.status
+        assert b"x" == loaded.call("echo", b"x")
+
+
+def test_trap_poisons_it() -> None:
+    """As any plugin."""
+    with plugin() as loaded:
+        with pytest.raises(Trapped):
+            loaded.call("trap")
+        with pytest.raises(PluginError, match="trapped: unreachable"):
+            loaded.call("echo", b"x")
+        loaded.restart()
+        assert b"x" == loaded.call("echo", b"x")
+
+
+def test_messages_are_logged_under_the_name_of_the_plugin(caplog: pytest.LogCaptureFixture) -> None:
+    """Where somebody listens when it is loaded."""
+    with caplog.at_level(logging.INFO, logger="ringfence.extism"), plugin() as loaded:
+        loaded.call("say", "something")
+    assert [("ringfence.extism", logging.INFO, "program: something")] == caplog.record_tuples
+
+
+def test_function_that_is_not_there_is_refused_with_those_that_are() -> None:
+    """What takes numbers is none."""
+    with plugin() as loaded:
+        for name in ("nothing", "other", "memory"):
+            with pytest.raises(PluginError, match=re.escape(f"no function '{name}'")):
+                loaded.call(name)
+        assert {"echo", "host", "fail"} <= set(loaded.functions)
+
+
+def test_functions_of_yours_are_all_named_that_do_not_fit() -> None:
+    """Missing, of too few parameters, or for nothing."""
+    with pytest.raises(LoadError) as caught:
+        extism.Plugin(plugin_of(), functions={"count": lambda: 1, "more": shout})
+    for part in ("`extism:host/user: shout: func(", "is missing", "is called with 2 arguments", "more` is nothing"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (b'(module (import "extism:host/env" "nothing" (func)))', "no function of Extism's kernel"),
+        (b'(module (import "extism:host/env" "alloc" (func)))', "incompatible import"),
+        (b"(component)", "it is a component, and Extism's are core modules"),
+    ],
+)
+def test_what_is_no_plugin_for_extism_is_refused(program: bytes, why: str) -> None:
+    """When it is loaded."""
+    with pytest.raises(LoadError, match=why):
+        extism.Plugin(program)
+
+
+def test_exception_of_a_function_of_yours_comes_out_as_itself() -> None:
+    """Through the plugin."""
+
+    def fails(_text: str) -> str:
+        raise KeyError("mine")
+
+    with (
+        extism.Plugin(plugin_of(), functions={"shout": fails, "count": count}) as loaded,
+        pytest.raises(KeyError, match="mine"),
+    ):
+        loaded.call("host", b"x")
+
+
+def test_program_begins_anew_with_each_call() -> None:
+    """An exit with 0 is a good end; another is not."""
+    program = b"""(module
+      (import "extism:host/env" "input_length" (func $n (result i64)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1)
+      (global $calls (mut i32) (i32.const 0))
+      (func (export "_start")
+        (if (global.get $calls) (then unreachable))
+        (global.set $calls (i32.const 1))
+        (call $exit (i32.wrap_i64 (call $n)))))"""
+    with extism.Plugin(program, policy=Policy()) as loaded:
+        assert [b"", b""] == [loaded.call("_start") for _ in range(2)]
+        with pytest.raises(Exception, match="3"):
+            loaded.call("_start", b"123")
+
+
+def test_call_is_awaited() -> None:
+    """While the loop goes on."""
+    with plugin() as loaded:
+        assert b"x" == asyncio.run(loaded.acall("echo", b"x"))
+    assert math.isfinite(loaded.usage.wall_seconds)
