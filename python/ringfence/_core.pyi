@@ -389,7 +389,6 @@ class PluginFunction:
         whole: bool,
         args: tuple[object, ...],
         kwargs: dict[str, object],
-        /,
     ) -> Any:  # noqa: ANN401 - values of any type
         """Call it for somebody who may give up; functions of the host are run in the context. `whole` is `result`."""
 
