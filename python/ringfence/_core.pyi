@@ -383,12 +383,7 @@ class PluginFunction:
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
 
     def awaited(
-        self,
-        kill: Kill,
-        context: contextvars.Context,
-        whole: bool,
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
+        self, kill: Kill, context: contextvars.Context, whole: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:  # noqa: ANN401 - values of any type
         """Call it for somebody who may give up; functions of the host are run in the context. `whole` is `result`."""
 
