@@ -140,7 +140,8 @@ package app:host@1.0.0 {
 def test_interfaces_of_wasi_are_written_out_only_when_asked_for() -> None:
     """Everybody's are the same."""
     program = Program.from_bytes(
-        b'(component (import "wasi:cli/environment@0.2.0" (instance (export "initial-cwd" (func (result (option string)))))))'
+        b"""(component (import "wasi:cli/environment@0.2.0"
+          (instance (export "initial-cwd" (func (result (option string)))))))"""
     )
 
     assert "package wasi:cli@0.2.0" not in program.wit()
