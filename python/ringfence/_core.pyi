@@ -150,6 +150,9 @@ class Program:
     def inspect(self) -> str:
         """What it imports and exports, as JSON text."""
 
+    def wit(self, wasi: bool) -> str:
+        """What a component imports and exports, in WIT; with WASI's own interfaces, or without."""
+
 @final
 class Sandbox:
     """A program compiled and linked under a policy, ready to run any number of times, from any thread."""
@@ -400,12 +403,7 @@ class PluginFunction:
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
 
     def awaited(
-        self,
-        kill: Kill,
-        context: contextvars.Context,
-        whole: bool,
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
+        self, kill: Kill, context: contextvars.Context, whole: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Any:  # noqa: ANN401 - values of any type
         """Call it for somebody who may give up; functions of the host are run in the context. `whole` is `result`."""
 

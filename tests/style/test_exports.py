@@ -45,6 +45,7 @@ INTERNAL = {
     "described",
     "failed",
     "failure",
+    "function_source",
     "functions_of",
     "on_thread",
     "pack_program",

@@ -281,7 +281,6 @@ def test_closed_plugin_is_gone() -> None:
 @pytest.mark.parametrize(
     ("program", "why"),
     [
-        (b"(module)", "it is no component"),
         (b'(component (import "a:b/c" (instance (export "t" (type (sub resource))))))', "resource"),
         (
             b'(component (import "a:b/c" (instance (export "f" (func (param "s" (list u8)) (result u8))))))',
