@@ -362,8 +362,8 @@ class PluginSource:
         """
         Link it and make an instance; or a `pool` of so many, each for one call alone where that is True.
 
-        `classes` are those of its types, `functions` those that it imports, None for a trap; `names` are, for each function that it
-        exports, its name, those of its parameters, and the class of its error.
+        `classes` are those of its types, `functions` those that it imports, None for a trap; `names` are, for each
+        function that it exports, its name, those of its parameters, and the class of its error.
         """
 
 @final
@@ -430,7 +430,7 @@ class PluginMemory:
     def read(self, at: int, length: int) -> bytes:
         """Give a copy of `length` bytes at `at`. Raises IndexError where they are not all inside."""
 
-    def write(self, at: int, data: Buffer) -> None:
+    def write(self, at: int, data: bytes | bytearray | memoryview) -> None:
         """Copy bytes to `at`. Raises IndexError where they are not all inside, and then changes nothing."""
 
     def grow(self, pages: int) -> int:

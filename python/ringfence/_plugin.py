@@ -107,8 +107,8 @@ class Plugin:
     """
     One live instance of a component. Its functions are called with Python's values, checked before it sees them.
 
-    Or of a core module: its functions take and give numbers, several as a tuple; its memories have `size`, `read`, `write`
-    and `grow`, which copy; its globals have a `value`.
+    Or of a core module: its functions take and give numbers, several as a tuple; its memories have `size`, `read`,
+    `write` and `grow`, which copy; its globals have a `value`.
 
     Safe to use from many threads, one call at a time; the interpreter is let go of while the guest runs. Every call
     has the policy's limits to itself. A call that traps, reaches a limit or raises an exception of yours leaves the
@@ -148,7 +148,9 @@ class Plugin:
         source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         classes = Classes(source.types(), [*exports, *wanted])
-        functions = functions_of(self._given(imports or {}, wanted), wanted, self.program.name, self._bridge(), stub=stub)
+        functions = functions_of(
+            self._given(imports or {}, wanted), wanted, self.program.name, self._bridge(), stub=stub
+        )
         names = [
             (
                 name,
@@ -172,7 +174,7 @@ class Plugin:
         """What a plugin for Extism is granted; None for others."""
         return None
 
-    def _given(self, imports: Mapping[str, object], wanted: list[Any]) -> Mapping[str, object]:
+    def _given(self, imports: Mapping[str, object], wanted: list[Any]) -> Mapping[str, object]:  # noqa: ARG002 - for Extism
         """Give the functions of yours by interface."""
         return imports
 

@@ -59,14 +59,7 @@ class APlugin:
     ) -> None:
         checked(instances, fresh)
         self._make = functools.partial(
-            _Awaited,
-            instances,
-            program,
-            policy=policy,
-            imports=imports,
-            fresh=fresh,
-            stub=stub,
-            progress=progress,
+            _Awaited, instances, program, policy=policy, imports=imports, fresh=fresh, stub=stub, progress=progress
         )
         self._places = asyncio.Semaphore(instances)
         self._plugin: _Awaited | None = None

@@ -27,8 +27,9 @@ def functions_of(
     stub: bool = False,
 ) -> list[Callable[..., Any] | None]:
     """
-    Give the function for every import, in their order; `bridge` makes one of an `async def`, which else is refused. With `stub` it is
-    None for one that is missing.
+    Give the function for every import, in their order.
+
+    `bridge` makes one of an `async def`, which else is refused. With `stub` it is None for one that is missing.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.

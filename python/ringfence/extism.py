@@ -1,8 +1,8 @@
 """
 Plugins that were built for Extism: bytes in, bytes out.
 
-They need nothing of Extism's own runtime: what it gives to its plugins (blocks of memory, input and output, configuration,
-variables, messages) is given here by the host, within the policy's limits.
+They need nothing of Extism's own runtime: what it gives to its plugins (blocks of memory, input and output,
+configuration, variables, messages) is given here by the host, within the policy's limits.
 
     import ringfence.extism
 
@@ -69,8 +69,8 @@ class Plugin:
         program: a path, the bytes themselves, or a `Program`; a core module.
         policy: what it may do; nothing unless given. Its WASI is the policy's; its requests of HTTP are refused.
         config: text that it may read, by name.
-        functions: functions of yours that it imports, by name. Their parameters are `bytes`, or `str` and `int` where they
-            are annotated so; they give `bytes`, `str`, None, or an `int` if they are annotated so.
+        functions: functions of yours that it imports, by name. Their parameters are `bytes`, or `str` and `int` where
+            they are annotated so; they give `bytes`, `str`, None, or an `int` if they are annotated so.
         var_bytes: how much it may keep in variables, which live as long as it does; bytes, or "1MiB".
         stub: let functions be missing; a call of one of those is a trap.
 
@@ -92,10 +92,15 @@ class Plugin:
         described = {name: _blocks(function) for name, function in (functions or {}).items()}
         config = dict(config or {})
         for name, value in config.items():
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise TypeError(f"the configuration {name!r:.60} is not text\nhint: `config={{\"name\": \"text\"}}`")
+            if {type(name), type(value)} != {str}:
+                raise TypeError(f'the configuration {name!r:.60} is not text\nhint: `config={{"name": "text"}}`')
         level = next((at for at, known in enumerate(_LEVELS) if _LOG.isEnabledFor(known)), _SILENT)
-        granted = (config, {name: blocks for name, (blocks, _) in described.items()}, to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes, level)
+        granted = (
+            config,
+            {name: blocks for name, (blocks, _) in described.items()},
+            to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes,
+            level,
+        )
         given = {name: _fitted(function, described[name][1]) for name, function in (functions or {}).items()}
         self._plugin = _Extism(granted, program, policy=policy, imports=given, stub=stub)
         self.program, self.policy = self._plugin.program, self._plugin.policy
@@ -183,11 +188,8 @@ class _Extism(_Plugin):
     def _given(self, imports: Mapping[str, object], wanted: list[Any]) -> Mapping[str, object]:
         # Those of before 1.0 import them from `env`.
         used = {name for _, functions, _ in wanted for name, *_ in functions}
-        nowhere = {f"{_USER}: {name}": {} for name in imports if name not in used}
-        return {
-            **{of: {name: imports.get(name) for name, *_ in functions} for of, functions, _ in wanted},
-            **nowhere,
-        }
+        nowhere: dict[str, object] = {f"{_USER}: {name}": {} for name in imports if name not in used}
+        return {**{of: {name: imports.get(name) for name, *_ in functions} for of, functions, _ in wanted}, **nowhere}
 
 
 def _said(function: str, code: int, message: str) -> ExtismError:

@@ -30,7 +30,8 @@ MEMORY = b"""(module
   (data (i32.const 16) "hello")
   (func (export "peek") (param i32) (result i32) (i32.load8_u (local.get 0)))
   (func (export "look") (param i32 i32) (result i32) (call $look (local.get 0) (local.get 1)))
-  (func (export "counted") (result i64) (global.set $count (i64.add (global.get $count) (i64.const 1))) (global.get $count)))"""
+  (func (export "counted") (result i64)
+    (global.set $count (i64.add (global.get $count) (i64.const 1))) (global.get $count)))"""
 
 
 def test_numbers_go_in_and_come_out() -> None:
@@ -43,7 +44,7 @@ def test_numbers_go_in_and_come_out() -> None:
         assert plugin.nothing() is None
         assert "swap: func(p0: i32, p1: f64) -> tuple<f64, i32>" == plugin.swap.signature
         for value in (2**32, -(2**31) - 1):
-            with pytest.raises(ValueError, match="p0: .* is not from -2147483648 to 4294967295, as i32 is"):
+            with pytest.raises(ValueError, match=r"p0: .* is not from -2147483648 to 4294967295, as i32 is"):
                 plugin.exports.i32(value)
         with pytest.raises(TypeError, match="p0: expected int, for i32, not str"):
             plugin.exports.i32("1")
@@ -126,7 +127,7 @@ def test_globals_have_a_value() -> None:
         assert 42 == plugin.counted() == plugin.exports.count.value
         with pytest.raises(TypeError, match="`base` is a constant"):
             plugin.exports.base.value = 1
-        with pytest.raises(ValueError, match="value: .* is not from"):
+        with pytest.raises(ValueError, match=r"value: .* is not from"):
             plugin.exports.count.value = 2**64
 
 

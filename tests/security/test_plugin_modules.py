@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ringfence import CallbackAbandoned, Limits, LimitReached, Plugin, PluginError, Policy, Trapped, WallReached, extism
+from ringfence import CallbackAbandoned, LimitReached, Limits, Plugin, PluginError, Policy, Trapped, WallReached, extism
 
 SLACK_SECONDS = 0.5
 SHOWN = b"""(module
@@ -40,10 +40,14 @@ def test_memory_that_was_shown_is_not_kept_past_the_call() -> None:
             plugin.memory.grow(1)
         return number
 
+    def spun() -> None:
+        with pytest.raises(WallReached):
+            plugin.spin()
+
     with Plugin(SHOWN, imports={"env": {"look": look}}, policy=Policy(limits=Limits(wall="400ms"))) as plugin:
         plugin.exports.look(1)
         plugin.grow()
-        spin = threading.Thread(target=lambda: pytest.raises(WallReached, plugin.spin))
+        spin = threading.Thread(target=spun)
         spin.start()
         while plugin.poisoned is None and not late:
             go.set()
@@ -137,7 +141,11 @@ def test_forged_block_reads_as_nothing_and_is_not_written(at: int) -> None:
         ("(drop (call $http (i64.const 1) (i64.const 0)))", "which no plugin for Extism is granted"),
         ("(call $log (i64.const 12345))", "a block that is not there"),
         ("(call $var (i64.const 12345) (i64.const 0))", "a block that is not there"),
-        ("(local.set $a (call $alloc (i64.const 8))) (call $store (local.get $a) (i64.const -1)) (call $log (local.get $a))", "not UTF-8"),
+        (
+            """(local.set $a (call $alloc (i64.const 8))) (call $store (local.get $a) (i64.const -1))
+            (call $log (local.get $a))""",
+            "not UTF-8",
+        ),
         (
             "(call $var (call $alloc (i64.const 8)) (call $alloc (i64.const 2000000)))",
             "more variables than it may have",
@@ -166,9 +174,9 @@ def test_block_of_one_call_is_nothing_in_the_next() -> None:
 
 def test_input_that_is_larger_than_the_memory_is_a_limit() -> None:
     """Before the guest sees any of it."""
-    with extism.Plugin(extism_plugin(""), policy=Policy(limits=Limits(memory="1MiB"))) as plugin:
-        with pytest.raises(LimitReached):
-            plugin.call("run", bytes(2 << 20))
+    policy = Policy(limits=Limits(memory="1MiB"))
+    with extism.Plugin(extism_plugin(""), policy=policy) as plugin, pytest.raises(LimitReached):
+        plugin.call("run", bytes(2 << 20))
 
 
 def test_messages_of_a_guest_forge_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -180,9 +188,8 @@ def test_messages_of_a_guest_forge_no_line_of_the_log(caplog: pytest.LogCaptureF
         (call $log (local.get $a))
         (local.set $n (i64.sub (local.get $n) (i64.const 1)))
         (br_if $l (i64.ne (local.get $n) (i64.const 0))))"""
-    with caplog.at_level("INFO", logger="ringfence.extism"):
-        with extism.Plugin(extism_plugin(body)) as plugin:
-            plugin.call("run")
+    with caplog.at_level("INFO", logger="ringfence.extism"), extism.Plugin(extism_plugin(body)) as plugin:
+        plugin.call("run")
 
     assert 1 <= len(caplog.records) <= 200
     assert all(record.getMessage().isprintable() for record in caplog.records)

@@ -31,6 +31,7 @@ INTERNAL = {
     "SavedFile",
     "Streams",
     "Toolbox",
+    "Unusable",
     "Value",
     "abandoned",
     "about",

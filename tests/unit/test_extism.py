@@ -40,7 +40,7 @@ OLD = sorted(KERNEL)
 
 def plugin_of(*, old: bool = False, user: str = "extism:host/user") -> bytes:
     """
-    Make a plugin: `echo`, `config` and `keep` of a name, `fail` with a message, `host` through a function of the host's.
+    Make a plugin: `echo`, `config`, `keep`, `fail` with a message, `host` through a function of the host's.
 
     In the namespaces of now, or of before 1.0.
     """
