@@ -31,6 +31,7 @@ def test_any_object_with_the_functions_will_do(key: str, given: object) -> None:
     """A class, an object, a mapping; under the interface's name with or without its version, or its short one."""
     [function] = functions_of({key: given}, STORE, "p")
 
+    assert function is not None
     assert 5 == function(5)
 
 
