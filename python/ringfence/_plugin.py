@@ -11,6 +11,7 @@ from ._policy import Policy
 from ._program import to_program
 from ._result import Result
 from ._value import Value
+from ._wave import Wave
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Plugin:
         exports, wanted = source.exports(), source.imports()
         classes = Classes(source.types(), [*exports, *wanted])
         functions = functions_of(imports or {}, wanted, self.program.name)
+        self._declared, self._wave = exports, Wave(source.types(), classes.given)
         names = [
             (
                 name,

@@ -28,6 +28,8 @@ VERBS = {
     "languages": "list, check and install the languages that scripts can be in",
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",
+    "bindings": "write the types of a plugin as a stub, for type checkers",
+    "call": "call a function of a plugin",
     "compile": "compile a program into the cache",
     "cache": "show or prune the cache of compiled programs and packages",
     "policy": "check a policy file, or print its schema",
