@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-class Call:
+class TextCall:
     """
     One call, read and ready to be made as often as one likes.
 

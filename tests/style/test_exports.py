@@ -16,7 +16,6 @@ ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswit
 # Public by name, private by place: what the modules share among themselves.
 INTERNAL = {
     "Borrowed",
-    "Call",
     "Classes",
     "Drain",
     "Exports",
@@ -31,6 +30,7 @@ INTERNAL = {
     "Running",
     "SavedFile",
     "Streams",
+    "TextCall",
     "Toolbox",
     "Value",
     "Wave",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringfence import Plugin
-from ringfence._calls import Call
+from ringfence._calls import TextCall
 from ringfence._wave import WaveError
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
@@ -30,12 +30,12 @@ def renderer() -> Plugin:
 )
 def test_function_is_called_by_any_of_its_names(renderer: Plugin, text: str, expected: str) -> None:
     """With values in WAVE, as its result is."""
-    assert expected == Call(renderer, text)().text
+    assert expected == TextCall(renderer, text)().text
 
 
 def test_bad_case_of_a_result_is_told_apart(renderer: Plugin) -> None:
     """It is no exception, and a value like any other."""
-    returned = Call(renderer, 'parse("")')()
+    returned = TextCall(renderer, 'parse("")')()
 
     assert returned.is_error
     assert {"err": "empty"} == returned.plain
@@ -54,6 +54,6 @@ def test_call_of_what_is_not_there_says_what_is(renderer: Plugin, text: str, why
     """Before anything is called."""
     calls = renderer.usage.calls
     with pytest.raises(WaveError, match=why.replace("(", r"\(")):
-        Call(renderer, text)
+        TextCall(renderer, text)
 
     assert calls == renderer.usage.calls

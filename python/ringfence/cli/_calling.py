@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ringfence._calls import Call
+    from ringfence._calls import TextCall
     from ringfence._plugin import Plugin
 
 
@@ -36,15 +36,15 @@ def plugin_of(arguments: argparse.Namespace, **given: Any) -> Plugin:  # noqa: A
         return Plugin(arguments.program, policy=policy_of(arguments), imports=imports, progress=progress, **given)
 
 
-def made(plugin: Plugin, texts: list[str]) -> list[Call]:
+def made(plugin: Plugin, texts: list[str]) -> list[TextCall]:
     """Read the calls; none is made before all are read."""
-    from ringfence._calls import Call
+    from ringfence._calls import TextCall
     from ringfence._wave import WaveError
 
     calls = []
     for text in texts:
         try:
-            calls.append(Call(plugin, text))
+            calls.append(TextCall(plugin, text))
         except WaveError as error:
             fix = f"see its functions: `ringfence inspect {plugin.program.name}`"
             raise UsageError(f"cannot call `{text[:60]}`", str(error), fix) from None
