@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
     from ._plugin import Plugin, PluginUsage
+    from ._plugin_profile import FunctionProfile
     from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
     from ._process import Process
@@ -71,6 +72,7 @@ __all__ = [
     "Dir",
     "Err",
     "Export",
+    "FunctionProfile",
     "GuestError",
     "GuestExited",
     "GuestRaised",
@@ -126,6 +128,7 @@ _HOMES = {
     "Dir": "_dir",
     "Err": "_plugin_values",
     "Export": "_program",
+    "FunctionProfile": "_plugin_profile",
     "Import": "_program",
     "Limits": "_policy",
     "Net": "_network",

@@ -37,9 +37,13 @@ class TextCall:
         except WaveError as error:
             raise WaveError(f"{error}; it is `{signature}`") from None
 
+    def run(self) -> object:
+        """Make it, and give what it returned as it is."""
+        return self._function.result(*self._values)
+
     def __call__(self) -> Returned:
         """Make it."""
-        value = self._function.result(*self._values)
+        value: Any = self.run()
         kind = self._result
         if kind is None:
             return Returned(None, None, is_error=False)

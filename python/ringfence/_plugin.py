@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from ._engine import core
 from ._failure import failure
-from ._plugin_imports import functions_of
+from ._plugin_imports import functions_of, spare
 from ._plugin_names import short, spelled
+from ._plugin_profile import Profile, measuring
+from ._plugin_shapes import Shapes, differences, kept
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
 from ._result import Result
 from ._value import Value
 from ._wave import Wave
+from .errors import LoadError, PluginError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
+    from ._plugin_profile import FunctionProfile
     from ._program import Program
     from .errors import GuestError
 
@@ -117,6 +121,7 @@ class Plugin:
             an object, a class or a module whose functions they are. What one raises goes through the guest and comes
             out of the call as itself.
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
+        profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.
 
     Attributes:
@@ -128,6 +133,8 @@ class Plugin:
         LoadError: it is no component, its types are not supported, or what it imports is not given as it should be.
     """
 
+    _before: Shapes | None = None
+
     def __init__(
         self,
         program: str | os.PathLike[str] | bytes | Program,
@@ -135,6 +142,7 @@ class Plugin:
         policy: Policy | None = None,
         imports: Mapping[str, object] | None = None,
         inline: bool = False,
+        profile: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
@@ -142,7 +150,15 @@ class Plugin:
         source = core.PluginSource(self.program._native, self.policy._native, progress)  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         classes = Classes(source.types(), [*exports, *wanted])
+        self._given: dict[str, Any] = {"imports": imports, "inline": inline, "profile": profile}
+        self._shapes = Shapes(source.types(), self._before)
+        if self._before is not None:
+            kept(classes, self._shapes, self._before)
+        self._shapes.classes = classes
         functions = functions_of(imports or {}, wanted, self.program.name)
+        self._profile = Profile(source.types(), classes.given) if profile else None
+        if self._profile is not None:
+            functions = self._profile.imports(wanted, functions)
         self._declared, self._wave = exports, Wave(source.types(), classes.given)
         names = [
             (
@@ -154,7 +170,7 @@ class Plugin:
             for name, params, result, _ in functions_there
         ]
         self._native = source.open(classes.given, functions, names, inline)
-        self.exports = _exports(exports, self._native.functions(), classes)
+        self.exports = _exports(exports, measuring(self._profile, exports, self._native.functions()), classes)
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
@@ -171,6 +187,54 @@ class Plugin:
     def usage(self) -> PluginUsage:
         """What it has used so far."""
         return PluginUsage(*self._native.usage())
+
+    def profile(self) -> tuple[FunctionProfile, ...]:
+        """
+        Give what calls of each function took so far, of both sides, what took longest first.
+
+        Raises:
+            PluginError: it was loaded without `profile=True`.
+        """
+        if self._profile is None:
+            raise PluginError(
+                f"no profile of the plugin `{self.program.name}`",
+                "its calls are not measured",
+                "load it with `Plugin(…, profile=True)`, or use `ringfence profile`",
+            )
+        return self._profile.told()
+
+    def reload(
+        self, program: str | os.PathLike[str] | bytes | Program, *, progress: Callable[[float], None] | None = None
+    ) -> None:
+        """
+        Swap its code for another's, if that has the same interface.
+
+        That is every function and type that it exports, and no import that it was not given.
+
+        The new one begins anew, with its own memory and usage. A call that is under way ends on the old one; functions
+        that were taken out of `exports` before belong to the old one, which is closed, while classes stay the same.
+
+        Raises:
+            LoadError: it does not fit, each difference named, or it cannot be loaded. The old one goes on.
+        """
+        after = object.__new__(type(self))
+        after._before = self._shapes
+        given = self._given["imports"] or {}
+        wanted = to_program(program)
+        after.__init__(wanted, policy=self.policy, progress=progress, **{**self._given, "imports": spare(given)})  # type: ignore[misc]
+        wrong = differences(self._declared, self._shapes, after._declared, after._shapes)
+        if wrong:
+            after.close()
+            raise LoadError(
+                f"cannot reload the plugin `{self.program.name}`",
+                f"the interface of `{wanted.name}` does not fit: {'; '.join(wrong)}",
+                "load it as another plugin: `Plugin(…)`; this one goes on as it was",
+            )
+        after._before, after._given = None, self._given
+        old = self._native
+        # One step for whoever takes exports meanwhile.
+        self.__dict__.update(after.__dict__)
+        old.close()
 
     def restart(self) -> None:
         """Begin anew with a new instance, of which nothing has been called."""

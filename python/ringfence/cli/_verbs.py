@@ -30,6 +30,7 @@ VERBS = {
     "inspect": "show what a program wants and offers",
     "bindings": "write the types of a plugin as a stub, for type checkers",
     "call": "call a function of a plugin",
+    "profile": "measure where the time of calls of a plugin goes",
     "compile": "compile a program into the cache",
     "cache": "show or prune the cache of compiled programs and packages",
     "policy": "check a policy file, or print its schema",
