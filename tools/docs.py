@@ -342,7 +342,7 @@ GROUPS = {
     "Programs": ["Program", "Import", "Export"],
     "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
     "Functions in sandboxes": ["Sandboxed", "SandboxPoolExecutor", "SandboxFuture"],
-    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "Ok", "Err", "Some"],
+    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "FunctionProfile", "Ok", "Err", "Some"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
@@ -356,6 +356,7 @@ MADE_BY_US = {
     "Export",
     "Import",
     "PluginUsage",
+    "FunctionProfile",
     "Process",
     "Program",
     "Result",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._plugin import Plugin, PluginUsage
     from ._plugin_async import APlugin
     from ._plugin_pool import PluginPool
+    from ._plugin_profile import FunctionProfile
     from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
     from ._process import Process
@@ -74,6 +75,7 @@ __all__ = [
     "Dir",
     "Err",
     "Export",
+    "FunctionProfile",
     "GuestError",
     "GuestExited",
     "GuestRaised",
@@ -131,6 +133,7 @@ _HOMES = {
     "Dir": "_dir",
     "Err": "_plugin_values",
     "Export": "_program",
+    "FunctionProfile": "_plugin_profile",
     "Import": "_program",
     "Limits": "_policy",
     "Net": "_network",

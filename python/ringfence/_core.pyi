@@ -15,8 +15,8 @@ __all__ = [
     "Plugin",
     "PluginFunction",
     "PluginGlobal",
-    "PluginMemory",
     "PluginHandle",
+    "PluginMemory",
     "PluginMethod",
     "PluginSource",
     "Policy",
@@ -451,6 +451,7 @@ class PluginGlobal:
 
     @value.setter
     def value(self, to: float, /) -> None: ...
+
 class PluginHandle:
     """What an object of a resource's class holds."""
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from ._engine import core
 from ._failure import failure
-from ._plugin_imports import functions_of
+from ._plugin_imports import functions_of, spare
 from ._plugin_names import member, short, spelled
+from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
+from ._plugin_shapes import Shapes, differences, kept
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
 from ._result import Result
 from ._text import quote
 from ._value import Value
+from ._wave import Wave
+from .errors import LoadError, PluginError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from ._plugin_imports import Bridge
+    from ._plugin_profile import FunctionProfile
     from ._program import Program
     from .errors import GuestError
 
@@ -123,6 +128,7 @@ class Plugin:
             out of the call as itself.
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
         stub: let functions be missing from `imports`; a call of one of those is a trap.
+        profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.
 
     Attributes:
@@ -134,6 +140,8 @@ class Plugin:
         LoadError: it is no plugin, its types are not supported, or what it imports is not given as it should be.
     """
 
+    _before: Shapes | None = None
+
     def __init__(
         self,
         program: str | os.PathLike[str] | bytes | Program,
@@ -142,6 +150,7 @@ class Plugin:
         imports: Mapping[str, object] | None = None,
         inline: bool = False,
         stub: bool = False,
+        profile: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
@@ -150,7 +159,16 @@ class Plugin:
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
         classes = Classes(source.types(), [*exports, *wanted], classes_of(source.resources(), given))
+        self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
+        self._shapes = Shapes(source.types(), self._before)
+        if self._before is not None:
+            kept(classes, self._shapes, self._before)
+        self._shapes.classes = classes
         functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
+        self._profile = Profile(source.types(), classes.given) if profile else None
+        if self._profile is not None:
+            functions = self._profile.imports(wanted, functions)
+        self._declared, self._wave = exports, Wave(source.types(), classes.given)
         names = [
             (
                 (member(name) or ("", "", name))[2],
@@ -162,7 +180,7 @@ class Plugin:
         ]
         self._native = source.open(classes.given, functions, names, inline, self._instances())
         others = _others(source.others(), self._native)
-        self.exports = _exports(exports, self._native.functions(), classes, others)
+        self.exports = _exports(exports, measuring(self._profile, exports, self._native.functions()), classes, others)
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
@@ -177,6 +195,10 @@ class Plugin:
     def _given(self, imports: Mapping[str, object], wanted: list[Any]) -> Mapping[str, object]:  # noqa: ARG002 - for Extism
         """Give the functions of yours by interface."""
         return imports
+
+    def _begin_as(self, _: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for `__init__`
+        """Load it in the place of that one."""
+        Plugin.__init__(self, program, **words)
 
     def _instances(self) -> tuple[int, bool] | None:
         """How many a pool has, and whether each is for one call alone; None for one that stays."""
@@ -195,6 +217,54 @@ class Plugin:
     def usage(self) -> PluginUsage:
         """What it has used so far."""
         return PluginUsage(*self._native.usage())
+
+    def profile(self) -> tuple[FunctionProfile, ...]:
+        """
+        Give what calls of each function took so far, of both sides, what took longest first.
+
+        Raises:
+            PluginError: it was loaded without `profile=True`.
+        """
+        if self._profile is None:
+            raise PluginError(
+                f"no profile of the plugin `{self.program.name}`",
+                "its calls are not measured",
+                "load it with `Plugin(…, profile=True)`, or use `ringfence profile`",
+            )
+        return self._profile.told()
+
+    def reload(
+        self, program: str | os.PathLike[str] | bytes | Program, *, progress: Callable[[float], None] | None = None
+    ) -> None:
+        """
+        Swap its code for another's, if that has the same interface.
+
+        That is every function and type that it exports, and no import that it was not given.
+
+        The new one begins anew, with its own memory and usage. A call that is under way ends on the old one; functions
+        that were taken out of `exports` before belong to the old one, which is closed, while classes stay the same.
+
+        Raises:
+            LoadError: it does not fit, each difference named, or it cannot be loaded. The old one goes on.
+        """
+        after = object.__new__(type(self))
+        after._before = self._shapes
+        wanted = to_program(program)
+        given = {**self._words, "imports": spare(self._words["imports"] or {})}
+        after._begin_as(self, wanted, policy=self.policy, progress=progress, **given)
+        wrong = differences(self._declared, self._shapes, after._declared, after._shapes)
+        if wrong:
+            after.close()
+            raise LoadError(
+                f"cannot reload the plugin `{self.program.name}`",
+                f"the interface of `{wanted.name}` does not fit: {'; '.join(wrong)}",
+                "load it as another plugin: `Plugin(…)`; this one goes on as it was",
+            )
+        after._before, after._words = None, self._words
+        old = self._native
+        # One step for whoever takes exports meanwhile.
+        self.__dict__.update(after.__dict__)
+        old.close()
 
     def restart(self) -> None:
         """Begin anew with a new instance, of which nothing has been called."""

@@ -59,7 +59,8 @@ def functions_of(
             else:
                 place = f"{quote(interface)}: " if interface else ""
                 wrong.append(f"`{place}{signature}` {why}")
-    wrong += [f"`{quote(str(key))}` is nothing that it imports" for key in given if key not in used]
+    if not isinstance(given, _Spare):
+        wrong += [f"`{quote(str(key))}` is nothing that it imports" for key in given if key not in used]
     if wrong:
         more = len(wrong) - _SHOWN
         shown = "; ".join(wrong[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
@@ -69,6 +70,15 @@ def functions_of(
             'give an object with a method for each: `imports={"app:host/store": Store()}`',
         )
     return found
+
+
+class _Spare(dict[str, object]):
+    """What is given, of which not all has to be imported."""
+
+
+def spare(given: Mapping[str, object]) -> Mapping[str, object]:
+    """Give all of it to a plugin that may import less."""
+    return _Spare(given)
 
 
 def _find(given: Mapping[str, object], interface: str, name: str) -> tuple[str | None, object]:

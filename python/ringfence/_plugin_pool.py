@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
-    from typing import Literal
+    from typing import Any, Literal, Self
 
     from ._policy import Policy
     from ._program import Program
@@ -61,6 +61,10 @@ class PluginPool(Plugin):
     def restart(self) -> None:
         """Replace every instance by a new one before its next call."""
         super().restart()
+
+    def _begin_as(self, other: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for `__init__`
+        self.count, self.fresh = other.count, other.fresh
+        super()._begin_as(other, program, **words)
 
     def _instances(self) -> tuple[int, bool] | None:
         return self.count, self.fresh == "call"

@@ -75,6 +75,10 @@ class Classes:
         given = self.given[number]
         return given[0] if isinstance(given, tuple) else given
 
+    def is_plain(self, number: int) -> bool:
+        """Whether a type has a class that is made of its description alone."""
+        return self._types[number][0] in {"record", "variant", "enum", "flags"}
+
     def is_result(self, number: int | None) -> bool:
         """Whether a function that gives this type can give an error."""
         return number is not None and self._types[number][0] == "result"

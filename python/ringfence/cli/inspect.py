@@ -21,7 +21,7 @@ _SHOWN = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     parser.add_argument("--json", action="store_true", help="print it all as JSON")
-    parser.add_argument("--wit", action="store_true", help="print a component's WIT alone, with that of WASI")
+    parser.add_argument("--wit", action="store_true", help="print only the WIT of a component, with that of WASI")
     parser.add_argument("program", metavar="PROGRAM", help="a WebAssembly module or component")
 
 

@@ -1,0 +1,344 @@
+"""Stubs for a plugin: its functions and types as type checkers read them, with the names that they have at run time."""
+
+from __future__ import annotations
+
+import builtins
+
+from ._engine import core
+from ._plugin import _exports
+from ._plugin_names import short, snake, spelled
+from ._plugin_values import Classes
+from ._policy import Policy
+from ._text import quote
+from .errors import LoadError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ._plugin import Exports
+    from ._program import Program
+
+_IMPORTS = (
+    ("array", ""),
+    ("builtins", ""),
+    ("dataclasses", ""),
+    ("enum", ""),
+    ("collections.abc", "Callable Sequence"),
+    ("typing", "Any Concatenate Generic ParamSpec Protocol TypedDict TypeVar"),
+    ("ringfence", ""),
+    ("typing_extensions", "Buffer"),
+)
+
+_FUNCTION = """\
+_P = _ParamSpec("_P")
+_R = _TypeVar("_R", covariant=True)
+
+class _Function(_Generic[_P, _R]):
+    signature: {builtins}str
+    Error: {builtins}type[_ringfence.ResultError]
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+    def result(self, *args: _P.args, **kwargs: _P.kwargs) -> _ringfence.Ok | _ringfence.Err: ...
+
+def _function(of: _Callable[_Concatenate[_Any, _P], _R]) -> _Function[_P, _R]: ...
+"""
+
+_FLOATS = {"f32", "f64"}
+_NUMBERS = {*_FLOATS, *(f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64))}
+
+
+class _Marker:
+    """Stands for a function where names are made."""
+
+    def __init__(self, declared: tuple[str, list[tuple[str, int]], int | None, str]) -> None:
+        self.name, self.params, self.result, self.signature = declared
+
+
+def bindings(program: Program, policy: Policy | None = None, *, host: bool = False) -> str:
+    """
+    Write the stub of a plugin: of what it exports, or with `host` of what its host has to give.
+
+    Raises:
+        LoadError: it is no component, or has types that are not supported.
+    """
+    policy = Policy() if policy is None else policy
+    source = core.PluginSource(program._native, policy._native, None, None)  # noqa: SLF001
+    if source.resources():
+        raise LoadError(
+            f"no stub of `{program.name}`",
+            "it has resources, whose classes are not written yet",
+            "annotate what you take from it with `Any`",
+        )
+    exports, imports = source.exports(), source.imports()
+    stub = _Stub(source.types(), exports, imports)
+    return stub.host(program.name) if host else stub.plugin(program.name)
+
+
+class _Stub:
+    def __init__(self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any]) -> None:
+        self._types = types
+        self._needed: set[int] | None = None
+        self._imports = imports
+        self._classes = classes = Classes(types, [*exports, *imports])
+        self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
+        self._tree = _exports(
+            exports, [_Marker(function) for _, there, _ in exports for function in there], classes, []
+        )  # type: ignore[misc]
+        nameless: Any = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
+        self._given = _exports([nameless, *((name, [], types) for name, _, types in imports if name)], [], classes, [])
+        self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)
+        self._builtins = "_builtins." if self._names & {*dir(builtins)} else ""
+        # Where a class is written: the name of the class of its interface, and its own.
+        self._homes: dict[int, tuple[str, str]] = {}
+        self._top = ["Plugin", "Exports", "Imports"]
+        self._places = {id(space): self._place(key, space, "") for key, space in _interfaces(self._tree)} | {
+            id(space): self._place(key, space, "Types") for key, space in _interfaces(self._given)
+        }
+        self._seat("Exports", self._tree)
+        self._seat("Imports", self._given)
+        # A class that has the name of one around it would hide that: then those have names of their own inside.
+        self._hidden = bool(self._names & {*self._top})
+
+    def plugin(self, name: str) -> str:
+        lines = ["", *_FUNCTION.format(builtins=self._builtins).splitlines()]
+        for tree in (self._tree, self._given):
+            for _, space in _interfaces(tree):
+                lines += ["", *self._space(self._places[id(space)], space)]
+        lines += ["", *self._space("Exports", self._tree), "", *self._space("Imports", self._given)]
+        lines += [
+            "",
+            "class Plugin(_ringfence.Plugin):",
+            f"    exports: {self._of('Exports')}  # type: ignore[assignment]",
+        ]
+        lines += [f"    imports: {self._of('Imports')}  # type: ignore[assignment]"]
+        lines += self._aliases(lines)
+        return _headed(lines, f"`ringfence bindings`, of {quote(name)}")
+
+    def host(self, name: str) -> str:
+        lines: list[str] = []
+        self._needed = self._reached(self._imports)
+        wanted = [self._given] if vars(self._given) else []
+        spaces = [
+            (self._places[id(space)], space) for tree in (self._tree, self._given) for _, space in _interfaces(tree)
+        ]
+        for place, space in [*spaces, ("Exports", self._tree), *((("Imports", space)) for space in wanted)]:
+            types = self._members(place, space, with_functions=False)
+            if types:
+                lines += ["", f"class {place}:", *types]
+        keys: list[tuple[str, str]] = []
+        for interface, functions, _ in self._imports:
+            if interface:
+                (own,) = spelled([short(interface)], "camel", self._top)
+                self._top.append(own)
+                keys.append((interface, own))
+                lines += ["", f"class {own}(_Protocol):", *self._doc(interface)]
+                lines += self._methods(functions) or ["    ..."]
+                continue
+            for declared in functions:
+                (own,) = spelled([declared[0]], "camel", self._top)
+                self._top.append(own)
+                keys.append((declared[0], own))
+                lines += ["", f"class {own}(_Protocol):", *self._methods([declared], "__call__")]
+        (given,) = spelled(["given"], "camel", self._top)
+        items = ", ".join(f"{key!r}: {own}" for key, own in keys)
+        lines += ["", f'{given} = _TypedDict("{given}", {{{items}}})']
+        lines += self._aliases(lines)
+        return _headed(lines, f"`ringfence bindings --host`, of {quote(name)}")
+
+    def _reached(self, interfaces: list[Any]) -> set[int]:
+        """Give the types that these functions mention, and those that they are made of."""
+        reached: set[int] = set()
+        left = [kind for _, there, _ in interfaces for _, params, _, _ in there for _, kind in params]
+        left += [result for _, there, _ in interfaces for _, _, result, _ in there if result is not None]
+        while left:
+            number = left.pop()
+            if number not in reached:
+                reached.add(number)
+                left += _inside(self._types[number][1:])
+        return reached
+
+    def _aliases(self, lines: list[str]) -> list[str]:
+        written = [line[6:-1] for line in lines if line.startswith("class ") and line[6:-1] in self._top]
+        return ["", *(f"_{name} = {name}" for name in written)] if self._hidden and written else []
+
+    def _of(self, place: str) -> str:
+        return f"_{place}" if self._hidden else place
+
+    def _place(self, key: str, space: Exports, end: str) -> str:
+        (own,) = spelled([f"{key.replace('_', '-')}{'-' if end else ''}{end}"], "camel", self._top)
+        self._top.append(own)
+        for name, value in _members(space):
+            self._homes.setdefault(self._numbers.get(id(value), -1), (own, name))
+        return own
+
+    def _seat(self, place: str, tree: Exports) -> None:
+        for name, value in _members(tree):
+            self._homes.setdefault(self._numbers.get(id(value), -1), (place, name))
+
+    def _space(self, place: str, space: Exports) -> list[str]:
+        lines = self._members(place, space, with_functions=True)
+        return [f"class {place}:", *(lines or ["    ..."])]
+
+    def _members(self, place: str, space: Exports, *, with_functions: bool) -> list[str]:
+        lines: list[str] = []
+        for name, value in sorted(_members(space), key=lambda member: isinstance(member[1], _Marker)):
+            if isinstance(value, _Marker):
+                lines += self._function(name, value) if with_functions else []
+            elif id(value) in self._places:
+                lines += [f"    {name}: {self._of(self._places[id(value)])}"] if with_functions else []
+            elif id(value) in self._numbers:
+                number = self._numbers[id(value)]
+                if self._needed is not None and number not in self._needed:
+                    continue
+                home = self._homes[number]
+                own = home == (place, name)
+                lines += self._class(name, number) if own else [f"    {name} = {self._of(home[0])}.{home[1]}"]
+        return lines
+
+    def _doc(self, text: str) -> list[str]:
+        safe = quote(text).replace("\\", "\\\\").replace('"', "'")
+        return [f'    """{safe}"""']
+
+    def _function(self, name: str, marker: _Marker) -> list[str]:
+        names = spelled((param for param, _ in marker.params), "snake")
+        params = [f"{own}: {self._type(kind, given=True)}" for own, (_, kind) in zip(names, marker.params, strict=True)]
+        self_name = "self"
+        while self_name in names:
+            self_name += "_"
+        told = ", ".join([f"{self_name}", *params])
+        return ["    @_function", f"    def {name}({told}) -> {self._returned(marker.result)}: ..."]
+
+    def _methods(self, functions: list[Any], name: str | None = None) -> list[str]:
+        lines: list[str] = []
+        seen = set()
+        for own, params, result, _ in functions:
+            spelling = name or snake(own)
+            if spelling in seen:
+                continue
+            seen.add(spelling)
+            names = spelled((param for param, _ in params), "snake", ["self"])
+            told = "".join(
+                f", {own}: {self._type(kind, given=False)}" for own, (_, kind) in zip(names, params, strict=True)
+            )
+            end = ", /" if params else ""
+            lines.append(f"    def {spelling}(self{told}{end}) -> {self._returned(result, given=True)}: ...")
+        return lines
+
+    def _returned(self, kind: int | None, *, given: bool = False) -> str:
+        if kind is None:
+            return "None"
+        if self._types[kind][0] != "result":
+            return self._type(kind, given=given)
+        ok = self._types[kind][1]
+        told = "None" if ok is None else self._type(ok, given=given)
+        return f"{told} | _ringfence.Ok | _ringfence.Err" if given else told
+
+    def _class(self, name: str, number: int) -> list[str]:
+        kind, *parts = self._types[number]
+        made = self._classes.given[number]
+        decorated = "    @_dataclasses.dataclass(frozen=True, slots=True)"
+        match kind:
+            case "record":
+                fields = zip(made[1], parts[0], strict=True)
+                lines = [f"        {own}: {self._type(field, given=False)}" for own, (_, field) in fields]
+                return [decorated, f"    class {name}:", *(lines or ["        ..."])]
+            case "variant":
+                lines = [f"    class {name}:"]
+                for (case, _), (_, carries) in zip(made[1], parts[0], strict=True):
+                    lines += ["    " + decorated, f"        class {case.__name__}:"]
+                    lines.append(
+                        "            "
+                        + (f"value: {self._type(carries, given=False)}" if carries is not None else "...")
+                    )
+                return lines
+            case "enum":
+                return [f"    class {name}(_enum.Enum):", *(f"        {of.name} = {of.value!r}" for of in made[1])]
+            case "flags":
+                return [f"    class {name}(_enum.Flag):", *(f"        {of.name} = {of.value!r}" for of in made)]
+            case _:
+                return [f"    {name}: _Any"]
+
+    def _type(self, number: int, *, given: bool) -> str:  # noqa: PLR0911 - a line for each kind
+        kind, *parts = self._types[number]
+        plain = self._builtins
+        if kind in _NUMBERS:
+            return f"{plain}float" if kind in _FLOATS else f"{plain}int"
+        match kind:
+            case "bool":
+                return f"{plain}bool"
+            case "char" | "string":
+                return f"{plain}str"
+            case "list":
+                return self._list(parts[0], given=given)
+            case "tuple":
+                return f"{plain}tuple[{', '.join(self._type(part, given=given) for part in parts[0])}]"
+            case "option":
+                is_nested = self._types[parts[0]][0] == "option"
+                return ("_ringfence.Some" if is_nested else self._type(parts[0], given=given)) + " | None"
+            case "result":
+                return "_ringfence.Ok | _ringfence.Err"
+        if number not in self._homes:
+            return "_Any"
+        place, name = self._homes[number]
+        whole = f"{self._of(place)}.{name}"
+        if kind == "variant":
+            return " | ".join(f"{whole}.{case.__name__}" for case, _ in self._classes.given[number][1])
+        return f"{whole} | {plain}dict[{plain}str, _Any]" if kind == "record" and given else whole
+
+    def _list(self, item: int, *, given: bool) -> str:
+        kind = self._types[item][0]
+        told = self._type(item, given=given)
+        if kind in _NUMBERS:
+            if given:
+                return f"_Buffer | _Sequence[{told}]"
+            return f"{self._builtins}bytes" if kind == "u8" else f"_array.array[{told}]"
+        return f"_Sequence[{told}]" if given else f"{self._builtins}list[{told}]"
+
+
+def _members(space: Exports) -> Iterator[tuple[str, Any]]:
+    return ((name, value) for name, value in vars(space).items() if name != "_Exports__full")
+
+
+def _interfaces(tree: Exports) -> Iterator[tuple[str, Exports]]:
+    return ((name, value) for name, value in _members(tree) if isinstance(value, type(tree)))
+
+
+def _taken(tree: Exports) -> set[str]:
+    names = {name for name, _ in _members(tree)}
+    return names.union(*(_taken(space) for _, space in _interfaces(tree)))
+
+
+def _taken_by(classes: Classes) -> set[str]:
+    """Give the names of fields and cases, which are names in the body of a class too."""
+    names: set[str] = set()
+    for given in classes.given:
+        if isinstance(given, tuple) and isinstance(given[1], list):
+            names |= {own if isinstance(own, str) else own[0].__name__ for own in given[1]}
+    return names
+
+
+def _inside(parts: tuple[Any, ...] | list[Any]) -> list[int]:
+    """Give the types in the description of one: numbers, and pairs of a name and a number."""
+    found: list[int] = []
+    for part in parts:
+        if isinstance(part, int):
+            found.append(part)
+        elif isinstance(part, (list, tuple)):
+            found += _inside(part)
+    return found
+
+
+def _headed(lines: list[str], of: str) -> str:
+    """Put what it imports before the rest: only what is mentioned."""
+    import re
+
+    words = set(re.findall(r"\b_\w+", "\n".join(lines)))
+    header = [f"# Written by {of}; do not edit."]
+    for module, names in _IMPORTS:
+        used = [f"{name} as _{name}" for name in names.split() if f"_{name}" in words]
+        if used:
+            header.append(f"from {module} import {', '.join(used)}")
+        elif not names and f"_{module}" in words:
+            header.append(f"import {module} as _{module}")
+    return "\n".join([*header, *lines]) + "\n"

@@ -1,0 +1,86 @@
+"""Types of plugins compared: by what they are made of, whatever their numbers are."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._plugin_values import Classes
+
+    Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
+
+# Of the differences.
+_SHOWN = 10
+
+
+class Shapes:
+    """
+    The shapes of a plugin's types: two types have one number here where they are the same.
+
+    Attributes:
+        known: the numbers, shared by plugins that come one after the other.
+        classes: the classes of the types.
+    """
+
+    def __init__(self, types: list[tuple[Any, ...]], before: Shapes | None = None) -> None:
+        self.known: dict[object, int] = before.known if before is not None else {}
+        self.classes: Classes | None = None
+        self._own: list[int] = []
+        for described in types:
+            # Each comes after those that it is made of.
+            self._own.append(self.known.setdefault(self._key(described), len(self.known)))
+
+    def of(self, kind: int | None) -> int | None:
+        """Give the shape of a type."""
+        return None if kind is None else self._own[kind]
+
+    def all(self) -> list[int]:
+        """Give the shapes of all types, by their numbers."""
+        return self._own
+
+    def _key(self, part: Any) -> object:  # noqa: ANN401 - a description, or part of one
+        if isinstance(part, int) and not isinstance(part, bool):
+            # One that is not described yet cannot be compared.
+            return self._own[part] if part < len(self._own) else object()
+        if isinstance(part, (list, tuple)):
+            return tuple(map(self._key, part))
+        return part
+
+
+def kept(classes: Classes, shapes: Shapes, old: Shapes) -> None:
+    """Give types that have the shape and the name of one of before the class that it had."""
+    given = old.classes.given if old.classes is not None else []
+    before = dict(zip(old.all(), given, strict=False))
+    for number, shape in enumerate(shapes.all()):
+        cls, had = classes.of(number), before.get(shape)
+        old_cls = had[0] if isinstance(had, tuple) else had
+        names = [(getattr(one, "__module__", None), getattr(one, "__qualname__", None)) for one in (cls, old_cls)]
+        if cls is not None and names[0] == names[1] and classes.is_plain(number):
+            classes.given[number] = had
+
+
+def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes: Shapes) -> list[str]:
+    """Say what the old one exports that the new one does not export so, in words."""
+    found = {name: (functions, dict(types)) for name, functions, types in new}
+    wrong: list[str] = []
+    for interface, functions, types in old:
+        theirs, their_types = found.get(interface, ([], {}))
+        signatures = {name: (params, result, signature) for name, params, result, signature in theirs}
+        place = f"{interface}: " if interface else ""
+        for name, params, result, signature in functions:
+            if name not in signatures:
+                wrong.append(f"`{place}{signature}` is gone")
+                continue
+            their_params, their_result, their_signature = signatures[name]
+            before = [(param, old_shapes.of(kind)) for param, kind in params], old_shapes.of(result)
+            after = [(param, new_shapes.of(kind)) for param, kind in their_params], new_shapes.of(their_result)
+            if before != after:
+                wrong.append(f"`{place}{signature}` has become `{their_signature}`")
+        for name, kind in types:
+            if name not in their_types:
+                wrong.append(f"the type `{place}{name}` is gone")
+            elif old_shapes.of(kind) != new_shapes.of(their_types[name]):
+                wrong.append(f"the type `{place}{name}` is another one")
+    more = len(wrong) - _SHOWN
+    return [*wrong[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]

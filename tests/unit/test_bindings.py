@@ -1,0 +1,195 @@
+"""Stubs of plugins: the names are those of run time, and type checkers know every type."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.conftest import CASES
+from plugins.typed import Echo, plugin_of
+from ringfence import Plugin, Program
+from ringfence._bindings import bindings
+
+ROOT = Path(__file__).parents[2]
+RENDERER = ROOT / "examples" / "05-plugins" / "markdown.wat"
+LIBRARY = """(core module $m
+    (memory (export "memory") 1) (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+    (func (export "f") (param i32 i32) (result i32) (i32.const 32)))
+  (core instance $i (instantiate $m))"""
+LIFTED = """(canon lift (core func $i "f") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))"""
+# Names of Python's, names that would be one, and names of classes around them.
+CLASHING = f"""(component {LIBRARY}
+  (type $content (record (field "list" string) (field "import" u32)))
+  (func $parse (param "self" string) (result (list string)) {LIFTED})
+  (component $c
+    (import "content" (type $content0 (eq $content)))
+    (import "f" (func $f (param "self" string) (result (list string))))
+    (export $content1 "content" (type $content0))
+    (export "list" (func $f)) (export "str" (func $f)) (export "get-it" (func $f)))
+  (instance $content (instantiate $c (with "content" (type $content)) (with "f" (func $parse))))
+  (export "a:b/content" (instance $content))
+  (export "a:b/exports" (instance $content))
+  (export "class" (func $parse)) (export "bytes" (func $parse)) (export "plugin" (func $parse)))"""
+
+USE = """\
+from __future__ import annotations
+from typing import TYPE_CHECKING, cast
+import ringfence
+if TYPE_CHECKING:
+    from markdown import Content, Plugin
+    from host import Given
+    from array import array
+    import clashing, zoo
+
+class Store:
+    def get(self, name: str) -> str | None:
+        return name
+
+given: Given = {"app:host/store": Store()}
+plugin = cast("Plugin", ringfence.Plugin("markdown.wasm", imports=given))
+content = plugin.exports.content
+text: str = plugin.exports.render(text="# hi")
+page: Content.Page = content.parse(text)
+urls: list[str] = [link.url for link in page.links]
+made = content.Page("t", [content.Link(url="u", text="t")])
+try:
+    content.parse("")
+except content.parse.Error as error:
+    print(error.value)
+other = cast("clashing.Plugin", plugin)
+words: list[str] = other.exports.content.list("x") + other.exports.class_("x")
+def numbers(values: zoo.Exports) -> array[float]:
+    return values.memory_15([1.5], *[0] * 17)[0]
+"""
+WRONG = """\
+from __future__ import annotations
+from markdown import Plugin
+
+class Wrong:
+    def get(self, name: str) -> int:
+        return 1
+
+def use(plugin: Plugin) -> None:
+    plugin.exports.render(5)
+    plugin.exports.content.parse("x").titel
+    plugin.exports.content.Link("u")
+"""
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the stubs of some plugins, and what uses them."""
+    place = tmp_path_factory.mktemp("stubs")
+    echo = Echo(*CASES)
+    for name, program in (("markdown", RENDERER.read_bytes()), ("clashing", CLASHING.encode()), ("zoo", echo.wat)):
+        loaded = Program.from_bytes(program, name=name)
+        (place / f"{name}.pyi").write_text(bindings(loaded))
+        host = "host" if name == "markdown" else f"{name}_host"
+        (place / f"{host}.pyi").write_text(bindings(loaded, host=True))
+    (place / "use.py").write_text(USE)
+    (place / "wrong.py").write_text(WRONG)
+    (place / "mypy.ini").write_text("[mypy]\nstrict = True\n")
+    (place / "pyrightconfig.json").write_text(
+        '{"typeCheckingMode": "strict", "pythonVersion": "3.11", '
+        f'"extraPaths": ["{ROOT / "python"}"], "reportMissingModuleSource": false}}'
+    )
+    return place
+
+
+def wrong_lines(said: str, file: str) -> set[int]:
+    """Give the lines of a file that a type checker complains of."""
+    found = set()
+    for line in said.splitlines():
+        path, _, rest = line.strip().partition(":")
+        if "error" in rest and path.endswith(file):
+            found.add(int(rest.split(":")[0]))
+    return found
+
+
+@pytest.mark.parametrize("checker", [["mypy", "--config-file", "mypy.ini", "."], ["pyright", "-p", "."]])
+def test_type_checkers_take_the_stubs_and_find_what_is_wrong(stubs: Path, checker: list[str]) -> None:
+    """Strictly: of every type, of names that clash, of the host; and three wrong calls are three errors."""
+    ended = subprocess.run([sys.executable, "-m", *checker], cwd=stubs, capture_output=True, text=True, check=False)
+    said = ended.stdout
+
+    assert {9, 10, 11} == wrong_lines(said, "wrong.py"), said + ended.stderr
+    for file in sorted(path.name for path in stubs.glob("*.py*") if path.name != "wrong.py"):
+        assert not wrong_lines(said, file), said
+
+
+def body(classes: dict[str, ast.ClassDef], name: str) -> dict[str, str]:
+    """Give the names in a class of a stub, each with the class that it is said to be of."""
+    names: dict[str, str] = {}
+    for statement in classes[name].body:
+        match statement:
+            case ast.FunctionDef() | ast.ClassDef():
+                names[statement.name] = ""
+            case ast.AnnAssign(target=ast.Name() as target):
+                names[target.id] = ast.unparse(statement.annotation).removeprefix("_")
+            case ast.Assign(targets=[ast.Name() as target]):
+                names[target.id] = ""
+    return names
+
+
+@pytest.mark.parametrize("program", [RENDERER.read_bytes(), CLASHING.encode(), Echo(*CASES).wat])
+def test_names_in_the_stub_are_those_at_run_time(program: bytes) -> None:
+    """Neither more nor fewer, in each interface, with the fields and members of their classes."""
+    stub = ast.parse(bindings(Program.from_bytes(program)))
+    classes = {statement.name: statement for statement in stub.body if isinstance(statement, ast.ClassDef)}
+    with loaded(program) as plugin:
+        for top, there in (("Exports", plugin.exports), ("Imports", plugin.imports)):
+            names = body(classes, top)
+            assert set(dir(there)) == set(names)
+            for name, of in names.items():
+                if of:
+                    assert set(dir(getattr(there, name))) == set(body(classes, of))
+        for outer in classes.values():
+            for inner in outer.body:
+                if isinstance(inner, ast.ClassDef):
+                    made = found(plugin, outer.name, inner.name, classes)
+                    named = set(body({"it": inner}, "it"))
+                    fields = getattr(made, "__dataclass_fields__", getattr(made, "__members__", None))
+                    assert named == set(fields if fields is not None else cases_of(made))
+
+
+def cases_of(made: type) -> set[str]:
+    """Give the cases of a variant."""
+    return {name for name, value in vars(made).items() if isinstance(value, type)}
+
+
+def found(plugin: Plugin, outer: str, name: str, classes: dict[str, ast.ClassDef]) -> Any:
+    """Find a class of the stub in a plugin."""
+    for top, there in (("Exports", plugin.exports), ("Imports", plugin.imports)):
+        if outer == top:
+            return getattr(there, name)
+        for own, of in body(classes, top).items():
+            if of == outer:
+                return getattr(getattr(there, own), name)
+    raise AssertionError(outer)
+
+
+def loaded(program: bytes) -> Plugin:
+    """Load one of them, with what it imports."""
+    if program == RENDERER.read_bytes():
+        return Plugin(program, imports={"app:host/store": {"get": lambda _: None}})
+    return plugin_of(Echo(*CASES)) if b"zoo" in program else Plugin(program)
+
+
+def test_host_is_told_its_functions_and_no_types_that_it_does_not_see() -> None:
+    """A Protocol class for each interface, and a mapping for `imports`."""
+    expected = """\
+# Written by `ringfence bindings --host`, of markdown.wat; do not edit.
+from typing import Protocol as _Protocol, TypedDict as _TypedDict
+
+class Store(_Protocol):
+    \"\"\"app:host/store\"\"\"
+    def get(self, name: str, /) -> str | None: ...
+
+Given = _TypedDict("Given", {'app:host/store': Store})
+"""
+    assert expected == bindings(Program.from_file(RENDERER), host=True)
