@@ -182,7 +182,7 @@ def test_forged_messages_to_the_host_are_refused() -> None:
     "text",
     [
         "for name in pairs(_G) do if name ~= '_G' then _G[name] = nil end end",
-        "for name, lib in pairs(package.loaded) do if name ~= '_G' then for k in pairs(lib) do lib[k] = nil end end end",
+        "for n, lib in pairs(package.loaded) do if n ~= '_G' then for k in pairs(lib) do lib[k] = nil end end end",
         "setmetatable(_G, {__index = error, __newindex = error})",
         "debug.setmetatable('', nil) debug.setmetatable(nil, {__index = function() error({}) end})",
         "local all = debug.getregistry() for k in pairs(all) do if k ~= 1 and k ~= 2 then all[k] = nil end end",

@@ -43,6 +43,7 @@ INTERNAL = {
     "described",
     "failed",
     "failure",
+    "function_source",
     "functions_of",
     "on_thread",
     "pack_program",
