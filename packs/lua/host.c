@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wasi/api.h>
 #include "lauxlib.h"
 #include "driver.h"
 
@@ -112,7 +113,7 @@ static int new_file(char *name) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     for (int i = 0; i < NEW_NAME_TRIES; i++) {
         uint8_t random[6];
-        arc4random_buf(random, sizeof random);
+        if (__wasi_random_get(random, sizeof random)) return -1;   /* arc4random has a state, which copies would share */
         strcpy(name, "/tmp/lua_XXXXXX");
         for (size_t k = 0; k < sizeof random; k++) name[9 + k] = letters[random[k] % (sizeof letters - 1)];
         int made = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
