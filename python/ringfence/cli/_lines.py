@@ -22,13 +22,20 @@ def attempt(session: Session, language: str, text: str) -> Turn | None:
     if language == "python" and _wants_more(session, text):
         return None
     turn = session.eval(text, stdout="inherit", stderr="inherit")
-    return None if language == "javascript" and is_cut_short(turn, text) else turn
+    if language == "javascript":
+        return None if is_cut_short(turn, text) else turn
+    return None if language == "lua" and _ends_early(turn) else turn
 
 
 def _wants_more(session: Session, text: str) -> bool:
     """Ask the session's own `codeop`: only that Python knows its grammar."""
     asked = f"__import__('codeop').compile_command({text!r}) is None"
     return session.eval(asked, stdout="discard", stderr="discard").value is True
+
+
+def _ends_early(turn: Turn) -> bool:
+    """Tell whether Lua gave up at the end of the text, as its own console does."""
+    return turn.error is not None and turn.error.type == "SyntaxError" and turn.error.message.endswith("near <eof>")
 
 
 def is_cut_short(turn: Turn, text: str) -> bool:

@@ -22,6 +22,7 @@ _OURS = {
     "python": (".py", ".pyw", "python", "python3"),
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
     "javascript-web": (),
+    "lua": (".lua", "lua", "lua5.4"),
     "python-data": (),
 }
 
