@@ -29,6 +29,7 @@ VERBS = {
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",
     "compile": "compile a program into the cache",
+    "bake": "make a program of a script in Python, for any runtime of WASI 0.2",
     "cache": "show or prune the cache of compiled programs and packages",
     "policy": "check a policy file, or print its schema",
     "doctor": "show what this machine has, and what is missing",
