@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 # What a page needs beside what every other does. Those of `dev` are there wherever the tests are set up.
-NEEDS = {"use-with-dask.md": ("distributed", "dev"), "use-with-ray.md": ("ray", "ray")}
+NEEDS = {
+    "bake-a-program.md": ("componentize_py", "dev"),
+    "use-with-dask.md": ("distributed", "dev"),
+    "use-with-ray.md": ("ray", "ray"),
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -138,4 +142,7 @@ def test_needs_of_pages_are_pinned() -> None:
     """A page whose need no lock has would be skipped for ever."""
     assert NEEDS.keys() <= {page.name for page in PAGES}
     for module, lock in NEEDS.values():
-        assert f"\n{module}==" in f"\n{(ROOT / 'requirements' / f'{lock}.txt').read_text(encoding='utf-8')}"
+        assert (
+            f"\n{module.replace('_', '-')}=="
+            in f"\n{(ROOT / 'requirements' / f'{lock}.txt').read_text(encoding='utf-8')}"
+        )

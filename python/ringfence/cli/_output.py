@@ -79,15 +79,15 @@ class Unwritable(HostError):
 class Progress:
     """A line that grows old in place while something is made that is kept: on a terminal, and gone afterwards."""
 
-    def __init__(self, name: str, doing: str = "compiling") -> None:
-        self._doing = f"{doing} {name}"
+    def __init__(self, name: str, doing: str = "compiling", kept: str = ", once; then it is in the cache") -> None:
+        self._doing, self._kept = f"{doing} {name}", kept
         self._shown = False
 
     def __call__(self, elapsed_seconds: float) -> None:
         """Show how long it has taken."""
         if is_watched():
             self._shown = True
-            sys.stderr.write(f"\r\x1b[K{self._doing}: {elapsed_seconds:.0f} s, once; then it is in the cache")
+            sys.stderr.write(f"\r\x1b[K{self._doing}: {elapsed_seconds:.0f} s{self._kept}")
             sys.stderr.flush()
 
     def __enter__(self) -> Self:

@@ -32,6 +32,7 @@ VERBS = {
     "call": "call a function of a plugin",
     "profile": "measure where the time of calls of a plugin goes",
     "compile": "compile a program into the cache",
+    "bake": "make a program of a script in Python, for any runtime of WASI 0.2",
     "cache": "show or prune the cache of compiled programs and packages",
     "policy": "check a policy file, or print its schema",
     "doctor": "show what this machine has, and what is missing",
