@@ -20,7 +20,7 @@ import ringfence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEADY, BLOCKS, PAUSES, PAUSE_SECONDS, BURSTS, AT_ONCE = 200, 12, 8, 2.5, 6, 4
+STEADY, BLOCKS, PAUSES, PAUSE_SECONDS, BURSTS, AT_ONCE = 200, 10, 5, 1.5, 4, 4
 SMALL = b'(module (memory (export "memory") 1) (func (export "_start") (i32.store (i32.const 8) (i32.const 1))))'
 
 
@@ -47,14 +47,14 @@ def main() -> None:
         told("steadily", steady)
         paused: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(PAUSES):
-            time.sleep(PAUSE_SECONDS)
             for kind, run in work.items():
+                time.sleep(PAUSE_SECONDS)
                 paused[kind].append(taken(run))
         told("after a pause", paused)
         bursts: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(BURSTS):
-            time.sleep(PAUSE_SECONDS)
             for kind, run in work.items():
+                time.sleep(PAUSE_SECONDS)
                 bursts[kind] += burst(run)
         told(f"{AT_ONCE} at once after a pause", bursts)
         print("  began:", {kind: sandbox.starts for kind, sandbox in kinds.items() if sandbox.starts})
