@@ -46,7 +46,7 @@ def test_run_in_a_spare_begins_as_any_other() -> None:
 def test_runs_at_the_same_time_have_a_spare_each() -> None:
     """None is handed out twice, and who finds none begins in a new store."""
     sandbox = filled(Sandbox(language="python", spares=4), 4)
-    code = "import os\nassert not hasattr(os, 'mine')\nos.mine = {0}\nprint(os.mine, os.urandom(8))"
+    code = "import os\nassert not hasattr(os, 'mine')\nos.mine = {0}\nprint(os.mine, os.urandom(8).hex())"
     with ThreadPoolExecutor(12) as pool:
         results = list(pool.map(lambda number: sandbox.run(code=code.format(number)), range(200)))
 
