@@ -167,6 +167,8 @@ class Sandbox:
         imports: Sequence[tuple[str, str, Callable[..., object]]] | None = None,
         isolation: str = "wasm",
         tenant: str | None = None,
+        reuse: str = "fresh",
+        spares: int = 0,
     ) -> Sandbox:
         """
         Compile and link, or find it in the cache.
@@ -174,8 +176,12 @@ class Sandbox:
         `progress` is called ten times a second after the first second, with the seconds so far. `imports` are module,
         name and function: numbers in, numbers out, as the import's signature says. `isolation` is where it runs:
         "wasm" is this process, "process" a child process, "worker" one behind the second wall; children are shared by
-        runs of one policy and tenant.
+        runs of one policy and tenant. `reuse` is "fresh" or "tenant": stores of runs that returned are rewound.
+        `spares` are made ahead, each for one run.
         """
+
+    def starts(self) -> tuple[int, int, int] | None:
+        """How many runs began in a new store and in one that waited, and how many wait; None where none ever waits."""
 
     def snapshot(
         self,

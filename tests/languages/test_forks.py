@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from ringfence import Dir, Policy, Session
+from ringfence import Dir, Policy, Sandbox, Session, Snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,16 +64,18 @@ TURNS["lua"] = [
 ]
 BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0", "lua": "S = {}"}
 ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)", "lua": "S"}
+PRINT = {"python": "print(repr(S))", "javascript": "console.log(JSON.stringify(S))", "lua": "print(S)"}
 
 
 @pytest.mark.parametrize(("seed", "isolation"), [(0, "wasm"), (1, "wasm"), (2, "wasm"), (3, "wasm"), (4, "worker")])
 @pytest.mark.parametrize("language", TURNS)
 def test_every_branch_is_what_a_replay_from_the_start_comes_to(
-    language: str, seed: int, isolation: Literal["wasm", "worker"]
+    language: str, seed: int, isolation: Literal["wasm", "worker"], tmp_path: Path
 ) -> None:
-    """Sessions are forked at random turns, directly and by snapshots, and forked again."""
+    """Sessions are forked at random turns, directly, by snapshots and files, and forked again; runs replay them too."""
     pytest.importorskip(f"ringfence_language_{language}", reason="the language pack is not installed")
     draw = random.Random(seed)  # noqa: S311
+    rewinding = Sandbox(language=language, reuse="tenant", tenant="a tenant")
     with Session(language=language, isolation=isolation) as first:
         first.eval(BEGIN[language])
         branches: list[tuple[Session, list[str]]] = [(first, [])]
@@ -85,6 +87,9 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
                 branches.append((session.fork(), list(turns)))
             elif act < 0.15:
                 snapshots.append((session.snapshot(), list(turns)))
+                if isolation == "wasm" and draw.random() < 0.5:
+                    snapshots[-1][0].save(tmp_path / "saved", key=bytes(32))
+                    snapshots[-1] = (Snapshot.load(tmp_path / "saved", key=bytes(32)), turns[:])
             elif act < 0.2 and snapshots and len(branches) < 8:
                 snapshot, then = draw.choice(snapshots)
                 branches.append((snapshot.fork(), list(then)))
@@ -97,7 +102,11 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
             with Session(language=language) as replay:
                 for turn in [BEGIN[language], *turns]:
                     replay.eval(turn)
-                assert replay.eval(ASK[language]).value == session.eval(ASK[language]).value, turns
+                expected = replay.eval(ASK[language]).value
+            assert expected == session.eval(ASK[language]).value, turns
+            source = "\n".join([BEGIN[language], *turns, PRINT[language]])
+            for sandbox in (rewinding, Sandbox(language=language)):
+                assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
         for session, _ in branches:
             session.close()
 

@@ -11,7 +11,7 @@ use ringfence::load::Watch;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::Isolation;
-use ringfence::{HostFunctions, Init, Run};
+use ringfence::{HostFunctions, Init, Placing, Reuse, Run};
 
 use crate::attach::attached;
 use crate::call_unsafe::call;
@@ -62,7 +62,8 @@ impl Kill {
 #[pymethods]
 impl Sandbox {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, imports = None, isolation = "wasm", tenant = None))]
+    #[pyo3(signature = (program, policy, progress = None, imports = None, isolation = "wasm", tenant = None, reuse = "fresh", spares = 0))]
+    #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         program: &Program,
@@ -71,10 +72,14 @@ impl Sandbox {
         imports: Option<imports::Given>,
         isolation: &str,
         tenant: Option<String>,
+        reuse: &str,
+        spares: usize,
     ) -> PyResult<Self> {
         let functions = imports.map(imports::functions).unwrap_or_default();
-        let place = (enter(py, || Isolation::read(isolation))?, tenant);
-        compile(py, program, policy, progress, functions, place).map(|sandbox| Self { sandbox })
+        let placing = enter(py, || {
+            Ok(Placing { isolation: Isolation::read(isolation)?, tenant, reuse: Reuse::read(reuse)?, spares })
+        })?;
+        compile(py, program, policy, progress, functions, placing).map(|sandbox| Self { sandbox })
     }
 
     #[pyo3(signature = (args, input, stdin, stdout, stderr, limits, kill, source = None))]
@@ -94,6 +99,11 @@ impl Sandbox {
         let text = source.map(bytes::Bytes::copy_from_slice);
         let given = Given { args, input, stdin, stdout, stderr, limits, kill };
         self.run_with(py, given, |run| self.sandbox.run(Run { source: text, ..run }))
+    }
+
+    fn starts(&self) -> Option<(u64, u64, usize)> {
+        let starts = self.sandbox.starts()?;
+        Some((starts.fresh, starts.ready, starts.waiting))
     }
 
     #[pyo3(signature = (after, entry, args, input, stdout, stderr, limits, kill, progress))]
@@ -212,12 +222,10 @@ fn compile(
     policy: &Policy,
     progress: Option<Py<PyAny>>,
     functions: HostFunctions,
-    (isolation, tenant): (Isolation, Option<String>),
+    placing: Placing,
 ) -> PyResult<ringfence::Sandbox> {
     let (grants, policy, program) = (policy.grants.clone(), policy.policy.clone(), &program.program);
-    watched(py, progress, |watch| {
-        ringfence::Sandbox::isolated(program, policy, grants, functions, Some(watch), isolation, tenant)
-    })
+    watched(py, progress, |watch| ringfence::Sandbox::placed(program, policy, grants, functions, Some(watch), placing))
 }
 
 /// Works without the interpreter, and tells meanwhile how long a compile takes: what `progress` raises ends it.
@@ -279,7 +287,7 @@ impl Reports {
 #[pyfunction]
 #[pyo3(signature = (program, policy, progress = None))]
 pub fn precompile(py: Python<'_>, program: &Program, policy: &Policy, progress: Option<Py<PyAny>>) -> PyResult<bool> {
-    compile(py, program, policy, progress, HostFunctions::default(), (Isolation::Wasm, None))
+    compile(py, program, policy, progress, HostFunctions::default(), Placing::default())
         .map(|sandbox| sandbox.from_cache())
 }
 

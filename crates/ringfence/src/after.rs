@@ -168,12 +168,33 @@ impl Begin {
         }
     }
 
-    /// Memory for a new store; none where the engine makes it.
-    pub(crate) fn memory(&self, prepared: &Prepared, state: &mut State, secrets: &Secrets) -> Result<Option<Lent>> {
+    /// Whether more than one run begins so.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.until.is_none()
+    }
+
+    /// What the memory of a new instance shows, where it is lent to it.
+    pub(crate) fn image<'a>(&'a self, prepared: &'a Prepared) -> Option<&'a Arc<Image>> {
+        self.from.as_ref().map(|from| from.capture.image()).or(prepared.image())
+    }
+
+    /// How much larger the memory of a new instance is than its module asks for, in bytes.
+    pub(crate) fn grown(&self) -> usize {
+        self.from.as_ref().map_or(0, |from| from.capture.grown())
+    }
+
+    /// Memory for a new store, which `lasts` beyond this run or ends with it; none where the engine makes it.
+    pub(crate) fn memory(
+        &self,
+        prepared: &Prepared,
+        state: &mut State,
+        secrets: &Secrets,
+        lasts: bool,
+    ) -> Result<Option<Lent>> {
         if let Some(until) = &self.until {
             *until.placeholders.lock().unwrap_or_else(|broken| broken.into_inner()) = secrets.placeholders();
         }
-        let Some(from) = &self.from else { return prepared.memory_here() };
+        let Some(from) = &self.from else { return if lasts { prepared.memory() } else { prepared.memory_here() } };
         if !state.limiter.grow(from.capture.grown()) {
             return Err(Error::policy(
                 format!("no run of `{}` from its snapshot", quote(&prepared.argv0)),
@@ -208,7 +229,6 @@ impl Begin {
         }
         call(store, instance, export).await?;
         if let Some(until) = &self.until {
-            let image = self.from.as_ref().map(|from| from.capture.image()).or(image);
             *until.caught.lock().unwrap_or_else(|broken| broken.into_inner()) =
                 Some(until.capture(store, instance, image));
         }

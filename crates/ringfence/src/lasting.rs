@@ -22,6 +22,28 @@ use crate::sandbox::wasi01::Descriptors;
 /// Longer than anything lives, and every clock can add it.
 pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// The state of an instance while it is nobody's: it holds no file, no stream and no variable of a run.
+pub(crate) fn nobody(prepared: &Prepared) -> State {
+    let (limits, control) = (&prepared.policy.limits, Control::of_nobody());
+    let started = control.deadline;
+    let files = Files::of_nobody(prepared.grants.clone(), limits, started);
+    State {
+        limiter: Limiter::new(limits.memory.0),
+        output: control.output.clone(),
+        descriptors: Descriptors::default(),
+        files,
+        input: Input::new(Source::Empty),
+        clock: Clock::new(prepared.policy.clock, started),
+        random: Random::new(prepared.policy.random),
+        args: Vec::new(),
+        env: Arc::default(),
+        host_bytes: 0,
+        host_calls: HostCalls::default(),
+        exchange: Exchange::new(None),
+        control,
+    }
+}
+
 /// Its state before its first call, without input and arguments, and its network. No file of it is copied for longer
 /// than a century; each call has its own deadline, and totals bound the rest.
 pub(crate) fn state(

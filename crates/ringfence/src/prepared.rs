@@ -191,13 +191,19 @@ impl Prepared {
     ) -> Result<Store<T>> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.as_mut().limiter);
-        store.set_epoch_deadline(1);
         store.epoch_deadline_callback(at_tick);
+        self.begin(&mut store, limits)?;
+        Ok(store)
+    }
+
+    /// Gives a store the time, the fuel and the room of one run.
+    pub(crate) fn begin<T: 'static>(&self, store: &mut Store<T>, limits: &Limits) -> Result<()> {
+        store.set_epoch_deadline(1);
         store.set_hostcall_fuel(usize::try_from(limits.host_bytes.0).unwrap_or(usize::MAX));
         if let Some(fuel) = limits.fuel {
             store.set_fuel(fuel).map_err(|error| link::broken(&error))?;
         }
-        Ok(store)
+        Ok(())
     }
 
     /// Whether the guest's memory is lent to it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::{InstancePre, Store};
+use wasmtime::Store;
 
 use crate::after::Begin;
 use crate::apart::{self, no_thread};
@@ -15,13 +15,13 @@ use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::given::arguments;
 use crate::host::HostFunctions;
-use crate::language::abi;
-use crate::link::{Command, Start};
+use crate::link::Command;
 use crate::load::{self, Program};
 use crate::policy::{Limits, Policy};
 use crate::prepared::{Entry, Prepared, Recipe};
 use crate::process_unsafe::{Here, PerProcess};
-use crate::result::{RunResult, Usage};
+use crate::ready::{Place, Shelf};
+use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::components::{self, ComponentState};
 use crate::sandbox::denials::Denial;
@@ -33,13 +33,12 @@ use crate::sandbox::language::Exchange;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network::Network;
 use crate::sandbox::random::Random;
-use crate::sandbox::soft::{self, Soft};
+use crate::sandbox::soft::Soft;
 use crate::sandbox::stdio::{Input, Output, Sink, Source, Written};
 use crate::sandbox::stop::{Limit, Stop};
 use crate::sandbox::store::{Control, State};
 use crate::sandbox::wasi01::Descriptors;
 use crate::sandbox::{signals_unsafe, ticker};
-use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 use crate::worker::Client;
 
@@ -54,6 +53,8 @@ pub struct Sandbox {
     worker: Option<Arc<Client>>,
     /// Where its runs begin, if not at the program's own beginning.
     begin: Begin,
+    /// What waits for its runs.
+    shelf: Option<Arc<Shelf>>,
 }
 
 /// One run: what goes in, where its output goes, and who may end it.
@@ -97,17 +98,22 @@ impl Sandbox {
 
     pub(crate) fn of(recipe: Recipe, prepared: Arc<Prepared>, from_cache: bool) -> Self {
         let (recipe, prepared) = (Arc::new(recipe), PerProcess::with(prepared));
-        Self { recipe, prepared, name_servers: None, from_cache, worker: None, begin: Begin::default() }
+        Self { recipe, prepared, name_servers: None, from_cache, worker: None, begin: Begin::default(), shelf: None }
     }
 
     /// The same program under the same policy, begun otherwise.
     pub(crate) fn beginning(&self, prepared: Arc<Prepared>, begin: Begin) -> Self {
+        let shelf = self.shelf.as_ref().filter(|_| begin.is_lasting()).map(|shelf| shelf.another());
+        if let Some(shelf) = &shelf {
+            shelf.order(&prepared, &begin);
+        }
         Self {
             recipe: self.recipe.clone(),
             prepared: PerProcess::with(prepared),
             name_servers: self.name_servers.clone(),
             from_cache: self.from_cache,
             worker: None,
+            shelf,
             begin,
         }
     }
@@ -115,6 +121,16 @@ impl Sandbox {
     /// What it is made of, and where its runs begin.
     pub(crate) fn made_of(&self) -> (&Recipe, &Begin) {
         (&self.recipe, &self.begin)
+    }
+
+    /// The same with what waits for its runs.
+    pub(crate) fn with_shelf(self, shelf: Arc<Shelf>) -> Self {
+        Self { shelf: Some(shelf), ..self }
+    }
+
+    /// What waits for its runs, if anything does.
+    pub(crate) fn shelf(&self) -> Option<&Arc<Shelf>> {
+        self.shelf.as_ref()
     }
 
     /// The same program in workers.
@@ -225,6 +241,7 @@ impl Sandbox {
             started,
             space,
             begin: self.begin.clone(),
+            shelf: self.shelf.clone(),
             slot: Here::new(slot),
         };
         match begins {
@@ -264,6 +281,7 @@ struct Guest {
     started: Instant,
     space: Space,
     begin: Begin,
+    shelf: Option<Arc<Shelf>>,
     slot: Here<OwnedSemaphorePermit>,
 }
 
@@ -292,6 +310,7 @@ impl Guest {
             started,
             space,
             begin,
+            shelf,
             slot,
         } = self;
         let runtime = runtime(!prepared.net.is_empty())?;
@@ -322,16 +341,16 @@ impl Guest {
         let (ending, fuel, left) = match &prepared.entry {
             Entry::Module { linked, start } => {
                 control.network = prepared.may_ask().then(network);
-                let mut state = state(&control);
-                let memory = begin.memory(&prepared, &mut state, &secrets)?;
-                let network = control.network.clone();
-                state.exchange.offer(network.map(|network| Requests::new(network, secrets, limits.connections)));
-                let mut store = Here::new(prepared.store(state, &limits)?);
+                let mut place = Place::of(shelf.as_ref(), &prepared, &begin, state(&control), &secrets, &limits)?;
+                let requests = control.network.clone().map(|net| Requests::new(net, secrets, limits.connections));
+                place.state().exchange.offer(requests);
                 let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
-                let known = (&begin, &*prepared);
-                let ending = supervisor.end(module(&mut store, linked, *start, memory, known), tick);
+                let ending = supervisor.end(place.run((linked, *start), &begin, &prepared), tick);
                 let ending = ending.after_network(control.network_stop());
-                (ending, burnt(&store, &limits), Left::of(store.data_mut()))
+                let (fuel, left) = (burnt(place.store(), &limits), Left::of(place.state()));
+                let is_whole = ending.outcome == Outcome::Exited && !left.memory_refused && slot.is_ours();
+                place.leave(shelf.as_ref().filter(|_| is_whole && !control.output.is_truncated()));
+                (ending, fuel, left)
             }
             Entry::Plugin(_) | Entry::ModulePlugin(_) => {
                 return Err(Error::load(
@@ -419,50 +438,6 @@ impl Left {
 fn burnt<T: 'static>(store: &Store<T>, limits: &Limits) -> Option<u64> {
     // Asked only where it is counted: an engine that does not count answers with an error, which is slow to make.
     limits.fuel.and_then(|given| Some(given.saturating_sub(store.get_fuel().ok()?)))
-}
-
-async fn module(
-    store: &mut Store<State>,
-    linked: &InstancePre<State>,
-    start: Start,
-    memory: Option<Lent>,
-    (begin, prepared): (&Begin, &Prepared),
-) -> wasmtime::Result<Ending> {
-    let is_lent = memory.is_some();
-    let instance = snapshot::instantiate(store, linked, memory).await?;
-    if let Some(ending) = begin.enter(store, &instance, start, prepared.image()).await? {
-        return Ok(ending);
-    }
-    if let Some(soft) = store.data().control.soft.clone() {
-        let words = match prepared.words.get() {
-            Some(words) => {
-                soft::know_memory(store, &instance);
-                *words
-            }
-            None => soft::words(store, &instance).await?,
-        };
-        // Nothing of this guest has run yet: all that begin with this image say the same.
-        if is_lent {
-            let _ = prepared.words.set(words);
-        }
-        soft.set_words(words);
-    }
-    if start == Start::Snapshot {
-        let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
-        return Ok(Ending::exited(run.call_async(store, ()).await?));
-    }
-    if start == Start::Unsnapshotted
-        && let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE)
-    {
-        initialize.call_async(&mut *store, ()).await?;
-    }
-    let entry = instance.get_typed_func::<(), ()>(&mut *store, start.export())?;
-    entry.call_async(&mut *store, ()).await?;
-    if start != Start::Unsnapshotted {
-        return Ok(Ending::exited(0));
-    }
-    let run = instance.get_typed_func::<(), u32>(&mut *store, abi::RUN)?;
-    Ok(Ending::exited(run.call_async(store, ()).await?))
 }
 
 async fn component(store: &mut Store<ComponentState>, command: &Command) -> wasmtime::Result<Ending> {

@@ -51,6 +51,11 @@ impl Limiter {
         self.peak
     }
 
+    /// What is taken now, in bytes.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// The growths that were refused, if any was.
     pub fn refused(&self) -> Option<Refused> {
         self.refused

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmtime::{Engine, EngineWeak};
 
 use crate::process_unsafe::PerProcess;
+use crate::ready;
 use crate::snapshot::kept;
 
 /// Time between two looks at a computing guest.
@@ -76,11 +77,12 @@ fn tick_for_ever(ticker: &Ticker) {
         idle = if ticker.active.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
         if idle >= LINGER_TICKS {
             // Nobody needs soon what waits to be used again.
+            ready::give_back();
             kept::give_back();
             ticker.parked.store(true, Ordering::SeqCst);
             // Looked at once more after the flag is up: whoever comes now sees the flag and unparks. So does memory that a
             // session gives back while nothing runs.
-            while ticker.active.load(Ordering::SeqCst) == 0 && kept::is_empty() {
+            while ticker.active.load(Ordering::SeqCst) == 0 && kept::is_empty() && ready::is_empty() {
                 std::thread::park();
             }
             ticker.parked.store(false, Ordering::SeqCst);

@@ -22,3 +22,11 @@ pub fn unpacked(bytes: Vec<u8>, key: &SnapshotKey) -> Result<(u64, u64), String>
     let unpacked = saved.unpacked().map_err(|error| error.to_string())?;
     Ok((unpacked, saved.facts().memory_bytes))
 }
+
+/// What the names of the mutable globals begin with that a module exports when it was taken apart.
+pub const GLOBAL: &str = crate::snapshot::instrument::GLOBAL;
+
+/// A module without its data, and what its memory begins with; or why it cannot be taken apart.
+pub fn instrumented(wasm: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    crate::snapshot::instrument::instrument(wasm).map(|found| (found.wasm, found.image))
+}

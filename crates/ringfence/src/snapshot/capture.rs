@@ -161,7 +161,7 @@ impl Capture {
 }
 
 /// The mutable globals of an instance, always in the same order.
-fn globals<T: 'static>(store: &mut Store<T>, instance: &Instance) -> Vec<Global> {
+pub(super) fn globals<T: 'static>(store: &mut Store<T>, instance: &Instance) -> Vec<Global> {
     let mut found: Vec<(String, Global)> = instance
         .exports(store.as_context_mut())
         .filter(|export| export.name().starts_with(GLOBAL))

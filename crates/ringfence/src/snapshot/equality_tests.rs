@@ -1,4 +1,5 @@
-//! Random modules, taken apart, captured and forked at random: each branch is what the module itself comes to.
+//! Random modules, taken apart, captured, forked, saved, loaded and rewound at random: each branch is what the module
+//! itself comes to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use wasmtime::{Instance, Linker, Module, Store, Val, ValType};
 
-use super::Capture;
+use super::faults_unsafe::Faults;
 use super::instance_tests::{Live, Pack, waited};
+use super::{Capture, Rewind};
 use crate::sandbox::engine::{Engines, Profile};
 
 /// Modules that are tried; more of them where the variable says so.
@@ -148,6 +150,51 @@ struct Branch {
     live: Live,
     calls: Vec<Call>,
     results: Vec<String>,
+    /// How it goes back to the beginning, as long as it may.
+    rewind: Option<(Rewind, Option<Faults>)>,
+}
+
+impl Branch {
+    fn of(live: Live, calls: Vec<Call>, results: Vec<String>) -> Self {
+        Self { live, calls, results, rewind: None }
+    }
+
+    /// One that has just begun, and may be rewound.
+    fn begun(pack: &Pack) -> Self {
+        let mut live = pack.start().unwrap();
+        let rewind = Rewind::of(&mut live.store, &live.instance, &pack.image).unwrap();
+        Self { rewind: Some((rewind, Faults::so_far())), ..Self::of(live, Vec::new(), Vec::new()) }
+    }
+
+    /// Goes back to the beginning, unless it has trapped or grown.
+    fn rewind(&mut self) -> bool {
+        if self.results.iter().any(|result| result == "trapped") {
+            self.rewind = None;
+        }
+        let Some((rewind, since)) = &mut self.rewind else { return false };
+        if rewind.back(&mut self.live.store, since.as_ref()).is_err() {
+            self.rewind = None;
+            return false;
+        }
+        *since = Faults::so_far();
+        self.calls.clear();
+        self.results.clear();
+        // What the next capture compares with is not what was captured of another life.
+        self.live.before = super::Before::default();
+        true
+    }
+}
+
+/// The same capture after it was in a file.
+fn through_a_file(capture: &Capture, pack: &Pack) -> Capture {
+    let mut body = Vec::new();
+    let globals = capture.saved_globals(pack.module()).unwrap();
+    let keep = &mut |piece: &[u8]| {
+        body.extend_from_slice(piece);
+        Ok(())
+    };
+    capture.save(&pack.image, keep).unwrap();
+    Capture::load(&pack.image, pack.module(), (capture.size() as u64, &globals, &body)).unwrap()
 }
 
 /// The module itself, without anything of ours, from the beginning.
@@ -170,7 +217,7 @@ fn replayed(module: &Module, calls: &[Call]) -> (Vec<String>, Vec<u8>, Vec<Strin
 fn every_branch_of_a_random_module_is_what_a_replay_of_the_module_itself_comes_to() {
     let wanted = std::env::var(MODULES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(MODULES);
     let engines = Engines::of(Profile { language: true, ..Profile::default() }).unwrap();
-    let (mut calls, mut captures, mut written) = (0, 0, 0);
+    let (mut calls, mut captures, mut written, mut rewound) = (0, 0, 0, 0);
     for seed in 0..wanted as u64 {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
         let wasm = Maker(ChaCha20Rng::seed_from_u64(seed + 1_000_000)).module();
@@ -182,28 +229,34 @@ fn every_branch_of_a_random_module_is_what_a_replay_of_the_module_itself_comes_t
             }
         };
         let plain = Module::new(engines.roomy().unwrap(), &wasm).unwrap();
-        let live = pack.start().unwrap();
-        let mut branches = vec![Branch { live, calls: Vec::new(), results: Vec::new() }];
-        let mut kept: Vec<(Capture, usize, usize)> = Vec::new();
+        let mut branches = vec![Branch::begun(&pack), Branch::begun(&pack)];
+        let mut kept: Vec<(Capture, Vec<Call>, Vec<String>)> = Vec::new();
         for _ in 0..24 {
             let at = random.next_u32() as usize % branches.len();
             let branch = &mut branches[at];
-            match random.next_u32() % 8 {
+            match random.next_u32() % 9 {
                 0 | 1 => {
-                    let capture = branch.live.capture_and_perhaps_rebase(random.next_u32() % 3 == 0);
+                    let large = random.next_u32() % 3 == 0;
+                    let mut capture = branch.live.capture_and_perhaps_rebase(large);
+                    if !Arc::ptr_eq(capture.image(), &pack.image) {
+                        branch.rewind = None;
+                    }
                     let (calls, results) = (branch.calls.clone(), branch.results.clone());
                     captures += 1;
+                    if random.next_u32().is_multiple_of(3) {
+                        capture = through_a_file(&capture, &pack);
+                    }
                     if random.next_u32().is_multiple_of(2) {
-                        branches.push(Branch { live: pack.fork(&capture), calls, results });
+                        branches.push(Branch::of(pack.fork(&capture), calls, results));
                     } else {
-                        kept.push((capture, at, calls.len()));
+                        kept.push((capture, calls, results));
                     }
                 }
                 2 if !kept.is_empty() => {
-                    let (capture, of, len) = kept.swap_remove(random.next_u32() as usize % kept.len());
-                    let (calls, results) = (branches[of].calls[..len].to_vec(), branches[of].results[..len].to_vec());
-                    branches.push(Branch { live: pack.fork(&capture), calls, results });
+                    let (capture, calls, results) = kept.swap_remove(random.next_u32() as usize % kept.len());
+                    branches.push(Branch::of(pack.fork(&capture), calls, results));
                 }
+                3 => rewound += usize::from(branch.rewind()),
                 _ => {
                     let name = format!("f{}", random.next_u32() % FUNCTIONS);
                     let function = branch.live.instance.get_func(&mut branch.live.store, &name).unwrap();
@@ -230,4 +283,5 @@ fn every_branch_of_a_random_module_is_what_a_replay_of_the_module_itself_comes_t
         assert!(Arc::ptr_eq(&again.shown.image().unwrap(), &pack.image));
     }
     assert!(calls > 5 * wanted && captures > wanted && written > wanted / 3, "{calls}, {captures}, {written}");
+    assert!(rewound > wanted / 2, "{rewound} were rewound");
 }

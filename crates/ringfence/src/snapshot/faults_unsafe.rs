@@ -11,14 +11,14 @@ const PAGE_BYTES: usize = 64 << 10;
 
 /// A thread, and how often the kernel had to step in for it until then.
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     thread: ThreadId,
     count: libc::c_long,
 }
 
 impl Faults {
     /// Those of this thread until now; none where the kernel does not count them.
-    pub(super) fn so_far() -> Option<Self> {
+    pub(crate) fn so_far() -> Option<Self> {
         are_counted().then(Self::now).flatten()
     }
 

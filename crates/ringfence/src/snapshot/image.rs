@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
@@ -20,6 +21,8 @@ pub(crate) struct Image {
     /// What the module asks for, in bytes: its memory may be larger by now.
     minimum: usize,
     digest: OnceLock<blake3::Hash>,
+    /// What one of its runs wrote to, for those that prepare memory for another one.
+    usual: OnceLock<Vec<Range<usize>>>,
     /// Tells images apart: a number is used once in a process and in its children.
     pub(super) number: u64,
 }
@@ -30,7 +33,15 @@ impl Image {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let view = View::of(&file, at, len)?;
         let digest = OnceLock::new();
-        Ok(Self { file, at, view, minimum, digest, number: NEXT.fetch_add(1, Ordering::Relaxed) })
+        Ok(Self {
+            file,
+            at,
+            view,
+            minimum,
+            digest,
+            usual: OnceLock::new(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// How many bytes a memory begins with.
@@ -77,8 +88,25 @@ impl Image {
     pub(super) fn take_back(&self, mut region: Region, since: Option<&Faults>) {
         // One that cannot be reset is unmapped.
         if gives_back() && kept::has_room() && region.reset(&self.view, since).is_ok() {
+            if self.usual.get().is_none()
+                && let Some(pages) = region.own_pages()
+            {
+                let _ = self.usual.set(pages);
+            }
             kept::put(self.number, region);
         }
+    }
+
+    /// A region that shows it, in which the pages that a run writes to are its own already, where they are known.
+    pub(super) fn region_ahead(&self) -> Result<Region> {
+        if let Some(region) = kept::take(self.number) {
+            return Ok(region);
+        }
+        let mut region = self.region()?;
+        if let Some(pages) = self.usual.get() {
+            region.fill(&self.view, pages)?;
+        }
+        Ok(region)
     }
 }
 

@@ -38,6 +38,10 @@ impl Pack {
         Ok(Self { linked, image: Arc::new(image) })
     }
 
+    pub(super) fn module(&self) -> &Module {
+        self.linked.module()
+    }
+
     pub(super) fn start(&self) -> wasmtime::Result<Live> {
         self.with(Lent::of(&self.image).unwrap(), Before::default())
     }

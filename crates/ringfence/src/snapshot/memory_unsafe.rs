@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory, Store};
 
@@ -21,26 +21,40 @@ thread_local! {
     static OFFERED: Cell<Option<Lent>> = const { Cell::new(None) };
 }
 
+/// The faults of the only thread that writes to a memory, from before it first did; nobody's where that is not known.
+pub(crate) type Since = Arc<OnceLock<Faults>>;
+
 /// A region that one store uses.
 pub(crate) struct Lent {
     region: ManuallyDrop<Region>,
     /// Where it goes back to; none of a memory that shows nothing.
     shown: Option<Shown>,
     /// Of the only thread that uses it.
-    since: Option<Faults>,
+    since: Since,
     generation: u64,
 }
 
 impl Lent {
     /// A region that shows an image, and that nothing but the image can be seen in.
     pub(crate) fn of(image: &Arc<Image>) -> std::io::Result<Self> {
-        Ok(Self::new(image.region()?, Some(image.clone()), None))
+        Ok(Self::new(image.region()?, Some(image.clone())))
+    }
+
+    /// The same ahead of a run, for a store that lives and ends on the thread that says so before anything runs in it.
+    pub(crate) fn ahead(image: &Arc<Image>) -> std::io::Result<(Self, Since)> {
+        let lent = Self::new(image.region_ahead()?, Some(image.clone()));
+        let since = lent.since.clone();
+        Ok((lent, since))
     }
 
     /// The same for a store that lives and ends on this thread, and whose memory no other thread is handed: what did not
     /// fault here was not written to.
     pub(crate) fn of_this_thread(image: &Arc<Image>) -> std::io::Result<Self> {
-        Ok(Self::new(image.region()?, Some(image.clone()), Faults::so_far()))
+        let lent = Self::new(image.region()?, Some(image.clone()));
+        if let Some(faults) = Faults::so_far() {
+            let _ = lent.since.set(faults);
+        }
+        Ok(lent)
     }
 
     /// What it shows, for whoever captures the instance that it is lent to.
@@ -66,12 +80,12 @@ impl Lent {
     fn blank(size: usize) -> std::io::Result<Self> {
         let mut region = Region::reserve()?;
         region.grow_to(size)?;
-        Ok(Self::new(region, None, None))
+        Ok(Self::new(region, None))
     }
 
-    fn new(region: Region, image: Option<Arc<Image>>, since: Option<Faults>) -> Self {
+    fn new(region: Region, image: Option<Arc<Image>>) -> Self {
         let shown = image.map(Shown::new);
-        Self { region: ManuallyDrop::new(region), shown, since, generation: generation() }
+        Self { region: ManuallyDrop::new(region), shown, since: Since::default(), generation: generation() }
     }
 }
 
@@ -84,7 +98,7 @@ impl Drop for Lent {
         // SAFETY: taken once, here, and not used afterwards.
         let region = unsafe { ManuallyDrop::take(&mut self.region) };
         if let Some(image) = self.shown.as_ref().and_then(Shown::image) {
-            image.take_back(region, self.since.as_ref());
+            image.take_back(region, self.since.get());
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 
 use super::faults_unsafe::Faults;
-use super::pagemap_unsafe::written;
+use super::own_unsafe::Own;
 use super::unmap_unsafe::unmap;
 
 /// Address space of one memory, in bytes: all that 32 bits can name, so that compiled code need not check.
@@ -17,24 +17,12 @@ pub(super) const RESERVATION: usize = 4 << 30;
 /// Inaccessible space after it, and before it, in bytes: where a constant offset leads beyond.
 pub(super) const GUARD: usize = 32 << 20;
 
-/// Most that a region keeps resident of its own pages while nobody uses it, in bytes.
-pub(super) const KEPT_BYTES: usize = 2 << 20;
-
-/// A page of the kernel is at least this long, in bytes.
-const PAGE_BYTES: usize = 4 << 10;
-
-/// Tells the written ranges of a mapping, as [`written`] does.
-trait Written: FnOnce(Range<usize>, usize, &mut dyn FnMut(Range<usize>)) -> Option<usize> {}
-
-impl<F: FnOnce(Range<usize>, usize, &mut dyn FnMut(Range<usize>)) -> Option<usize>> Written for F {}
-
 /// Address space of its own, unmapped when it is dropped.
 pub(super) struct Region {
     start: usize,
     /// What the guest may use, from the base on.
     size: usize,
-    /// All pages that differed from the file, or may have, when it was reset last; none where that is not known.
-    own: Option<Vec<Range<usize>>>,
+    own: Own,
 }
 
 /// A part of a file that regions show, mapped once to be read from.
@@ -52,7 +40,7 @@ impl Region {
         if start == libc::MAP_FAILED {
             return Err(Error::last_os_error());
         }
-        Ok(Self { start: start as usize, size: 0, own: None })
+        Ok(Self { start: start as usize, size: 0, own: Own::unknown() })
     }
 
     /// Shows a part of a file at its base; what is written stays in this region.
@@ -106,64 +94,28 @@ impl Region {
         Ok(())
     }
 
-    /// Makes it show what `view` shows and nothing else, whatever was done to it.
-    ///
-    /// A page differs from the file only if it was written to, and a page that was written to is this mapping's own: it is
-    /// no page of the file any more. Those are the pages that the kernel is asked for, and each is overwritten as a whole
-    /// or given back, after which the file is what a reader finds. To be called when no guest has it any more.
-    ///
-    /// The first write to a page that is not this mapping's own is a fault. So the kernel need not be asked again where
-    /// the only thread that can have written to it had none `since` it was reset: the same pages are its own as then.
+    /// Makes it show what `view` shows and nothing else, whatever was done to it. To be called when no guest has it any
+    /// more.
     pub(super) fn reset(&mut self, view: &View, since: Option<&Faults>) -> Result<()> {
         self.cut(view.len)?;
-        match self.own.take() {
-            Some(own) if since.is_some_and(Faults::none_since) => {
-                for range in &own {
-                    self.copy(view, range.clone())?;
-                }
-                self.own = Some(own);
-                Ok(())
-            }
-            _ => self.reset_by(view, written),
-        }
+        // SAFETY: accessible, since what it shows is at least as long, and nobody else has a pointer into it.
+        let memory = unsafe { std::slice::from_raw_parts_mut(self.base(), view.len) };
+        self.own.reset(memory, view.bytes(), since)
     }
 
-    /// Makes a part of it what the view shows there.
-    fn copy(&mut self, view: &View, range: Range<usize>) -> Result<()> {
-        let base = self.base() as usize;
-        if range.start < base || range.end > base + view.len || range.start > range.end || view.len > self.size {
+    /// Makes these pages its own before anybody needs them; it has been shown the file and never written to.
+    pub(super) fn fill(&mut self, view: &View, pages: &[Range<usize>]) -> Result<()> {
+        if self.size != view.len {
             return Err(std::io::ErrorKind::InvalidInput.into());
         }
-        // SAFETY: the range lies in the part that is accessible in this region and as long as the view; the two do not
-        // overlap, being two mappings. The region is borrowed mutably.
-        unsafe {
-            let from = (view.start + (range.start - base)) as *const u8;
-            std::ptr::copy_nonoverlapping(from, range.start as *mut u8, range.len());
-        }
-        Ok(())
+        // SAFETY: accessible up to its size, and nobody else has a pointer into it.
+        let memory = unsafe { std::slice::from_raw_parts_mut(self.base(), view.len) };
+        self.own.fill(memory, view.bytes(), pages)
     }
 
-    /// The same, with a way to learn which pages were written.
-    fn reset_by(&mut self, view: &View, written: impl Written) -> Result<()> {
-        self.own = None;
-        self.cut(view.len)?;
-        let (base, mut own, mut copied) = (self.base() as usize, Vec::new(), Ok(()));
-        let mut copy = |range: Range<usize>| {
-            if copied.is_ok() {
-                copied = self.copy(view, range.clone());
-            }
-            own.push(range);
-        };
-        let told = written(base..base + view.len, KEPT_BYTES / PAGE_BYTES, &mut copy);
-        copied?;
-        let looked_at = told.unwrap_or(base);
-        let rest = base + view.len - looked_at;
-        // SAFETY: the range lies in the part that shows the file; given back, its pages are the file's again.
-        if rest > 0 && unsafe { libc::madvise(looked_at as *mut libc::c_void, rest, libc::MADV_DONTNEED) } != 0 {
-            return Err(Error::last_os_error());
-        }
-        self.own = told.map(|_| own);
-        Ok(())
+    /// Which pages were its own when it was reset last, counted from its base.
+    pub(super) fn own_pages(&self) -> Option<Vec<Range<usize>>> {
+        self.own.pages(self.base() as usize)
     }
 
     /// Throws away what it has grown by.

@@ -77,7 +77,7 @@ impl Client {
                 return Err(Error::policy(
                     "a tenant needs a process of its own",
                     "in this process the guests of all tenants share one address space",
-                    "give `isolation=\"worker\"` too, or leave the tenant out",
+                    "give `isolation=\"worker\"` or `reuse=\"tenant\"` too, or leave the tenant out",
                 ));
             }
             Isolation::Process => {}

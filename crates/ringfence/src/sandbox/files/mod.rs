@@ -47,7 +47,7 @@ use super::denials::Denials;
 use super::limits::Allowance;
 use super::store::Control;
 use crate::error::Result;
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, OnDenied, Policy};
 
 /// The files of one run.
 pub struct Files {
@@ -108,6 +108,21 @@ impl Files {
             devices: KnownDevices::default(),
             denials,
         })
+    }
+
+    /// Those of nobody, who has none.
+    pub(crate) fn of_nobody(grants: Arc<Grants>, limits: &Limits, started: Instant) -> Self {
+        let denials = Denials::new(started, OnDenied::Stop);
+        Self {
+            disk: Disk::new(limits, denials.clone()),
+            layered: Vec::new(),
+            grants,
+            tmp: None,
+            open: Allowance::new(0),
+            host_bytes: Allowance::new(0),
+            devices: KnownDevices::default(),
+            denials,
+        }
     }
 
     /// The root of everything the guest sees.
