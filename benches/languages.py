@@ -56,6 +56,13 @@ def main() -> None:
         {"ringfence": ringfence.Sandbox(code=javascript, language="javascript-web").run}
         | ({"node -e": process(node, "-e", javascript)} if node else {}),
     )
+    if "ruby" in ringfence.languages.names():
+        ruby = shutil.which("ruby")
+        compare(
+            "a fresh Ruby, puts 1",
+            {"ringfence": ringfence.Sandbox(code="puts 1", language="ruby").run}
+            | ({"ruby -e": process(ruby, "-e", "puts 1")} if ruby else {}),
+        )
     with (
         ringfence.Session(language="python") as session,
         ringfence.Session(language="python", functions={"add": add}) as calling,

@@ -23,6 +23,7 @@ _OURS = {
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
     "javascript-web": (),
     "python-data": (),
+    "ruby": (".rb", "ruby"),
 }
 
 _MAX_METADATA_BYTES = 1 << 20
