@@ -119,7 +119,6 @@ def started(build: Build) -> Path:
     with build.steps.step("start Ruby (20 s)"):
         build.steps.run([
             wasmtime, "wizer", "-C", "cache=n", "-O", "opt-level=0", "-S", "cli=y", "-W", "unknown-imports-trap=y",
-
             "-W", "max-wasm-stack=8388608", "-W", "async-stack-size=16777216", "-W", "exceptions=y",
             "--dir", f"{boot}::/__boot", *folders, "--init-func", "rf_init", "--rename-func", "_start=rf_start",
             "--output", module, build.work / "linked.wasm",
