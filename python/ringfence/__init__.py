@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._changes import Change, ChangedFiles, Changes
     from ._dir import Dir
+    from ._executor import SandboxFuture, SandboxPoolExecutor
     from ._functions import Call
     from ._imports import CallbackAbandoned
     from ._network import Net, Secret
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ._result import Denial, Result, Usage
     from ._run import arun, run
     from ._sandbox import Sandbox
+    from ._sandboxed import Sandboxed
     from ._session import Session
     from ._snapshot import Snapshot
     from ._turn import Turn, TurnError, TurnUsage
@@ -91,6 +93,9 @@ __all__ = [
     "ResultError",
     "RingfenceError",
     "Sandbox",
+    "SandboxFuture",
+    "SandboxPoolExecutor",
+    "Sandboxed",
     "Secret",
     "Session",
     "SessionError",
@@ -132,6 +137,9 @@ _HOMES = {
     "Program": "_program",
     "Result": "_result",
     "Sandbox": "_sandbox",
+    "SandboxFuture": "_executor",
+    "SandboxPoolExecutor": "_executor",
+    "Sandboxed": "_sandboxed",
     "Secret": "_network",
     "Session": "_session",
     "Snapshot": "_snapshot",

@@ -9,7 +9,9 @@ which has the repository's `crates` and `examples` in it, and one Python namespa
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
+import linecache
 import os
 import re
 import shlex
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+# What a page needs beside what every other does. Those of `dev` are there wherever the tests are set up.
+NEEDS = {"use-with-dask.md": ("distributed", "dev"), "use-with-ray.md": ("ray", "ray")}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -78,7 +82,8 @@ def matches(expected: str, printed: str) -> bool:
 
 
 def printed_by(text: str, namespace: dict[str, object], where: str) -> str:
-    """Run Python and give what it printed."""
+    """Run Python and give what it printed; its functions have source, as those of a file."""
+    linecache.cache[where] = (len(text), None, text.splitlines(keepends=True), where)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(text, where, "exec"), namespace)  # noqa: S102 - they are our own pages
@@ -98,6 +103,9 @@ def environment() -> Iterator[None]:
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_page_is_true(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of a page does what the page says, from its first to its last."""
+    module, lock = NEEDS.get(page.name, ("pytest", "dev"))
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"there is no `{module}`: pip install -r requirements/{lock}.txt")
     desk = tmp_path / "clone"
     desk.mkdir()
     for name in ("crates", "examples"):
@@ -122,3 +130,10 @@ def test_page_is_true(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_snippets_are_found() -> None:
     """A reader that finds nothing would pass everything."""
     assert {"python", "console"} == {language for page in PAGES for language, _, _ in blocks(page)}
+
+
+def test_needs_of_pages_are_pinned() -> None:
+    """A page whose need no lock has would be skipped for ever."""
+    assert NEEDS.keys() <= {page.name for page in PAGES}
+    for module, lock in NEEDS.values():
+        assert f"\n{module}==" in f"\n{(ROOT / 'requirements' / f'{lock}.txt').read_text(encoding='utf-8')}"
