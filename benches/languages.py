@@ -62,6 +62,13 @@ def main() -> None:
         {"ringfence": ringfence.Sandbox(code="print(1)", language="lua").run}
         | ({"lua -e": process(lua, "-e", "print(1)")} if lua else {}),
     )
+    if "ruby" in ringfence.languages.names():
+        ruby = shutil.which("ruby")
+        compare(
+            "a fresh Ruby, puts 1",
+            {"ringfence": ringfence.Sandbox(code="puts 1", language="ruby").run}
+            | ({"ruby -e": process(ruby, "-e", "puts 1")} if ruby else {}),
+        )
     with (
         ringfence.Session(language="python") as session,
         ringfence.Session(language="python", functions={"add": add}) as calling,

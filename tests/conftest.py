@@ -100,6 +100,21 @@ def compiled_web(cache: Path) -> Path:
     return cache
 
 
+@pytest.fixture(scope="module")
+def compiled_ruby() -> Iterator[None]:
+    """The same of Ruby, kept for other runs of the tests on this machine: it takes the better part of a minute."""
+    from packs.building import cache
+
+    from ringfence import Limits, Policy, Sandbox
+
+    place = cache.directory() / "compiled"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RINGFENCE_CACHE", str(place))
+        Sandbox(language="ruby", policy=Policy(limits=Limits(compile=550)))
+        yield
+
+
 def held() -> Counter[str]:
     """Count what we hold open, by kind, but for what is kept warm, which has a bound: workers, programs in the pool."""
     from ringfence._engine import core

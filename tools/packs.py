@@ -5,7 +5,7 @@ Build language packs, and install them into the Python that runs this.
 
     tools/packs.py [--no-install] [--wheels DIR] [NAME...]
 
-Without names, all of `packs` but `python-data`, which takes minutes and 2 GB of memory. What was built is kept in
+Without names, all of `packs` but `python-data` and `ruby`, which take minutes and memory. What was built is kept in
 `$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
 """
 
@@ -30,17 +30,20 @@ from packs.python_data import pack as data
 if TYPE_CHECKING:
     from packs.building.pack import Pack
 
+# What costs minutes, to build or to compile: built when it is named.
+BY_NAME = {data.NAME, "ruby"}
+
 
 def main() -> int:
     """Build what is named, and install it."""
     parser = argparse.ArgumentParser(description="build language packs, and install them")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="packs to build (default: all but python-data)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="packs (default: all but python-data, ruby)")
     parser.add_argument("--no-install", action="store_true", help="build only")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="copy the wheels there")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, stop)
     try:
-        for name in arguments.names or [name for name in pack.names() if name != data.NAME]:
+        for name in arguments.names or [name for name in pack.names() if name not in BY_NAME]:
             begun = time.monotonic()
             # A language may be called as it is for its users: `javascript-web`.
             folder = name.replace("-", "_")
@@ -65,7 +68,9 @@ def build(folder: str) -> Pack:
     """Build one, in its own way."""
     if folder == data.NAME:
         return data.build()
-    return component.build(folder) if component.is_component(folder) else pack.build(folder)
+    # A recipe that says what it takes from elsewhere gives what is finished: it needs no snapshot.
+    finished = hasattr(pack.recipe(folder), "SHARED")
+    return component.build(folder) if finished else pack.build(folder)
 
 
 def install(built: Pack) -> None:

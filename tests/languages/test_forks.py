@@ -63,8 +63,12 @@ TURNS["lua"] = [
     "collectgarbage() S[#S + 1] = string.pack('z', {R}):byte(-2)",
 ]
 BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0", "lua": "S = {}"}
-ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)", "lua": "S"}
-PRINT = {"python": "print(repr(S))", "javascript": "console.log(JSON.stringify(S))", "lua": "print(S)"}
+ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)", "lua": "table.concat(S, ' ')"}
+PRINT = {
+    "python": "print(repr(S))",
+    "javascript": "console.log(JSON.stringify(S))",
+    "lua": "print(table.concat(S, ' '))",
+}
 
 
 @pytest.mark.parametrize(("seed", "isolation"), [(0, "wasm"), (1, "wasm"), (2, "wasm"), (3, "wasm"), (4, "worker")])

@@ -24,6 +24,7 @@ _OURS = {
     "javascript-web": (),
     "lua": (".lua", "lua", "lua5.4"),
     "python-data": (),
+    "ruby": (".rb", "ruby"),
 }
 
 _MAX_METADATA_BYTES = 1 << 20
