@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs"
-CATALOGUE = ROOT / "tests" / "security" / "catalogue.toml"
 NOTE = "<!-- Written by tools/docs.py: change what it is made of. -->\n"
 
 Schema = dict[str, Any]
@@ -82,7 +81,7 @@ def pages() -> dict[str, str]:
 def threats() -> str:
     """Make the page of what hostile guests try from the catalogue of attacks."""
     parts = ["# What a hostile guest tries\n", THREATS_HEAD]
-    for kind in tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))["kind"]:
+    for kind in tomllib.loads((ROOT / "tests" / "security" / "catalogue.toml").read_text(encoding="utf-8"))["kind"]:
         parts.append(f"## {kind['name'].capitalize()}\n")
         parts.append(f"*Tries:* {kind['tries']}.\n\n*Guard:* {kind['guard']}.\n")
         if "pending" in kind:

@@ -82,9 +82,8 @@ class _Stub:
         self._imports = imports
         self._classes = classes = Classes(types, [*exports, *imports])
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
-        self._tree = _exports(
-            exports, [_Marker(function) for _, there, _ in exports for function in there], classes, []
-        )  # type: ignore[misc]
+        markers = [_Marker(function) for _, there, _ in exports for function in there]
+        self._tree = _exports(exports, markers, classes, [])  # type: ignore[arg-type]
         nameless: Any = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
         self._given = _exports([nameless, *((name, [], types) for name, _, types in imports if name)], [], classes, [])
         self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)

@@ -458,6 +458,7 @@ class PluginGlobal:
     @value.setter
     def value(self, to: float, /) -> None: ...
 
+@final
 class PluginHandle:
     """What an object of a resource's class holds."""
 

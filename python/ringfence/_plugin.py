@@ -196,7 +196,7 @@ class Plugin:
         """Give the functions of yours by interface."""
         return imports
 
-    def _begin_as(self, _: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for `__init__`
+    def _begin_as(self, other: Self, program: Program, **words: Any) -> None:  # noqa: ANN401, ARG002 - as for `__init__`
         """Load it in the place of that one."""
         Plugin.__init__(self, program, **words)
 
