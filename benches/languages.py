@@ -13,6 +13,7 @@ own (`language_peers.py`).
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,15 @@ def main() -> None:
         "a fresh Lua, print(1)",
         {"ringfence": ringfence.Sandbox(code="print(1)", language="lua").run}
         | ({"lua -e": process(lua, "-e", "print(1)")} if lua else {}),
+    )
+    native = sqlite3.connect(":memory:")
+    compare(
+        "a fresh SQLite, select 1",
+        {
+            "ringfence": ringfence.Sandbox(code="select 1", language="sqlite").run,
+            "Python's sqlite3, opened": lambda: sqlite3.connect(":memory:").execute("select 1").fetchall(),
+            "Python's sqlite3, open": lambda: native.execute("select 1").fetchall(),
+        },
     )
     with (
         ringfence.Session(language="python") as session,
