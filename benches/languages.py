@@ -13,6 +13,7 @@ own (`language_peers.py`).
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -69,6 +70,15 @@ def main() -> None:
             {"ringfence": ringfence.Sandbox(code="puts 1", language="ruby").run}
             | ({"ruby -e": process(ruby, "-e", "puts 1")} if ruby else {}),
         )
+    native = sqlite3.connect(":memory:")
+    compare(
+        "a fresh SQLite, select 1",
+        {
+            "ringfence": ringfence.Sandbox(code="select 1", language="sqlite").run,
+            "Python's sqlite3, opened": lambda: sqlite3.connect(":memory:").execute("select 1").fetchall(),
+            "Python's sqlite3, open": lambda: native.execute("select 1").fetchall(),
+        },
+    )
     with (
         ringfence.Session(language="python") as session,
         ringfence.Session(language="python", functions={"add": add}) as calling,

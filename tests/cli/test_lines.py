@@ -79,6 +79,16 @@ def test_lua_that_is_not_whole_is_not_run(text: str) -> None:
         assert attempt(lua, "lua", text + " @ 1 ]]") is not None
 
 
+def test_sql_that_is_not_whole_is_not_run() -> None:
+    """A statement may go on in the next line; one without its `;` is whole all the same."""
+    pytest.importorskip("ringfence_language_sqlite", reason="the language pack is not installed")
+    with Session("sqlite") as sql:
+        assert attempt(sql, "sqlite", "select (1") is None
+        assert attempt(sql, "sqlite", "create table t(") is None
+        assert attempt(sql, "sqlite", "select (1\n)") is not None
+        assert attempt(sql, "sqlite", "selec") is not None
+
+
 def test_other_language_is_read_line_by_line(javascript: Session) -> None:
     """Nothing is known of its grammar."""
     assert attempt(javascript, "other", "foo(") is not None

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # Where QuickJS was when it gave up, in the last line of what it says.
 _PLACE = re.compile(r"at <cell \d+>:(\d+):(\d+)\n$")
 
+# Of an error that only says that the text has ended: its type, and the end of its message.
+_ENDS_EARLY = {"lua": ("SyntaxError", "near <eof>"), "sqlite": ("SQLITE_ERROR", "incomplete input")}
+
 
 def attempt(session: Session, language: str, text: str) -> Turn | None:
     """
@@ -24,7 +27,7 @@ def attempt(session: Session, language: str, text: str) -> Turn | None:
     turn = session.eval(text, stdout="inherit", stderr="inherit")
     if language == "javascript":
         return None if is_cut_short(turn, text) else turn
-    return None if language == "lua" and _ends_early(turn) else turn
+    return None if language in _ENDS_EARLY and _ends_early(turn, *_ENDS_EARLY[language]) else turn
 
 
 def _wants_more(session: Session, text: str) -> bool:
@@ -33,9 +36,9 @@ def _wants_more(session: Session, text: str) -> bool:
     return session.eval(asked, stdout="discard", stderr="discard").value is True
 
 
-def _ends_early(turn: Turn) -> bool:
-    """Tell whether Lua gave up at the end of the text, as its own console does."""
-    return turn.error is not None and turn.error.type == "SyntaxError" and turn.error.message.endswith("near <eof>")
+def _ends_early(turn: Turn, kind: str, words: str) -> bool:
+    """Tell whether a language gave up at the end of the text, by the words that its own console goes by."""
+    return turn.error is not None and turn.error.type == kind and turn.error.message.endswith(words)
 
 
 def is_cut_short(turn: Turn, text: str) -> bool:

@@ -23,6 +23,7 @@ _OURS = {
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
     "javascript-web": (),
     "lua": (".lua", "lua", "lua5.4"),
+    "sqlite": (".sql", "sqlite3"),
     "python-data": (),
     "ruby": (".rb", "ruby"),
 }
