@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use ringfence::host::Raised;
@@ -35,6 +36,8 @@ pub struct Callback {
 pub struct Callbacks {
     pub plan: Arc<Plan>,
     pub functions: Vec<Callback>,
+    /// Resources whose objects may have a `drop` that is not the guest's to call.
+    pub dropped: Vec<bool>,
 }
 
 impl Imports for Callbacks {
@@ -51,6 +54,23 @@ impl Imports for Callbacks {
 
     fn is_stub(&self, index: usize) -> bool {
         self.functions.get(index).is_some_and(|function| function.function.is_none())
+    }
+
+    fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised> {
+        let dropped = attached(|py| {
+            let object = self.plan.objects.take(u32::try_from(resource).unwrap_or(u32::MAX), number)?;
+            if !self.dropped.get(resource).copied().unwrap_or(false) {
+                return None;
+            }
+            let drop = object.bind(py).getattr_opt(intern!(py, "drop")).transpose()?;
+            let error = drop.and_then(|drop| call(&drop, &PyTuple::empty(py))).err()?;
+            let why = format!("`drop` raised {}", error.get_type(py));
+            Some(Raised { why, payload: Some(Arc::new(error)) })
+        });
+        match dropped {
+            Some(raised) => raised.map_or(Ok(()), Err),
+            None => Err(Raised::new("an object belongs to an interpreter that exits")),
+        }
     }
 
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
@@ -119,6 +139,9 @@ impl Callback {
                 written
             }
         };
+        if written.is_err() {
+            plan.objects.forget(tape.placed(), false);
+        }
         written.map_err(|wrong| wrong.within(format!("what `{}` returned", self.title)).into_error())?;
         Ok(tape)
     }

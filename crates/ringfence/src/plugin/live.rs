@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::TypedFunc;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use super::handles::Life;
 use super::modules::ModuleInstance;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
@@ -49,7 +50,15 @@ pub(super) struct Live {
     pub(super) patient: Arc<AtomicBool>,
     /// When its last call on its caller's stack was over.
     pub(super) ended: Option<Instant>,
+    /// What the host's handles of its resources hang on.
+    pub(super) life: Arc<Life>,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.life.end();
+    }
 }
 
 impl Live {
@@ -101,9 +110,9 @@ impl Live {
         state.control.output = nowhere.clone();
         match found {
             Some((exports, module)) => {
-                let patient = Arc::default();
+                let (patient, life) = (Arc::default(), Arc::default());
                 let limit = limits.memory.0;
-                Ok(Self { store, exports, module, limit, nowhere, patient, ended: None, _slot: Here::new(slot) })
+                Ok(Self { store, exports, module, limit, nowhere, patient, ended: None, life, _slot: Here::new(slot) })
             }
             None => Err(not_opened(name, &ending)),
         }

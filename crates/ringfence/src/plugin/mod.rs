@@ -5,6 +5,7 @@
 //! a return leaves the instance in an unknown state: it is dropped, and the plugin is poisoned until it is restarted.
 
 mod call;
+mod handles;
 mod lift;
 mod link;
 mod live;
@@ -41,10 +42,11 @@ use crate::sandbox::files::Grants;
 use crate::text;
 
 pub use crate::sandbox::extism::Settings as Extism;
+pub use handles::{Gone, Handle};
 pub use modules::{Access, Accessed, GlobalExport};
 pub use pool::{Instances, Pool};
-pub use tape::{Held, MixedUp, Reader, Tape};
-pub use types::{Number, Shape, TypeId, Types};
+pub use tape::{Held, MixedUp, Placed, Reader, Tape};
+pub use types::{Number, Resource, Shape, TypeId, Types};
 pub use world::{Function, Interface, World};
 
 /// Called about every 50 ms while a guest computes: `false` ends it.
@@ -59,6 +61,9 @@ pub trait Imports: Send + Sync {
     fn is_stub(&self, _index: usize) -> bool {
         false
     }
+
+    /// The guest has let go of an object of the host's, of that resource and that number.
+    fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised>;
 
     /// Surrounds the guest on a thread of its own, of a call with this context: it must call what it is given, once.
     fn around(&self, _context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
@@ -156,6 +161,13 @@ impl Source {
         count: usize,
         fresh: bool,
     ) -> Result<Pool> {
+        if !self.world.types.resources().is_empty() {
+            return Err(Error::load(
+                format!("cannot make a pool of `{}`", text::quote(self.recipe.name())),
+                "it has resources, and each belongs to one instance",
+                "load it as a `Plugin`",
+            ));
+        }
         let (imports, number) = pool::marked(imports);
         Pool::open(self.link(imports, inline, look)?, number, count, fresh)
     }
@@ -181,7 +193,7 @@ impl Source {
         };
         drop(made);
         let prepared = recipe.plugin(loaded, engines, entry);
-        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| !import.functions.is_empty());
+        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
         Ok(Shared { prepared, world, name, imports, inline, waits, look, views, extism })
     }
 }
@@ -237,8 +249,8 @@ impl Usage {
         }
     }
 
-    fn add(&mut self, called: &Called) {
-        self.calls += 1;
+    fn add(&mut self, called: &Called, is_call: bool) {
+        self.calls += u64::from(is_call);
         self.host_calls += called.host_calls;
         self.wall += called.wall;
         self.last_wall = called.wall;
@@ -298,10 +310,40 @@ impl Plugin {
 
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
-        let (live, mut usage, mut back) = self.take()?;
+        let (live, usage, mut back) = self.take()?;
+        if !params.is_of(&live.life) {
+            back.seat = Some(Seat::Free(live, usage));
+            return Err(self.refused(
+                "a resource that it is given is not its own, or of an instance that is gone",
+                "give it resources that it made since it was last started",
+            ));
+        }
+        self.work((live, usage, back), Some((index, params)), asked)
+    }
+
+    /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
+    /// next.
+    pub fn settle(&self) -> Result<Option<Returned>> {
+        let is_free =
+            self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
+        let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
+        self.work(taken, None, &Asked::default()).map(Some)
+    }
+
+    fn work(
+        &self,
+        (live, mut usage, mut back): (Box<Live>, Usage, Back<'_>),
+        work: Option<(usize, Tape)>,
+        asked: &Asked,
+    ) -> Result<Returned> {
         let limits = &self.shared.prepared.policy.limits;
-        let (live, called) = self.called(live, limits, index, params, asked)?;
-        usage.add(&called);
+        let is_call = work.is_some();
+        let life = live.life.clone();
+        let (live, mut called) = self.called(live, limits, work, asked)?;
+        if let Returned::Values(tape) = &mut called.returned {
+            tape.adopt(&life);
+        }
+        usage.add(&called, is_call);
         back.seat = Some(match (live, &called.returned) {
             (Some(live), _) => Seat::Free(live, usage),
             (None, Returned::Ended(result)) => Seat::Poisoned(why(result), usage),
@@ -310,18 +352,11 @@ impl Plugin {
         Ok(called.returned)
     }
 
-    fn called(
-        &self,
-        live: Box<Live>,
-        limits: &Limits,
-        index: usize,
-        params: Tape,
-        asked: &Asked,
-    ) -> Result<call::Done> {
+    fn called(&self, live: Box<Live>, limits: &Limits, work: call::Work, asked: &Asked) -> Result<call::Done> {
         let look = &self.shared.look;
         match self.shared.waits {
-            false => call::here(live, limits, (index, params), asked, &mut || look()),
-            true => call::waiting(live, &self.shared, limits, (index, params), asked, &mut || look()),
+            false => call::here(live, limits, work, asked, &mut || look()),
+            true => call::waiting(live, &self.shared, limits, work, asked, &mut || look()),
         }
     }
 

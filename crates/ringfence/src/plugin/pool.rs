@@ -202,6 +202,10 @@ impl Imports for Marked {
         self.given.is_stub(index)
     }
 
+    fn drop_object(&self, resource: usize, number: u32) -> std::result::Result<(), Raised> {
+        self.given.drop_object(resource, number)
+    }
+
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
         self.given.around(context, guest);
     }
@@ -250,6 +254,14 @@ impl Instances {
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         either!(self, each => each.call(index, params, asked))
+    }
+
+    /// Tells the guest what resources the host has let go of; those of a pool have none.
+    pub fn settle(&self) -> Result<Option<Returned>> {
+        match self {
+            Self::One(plugin) => plugin.settle(),
+            Self::Pool(_) => Ok(None),
+        }
     }
 
     /// What was used so far.
