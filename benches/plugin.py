@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import timeit
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from plugins.typed import PADDING, Echo, plugin_of
-from ringfence import Plugin
+from ringfence import Plugin, PluginPool
+from ringfence import extism as ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +74,30 @@ def main() -> None:
             show(f"ringfence, a call that calls the host once, {place}", one)
     with Plugin(PLAIN.encode()) as plugin:
         show("ringfence, a fresh instance (restart)", least(plugin.restart, 20))
+    with Plugin(f"(module {CORE})".encode()) as plugin:
+        show("ringfence, add of a core module", least(calling(plugin.add, 1, 2), 500))
+    with PluginPool(2, PLAIN.encode(), fresh="call") as pool:
+        show("ringfence, a call in a fresh instance", least(calling(pool.add, 1, 2), 50))
+    scaling()
+
+
+def scaling() -> None:
+    """Show how many times as many calls two threads of a pool make as one."""
+    work = """(component
+      (core module $m (func (export "work") (local $n i32)
+        (loop $l (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 100000))))))
+      (core instance $i (instantiate $m))
+      (func (export "work") (canon lift (core func $i "work"))))"""
+    count = 200
+    with PluginPool(2, work.encode()) as pool, ThreadPoolExecutor(2) as threads:
+
+        def many(_: int) -> None:
+            for _ in range(count):
+                pool.work()
+
+        one = min(timeit.repeat(calling(many, 0), number=1, repeat=10))
+        two = min(timeit.repeat(lambda: list(threads.map(many, range(2))), number=1, repeat=10))
+    print(f"{'ringfence, a pool: two threads make so many times the calls':<64} {2 * one / two:9.2f}")
 
 
 def exported(plugin: Plugin, number: int) -> Callable[..., object]:
@@ -109,6 +135,8 @@ def peers() -> None:
 
     plugin = extism.Plugin(bytes(tools.wat2wasm(module)))
     show(f"extism {named}, a call with two numbers as text", least(lambda: plugin.call("call", b"1,2"), 20))
+    with ours.Plugin(module) as same:
+        show("ringfence.extism, the same call", least(lambda: same.call("call", b"1,2"), 20))
 
 
 def least(work: Callable[[], object], count: int) -> float:
