@@ -10,9 +10,9 @@
 
 #define EXPORT(n) __attribute__((export_name(#n))) n
 #define SMALL_ANSWER 512
-enum { ABI = 1, RESUME_FRESH = 1, RESUME_COPY = 2, FIRST_FOLDER = 3, MOST_NAME = 4096, MOST_OWN = 8, MOST_STACK = 15 << 20 };
+enum { ABI = 1, RESUME_FRESH = 1, RESUME_COPY = 2, FIRST_FOLDER = 3, MOST_NAME = 4096, MOST_OWN = 8 };
 enum { REFUSED = -1, ABSENT = -2, TOO_LONG = -3 };
-enum { TRAP_INTERRUPT = 8, INTERRUPT_FLAG = 16, STACK_BYTES = 84, INTERRUPTS = 3, SIGNAL = 31 };
+enum { TRAP_INTERRUPT = 8, INTERRUPT_FLAG = 16, INTERRUPTS = 3, SIGNAL = 31 };
 
 typedef struct { char *at; uint32_t length; } text;
 typedef struct { uint8_t failed; uint32_t handle; } evaluated;
@@ -58,7 +58,7 @@ static struct { uint32_t status, code, value, value_length, error, error_length;
 static folder own[MOST_OWN];
 static uint32_t own_count, own_fd;
 static volatile uint32_t resume_word;
-static bool busy, live;
+static bool busy, live, opened;
 static text turn;
 static uint32_t turn_flags;
 static int32_t exit_code;
@@ -122,6 +122,8 @@ static void give_interrupt(void) {
     arm();
     give(&kind, sizeof kind);
 }
+/* Called before a file is opened: a run that opened none has none to write out at its end. */
+void EXPORT(rf_opened)(void) { opened = true; }
 /* Blocks of functions that have ended, or of the one that is kept again. */
 static void forget_blocks(jump *now) {
     uint32_t left = 0;
@@ -151,15 +153,13 @@ void EXPORT(rf_unwound)(void) {
     now->top = place + n;
     now->end = place + (n > sizeof now->buffer ? n : sizeof now->buffer);
 }
-/* Its stack in memory is 16 MiB. */
-static void bound_stack(uint32_t bytes) { *(uint32_t *)(*(uint32_t *)CONTEXT + STACK_BYTES) = bytes; }
 /* `JS.eval`: what begins with a zero byte is for the driver. */
 void EXPORT(rf_js_eval)(const text *said, evaluated *out) {
     if (begins(said, 'a')) give_arguments();
     else if (begins(said, 't')) give(turn.at, turn.length);
     else if (begins(said, 'f')) give(&turn_flags, sizeof turn_flags);
     else if (begins(said, 'i')) give_interrupt();
-    else if (begins(said, 's') && said->length >= 6) bound_stack(word(said->at + 2)), give("", 0);
+    else if (begins(said, 'o')) give(&opened, sizeof opened);
     else if (begins(said, 'c') && said->length >= 6) exit_code = (int32_t)word(said->at + 2), give("", 0);
     else if (begins(said, 'r')) take_result(said->at + 2, said->length - 2), give("", 0);
     else ask(said);
@@ -232,6 +232,7 @@ static void resume(void) {
     if (!how) return;
     resume_word = 0;
     live = true;
+    opened = false;
     arm();
     open_folders();
     if (how == RESUME_FRESH) {
@@ -298,6 +299,5 @@ void EXPORT(rf_init)(void) {
              "rescue Exception => error; $stderr.puts error.full_message; $stderr.flush; end; nil");
     if (exit_code != 77) abort(); /* the boot code ends by saying so */
     exit_code = 0;
-    bound_stack(MOST_STACK);
     resume_word = RESUME_FRESH;
 }

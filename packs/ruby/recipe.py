@@ -191,7 +191,8 @@ def unwinding(both: Merged, known: dict[str, int]) -> dict[str, bytes]:
         "rb_wasm_scan_locals": moved(known["SCAN"], scanned, jumped),
         "_rb_wasm_longjmp": moved(known["LONG"], jumped, kept),
     }
-    bodies = {"asyncify_stop_unwind": both.calling("rf_unwound", 0)[:-1] + both.base.body("asyncify_stop_unwind")[1:]}
+    first = {"asyncify_stop_unwind": "rf_unwound", "__wasi_path_open": "rf_opened"}
+    bodies = {name: preceded(both.base.body(name), both.calling(ours, 0)) for name, ours in first.items()}
     for name, pairs in changes.items():
         body = both.base.body(name)
         for theirs, ours in pairs:
@@ -200,6 +201,15 @@ def unwinding(both: Merged, known: dict[str, int]) -> dict[str, bytes]:
             body = body.replace(theirs, ours)
         bodies[name] = body
     return bodies
+
+
+def preceded(body: bytes, call: bytes) -> bytes:
+    """Give a body that does that call first: behind its variables."""
+    reader = merge.Reader(body)
+    for _ in range(reader.number()):
+        reader.number()
+        reader.at += 1
+    return body[: reader.at] + call[1:-1] + reader.rest()
 
 
 def moved(buffer: int, begin: bytes, end: bytes) -> list[tuple[bytes, bytes]]:

@@ -25,6 +25,7 @@ module Ringfence
     def turn = ask("\0t")
     def flags = ask("\0f").unpack1('L<')
     def interrupt = ask("\0i").unpack1('L<')
+    def opened? = ask("\0o").getbyte(0) == 1
     def code(number) = ask("\0c".b + [number].pack('l<'))
 
     def result(status, code, value = '', error = '')
