@@ -25,10 +25,10 @@ WIDTH, HEIGHT = 640, 480
 def picture() -> object:
     """Make one of three colours: of numpy, or a view of bytes."""
     try:
-        import numpy
+        import numpy as np
     except ImportError:
         return memoryview(bytes(at % 256 for at in range(WIDTH * HEIGHT * 3)))
-    return (numpy.arange(WIDTH * HEIGHT * 3) % 256).astype(numpy.uint8).reshape(HEIGHT, WIDTH, 3)
+    return (np.arange(WIDTH * HEIGHT * 3) % 256).astype(np.uint8).reshape(HEIGHT, WIDTH, 3)
 
 
 def main() -> int:
