@@ -212,7 +212,12 @@ def measuring(profile: Profile | None, interfaces: list[Any], functions: list[An
     if profile is None:
         return functions
     return [
-        Measured(function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake"))
+        # Methods are bound by their class, which takes nothing but functions of the native side.
+        function
+        if "[" in title
+        else Measured(
+            function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake")
+        )
         for (title, params, result), function in zip(_declared(interfaces), functions, strict=True)
     ]
 
