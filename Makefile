@@ -53,6 +53,8 @@ demo: packs ## run a stranger's program and script on your file, watch them be r
 	@python examples/03-agent/demo.py
 	@python examples/04-forks/demo.py
 	@python examples/05-plugins/demo.py
+	@python examples/06-filter/demo.py
+	@python examples/07-pricing/demo.py
 
 .PHONY: test
 test: packs lint ## all checks: lint, cargo tests, pytest, the snippets in the docs

@@ -345,7 +345,6 @@ GROUPS = {
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
-# Their constructors are ours to call.
 MADE_BY_US = {
     "CallbackAbandoned",
     "Change",

@@ -6,7 +6,8 @@ import builtins
 
 from ._engine import core
 from ._plugin import _exports
-from ._plugin_names import short, snake, spelled
+from ._plugin_names import member, short, snake, spelled
+from ._plugin_resources import METHODS_LEAVE, classes_of
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._text import quote
@@ -26,7 +27,7 @@ _IMPORTS = (
     ("dataclasses", ""),
     ("enum", ""),
     ("collections.abc", "Callable Sequence"),
-    ("typing", "Any Concatenate Generic ParamSpec Protocol TypedDict TypeVar"),
+    ("typing", "Any Concatenate Generic ParamSpec Protocol Self TypedDict TypeVar"),
     ("ringfence", ""),
     ("typing_extensions", "Buffer"),
 )
@@ -71,16 +72,29 @@ def bindings(program: Program, policy: Policy | None = None, *, host: bool = Fal
             "annotate what you take from it with `Any`",
         )
     exports, imports = source.exports(), source.imports()
-    stub = _Stub(source.types(), exports, imports)
+    stub = _Stub(source.types(), exports, imports, classes_of(source.resources(), {}))
     return stub.host(program.name) if host else stub.plugin(program.name)
 
 
 class _Stub:
-    def __init__(self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any]) -> None:
+    def __init__(
+        self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any], resources: list[type | None]
+    ) -> None:
         self._types = types
         self._needed: set[int] | None = None
         self._imports = imports
-        self._classes = classes = Classes(types, [*exports, *imports])
+        self._classes = classes = Classes(types, [*exports, *imports], resources)
+        # The methods of each resource, by its class.
+        self._methods_of: dict[int, list[Any]] = {}
+        for _, functions, named in exports:
+            there = {name: id(classes.of(number)) for name, number in named}
+            for function in functions:
+                of = member(function[0])
+                if of is not None and of[1] in there:
+                    self._methods_of.setdefault(there[of[1]], []).append(function)
+        exports = [
+            (name, [one for one in functions if member(one[0]) is None], named) for name, functions, named in exports
+        ]
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
         markers = [_Marker(function) for _, there, _ in exports for function in there]
         self._tree = _exports(exports, markers, classes, [])  # type: ignore[arg-type]
@@ -153,7 +167,7 @@ class _Stub:
         while left:
             number = left.pop()
             if number not in reached:
-                reached.add(number)
+                reached |= {number, self._numbers.get(id(self._classes.of(number)), number)}
                 left += _inside(self._types[number][1:])
         return reached
 
@@ -255,10 +269,34 @@ class _Stub:
                 return [f"    class {name}(_enum.Enum):", *(f"        {of.name} = {of.value!r}" for of in made[1])]
             case "flags":
                 return [f"    class {name}(_enum.Flag):", *(f"        {of.name} = {of.value!r}" for of in made)]
+            case "own" | "borrow":
+                return self._resource(name, self._methods_of.get(id(self._classes.of(number)), []))
             case _:
                 return [f"    {name}: _Any"]
 
-    def _type(self, number: int, *, given: bool) -> str:  # noqa: PLR0911 - a line for each kind
+    def _resource(self, name: str, functions: list[Any]) -> list[str]:
+        lines = [f"    class {name}:"]
+        taken = list(METHODS_LEAVE)
+        for declared, params, result, _ in functions:
+            kind, _, method = member(declared) or ("", "", "")
+            own = "__init__"
+            if kind != "constructor":
+                (own,) = spelled([method], "snake", taken)
+                taken.append(own)
+            names = spelled((param for param, _ in params), "snake")
+            given = [f"{param}: {self._type(part, given=True)}" for param, (_, part) in zip(names, params, strict=True)]
+            if kind == "constructor" or self._needed is not None:
+                given = ["self", *(given if kind != "method" else given[1:])]
+            else:
+                # Those of a class are called like those of its objects: what they are is no function of Python's.
+                given = ["self", *(given if kind == "static" else given[1:])]
+                lines.append("        @_function")
+            returned = "None" if kind == "constructor" else self._returned(result)
+            lines.append(f"        def {own}({', '.join(given)}) -> {returned}: ...")
+        lines += ["        def drop(self) -> None: ...", "        def __enter__(self) -> _Self: ..."]
+        return [*lines, f"        def __exit__(self, *_: {self._builtins}object) -> None: ..."]
+
+    def _type(self, number: int, *, given: bool) -> str:  # noqa: C901, PLR0911 - a line for each kind
         kind, *parts = self._types[number]
         plain = self._builtins
         if kind in _NUMBERS:
@@ -277,6 +315,8 @@ class _Stub:
                 return ("_ringfence.Some" if is_nested else self._type(parts[0], given=given)) + " | None"
             case "result":
                 return "_ringfence.Ok | _ringfence.Err"
+        if kind in {"own", "borrow"}:
+            number = self._numbers.get(id(self._classes.of(number)), number)
         if number not in self._homes:
             return "_Any"
         place, name = self._homes[number]

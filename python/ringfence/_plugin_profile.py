@@ -214,8 +214,9 @@ def measuring(profile: Profile | None, interfaces: list[Any], functions: list[An
     if profile is None:
         return functions
     return [
+        # Methods are bound by their class, which takes nothing but functions of the native side.
         function
-        if "[" in title  # of a resource, whose class takes only functions as they are
+        if "[" in title
         else Measured(
             function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake")
         )

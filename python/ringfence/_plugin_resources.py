@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
 # Names of a class that a plugin's methods do not take.
-_TAKEN = ("drop", "mro", "self")
+METHODS_LEAVE = ("drop", "mro", "self")
 
 
 class Resource:
@@ -92,7 +92,7 @@ def class_in(of: object, name: str) -> object:
 
 def attach(cls: type[Resource], functions: list[tuple[str, core.PluginFunction]]) -> None:
     """Give a class its methods, by their names in the component: `[method]blob.write`."""
-    taken = list(_TAKEN)
+    taken = list(METHODS_LEAVE)
     for name, function in functions:
         kind, _, method = member(name) or ("", "", "")
         if kind == "constructor":

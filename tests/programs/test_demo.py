@@ -26,7 +26,9 @@ def test_demo_keeps_every_promise(example: str) -> None:
     assert "\x1b" not in ended.stdout
 
 
-@pytest.mark.parametrize(("example", "promises"), [("03-agent", 16), ("04-forks", 7), ("05-plugins", 9)])
+@pytest.mark.parametrize(
+    ("example", "promises"), [("03-agent", 16), ("04-forks", 7), ("05-plugins", 9), ("06-filter", 5), ("07-pricing", 7)]
+)
 def test_session_keeps_every_promise(example: str, promises: int) -> None:
     """Calls approved, changed and refused in two languages; ten ideas compared, the bad ones at nobody's cost."""
     demo = EXAMPLES / example / "demo.py"

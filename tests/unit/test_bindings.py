@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from plugins.conftest import CASES
+from plugins.resources import COUNTERS
 from plugins.typed import Echo, plugin_of
 from ringfence import Plugin, Program
 from ringfence._bindings import bindings
+from ringfence._plugin_resources import Resource
 
 ROOT = Path(__file__).parents[2]
 RENDERER = ROOT / "examples" / "05-plugins" / "markdown.wat"
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from markdown import Content, Plugin
     from host import Given
     from array import array
-    import clashing, zoo
+    import clashing, counters, zoo
 
 class Store:
     def get(self, name: str) -> str | None:
@@ -63,6 +65,9 @@ except content.parse.Error as error:
     print(error.value)
 other = cast("clashing.Plugin", plugin)
 words: list[str] = other.exports.content.list("x") + other.exports.class_("x")
+def count(api: counters.Counters) -> int:
+    with api.Counter(start=5) as counter:
+        return counter.add(by=2) + api.Counter.merge(counter, api.Counter(1)).add(0)
 def numbers(values: zoo.Exports) -> array[float]:
     return values.memory_15([1.5], *[0] * 17)[0]
 """
@@ -86,7 +91,12 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the stubs of some plugins, and what uses them."""
     place = tmp_path_factory.mktemp("stubs")
     echo = Echo(*CASES)
-    for name, program in (("markdown", RENDERER.read_bytes()), ("clashing", CLASHING.encode()), ("zoo", echo.wat)):
+    for name, program in (
+        ("markdown", RENDERER.read_bytes()),
+        ("clashing", CLASHING.encode()),
+        ("zoo", echo.wat),
+        ("counters", COUNTERS),
+    ):
         loaded = Program.from_bytes(program, name=name)
         (place / f"{name}.pyi").write_text(bindings(loaded))
         host = "host" if name == "markdown" else f"{name}_host"
@@ -136,7 +146,7 @@ def body(classes: dict[str, ast.ClassDef], name: str) -> dict[str, str]:
     return names
 
 
-@pytest.mark.parametrize("program", [RENDERER.read_bytes(), CLASHING.encode(), Echo(*CASES).wat])
+@pytest.mark.parametrize("program", [RENDERER.read_bytes(), CLASHING.encode(), Echo(*CASES).wat, COUNTERS])
 def test_names_in_the_stub_are_those_at_run_time(program: bytes) -> None:
     """Neither more nor fewer, in each interface, with the fields and members of their classes."""
     stub = ast.parse(bindings(Program.from_bytes(program)))
@@ -152,6 +162,10 @@ def test_names_in_the_stub_are_those_at_run_time(program: bytes) -> None:
             for inner in outer.body:
                 if isinstance(inner, ast.ClassDef):
                     made = found(plugin, outer.name, inner.name, classes)
+                    if issubclass(made, Resource):
+                        methods = {name for name in vars(made) if not name.startswith("_")}
+                        assert methods == set(body({"it": inner}, "it")) - {"__init__", "drop", "__enter__", "__exit__"}
+                        continue
                     named = set(body({"it": inner}, "it"))
                     fields = getattr(made, "__dataclass_fields__", getattr(made, "__members__", None))
                     assert named == set(fields if fields is not None else cases_of(made))
@@ -177,7 +191,7 @@ def loaded(program: bytes) -> Plugin:
     """Load one of them, with what it imports."""
     if program == RENDERER.read_bytes():
         return Plugin(program, imports={"app:host/store": {"get": lambda _: None}})
-    return plugin_of(Echo(*CASES)) if b"zoo" in program else Plugin(program)
+    return plugin_of(Echo(*CASES)) if program == Echo(*CASES).wat else Plugin(program)
 
 
 def test_host_is_told_its_functions_and_no_types_that_it_does_not_see() -> None:

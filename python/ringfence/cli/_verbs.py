@@ -28,6 +28,8 @@ VERBS = {
     "languages": "list, check and install the languages that scripts can be in",
     "mcp": "serve sandboxed sessions to agents, as tools of the Model Context Protocol",
     "inspect": "show what a program wants and offers",
+    "new": "make a folder to begin a plugin with",
+    "build": "build a plugin with the tools of its language",
     "bindings": "write the types of a plugin as a stub, for type checkers",
     "call": "call a function of a plugin",
     "profile": "measure where the time of calls of a plugin goes",

@@ -1,0 +1,123 @@
+"""What a new plugin begins with: its world in WIT, its source, and how it is built."""
+
+from __future__ import annotations
+
+_WIT = """\
+package example:@NAME@;
+
+// What the plugin exports to its host, and imports from it. After a change: `ringfence build`.
+world plugin {
+  export greet: func(name: string) -> string;
+}
+"""
+_README = """\
+# @NAME@
+
+A plugin in @LANGUAGE@. `plugin.wit` says what it exports; `@SOURCE@` does it.
+
+```sh
+ringfence build
+ringfence call plugin.wasm 'greet("Ada")'
+ringfence bindings plugin.wasm -o plugin.pyi
+```
+"""
+_PYTHON = '''\
+"""The plugin: a class named after its world, with a method for each function that it exports."""
+
+import wit_world
+
+
+class WitWorld(wit_world.WitWorld):
+    def greet(self, name: str) -> str:
+        return f"Hello, {name}!"
+'''
+_JAVASCRIPT = """\
+// The plugin: a function for each that it exports, in camelCase.
+export function greet(name) {
+  return `Hello, ${name}!`;
+}
+"""
+_RUST = """\
+// The plugin: `Guest` has a method for each function that it exports.
+wit_bindgen::generate!({ world: "plugin", path: "plugin.wit" });
+
+struct Plugin;
+
+impl Guest for Plugin {
+    fn greet(name: String) -> String {
+        format!("Hello, {name}!")
+    }
+}
+
+export!(Plugin);
+"""
+_CARGO = """\
+[package]
+name = "plugin"
+version = "0.1.0"
+edition = "2021"
+
+[lib]
+crate-type = ["cdylib"]
+
+[dependencies]
+wit-bindgen = "@WIT_BINDGEN@"
+
+[workspace]
+"""
+_C = """\
+// The plugin, without a library: a function for each that it exports, as the canonical ABI has them.
+#include <stddef.h>
+#include <stdint.h>
+
+extern unsigned char __heap_base;
+static unsigned char *next = &__heap_base;
+
+// The host puts parameters here; all of it is given back after each call.
+__attribute__((export_name("cabi_realloc")))
+void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
+  uintptr_t at = ((uintptr_t)next + align - 1) & ~(uintptr_t)(align - 1);
+  size_t pages = (at + size + 65535) / 65536, have = __builtin_wasm_memory_size(0);
+  if (pages > have && __builtin_wasm_memory_grow(0, pages - have) == (size_t)-1) __builtin_trap();
+  for (size_t i = 0; i < old_size && i < size; i++) ((unsigned char *)at)[i] = ((unsigned char *)old)[i];
+  next = (unsigned char *)(at + size);
+  return (void *)at;
+}
+
+static struct { const char *text; size_t length; } result;
+
+__attribute__((export_name("greet")))
+void *greet(const char *name, size_t length) {
+  static const char hello[] = "Hello, ";
+  size_t start = sizeof hello - 1;
+  char *text = cabi_realloc(NULL, 0, 1, start + length + 1);
+  for (size_t i = 0; i < start; i++) text[i] = hello[i];
+  for (size_t i = 0; i < length; i++) text[start + i] = name[i];
+  text[start + length] = '!';
+  result.text = text;
+  result.length = start + length + 1;
+  return &result;
+}
+
+__attribute__((export_name("cabi_post_greet")))
+void after_greet(void *given) {
+  (void)given;
+  next = &__heap_base;
+}
+"""
+WIT_BINDGEN = "0.63"
+_SOURCES = {
+    "python": {"app.py": _PYTHON},
+    "javascript": {"plugin.js": _JAVASCRIPT},
+    "rust": {"src/lib.rs": _RUST, "Cargo.toml": _CARGO.replace("@WIT_BINDGEN@", WIT_BINDGEN)},
+    "c": {"plugin.c": _C},
+}
+LANGUAGES = tuple(_SOURCES)
+
+
+def files(name: str, language: str) -> dict[str, str]:
+    """Give the files of a new plugin, by their paths in its folder."""
+    sources = _SOURCES[language]
+    readme = _README.replace("@LANGUAGE@", language).replace("@SOURCE@", next(iter(sources)))
+    told = {"plugin.wit": _WIT, "plugin.toml": f'language = "{language}"\n', "README.md": readme, **sources}
+    return {path: text.replace("@NAME@", name) for path, text in told.items()}

@@ -1,0 +1,79 @@
+"""Plugins that begin with a template, built by the tools of their languages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from programs.builders import packages, tools
+from ringfence import Limits, Plugin, Policy
+from ringfence._build import build, language_of
+from ringfence._templates import LANGUAGES, files
+from ringfence.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def made(place: Path, language: str) -> Path:
+    """Write a new plugin."""
+    for path, text in files("greeter", language).items():
+        (place / path).parent.mkdir(exist_ok=True)
+        (place / path).write_text(text)
+    return place
+
+
+@pytest.mark.parametrize("language", ["c", "javascript", "python"])
+def test_new_plugin_is_built_and_greets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    """With the tools of its language, whichever those are."""
+    place = made(tmp_path, language)
+    if language == "javascript":
+        if shutil.which("npm") is None and not os.environ.get("CI"):
+            pytest.skip("componentize-qjs is on npm, and there is no `npm`")
+        (place / "node_modules").symlink_to(packages())
+    else:
+        for name, value in tools().items():
+            monkeypatch.setenv(name, value)
+            monkeypatch.syspath_prepend(value) if name == "PYTHONPATH" else None
+    component = build(place)
+
+    with Plugin(component, policy=Policy(limits=Limits(compile="160s"))) as plugin:
+        assert "Hello, Ada!" == plugin.greet("Ada")
+        assert "Hello, Ödön!" == plugin.greet("Ödön")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tool_that_is_missing_is_named_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    """To paste."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="there is no `") as caught:
+        build(made(tmp_path, language))
+
+    assert "install" in caught.value.fix
+
+
+def test_tool_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it said it."""
+    place = made(tmp_path, "c")
+    (place / "plugin.c").write_text("int greet(")
+    for name, value in tools().items():
+        monkeypatch.setenv(name, value)
+        if name == "PYTHONPATH":
+            monkeypatch.syspath_prepend(value)
+    with pytest.raises(HostError, match="error: expected"):
+        build(place)
+
+
+@pytest.mark.parametrize("text", [None, "language", 'language = "cobol"', 'language = "c"\nmore = 1'])
+def test_folder_that_is_no_plugins_is_refused(tmp_path: Path, text: str | None) -> None:
+    """Nothing is started."""
+    if text is not None:
+        (tmp_path / "plugin.toml").write_text(text)
+    with pytest.raises(HostError, match=r"plugin\.toml"):
+        language_of(tmp_path)
