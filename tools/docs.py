@@ -420,6 +420,8 @@ def described(node: ast.ClassDef | Function) -> Iterator[str]:
         if method.name.startswith("_"):
             continue
         decorators = {ast.unparse(decorator) for decorator in method.decorator_list}
+        if "overload" in decorators:
+            continue  # the one below says it all
         if "property" in decorators:
             returns = ast.unparse(method.returns) if method.returns else ""
             yield f"**`.{method.name}`**: `{returns}`\n".replace("'", '"')
@@ -444,12 +446,18 @@ def signature(node: Function, name: str) -> str:
 def parameters(args: ast.arguments) -> list[str]:
     """Write the parameters, without `self`."""
     words = []
-    defaults: list[ast.expr | None] = [*[None] * (len(args.args) - len(args.defaults)), *args.defaults]
-    for argument, default in zip(args.args, defaults, strict=True):
+    by_place = [*args.posonlyargs, *args.args]
+    defaults: list[ast.expr | None] = [*[None] * (len(by_place) - len(args.defaults)), *args.defaults]
+    for argument, default in zip(by_place, defaults, strict=True):
         if argument.arg not in {"self", "cls"}:
             words.append(parameter(argument, default))
-    if args.kwonlyargs:
+        if words and args.posonlyargs and argument is args.posonlyargs[-1]:
+            words.append("/")
+    if args.vararg:
+        words.append(f"*{args.vararg.arg}")
+    elif args.kwonlyargs:
         words.append("*")
+    if args.kwonlyargs:
         words += map(parameter, args.kwonlyargs, args.kw_defaults)
     if args.kwarg:
         words.append(f"**{args.kwarg.arg}")

@@ -13,6 +13,8 @@ __all__ = [
     "Kill",
     "Plugin",
     "PluginFunction",
+    "PluginHandle",
+    "PluginMethod",
     "PluginSource",
     "Policy",
     "Program",
@@ -333,6 +335,9 @@ class PluginSource:
     def types(self) -> list[tuple[Any, ...]]:
         """Its types by their numbers: a kind, and its parts."""
 
+    def resources(self) -> list[tuple[str, str, bool]]:
+        """Its resources by their numbers: interface, name, and whether the host makes them."""
+
     def exports(self) -> list[_Interface]:
         """Interfaces that it exports; the functions at its root are in one without a name."""
 
@@ -379,6 +384,45 @@ class PluginFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it. Raises TypeError and ValueError, naming the place, for values that are not of its types."""
+
+    def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
+
+    @property
+    def __name__(self) -> str:
+        """What the component calls it."""
+
+    @property
+    def signature(self) -> str:
+        """What it takes and gives, in WIT."""
+
+    @property
+    def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions
+        """The class of what is raised for an error that is its result."""
+
+@final
+class PluginHandle:
+    """What an object of a resource's class holds."""
+
+    def drop(self) -> None:
+        """Let go of it: at once where the plugin is free, otherwise before its next call."""
+
+    @property
+    def gone(self) -> str | None:
+        """Why it cannot be used any more, or None while it can."""
+
+@final
+class PluginMethod:
+    """A method of a plugin's resource, of one object or, in its class, of none."""
+
+    def __new__(cls, function: PluginFunction) -> PluginMethod:
+        """Make one for a class."""
+
+    def __get__(self, of: object, kind: object = ..., /) -> PluginMethod:
+        """Give the method of that object."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, as a function is called."""
 
     def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ._engine import core
 from ._failure import failure
 from ._plugin_imports import functions_of
-from ._plugin_names import short, spelled
+from ._plugin_names import member, short, spelled
+from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
@@ -140,11 +141,12 @@ class Plugin:
         self.policy = Policy() if policy is None else policy
         source = core.PluginSource(self.program._native, self.policy._native, progress)  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
-        classes = Classes(source.types(), [*exports, *wanted])
+        resources = classes_of(source.resources(), imports or {})
+        classes = Classes(source.types(), [*exports, *wanted], resources)
         functions = functions_of(imports or {}, wanted, self.program.name)
         names = [
             (
-                name,
+                (member(name) or ("", "", name))[2],
                 spelled((param for param, _ in params), "snake"),
                 classes.error(name, classes.error_of(result)) if classes.is_result(result) else None,
             )
@@ -210,10 +212,10 @@ def _exports(interfaces: list[Any], functions: list[core.PluginFunction], classe
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
     for name, declared, types in interfaces:
-        members: list[tuple[str, str, Any]] = [
-            (own, "snake", function) for (own, *_), function in zip(declared, functions[at:], strict=False)
-        ]
+        here = [(own, function) for (own, *_), function in zip(declared, functions[at:], strict=False)]
         at += len(declared)
+        rest = _attached(here, {own: classes.of(number) for own, number in types})
+        members: list[tuple[str, str, Any]] = [(own, "snake", function) for own, function in rest]
         members += [(own, "camel", classes.of(number)) for own, number in types if classes.of(number) is not None]
         if name:
             made.append((name, _namespace(members, {})))
@@ -222,6 +224,22 @@ def _exports(interfaces: list[Any], functions: list[core.PluginFunction], classe
     shorts = spelled((short(name) for name, _ in made), "snake", [own for own, *_ in _spell(root[0])])
     full = dict(made)
     return _namespace(root[0], {own: exports for own, (_, exports) in zip(shorts, made, strict=True)}, full)
+
+
+def _attached(
+    functions: list[tuple[str, core.PluginFunction]], classes: dict[str, object]
+) -> list[tuple[str, core.PluginFunction]]:
+    """Give classes of resources their methods, and the functions that are none."""
+    rest: list[tuple[str, core.PluginFunction]] = []
+    of: dict[str, list[tuple[str, core.PluginFunction]]] = {}
+    for name, function in functions:
+        _, resource, _ = member(name) or ("", "", "")
+        cls = classes.get(resource)
+        is_method = isinstance(cls, type) and issubclass(cls, Resource)
+        (of.setdefault(resource, []) if is_method else rest).append((name, function))
+    for resource, methods in of.items():
+        attach(classes[resource], methods)  # type: ignore[arg-type]
+    return rest
 
 
 def _namespace(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ._plugin_names import short, snake
+from collections.abc import Mapping
+
+from ._plugin_names import camel, member, snake
+from ._plugin_resources import class_in, given_for
 from ._text import quote
 from .errors import LoadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
@@ -27,12 +30,18 @@ def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: s
     found: list[Callable[..., Any]] = []
     wrong: list[str] = []
     used: set[str] = set()
-    for interface, functions, _ in interfaces:
+    for interface, functions, types in interfaces:
+        if interface and types and not functions:
+            used.add(given_for(given, interface)[0] or "")
         for name, params, _, signature in functions:
             key, function = _find(given, interface, name)
             if key is not None:
                 used.add(key)
             why = _refusal(function, len(params))
+            of_resource = member(name)
+            if of_resource is not None and function is not None and not isinstance(function, type):
+                cls = class_in(given[key] if interface and key else given, of_resource[1])
+                why = why if isinstance(cls, type) else f"is of {cls!r:.60}, which is no class"
             if why is None:
                 found.append(function)  # type: ignore[arg-type]
             else:
@@ -51,31 +60,51 @@ def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: s
 
 
 def _find(given: Mapping[str, object], interface: str, name: str) -> tuple[str | None, object]:
-    if not interface:
-        keys: tuple[str, ...] = (name, snake(name))
-        return next(((key, given[key]) for key in keys if key in given), (None, None))
-    keys = (interface, interface.partition("@")[0], short(interface))
-    for key in keys:
-        if key in given:
-            return key, _member(given[key], name)
-    return None, None
+    if interface:
+        key, object_ = given_for(given, interface)
+        return key, _member(object_, name) if key is not None else None
+    of_resource = member(name)
+    if of_resource is not None:
+        keys = (of_resource[1], camel(of_resource[1]))
+        return next((key for key in keys if key in given), None), _member(given, name)
+    return next(((key, given[key]) for key in (name, snake(name)) if key in given), (None, None))
 
 
 def _member(of: object, name: str) -> object:
-    from collections.abc import Mapping
-
+    of_resource = member(name)
+    if of_resource is not None:
+        kind, resource, own = of_resource
+        cls = class_in(of, resource)
+        if kind == "constructor" or cls is None or not isinstance(cls, type):
+            return cls
+        function = getattr(cls, snake(own), None)
+        return _Method(snake(own), function) if kind == "method" and function is not None else function
     if isinstance(of, Mapping):
         return of.get(name, of.get(snake(name)))
     return getattr(of, snake(name), None)
 
 
-def _refusal(function: object, count: int) -> str | None:
+class _Method:
+    """Calls the method of this name of whatever object it is given: a subclass may have its own."""
+
+    def __init__(self, name: str, function: object) -> None:
+        self.name, self.function = name, function
+
+    def __call__(self, of: Any, *args: Any) -> Any:  # noqa: ANN401 - values of any type
+        return getattr(of, self.name)(*args)
+
+
+def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a line for each reason
     import inspect
 
     if function is None:
         return "is missing"
     if not callable(function):
         return f"is {function!r:.60}, which cannot be called"
+    if isinstance(function, _Method):
+        function = function.function
+        if not callable(function):
+            return f"is {function!r:.60}, which cannot be called"
     if inspect.iscoroutinefunction(function):
         return "is an `async def`, and a guest cannot await it"
     try:

@@ -47,6 +47,19 @@ def short(interface: str) -> str:
     return interface.partition("@")[0].rpartition("/")[2]
 
 
+def member(name: str) -> tuple[str, str, str] | None:
+    """
+    Tell a function of a resource: what it is, of which resource, and its own name.
+
+    `[method]blob.write` is `("method", "blob", "write")`, `[constructor]blob` is `("constructor", "blob", "blob")`.
+    """
+    kind, bracket, rest = name.partition("]")
+    if not bracket or kind not in {"[constructor", "[method", "[static"}:
+        return None
+    resource, _, own = rest.partition(".")
+    return kind[1:], resource, own or resource
+
+
 def _words(name: str) -> list[str]:
     # What is no letter, number or line separates words: `[method]`, say, or what a later version of names brings.
     plain = "".join(character if character.isalnum() else "-" for character in name)

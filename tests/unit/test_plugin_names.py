@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringfence._plugin_names import camel, short, snake, spelled, upper
+from ringfence._plugin_names import camel, member, short, snake, spelled, upper
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,18 @@ def test_no_two_names_are_the_same() -> None:
 def test_interface_is_known_by_the_last_part_of_its_name(interface: str, own: str) -> None:
     """Without package and version."""
     assert own == short(interface)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("[method]blob.write-all", ("method", "blob", "write-all")),
+        ("[static]blob.join", ("static", "blob", "join")),
+        ("[constructor]blob", ("constructor", "blob", "blob")),
+        ("[other]blob.x", None),
+        ("write", None),
+    ],
+)
+def test_function_of_a_resource_is_known_by_its_name(name: str, parts: tuple[str, str, str] | None) -> None:
+    """Its kind, its resource, and its own name."""
+    assert parts == member(name)

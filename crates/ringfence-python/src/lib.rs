@@ -42,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use crate::doctor::doctor;
     #[pymodule_export]
-    use crate::plugin::{Plugin, PluginFunction, PluginSource};
+    use crate::plugin::{Plugin, PluginFunction, PluginHandle, PluginMethod, PluginSource};
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]

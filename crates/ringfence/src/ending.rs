@@ -15,6 +15,9 @@ const MAX_FRAMES: usize = 20;
 /// It has no type for this error; a test in `limits.rs` holds the words.
 const TOO_MANY: &str = "resource limit exceeded: ";
 
+/// The same of a component's handles, of which a store has 100,000 at most.
+const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
+
 /// How a guest ended, before what it used is known.
 #[derive(Debug)]
 pub(crate) struct Ending {
@@ -73,6 +76,9 @@ impl Ending {
         }
         if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().starts_with(TOO_MANY) {
             return Self::limited(Limit::Memory);
+        }
+        if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().ends_with(TOO_MANY_HANDLES) {
+            return Self::limited(Limit::HostBytes);
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use ringfence::host::Raised;
@@ -27,6 +28,8 @@ pub struct Callback {
 pub struct Callbacks {
     pub plan: Arc<Plan>,
     pub functions: Vec<Callback>,
+    /// Resources whose objects may have a `drop` that is not the guest's to call.
+    pub dropped: Vec<bool>,
 }
 
 impl Imports for Callbacks {
@@ -39,6 +42,23 @@ impl Imports for Callbacks {
             })
         });
         done.unwrap_or_else(|| Err(Raised::new(format!("`{}` belongs to an interpreter that exits", function.title))))
+    }
+
+    fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised> {
+        let dropped = attached(|py| {
+            let object = self.plan.objects.take(u32::try_from(resource).unwrap_or(u32::MAX), number)?;
+            if !self.dropped.get(resource).copied().unwrap_or(false) {
+                return None;
+            }
+            let drop = object.bind(py).getattr_opt(intern!(py, "drop")).transpose()?;
+            let error = drop.and_then(|drop| call(&drop, &PyTuple::empty(py))).err()?;
+            let why = format!("`drop` raised {}", error.get_type(py));
+            Some(Raised { why, payload: Some(Arc::new(error)) })
+        });
+        match dropped {
+            Some(raised) => raised.map_or(Ok(()), Err),
+            None => Err(Raised::new("an object belongs to an interpreter that exits")),
+        }
     }
 
     fn around(&self, guest: &mut (dyn FnMut() + Send)) {
@@ -91,6 +111,9 @@ impl Callback {
                 written
             }
         };
+        if written.is_err() {
+            plan.objects.forget(tape.placed(), false);
+        }
         written.map_err(|wrong| wrong.within(format!("what `{}` returned", self.title)).into_error())?;
         Ok(tape)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::{Returned, Tape, TypeId};
 
 use super::Inner;
@@ -26,12 +27,14 @@ pub struct PluginFunction {
     /// The class of what is raised for an error that is its result.
     #[pyo3(get, name = "Error")]
     pub error: Option<Py<PyAny>>,
+    /// The classes of its values: those of resources are kept by nothing else that lives as long.
+    pub classes: Py<PyAny>,
 }
 
 #[pymethods]
 impl PluginFunction {
     #[pyo3(signature = (*args, **kwargs))]
-    fn __call__<'py>(
+    pub fn __call__<'py>(
         &self,
         py: Python<'py>,
         args: &Bound<'py, PyTuple>,
@@ -52,7 +55,7 @@ impl PluginFunction {
 
     /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
     #[pyo3(signature = (*args, **kwargs))]
-    fn result<'py>(
+    pub fn result<'py>(
         &self,
         py: Python<'py>,
         args: &Bound<'py, PyTuple>,
@@ -67,6 +70,11 @@ impl PluginFunction {
     fn __repr__(&self) -> String {
         format!("<function of a plugin, {}>", self.signature)
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.error)?;
+        visit.call(&self.classes)
+    }
 }
 
 impl PluginFunction {
@@ -77,26 +85,32 @@ impl PluginFunction {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Tape> {
         let mut tape = Tape::default();
-        match kwargs {
-            Some(kwargs) if !kwargs.is_empty() => self.named(args, kwargs, &mut tape)?,
-            _ if args.len() == self.params.len() => {
-                for ((name, kind), value) in self.params.iter().zip(args.iter_borrowed()) {
-                    self.parameter(name, *kind, &value, &mut tape)?;
-                }
-            }
-            _ => {
-                return Err(PyTypeError::new_err(format!(
-                    "{}() takes {} arguments and {} were given\nhint: it is `{}`",
-                    self.name,
-                    self.params.len(),
-                    args.len(),
-                    self.signature
-                )));
-            }
+        if let Err(wrong) = self.written(args, kwargs, &mut tape) {
+            self.inner.plan.objects.forget(tape.placed(), false);
+            return Err(wrong);
         }
         match self.inner.call(py, self.index, tape)? {
             Returned::Values(tape) => Ok(tape),
             Returned::Ended(result) => Err(self.inner.ended(py, *result)),
+        }
+    }
+
+    fn written(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>, tape: &mut Tape) -> PyResult<()> {
+        match kwargs {
+            Some(kwargs) if !kwargs.is_empty() => self.named(args, kwargs, tape),
+            _ if args.len() == self.params.len() => {
+                for ((name, kind), value) in self.params.iter().zip(args.iter_borrowed()) {
+                    self.parameter(name, *kind, &value, tape)?;
+                }
+                Ok(())
+            }
+            _ => Err(PyTypeError::new_err(format!(
+                "{}() takes {} arguments and {} were given\nhint: it is `{}`",
+                self.name,
+                self.params.len(),
+                args.len(),
+                self.signature
+            ))),
         }
     }
 

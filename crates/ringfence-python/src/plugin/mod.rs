@@ -3,8 +3,10 @@
 mod callbacks;
 mod function;
 mod numbers;
+mod objects;
 mod plan;
 mod read;
+mod resource;
 mod source;
 mod write;
 mod wrong;
@@ -23,6 +25,7 @@ use crate::imports;
 use crate::result::Result;
 
 pub use function::PluginFunction;
+pub use resource::{PluginHandle, PluginMethod};
 pub use source::PluginSource;
 
 /// What a signal handler raised while a plugin's guest computed.
@@ -37,9 +40,28 @@ pub struct Inner {
 
 impl Inner {
     fn call(&self, py: Python<'_>, index: usize, tape: Tape) -> PyResult<Returned> {
+        let placed = tape.placed().to_vec();
         let returned = enter(py, || self.plugin.call(index, tape));
+        match &returned {
+            Ok(Returned::Values(_)) => self.plan.objects.forget(&placed, true),
+            Ok(Returned::Ended(_)) => self.plan.objects.clear(),
+            Err(_) => self.plan.objects.forget(&placed, false),
+        }
         self.interrupted()?;
         returned
+    }
+
+    /// Tells the guest of resources that were dropped, if it can be told now.
+    fn settle(&self, py: Python<'_>) -> PyResult<()> {
+        let returned = enter(py, || self.plugin.settle());
+        if let Ok(Some(Returned::Ended(_))) = &returned {
+            self.plan.objects.clear();
+        }
+        self.interrupted()?;
+        match returned? {
+            Some(Returned::Ended(result)) => Err(self.ended(py, *result)),
+            Some(Returned::Values(_)) | None => Ok(()),
+        }
     }
 
     /// Raises what a signal handler has raised meanwhile.
@@ -95,11 +117,15 @@ impl Plugin {
 
     fn restart(&self, py: Python<'_>) -> PyResult<()> {
         let restarted = enter(py, || self.inner.plugin.restart());
+        if restarted.is_ok() {
+            self.inner.plan.objects.clear();
+        }
         self.inner.interrupted()?;
         restarted
     }
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.inner.plugin.close());
+        self.inner.plan.objects.clear();
     }
 }

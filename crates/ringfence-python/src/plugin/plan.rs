@@ -1,9 +1,14 @@
 //! How the values of a plugin's types are made of Python's and back: planned once, when it is loaded.
 
+use std::sync::{OnceLock, Weak};
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyList, PyString, PyTuple, PyWeakrefReference};
 use ringfence::plugin::{Number, Shape, TypeId, Types};
+
+use super::Inner;
+use super::objects::Objects;
 
 /// How values of one type are made. Types inside it are in the same plan, by their number.
 pub enum Converter {
@@ -39,6 +44,19 @@ pub enum Converter {
         ok: Option<TypeId>,
         error: Option<TypeId>,
     },
+    /// A resource that the guest makes. Its class has methods, which have the plugin, which has this plan.
+    Made {
+        class: Py<PyWeakrefReference>,
+        name: String,
+        is_owned: bool,
+    },
+    /// One that the host makes: an object of Python's, of that class where one was given.
+    Object {
+        resource: u32,
+        class: Option<Py<PyAny>>,
+        name: String,
+        is_owned: bool,
+    },
 }
 
 /// A field of a record, as Python spells it.
@@ -68,6 +86,14 @@ pub struct Plan {
     pub value: Py<PyString>,
     /// The base of the errors that are a guest's results.
     pub result_error: Py<PyAny>,
+    /// Objects that the guest has handles of.
+    pub objects: Objects,
+    /// The plugin that this is the plan of.
+    pub inner: OnceLock<Weak<Inner>>,
+    /// What makes an object of the class of a resource: `_of`.
+    pub of: Py<PyString>,
+    /// Where such an object has its handle: `_handle`.
+    pub handle: Py<PyString>,
 }
 
 impl Plan {
@@ -86,6 +112,10 @@ impl Plan {
             some: home.getattr("Some")?.unbind(),
             array: ARRAY.import(py, "array", "array")?.clone().unbind(),
             value: PyString::intern(py, "value").unbind(),
+            objects: Objects::default(),
+            inner: OnceLock::new(),
+            of: PyString::intern(py, "_of").unbind(),
+            handle: PyString::intern(py, "_handle").unbind(),
             result_error: py.import("ringfence.errors")?.getattr("ResultError")?.unbind(),
         })
     }
@@ -130,5 +160,15 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
             Converter::Option { inner: *inner, wrapped }
         }
         Shape::Result(ok, error) => Converter::Result { ok: *ok, error: *error },
+        Shape::Own(at) | Shape::Borrow(at) => {
+            let is_owned = matches!(shape, Shape::Own(_));
+            let resource = types.resources().get(*at as usize);
+            let name = resource.map_or_else(String::new, |resource| ringfence::text::quote(&resource.name));
+            if resource.is_some_and(|resource| resource.is_hosts) {
+                let class = (!class.is_none()).then(|| class.clone().unbind());
+                return Ok(Converter::Object { resource: *at, class, name, is_owned });
+            }
+            Converter::Made { class: PyWeakrefReference::new(class)?.unbind(), name, is_owned }
+        }
     })
 }

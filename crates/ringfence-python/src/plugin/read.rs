@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 use ringfence::plugin::{MixedUp, Number, Reader, TypeId};
 
+use super::PluginHandle;
 use super::numbers;
 use super::plan::{Converter, Plan};
 
@@ -68,6 +69,20 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
             0 => plan.ok.bind(py).call1((optional(py, plan, *ok, from)?,))?,
             _ => plan.err.bind(py).call1((optional(py, plan, *error, from)?,))?,
         },
+        Converter::Made { class, name, .. } => {
+            let handle = from.handle().map_err(mixed_up)?;
+            let inner = plan.inner.get().cloned().unwrap_or_default();
+            let class = class.bind(py).upgrade();
+            let class = class.ok_or_else(|| PyRuntimeError::new_err(format!("the class of `{name}` is gone")))?;
+            class.call_method1(&plan.of, (PluginHandle { inner, handle },))?
+        }
+        Converter::Object { resource, is_owned, name, .. } => {
+            let number = u32::try_from(word(from)?).map_err(|_| mixed_up(MixedUp))?;
+            let objects = &plan.objects;
+            let object = if *is_owned { objects.take(*resource, number) } else { objects.get(py, *resource, number) };
+            let gone = || PyRuntimeError::new_err(format!("an object that is a `{name}` to the plugin is gone"));
+            object.ok_or_else(gone)?.into_bound(py)
+        }
     })
 }
 

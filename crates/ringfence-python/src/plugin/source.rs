@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use ringfence::plugin::{Function, Interface, Shape, Source, TypeId, World};
+use ringfence::plugin::{Function, Interface, Resource, Shape, Source, TypeId, World};
 
 use super::callbacks::{Callback, Callbacks};
 use super::plan::Plan;
@@ -37,6 +37,12 @@ impl PluginSource {
     fn types<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let types = self.world.types.shapes().iter().map(|shape| described(py, shape));
         PyList::new(py, types.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Its resources: interface, name, and whether the host makes them.
+    fn resources(&self) -> Vec<(String, String, bool)> {
+        let resources = self.world.types.resources().iter();
+        resources.map(|resource| (resource.interface.clone(), resource.name.clone(), resource.is_hosts)).collect()
     }
 
     /// Interfaces that it exports: name, functions and types.
@@ -71,8 +77,10 @@ impl PluginSource {
             .zip(functions)
             .map(|((interface, function), given)| callback(interface, function, given))
             .collect();
-        let imports =
-            (!callbacks.is_empty()).then(|| Arc::new(Callbacks { plan: plan.clone(), functions: callbacks }) as Arc<_>);
+        let is_wanted = self.world.imports.iter().any(|interface| self.world.wants(interface));
+        let dropped = self.world.types.resources().iter().map(|resource| !has_drop(&self.world, resource)).collect();
+        let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, dropped };
+        let imports = is_wanted.then(|| Arc::new(callbacks) as Arc<_>);
         let interrupt = Interrupt::default();
         let theirs = interrupt.clone();
         let look = Arc::new(move || match attached(|py| py.check_signals()) {
@@ -87,6 +95,7 @@ impl PluginSource {
             return Err(interrupt);
         }
         let inner = Arc::new(Inner { plugin: opened?, plan, interrupt });
+        let _ = inner.plan.inner.set(Arc::downgrade(&inner));
         let exported = self
             .world
             .exports
@@ -97,7 +106,8 @@ impl PluginSource {
             let params = params.into_iter().zip(&function.params).map(|(name, (_, kind))| (name, *kind)).collect();
             let signature = self.world.signature(interface, function);
             let result = function.result;
-            Py::new(py, PluginFunction { inner: inner.clone(), index, name, signature, params, result, error })
+            let (inner, classes) = (inner.clone(), classes.clone().into_any().unbind());
+            Py::new(py, PluginFunction { inner, index, name, signature, params, result, error, classes })
         });
         let functions = functions.collect::<PyResult<Vec<_>>>()?;
         Ok(Plugin { inner, functions })
@@ -111,6 +121,13 @@ fn callback(interface: &Interface, function: &Function, given: Py<PyAny>) -> Cal
     };
     let params = function.params.iter().map(|(_, kind)| *kind).collect();
     Callback { title: ringfence::text::quote(&title), function: given, params, result: function.result }
+}
+
+/// Whether a resource has a method of the guest's to call that is called `drop`.
+fn has_drop(world: &World, resource: &Resource) -> bool {
+    let interface = world.imports.iter().find(|interface| interface.name == resource.interface);
+    let name = format!("[method]{}.drop", resource.name);
+    interface.is_some_and(|interface| interface.functions.iter().any(|function| function.name == name))
 }
 
 fn described<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple>> {
@@ -135,6 +152,8 @@ fn described<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple
         Shape::Flags(names) => ("flags", names.clone()).into_pyobject(py),
         Shape::Option(inner) => ("option", number(inner)).into_pyobject(py),
         Shape::Result(ok, error) => ("result", optional(ok), optional(error)).into_pyobject(py),
+        Shape::Own(resource) => ("own", *resource).into_pyobject(py),
+        Shape::Borrow(resource) => ("borrow", *resource).into_pyobject(py),
     }
 }
 

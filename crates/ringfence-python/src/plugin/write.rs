@@ -3,8 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
-use ringfence::plugin::{Number, Tape, TypeId};
+use ringfence::plugin::{Number, Placed, Tape, TypeId};
 
+use super::PluginHandle;
 use super::numbers;
 use super::plan::{Case, Converter, Field, Plan};
 use super::wrong::{Checked, Wrong, name_of};
@@ -70,6 +71,29 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
             };
             tape.word(case);
             return carried(plan, *carries, value, tape);
+        }
+        Converter::Made { class, name, is_owned } => {
+            let expected = || Wrong::kind(&format!("a resource `{name}` of this plugin"), value);
+            let class = class.bind(py).upgrade().ok_or_else(expected)?;
+            if !value.is_instance(&class).map_err(Wrong::raised)? {
+                return Err(expected());
+            }
+            let handle = value.getattr(&plan.handle).map_err(|_| expected())?;
+            let handle = handle.cast::<PluginHandle>().map_err(|_| expected())?;
+            let handle = &handle.get().handle;
+            let passed = if *is_owned { tape.give(handle) } else { tape.lend(handle) };
+            return passed.map_err(|gone| Wrong::value(format!("this `{name}` {}", gone.why())));
+        }
+        Converter::Object { resource, class, name, is_owned } => {
+            if let Some(class) = class
+                && !value.is_instance(class.bind(py)).map_err(Wrong::raised)?
+            {
+                let expected = class_name(class.bind(py));
+                return Err(Wrong::kind(&format!("{expected}, which was given for `{name}`"), value));
+            }
+            let number = plan.objects.put(*resource, value);
+            let number = number.ok_or_else(|| Wrong::value("the plugin has more objects than it may have"))?;
+            tape.place(Placed { number, is_lent: !is_owned });
         }
     }
     Ok(())

@@ -29,6 +29,9 @@ const AT_ONCE: Duration = Duration::from_micros(1);
 /// What came of a call, and the instance unless it is gone.
 pub(super) type Done = (Option<Box<Live>>, Called);
 
+/// The function to call and the values of its parameters; none where the guest is only told of what was dropped.
+pub(super) type Work = Option<(usize, Tape)>;
+
 /// What a call gave and used.
 pub(super) struct Called {
     pub(super) returned: Returned,
@@ -39,13 +42,7 @@ pub(super) struct Called {
 }
 
 /// Calls a function of a plugin that has no imports: nothing in it can wait.
-pub(super) fn here(
-    mut live: Box<Live>,
-    limits: &Limits,
-    index: usize,
-    tape: Tape,
-    tick: &mut dyn FnMut() -> bool,
-) -> Result<Done> {
+pub(super) fn here(mut live: Box<Live>, limits: &Limits, work: Work, tick: &mut dyn FnMut() -> bool) -> Result<Done> {
     let outer = apart::outer()?;
     let Some(ticking) = ticker::Running::start() else {
         return Err(no_thread("the system starts no more threads for this process"));
@@ -60,30 +57,36 @@ pub(super) fn here(
     state.control.outer = outer;
     state.control.cpu.restart(started, limits.cpu.map(|cpu| cpu.0));
     if stack_unsafe::has_room() {
-        let ended = begin(&mut live, limits, index, tape);
+        let ended = begin(&mut live, limits, work);
         drop(ticking);
         return ended_here(live, limits, started, ended);
     }
     let control = live.store.data().state.control.clone();
     let limits = *limits;
-    let work = move || {
-        let ended = begin(&mut live, &limits, index, tape);
+    let rest = move || {
+        let ended = begin(&mut live, &limits, work);
         drop(ticking);
         ended_here(live, &limits, started, ended)
     };
-    apart::run(&control, None, work, tick, &mut |_| None)
+    apart::run(&control, None, rest, tick, &mut |_| None)
 }
 
-fn begin(live: &mut Live, limits: &Limits, index: usize, tape: Tape) -> wasmtime::Result<Tape> {
-    let Live { store, exports, .. } = live;
+fn begin(live: &mut Live, limits: &Limits, work: Work) -> wasmtime::Result<Tape> {
+    let Live { store, exports, life, .. } = live;
     store.set_epoch_deadline(1);
     if let Some(fuel) = limits.fuel {
         store.set_fuel(fuel)?;
     }
-    let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-    let called = catch_unwind(AssertUnwindSafe(|| export.call(&mut **store, Lowered(tape))));
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        for dropped in life.take_dropped() {
+            dropped.resource_drop(&mut **store)?;
+        }
+        let Some((index, tape)) = work else { return Ok(Tape::default()) };
+        let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+        export.call(&mut **store, Lowered(tape)).map(|Lifted(tape)| tape)
+    }));
     match called {
-        Ok(called) => called.map(|Lifted(tape)| tape),
+        Ok(called) => called,
         Err(_) => Err(wasmtime::Error::msg("Ringfence panicked in a call")),
     }
 }
@@ -157,8 +160,7 @@ pub(super) fn waiting(
     mut live: Box<Live>,
     shared: &Arc<Shared>,
     limits: &Limits,
-    index: usize,
-    tape: Tape,
+    work: Work,
     tick: &mut dyn FnMut() -> bool,
 ) -> Result<Done> {
     let outer = apart::outer()?;
@@ -185,14 +187,21 @@ pub(super) fn waiting(
     live.store.set_epoch_deadline(1);
     let desk: Arc<Mutex<Desk>> = Arc::default();
     let mut lent = Lent { live: Some(live), said: None, desk: desk.clone() };
-    let mut tape = Some(tape);
+    let mut work = Some(work);
     let guest = Guest::new(async move {
         let Lent { live, said, .. } = &mut lent;
-        if let (Some(live), Some(tape)) = (live.as_deref_mut(), tape.take()) {
-            let Live { store, exports, .. } = live;
-            let export = *exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-            let Lifted(tape) = export.call_async(&mut **store, Lowered(tape)).await?;
-            *said = Some(tape);
+        if let (Some(live), Some(work)) = (live.as_deref_mut(), work.take()) {
+            let Live { store, exports, life, .. } = live;
+            for dropped in life.take_dropped() {
+                dropped.resource_drop_async(&mut **store).await?;
+            }
+            *said = Some(Tape::default());
+            if let Some((index, tape)) = work {
+                *said = None;
+                let export = *exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+                let Lifted(tape) = export.call_async(&mut **store, Lowered(tape)).await?;
+                *said = Some(tape);
+            }
         }
         Ok(Ending::exited(0))
     });

@@ -6,7 +6,7 @@ use wasmtime::component::__internal::wasmtime_environ::component::{
     CanonicalAbiInfo, ComponentTypes, StringEncoding, TypeListIndex, VariantInfo,
 };
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
-use wasmtime::component::Lift;
+use wasmtime::component::{Lift, ResourceAny};
 use wasmtime::{Result, ValRaw, bail};
 
 use super::tape::Tape;
@@ -14,6 +14,9 @@ use crate::sandbox::stop::{Limit, Stop};
 
 /// What the host holds for one item of a list, beside its bytes: a word here, and an object where it is made one.
 const ITEM_BYTES: usize = 32;
+
+/// What the host holds for one resource: its place in a table or two, and an object.
+const HANDLE_BYTES: usize = 256;
 
 /// Reads values of a guest.
 pub(super) struct Lifter<'c, 'a> {
@@ -75,6 +78,10 @@ impl<'a> Lifter<'_, 'a> {
             InterfaceType::S64 | InterfaceType::U64 | InterfaceType::Float64 => {
                 self.tape.word(next(from)?.get_u64());
                 Ok(())
+            }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = next(from)?.get_u32();
+                self.handle(kind, index)
             }
             other => {
                 let word = next(from)?.get_u32();
@@ -182,11 +189,32 @@ impl<'a> Lifter<'_, 'a> {
                 let word = small(bytes, 2)?;
                 self.number(kind, word)
             }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = word_at(bytes, 0)?;
+                self.handle(kind, index)
+            }
             other => {
                 let word = word_at(bytes, 0)?;
                 self.number(other, word)
             }
         }
+    }
+
+    /// A resource: wasmtime knows whether the guest has that handle, and of what it is one.
+    fn handle(&mut self, kind: InterfaceType, index: u32) -> Result<()> {
+        self.pay(HANDLE_BYTES)?;
+        let (InterfaceType::Own(table) | InterfaceType::Borrow(table)) = kind else { bail!("no resource") };
+        if self.cx.instance_mut().dtor_and_instance(table).1.is_some() {
+            let any = ResourceAny::linear_lift_from_flat(self.cx, kind, &ValRaw::u32(index))?;
+            self.tape.raw(any);
+            return Ok(());
+        }
+        let number = match kind {
+            InterfaceType::Own(table) => self.cx.guest_resource_lift_own(table, index)?.0,
+            _ => self.cx.guest_resource_lift_borrow(table, index)?,
+        };
+        self.tape.word(u64::from(number));
+        Ok(())
     }
 
     fn fields(&mut self, kinds: impl Iterator<Item = InterfaceType>, bytes: &'a [u8]) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance};
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 use wasmtime::{Engine, StoreContextMut};
 
 use super::Imports;
@@ -36,7 +36,7 @@ pub(super) fn link(
         }
     }
     if given.is_none() {
-        for interface in world.imports.iter().filter(|interface| !interface.functions.is_empty()) {
+        for interface in world.imports.iter().filter(|interface| world.wants(interface)) {
             missing.push(match interface.name.as_str() {
                 "" => interface.functions.iter().map(|function| text::cut(&function.name, 120)).collect(),
                 name => text::cut(name, 120),
@@ -55,6 +55,18 @@ pub(super) fn link(
             "" => linker.root(),
             name => linker.instance(name).map_err(|error| link::broken(&error))?,
         };
+        for (name, of) in &interface.types {
+            let Some((number, resource)) = world.types.owned(*of).filter(|(_, resource)| resource.is_hosts) else {
+                continue;
+            };
+            let Some(given) = given else { continue };
+            let title = format!("{}.{}, dropped", resource.interface, resource.name);
+            let host = Host { given: given.clone(), index: number as usize, title: text::quote(&title).into() };
+            let added = place.resource_async(name, ResourceType::host_dynamic(number), move |store, object| {
+                Box::new(host.clone().drop_object(store, object))
+            });
+            added.map_err(|error| link::broken(&error))?;
+        }
         for function in &interface.functions {
             let Some(given) = given else { continue };
             let flat = world.types.flat_counts(function.params.iter().map(|(_, kind)| *kind), function.result);
@@ -102,6 +114,21 @@ impl Host {
         calls.work(title, work, peak).await.map_err(wasmtime::Error::new)?;
         let tape = answer.lock().unwrap_or_else(|broken| broken.into_inner()).take();
         tape.ok_or_else(|| wasmtime::Error::new(Raised::new("a host function gave no answer")))
+    }
+
+    /// The guest has let go of the object of that number.
+    fn drop_object(
+        self,
+        store: StoreContextMut<'_, ComponentState>,
+        object: u32,
+    ) -> impl Future<Output = wasmtime::Result<()>> + Send + use<> {
+        let state = &store.data().state;
+        let (calls, peak) = (state.host_calls.clone(), state.limiter.peak());
+        let Self { given, index, title } = self;
+        async move {
+            let work = Box::new(move || given.drop_object(index, object));
+            calls.work(title, work, peak).await.map_err(wasmtime::Error::new)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use super::handles::Life;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
 use super::{Look, Shared};
@@ -40,7 +41,15 @@ pub(super) struct Live {
     pub(super) nowhere: Output,
     /// When its last call on its caller's stack was over.
     pub(super) ended: Option<Instant>,
+    /// What the host's handles of its resources hang on.
+    pub(super) life: Arc<Life>,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.life.end();
+    }
 }
 
 impl Live {
@@ -94,7 +103,9 @@ impl Live {
         state.output = nowhere.clone();
         state.control.output = nowhere.clone();
         match found {
-            Some(exports) => Ok(Self { store, exports, nowhere, ended: None, _slot: Here::new(slot) }),
+            Some(exports) => {
+                Ok(Self { store, exports, nowhere, ended: None, life: Arc::default(), _slot: Here::new(slot) })
+            }
             None => Err(not_opened(name, &ending)),
         }
     }

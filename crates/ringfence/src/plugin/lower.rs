@@ -80,6 +80,7 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
             InterfaceType::S64 | InterfaceType::U64 => to.push(ValRaw::u64(self.from.word()?)),
             InterfaceType::Float64 => to.push(ValRaw::f64(self.from.word()?)),
             InterfaceType::Float32 => to.push(ValRaw::f32(self.from.word()? as u32)),
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => to.push(ValRaw::u32(self.handle(kind)?)),
             _ => to.push(ValRaw::u32(self.from.word()? as u32)),
         }
     }
@@ -156,10 +157,30 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
                 let word = self.from.word()? as u32;
                 self.small(at, word, 2)
             }
+            InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
+                let index = self.handle(kind)?;
+                self.small(at, index, 4)
+            }
             _ => {
                 let word = self.from.word()? as u32;
                 self.small(at, word, 4)
             }
+        }
+    }
+
+    /// A resource: the number of a handle that the guest has from here on.
+    fn handle(&mut self, kind: InterfaceType) -> Result<u32> {
+        let (InterfaceType::Own(table) | InterfaceType::Borrow(table)) = kind else { bail!("no resource") };
+        if self.cx.instance().dtor_and_instance(table).1.is_some() {
+            let any = self.from.passed()?;
+            let mut index = std::mem::MaybeUninit::new(ValRaw::u32(0));
+            any.linear_lower_to_flat(self.cx, kind, &mut index)?;
+            return Ok(super::values_unsafe::index(index));
+        }
+        let number = self.from.word()? as u32;
+        match kind {
+            InterfaceType::Own(table) => self.cx.guest_resource_lower_own(table, number),
+            _ => self.cx.guest_resource_lower_borrow(table, number),
         }
     }
 

@@ -5,6 +5,7 @@
 //! a return leaves the instance in an unknown state: it is dropped, and the plugin is poisoned until it is restarted.
 
 mod call;
+mod handles;
 mod lift;
 mod link;
 mod live;
@@ -34,8 +35,9 @@ use crate::sandbox::engine::Engines;
 use crate::sandbox::files::Grants;
 use crate::text;
 
-pub use tape::{Held, MixedUp, Reader, Tape};
-pub use types::{Number, Shape, TypeId, Types};
+pub use handles::{Gone, Handle};
+pub use tape::{Held, MixedUp, Placed, Reader, Tape};
+pub use types::{Number, Resource, Shape, TypeId, Types};
 pub use world::{Function, Interface, World};
 
 /// Called about every 50 ms while a guest computes: `false` ends it.
@@ -45,6 +47,9 @@ pub type Look = Arc<dyn Fn() -> bool + Send + Sync>;
 pub trait Imports: Send + Sync {
     /// One call, outside the guest's stack: the values of its parameters, and those of its result.
     fn call(&self, index: usize, params: Tape) -> Result<Tape, Raised>;
+
+    /// The guest has let go of an object of the host's, of that resource and that number.
+    fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised>;
 
     /// Surrounds the guest on a thread of its own: it must call what it is given, once.
     fn around(&self, guest: &mut (dyn FnMut() + Send)) {
@@ -101,7 +106,7 @@ impl Source {
         let linked = link::link(&loaded.engine, &component, &world, &name, &recipe.policy, imports.as_ref())?;
         drop(component);
         let prepared = recipe.plugin(loaded, engines, linked);
-        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| !import.functions.is_empty());
+        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
         let shared = Arc::new(Shared { prepared, world, name, imports, inline, waits, look });
         let live = shared.open()?;
         Ok(Plugin {
@@ -146,8 +151,8 @@ pub struct Usage {
 }
 
 impl Usage {
-    fn add(&mut self, called: &Called) {
-        self.calls += 1;
+    fn add(&mut self, called: &Called, is_call: bool) {
+        self.calls += u64::from(is_call);
         self.host_calls += called.host_calls;
         self.wall += called.wall;
         self.last_wall = called.wall;
@@ -188,10 +193,39 @@ pub struct Plugin {
 impl Plugin {
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape) -> Result<Returned> {
-        let (live, mut usage, mut back) = self.take()?;
+        let (live, usage, mut back) = self.take()?;
+        if !params.is_of(&live.life) {
+            back.seat = Some(Seat::Free(live, usage));
+            return Err(self.refused(
+                "a resource that it is given is not its own, or of an instance that is gone",
+                "give it resources that it made since it was last started",
+            ));
+        }
+        self.work((live, usage, back), Some((index, params)))
+    }
+
+    /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
+    /// next.
+    pub fn settle(&self) -> Result<Option<Returned>> {
+        let is_free =
+            self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
+        let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
+        self.work(taken, None).map(Some)
+    }
+
+    fn work(
+        &self,
+        (live, mut usage, mut back): (Box<Live>, Usage, Back<'_>),
+        work: Option<(usize, Tape)>,
+    ) -> Result<Returned> {
         let limits = &self.shared.prepared.policy.limits;
-        let (live, called) = self.called(live, limits, index, params)?;
-        usage.add(&called);
+        let is_call = work.is_some();
+        let life = live.life.clone();
+        let (live, mut called) = self.called(live, limits, work)?;
+        if let Returned::Values(tape) = &mut called.returned {
+            tape.adopt(&life);
+        }
+        usage.add(&called, is_call);
         back.seat = Some(match (live, &called.returned) {
             (Some(live), _) => Seat::Free(live, usage),
             (None, Returned::Ended(result)) => Seat::Poisoned(why(result), usage),
@@ -200,11 +234,11 @@ impl Plugin {
         Ok(called.returned)
     }
 
-    fn called(&self, live: Box<Live>, limits: &Limits, index: usize, params: Tape) -> Result<call::Done> {
+    fn called(&self, live: Box<Live>, limits: &Limits, work: call::Work) -> Result<call::Done> {
         let look = &self.shared.look;
         match self.shared.waits {
-            false => call::here(live, limits, index, params, &mut || look()),
-            true => call::waiting(live, &self.shared, limits, index, params, &mut || look()),
+            false => call::here(live, limits, work, &mut || look()),
+            true => call::waiting(live, &self.shared, limits, work, &mut || look()),
         }
     }
 

@@ -2,10 +2,16 @@
 //!
 //! A type says how its values are laid out here: a number or a character is one word; text, bytes and lists of numbers
 //! are one word, the place of their bytes; a list is its length and its items; a record or a tuple its fields; what has
-//! cases is the number of the case and what it carries; flags are a word for each 32 of them.
+//! cases is the number of the case and what it carries; flags are a word for each 32 of them; a resource of the guest's
+//! is the place of its handle, one of the host's is the host's own number for it.
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceAny;
+
+use super::handles::{Gone, Handle, Life, Owned, Taken};
 
 /// Bytes that are not copied: they stay where they are as long as this lives.
 pub type Held = Box<dyn AsRef<[u8]> + Send + Sync>;
@@ -16,6 +22,26 @@ pub struct Tape {
     words: Vec<u64>,
     pieces: Vec<Piece>,
     copied: Vec<u8>,
+    handles: Vec<Passed>,
+    placed: Vec<Placed>,
+}
+
+/// A handle on its way.
+enum Passed {
+    /// Out of the guest, and nobody's yet.
+    Raw(ResourceAny),
+    Owned(Arc<Owned>),
+    /// Into the guest, for good.
+    Taken(Taken),
+}
+
+/// An object of the host's that a value on its way into the guest has a number for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The number.
+    pub number: u32,
+    /// Whether the guest has it for the length of a call.
+    pub is_lent: bool,
 }
 
 enum Piece {
@@ -47,6 +73,58 @@ impl Tape {
     pub fn hold(&mut self, held: Held) {
         self.words.push(self.pieces.len() as u64);
         self.pieces.push(Piece::Held(held));
+    }
+
+    /// A resource of the guest's, for the length of a call.
+    pub fn lend(&mut self, handle: &Handle) -> Result<(), Gone> {
+        let owned = handle.borrowed()?;
+        self.pass(Passed::Owned(owned));
+        Ok(())
+    }
+
+    /// A resource of the guest's, which becomes its own again.
+    pub fn give(&mut self, handle: &Handle) -> Result<(), Gone> {
+        let taken = handle.taken()?;
+        self.pass(Passed::Taken(taken));
+        Ok(())
+    }
+
+    pub(super) fn raw(&mut self, any: ResourceAny) {
+        self.pass(Passed::Raw(any));
+    }
+
+    fn pass(&mut self, passed: Passed) {
+        self.words.push(self.handles.len() as u64);
+        self.handles.push(passed);
+    }
+
+    /// An object of the host's, by its number.
+    pub fn place(&mut self, placed: Placed) {
+        self.words.push(u64::from(placed.number));
+        self.placed.push(placed);
+    }
+
+    /// The objects of the host's that are on it.
+    pub fn placed(&self) -> &[Placed] {
+        &self.placed
+    }
+
+    /// Makes the guest's handles on it the host's.
+    pub(super) fn adopt(&mut self, life: &Arc<Life>) {
+        for passed in &mut self.handles {
+            if let Passed::Raw(any) = passed {
+                *passed = Passed::Owned(Owned::new(*any, life));
+            }
+        }
+    }
+
+    /// Whether every handle on it is of that life.
+    pub(super) fn is_of(&self, life: &Arc<Life>) -> bool {
+        self.handles.iter().all(|passed| match passed {
+            Passed::Raw(_) => false,
+            Passed::Owned(owned) => owned.is_of(life),
+            Passed::Taken(taken) => taken.owned.is_of(life),
+        })
     }
 
     /// Reads it from its start.
@@ -99,6 +177,28 @@ impl<'a> Reader<'a> {
         match self.tape.pieces.get(index).ok_or(MixedUp)? {
             Piece::Copied(range) => self.tape.copied.get(range.clone()).ok_or(MixedUp),
             Piece::Held(held) => Ok((**held).as_ref()),
+        }
+    }
+
+    /// The next resource of the guest's, as the host keeps it.
+    pub fn handle(&mut self) -> Result<Handle, MixedUp> {
+        let index = self.count()?;
+        match self.tape.handles.get(index).ok_or(MixedUp)? {
+            Passed::Owned(owned) => Ok(Handle::new(owned.clone())),
+            Passed::Raw(_) | Passed::Taken(_) => Err(MixedUp),
+        }
+    }
+
+    /// The next resource of the guest's, on its way in; what is taken is the guest's from here on.
+    pub(super) fn passed(&mut self) -> Result<&'a ResourceAny, MixedUp> {
+        let index = self.count()?;
+        match self.tape.handles.get(index).ok_or(MixedUp)? {
+            Passed::Owned(owned) => Ok(owned.any()),
+            Passed::Taken(taken) => {
+                taken.owned.give();
+                Ok(taken.owned.any())
+            }
+            Passed::Raw(_) => Err(MixedUp),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wasmtime::component::types;
+use wasmtime::component::{ResourceType, types};
 
 use super::values_unsafe::MAX_FLAT;
 use crate::text;
@@ -12,6 +12,9 @@ const MAX_SHAPES: usize = 10_000;
 
 /// Looks at parts of types, each as often as it is mentioned: what doubles itself thirty times is not a type of ours.
 const MAX_LOOKS: usize = 200_000;
+
+/// Types of resources that a plugin may have.
+const MAX_RESOURCES: usize = 1000;
 
 /// Types inside one another, which is as far as wasmtime's own validation lets them go.
 const MAX_DEPTH: usize = 100;
@@ -39,6 +42,21 @@ pub enum Shape {
     Flags(Vec<String>),
     Option(TypeId),
     Result(Option<TypeId>, Option<TypeId>),
+    /// A resource, by its place in [`Types::resources`].
+    Own(u32),
+    Borrow(u32),
+}
+
+/// A type of resources.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// What the component calls it.
+    pub name: String,
+    /// The interface that it is of.
+    pub interface: String,
+    /// Whether the host makes them; otherwise the guest does.
+    pub is_hosts: bool,
+    kind: ResourceType,
 }
 
 /// A type of numbers.
@@ -109,6 +127,7 @@ pub struct Types {
     shapes: Vec<Shape>,
     known: HashMap<Shape, TypeId>,
     looks: usize,
+    resources: Vec<Resource>,
 }
 
 impl Types {
@@ -121,6 +140,40 @@ impl Types {
     /// All of them, each after those it is made of.
     pub fn shapes(&self) -> &[Shape] {
         &self.shapes
+    }
+
+    /// Its types of resources.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// The resource that values of this type own, and its number.
+    pub fn owned(&self, id: TypeId) -> Option<(u32, &Resource)> {
+        let Shape::Own(at) = self.shape(id) else { return None };
+        Some((*at, self.resources.get(*at as usize)?))
+    }
+
+    /// Adds a type of resources, unless it is there under another name; what owns one.
+    pub(super) fn resource(
+        &mut self,
+        (interface, name): (&str, String),
+        kind: ResourceType,
+        is_hosts: bool,
+    ) -> Result<TypeId, Refusal> {
+        let known = self.resources.iter().position(|known| known.kind == kind);
+        let at = known.unwrap_or(self.resources.len());
+        if known.is_none() {
+            if at >= MAX_RESOURCES {
+                return Err("more types of resources than a plugin may have".into());
+            }
+            self.resources.push(Resource { name, interface: interface.to_owned(), is_hosts, kind });
+        }
+        self.intern(Shape::Own(at as u32))
+    }
+
+    fn resource_of(&self, kind: ResourceType) -> Result<u32, Refusal> {
+        let known = self.resources.iter().position(|known| known.kind == kind);
+        known.map(|at| at as u32).ok_or_else(|| "a resource of WASI, which only the plugin and WASI can hold".into())
     }
 
     pub(super) fn add(&mut self, kind: &types::Type) -> Result<TypeId, Refusal> {
@@ -167,14 +220,18 @@ impl Types {
                 let ok = self.optional(result.ok().as_ref(), below)?;
                 Ok(Shape::Result(ok, self.optional(result.err().as_ref(), below)?))
             }
-            types::Type::Own(_) | types::Type::Borrow(_) => Err("a resource".into()),
+            types::Type::Own(kind) => Ok(Shape::Own(self.resource_of(*kind)?)),
+            types::Type::Borrow(kind) => Ok(Shape::Borrow(self.resource_of(*kind)?)),
             types::Type::Future(_) => Err("a future".into()),
             types::Type::Stream(_) => Err("a stream".into()),
             types::Type::ErrorContext => Err("an error context".into()),
             types::Type::Map(_) => Err("a map".into()),
             types::Type::FixedLengthList(_) => Err("a list of fixed length".into()),
         };
-        let shape = shape?;
+        self.intern(shape?)
+    }
+
+    fn intern(&mut self, shape: Shape) -> Result<TypeId, Refusal> {
         if let Some(id) = self.known.get(&shape) {
             return Ok(*id);
         }
@@ -220,7 +277,7 @@ impl Types {
 
     fn flat(&self, kind: TypeId) -> usize {
         match self.shape(kind) {
-            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) => 1,
+            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) | Shape::Own(_) | Shape::Borrow(_) => 1,
             Shape::String | Shape::List(_) => 2,
             Shape::Record(fields) => self.flat_sum(fields.iter().map(|(_, kind)| *kind)),
             Shape::Tuple(kinds) => self.flat_sum(kinds.iter().copied()),

@@ -131,3 +131,9 @@ pub(super) fn written(pair: MaybeUninit<[ValRaw; 2]>) -> (ValRaw, ValRaw) {
     let [at, len] = unsafe { pair.assume_init() };
     (at, len)
 }
+
+/// The number that wasmtime wrote for a handle.
+pub(super) fn index(index: MaybeUninit<ValRaw>) -> u32 {
+    // SAFETY: it was initialized when it was made.
+    unsafe { index.assume_init() }.get_u32()
+}

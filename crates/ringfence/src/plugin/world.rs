@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use wasmtime::Engine;
-use wasmtime::component::Component;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ResourceType};
 
 use super::types::{Refusal, Shape, TypeId, Types, name};
 use crate::error::{Error, Result};
@@ -35,6 +35,9 @@ pub struct Interface {
     pub types: Vec<(String, TypeId)>,
 }
 
+/// Where items come from: the engine, whether the host has to give them, and the resources of WASI.
+type From<'a> = (&'a Engine, bool, &'a [ResourceType]);
+
 /// All of it.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
@@ -53,15 +56,17 @@ impl World {
         let program = text::quote(program);
         let mut world = Self::default();
         let mut refusals = Vec::new();
+        let mut foreign = Vec::new();
         let kind = component.component_type();
         let mut root = Interface::default();
         for (import, item) in kind.imports(engine) {
             // What WASI has beyond that, such as `wasi:logging`, the host may give.
             if link::is_provided(import, true) {
                 world.wasi.push(import.to_owned());
+                foreign.extend(resources(engine, &item.ty));
                 continue;
             }
-            match world.item(engine, import, item.ty, &mut root) {
+            match world.item((engine, true, &foreign), import, item.ty, &mut root) {
                 Ok(interface) => world.imports.extend(interface),
                 Err(why) => refusals.push(format!("its import `{}` has {why}", text::cut(import, 120))),
             }
@@ -72,7 +77,7 @@ impl World {
         }
         let mut root = Interface::default();
         for (export, item) in kind.exports(engine) {
-            match world.item(engine, export, item.ty, &mut root) {
+            match world.item((engine, false, &foreign), export, item.ty, &mut root) {
                 Ok(interface) => world.exports.extend(interface),
                 // What it offers to a host of WASI is no function of ours.
                 Err(_) if export.starts_with("wasi:") => {}
@@ -87,7 +92,7 @@ impl World {
             false => Err(Error::load(
                 format!("cannot load the plugin `{program}`"),
                 refusals.into_iter().take(10).collect::<Vec<_>>().join("; "),
-                "resources, futures, streams and async functions are not supported yet: give values instead",
+                "futures, streams and async functions are not supported yet: give values instead",
             )),
         }
     }
@@ -95,31 +100,42 @@ impl World {
     /// One import or export: an interface, or something at the root.
     fn item(
         &mut self,
-        engine: &Engine,
+        from @ (engine, ..): From<'_>,
         of: &str,
         item: ComponentItem,
         root: &mut Interface,
     ) -> Result<Option<Interface>, Refusal> {
         let ComponentItem::ComponentInstance(instance) = item else {
-            self.within(name(of)?, item, root)?;
+            self.within(from, name(of)?, item, root)?;
             return Ok(None);
         };
         let mut interface = Interface { name: name(of)?, ..Interface::default() };
         for (within, item) in instance.exports(engine) {
-            self.within(name(within)?, item.ty, &mut interface)
+            self.within(from, name(within)?, item.ty, &mut interface)
                 .map_err(|why| format!("{why} (in `{}`)", text::cut(within, 120)))?;
         }
         Ok(Some(interface))
     }
 
-    fn within(&mut self, name: String, item: ComponentItem, into: &mut Interface) -> Result<(), Refusal> {
+    fn within(
+        &mut self,
+        (_, is_hosts, foreign): From<'_>,
+        name: String,
+        item: ComponentItem,
+        into: &mut Interface,
+    ) -> Result<(), Refusal> {
         match item {
             ComponentItem::ComponentFunc(function) => {
                 let function = self.function(name, &function)?;
                 into.functions.push(function);
             }
             ComponentItem::Type(kind) => into.types.push((name, self.types.add(&kind)?)),
-            ComponentItem::Resource(_) => return Err("a resource".into()),
+            // WASI has a name for it already; functions that need one are refused.
+            ComponentItem::Resource(kind) if foreign.contains(&kind) => {}
+            ComponentItem::Resource(kind) => {
+                let own = self.types.resource((&into.name, name.clone()), kind, is_hosts)?;
+                into.types.push((name, own));
+            }
             ComponentItem::ComponentInstance(_) => return Err("an interface inside of an interface".into()),
             ComponentItem::Module(_) | ComponentItem::Component(_) | ComponentItem::CoreFunc(_) => {
                 return Err("code, and not values,".into());
@@ -136,6 +152,12 @@ impl World {
         let params = params.collect::<Result<Vec<_>, Refusal>>()?;
         let result = function.results().next().map(|kind| self.types.add(&kind)).transpose()?;
         Ok(Function { name: of, params, result })
+    }
+
+    /// Whether the host has to give something for an interface that is imported.
+    pub fn wants(&self, interface: &Interface) -> bool {
+        !interface.functions.is_empty()
+            || interface.types.iter().any(|(_, kind)| self.types.owned(*kind).is_some_and(|(_, of)| of.is_hosts))
     }
 
     /// A function's signature, for people.
@@ -177,6 +199,11 @@ impl World {
             }
         };
         match self.types.shape(kind) {
+            Shape::Own(at) => shown.push_str(self.types.resources().get(*at as usize).map_or("_", |of| &of.name)),
+            Shape::Borrow(at) => {
+                let name = self.types.resources().get(*at as usize).map_or("_", |of| of.name.as_str());
+                let _ = write!(shown, "borrow<{name}>");
+            }
             Shape::Bool => shown.push_str("bool"),
             Shape::Number(number) => shown.push_str(number.name()),
             Shape::Char => shown.push_str("char"),
@@ -221,4 +248,11 @@ impl Interface {
     fn is_empty(&self) -> bool {
         self.functions.is_empty() && self.types.is_empty()
     }
+}
+
+/// The resources of an interface of WASI's.
+fn resources(engine: &Engine, item: &ComponentItem) -> Vec<ResourceType> {
+    let ComponentItem::ComponentInstance(instance) = item else { return Vec::new() };
+    let items = instance.exports(engine);
+    items.filter_map(|(_, item)| if let ComponentItem::Resource(kind) = item.ty { Some(kind) } else { None }).collect()
 }

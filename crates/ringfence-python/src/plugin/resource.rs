@@ -1,0 +1,108 @@
+//! Resources of a guest's as Python has them, and their methods.
+
+use std::sync::Weak;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+use ringfence::plugin::Handle;
+
+use super::{Inner, PluginFunction};
+
+/// What an object of a resource's class holds. The guest hears of it when it is dropped, or collected.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct PluginHandle {
+    pub inner: Weak<Inner>,
+    pub handle: Handle,
+}
+
+#[pymethods]
+impl PluginHandle {
+    /// Lets go of it: at once where the plugin is free, otherwise before its next call.
+    fn drop(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.drop_resource();
+        match self.inner.upgrade() {
+            Some(inner) => inner.settle(py),
+            None => Ok(()),
+        }
+    }
+
+    /// Why it cannot be used any more, or None while it can.
+    #[getter]
+    fn gone(&self) -> Option<&'static str> {
+        self.handle.gone().map(ringfence::plugin::Gone::why)
+    }
+}
+
+/// A method of a resource, of one object or, in its class, of none.
+#[pyclass(frozen, module = "ringfence._core")]
+pub struct PluginMethod {
+    function: Py<PluginFunction>,
+    of: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl PluginMethod {
+    #[new]
+    fn new(function: Py<PluginFunction>) -> Self {
+        Self { function, of: None }
+    }
+
+    fn __get__(&self, py: Python<'_>, of: Option<Py<PyAny>>, kind: Option<&Bound<'_, PyAny>>) -> Self {
+        let _ = kind;
+        Self { function: self.function.clone_ref(py), of }
+    }
+
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.function.get().__call__(py, &self.with(py, args)?, kwargs)
+    }
+
+    /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn result<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.function.get().result(py, &self.with(py, args)?, kwargs)
+    }
+
+    #[getter(__name__)]
+    fn name(&self) -> &str {
+        &self.function.get().name
+    }
+
+    #[getter]
+    fn signature(&self) -> &str {
+        &self.function.get().signature
+    }
+
+    /// The class of what is raised for an error that is its result.
+    #[getter(Error)]
+    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.function.get().error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<method of a plugin's resource, {}>", self.function.get().signature)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        visit.call(&self.of)
+    }
+}
+
+impl PluginMethod {
+    fn with<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {
+        let Some(of) = &self.of else { return Ok(args.clone()) };
+        PyTuple::new(py, std::iter::once(of.bind(py).clone()).chain(args.iter()).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,176 @@
+//! Handles that the host has of a guest's resources: each is given back once, or told to its guest once that it is not
+//! wanted any more, whatever becomes of it on the host's side.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use wasmtime::component::ResourceAny;
+
+/// One instance's life. What the host lets go of is queued here, from any thread and without waiting: the guest hears of
+/// it before its next call.
+#[derive(Default)]
+pub(super) struct Life {
+    dropped: Mutex<Vec<ResourceAny>>,
+    is_over: AtomicBool,
+}
+
+impl Life {
+    /// Ends it: its handles are worth nothing from here on.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.queue().clear();
+    }
+
+    /// What the guest has to be told about.
+    pub(super) fn take_dropped(&self) -> Vec<ResourceAny> {
+        std::mem::take(&mut *self.queue())
+    }
+
+    pub(super) fn has_dropped(&self) -> bool {
+        !self.queue().is_empty()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<ResourceAny>> {
+        self.dropped.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
+
+/// A resource that the host owns.
+pub(super) struct Owned {
+    any: ResourceAny,
+    life: Arc<Life>,
+    /// Whether it is the guest's again.
+    is_given: AtomicBool,
+}
+
+impl Owned {
+    pub(super) fn new(any: ResourceAny, life: &Arc<Life>) -> Arc<Self> {
+        Arc::new(Self { any, life: life.clone(), is_given: AtomicBool::new(false) })
+    }
+
+    pub(super) fn any(&self) -> &ResourceAny {
+        &self.any
+    }
+
+    pub(super) fn give(&self) {
+        self.is_given.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_of(&self, life: &Arc<Life>) -> bool {
+        Arc::ptr_eq(&self.life, life)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if !self.is_given.load(Ordering::SeqCst) && !self.life.is_over.load(Ordering::SeqCst) {
+            self.life.queue().push(self.any);
+        }
+    }
+}
+
+/// Where the host keeps a resource that it owns, until it lets go of it. Clones share the place.
+#[derive(Clone)]
+pub struct Handle(Arc<Mutex<Place>>);
+
+enum Place {
+    There(Arc<Owned>),
+    Gone(Gone),
+}
+
+/// Why a handle cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The host let go of it.
+    Dropped,
+    /// It was given to the guest.
+    Given,
+    /// Another call is using it just now.
+    Used,
+    /// Its instance is no more.
+    Over,
+}
+
+impl Gone {
+    /// In words, after the name of what it is.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Dropped => "was dropped",
+            Self::Given => "was given to the plugin, which owns it now",
+            Self::Used => "is used by another call",
+            Self::Over => "is of an instance that is gone: the plugin was restarted, or closed",
+        }
+    }
+}
+
+impl Handle {
+    pub(super) fn new(owned: Arc<Owned>) -> Self {
+        Self(Arc::new(Mutex::new(Place::There(owned))))
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub fn gone(&self) -> Option<Gone> {
+        match &*self.place() {
+            Place::There(owned) => owned.life.is_over.load(Ordering::SeqCst).then_some(Gone::Over),
+            Place::Gone(gone) => Some(*gone),
+        }
+    }
+
+    /// Lets go of it. A call that uses it just now still does.
+    pub fn drop_resource(&self) {
+        let mut place = self.place();
+        if matches!(*place, Place::There(_)) {
+            let old = std::mem::replace(&mut *place, Place::Gone(Gone::Dropped));
+            drop(place);
+            drop(old);
+        }
+    }
+
+    /// For a call that borrows it.
+    pub(super) fn borrowed(&self) -> Result<Arc<Owned>, Gone> {
+        match &*self.place() {
+            Place::There(owned) if owned.life.is_over.load(Ordering::SeqCst) => Err(Gone::Over),
+            Place::There(owned) => Ok(owned.clone()),
+            Place::Gone(gone) => Err(*gone),
+        }
+    }
+
+    /// For a call that takes it; it comes back here when that is not made.
+    pub(super) fn taken(&self) -> Result<Taken, Gone> {
+        let mut place = self.place();
+        match &*place {
+            Place::There(owned) if owned.life.is_over.load(Ordering::SeqCst) => Err(Gone::Over),
+            Place::There(owned) if Arc::strong_count(owned) > 1 => Err(Gone::Used),
+            Place::There(owned) => {
+                let owned = owned.clone();
+                *place = Place::Gone(Gone::Given);
+                Ok(Taken { owned, from: self.clone() })
+            }
+            Place::Gone(gone) => Err(*gone),
+        }
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.gone()).finish()
+    }
+}
+
+/// A resource on its way to the guest.
+pub(super) struct Taken {
+    pub(super) owned: Arc<Owned>,
+    from: Handle,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.owned.is_given.load(Ordering::SeqCst) {
+            *self.from.place() = Place::There(self.owned.clone());
+        }
+    }
+}
