@@ -19,6 +19,7 @@ from ._text import quote
 from .errors import GuestError, RingfenceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from IPython.core.interactiveshell import InteractiveShell
@@ -130,7 +131,10 @@ class _Room:
         policy = policy.replace(limits=policy.limits.replace(wall=words.wall)) if words.wall else policy
         policy, turn = shares(policy)
         is_python = words.language in _PYTHONS
-        functions = {"_ringfence_take": lambda: self._given, "_ringfence_give": self._values.append}
+        functions: dict[str, Callable[..., Any]] = {
+            "_ringfence_take": lambda: self._given,
+            "_ringfence_give": self._values.append,
+        }
         self.session = Session(
             words.language,
             policy=policy,
