@@ -167,9 +167,9 @@ if not TYPE_CHECKING:  # or every wrong name would be an object to a type checke
 
 def load_ipython_extension(shell: object) -> None:
     """Give a notebook the cell magic `%%ringfence`: what `%load_ext ringfence` calls."""
-    from ._jupyter import load
+    from importlib import import_module  # by its name: a room of the house does not stand below the others
 
-    load(shell)
+    import_module(f"{__name__}._jupyter").load(shell)
 
 
 def __dir__() -> list[str]:
