@@ -417,11 +417,9 @@ def described(node: ast.ClassDef | Function) -> Iterator[str]:
         yield signature(constructor[0], node.name)
     yield from text(node, types)
     for method in methods:
-        if method.name.startswith("_"):
-            continue
         decorators = {ast.unparse(decorator) for decorator in method.decorator_list}
-        if "overload" in decorators:
-            continue  # the one below says it all
+        if method.name.startswith("_") or "overload" in decorators:
+            continue
         if "property" in decorators:
             returns = ast.unparse(method.returns) if method.returns else ""
             yield f"**`.{method.name}`**: `{returns}`\n".replace("'", '"')
@@ -451,16 +449,10 @@ def parameters(args: ast.arguments) -> list[str]:
     for argument, default in zip(by_place, defaults, strict=True):
         if argument.arg not in {"self", "cls"}:
             words.append(parameter(argument, default))
-        if words and args.posonlyargs and argument is args.posonlyargs[-1]:
-            words.append("/")
-    if args.vararg:
-        words.append(f"*{args.vararg.arg}")
-    elif args.kwonlyargs:
-        words.append("*")
-    if args.kwonlyargs:
-        words += map(parameter, args.kwonlyargs, args.kw_defaults)
-    if args.kwarg:
-        words.append(f"**{args.kwarg.arg}")
+    if args.vararg or args.kwonlyargs:
+        words.append(f"*{args.vararg.arg if args.vararg else ''}")
+    words += map(parameter, args.kwonlyargs, args.kw_defaults)
+    words += [f"**{args.kwarg.arg}"] if args.kwarg else []
     return words
 
 
