@@ -416,9 +416,9 @@ def described(node: ast.ClassDef | Function) -> Iterator[str]:
         yield signature(constructor[0], node.name)
     yield from text(node, types)
     for method in methods:
-        if method.name.startswith("_"):
-            continue
         decorators = {ast.unparse(decorator) for decorator in method.decorator_list}
+        if method.name.startswith("_") or "overload" in decorators:
+            continue
         if "property" in decorators:
             returns = ast.unparse(method.returns) if method.returns else ""
             yield f"**`.{method.name}`**: `{returns}`\n".replace("'", '"')
@@ -443,15 +443,15 @@ def signature(node: Function, name: str) -> str:
 def parameters(args: ast.arguments) -> list[str]:
     """Write the parameters, without `self`."""
     words = []
-    defaults: list[ast.expr | None] = [*[None] * (len(args.args) - len(args.defaults)), *args.defaults]
-    for argument, default in zip(args.args, defaults, strict=True):
+    by_place = [*args.posonlyargs, *args.args]
+    defaults: list[ast.expr | None] = [*[None] * (len(by_place) - len(args.defaults)), *args.defaults]
+    for argument, default in zip(by_place, defaults, strict=True):
         if argument.arg not in {"self", "cls"}:
             words.append(parameter(argument, default))
-    if args.kwonlyargs:
-        words.append("*")
-        words += map(parameter, args.kwonlyargs, args.kw_defaults)
-    if args.kwarg:
-        words.append(f"**{args.kwarg.arg}")
+    if args.vararg or args.kwonlyargs:
+        words.append(f"*{args.vararg.arg if args.vararg else ''}")
+    words += map(parameter, args.kwonlyargs, args.kw_defaults)
+    words += [f"**{args.kwarg.arg}"] if args.kwarg else []
     return words
 
 

@@ -174,5 +174,12 @@ if not TYPE_CHECKING:  # or every wrong name would be an object to a type checke
         return value
 
 
+def load_ipython_extension(shell: object) -> None:
+    """Give a notebook the cell magic `%%ringfence`: what `%load_ext ringfence` calls."""
+    from importlib import import_module  # by its name: a room of the house does not stand below the others
+
+    import_module(f"{__name__}._jupyter").load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -11,7 +11,6 @@ from ._plugin_resources import METHODS_LEAVE, classes_of
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._text import quote
-from .errors import LoadError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,12 +64,6 @@ def bindings(program: Program, policy: Policy | None = None, *, host: bool = Fal
     """
     policy = Policy() if policy is None else policy
     source = core.PluginSource(program._native, policy._native, None, None)  # noqa: SLF001
-    if source.resources():
-        raise LoadError(
-            f"no stub of `{program.name}`",
-            "it has resources, whose classes are not written yet",
-            "annotate what you take from it with `Any`",
-        )
     exports, imports = source.exports(), source.imports()
     stub = _Stub(source.types(), exports, imports, classes_of(source.resources(), {}))
     return stub.host(program.name) if host else stub.plugin(program.name)

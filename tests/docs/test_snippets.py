@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 # What a page needs beside what every other does. Those of `dev` are there wherever the tests are set up.
 NEEDS = {
     "bake-a-program.md": ("componentize_py", "dev"),
+    "serve-formulas-with-fastapi.md": ("fastapi", "dev"),
     "use-with-dask.md": ("distributed", "dev"),
     "use-with-ray.md": ("ray", "ray"),
 }

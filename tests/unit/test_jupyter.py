@@ -1,0 +1,173 @@
+"""The cell magic, in a real kernel."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+for _module in ("ipykernel", "nbclient"):
+    if importlib.util.find_spec(_module) is None:
+        pytest.skip(f"there is no `{_module}`: pip install -r requirements/dev.txt", allow_module_level=True)
+
+pytestmark = pytest.mark.usefixtures("compiled")
+
+FRAME = """\
+%%ringfence
+class Frame:
+    def __repr__(self):
+        return "a frame"
+    def _repr_html_(self):
+        return ("<style>td {}</style><table onclick='evil()'><tr><td colspan=2>1 &lt; 2<td>"
+                "<script>evil()</script><img src=x onerror=evil()><a href='javascript:evil()'>link</a></table>")
+Frame()
+"""
+PICTURE = """\
+%%ringfence
+import struct, zlib
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+class Picture:
+    def _repr_png_(self):
+        head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+        data = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\\0\\0")) + chunk(b"IEND", b"")
+        return b"\\x89PNG\\r\\n\\x1a\\n" + data
+Picture()
+"""
+CELLS = {
+    "load": "%load_ext ringfence",
+    "value": "%%ringfence\nx = 6\nprint('hello')\nx * 7",
+    "stays": "%%ringfence\nx, _",
+    "await": "%%ringfence\nimport asyncio\nawait asyncio.sleep(0, 'awaited')",
+    "raises": "%%ringfence\ndef f():\n    1 / 0\nf()",
+    "syntax": "%%ringfence\ndef f(:",
+    "refused": "%%ringfence\nopen('/etc/passwd')",
+    "frame": FRAME,
+    "picture": PICTURE,
+    "forges": "%%ringfence\nprint('\\x1b[2J')",
+    "out": "%%ringfence --out given\n{'a': [1, 2]}",
+    "given": "given['a']",
+    "javascript": "%%ringfence javascript\nconst y = 20; y + 1",
+    "stays in JavaScript": "%%ringfence javascript\ny * 2",
+    "words": "%%ringfence --wall 1s\n1",
+    "new": "%%ringfence --new --wall 200ms\n'x' in globals()",
+    "spins": "%%ringfence\nwhile True: pass",
+    "wrong": "%%ringfence --walls 1s\n1",
+    "unknown": "%%ringfence cobol\n1",
+}
+
+
+@pytest.fixture(scope="module")
+def cells(compiled: Path) -> dict[str, Any]:
+    """Run them all in one kernel, and give the outputs of each."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    assert compiled.is_dir()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
+    return {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
+
+
+def test_cells_of_the_page_run(compiled: Path) -> None:
+    """Every cell that docs/how-to/use-in-a-notebook.md shows, from the first to the last."""
+    import nbformat
+    from markdown_it import MarkdownIt
+    from nbclient import NotebookClient
+
+    assert compiled.is_dir()
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "use-in-a-notebook.md"
+    blocks = [each for each in MarkdownIt().parse(page.read_text(encoding="utf-8")) if each.info == "ipython"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(block.content) for block in blocks])
+
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+
+    assert ["", "4", "[2, 4, 6]", "", ""] == [text(cell.outputs) for cell in notebook.cells]
+
+
+def text(outputs: list[Any]) -> str:
+    """Put together what a reader sees as text."""
+    parts = [each.get("text") or each.get("data", {}).get("text/plain") or "" for each in outputs]
+    return "".join(parts + ["\n".join(each.get("traceback", [])) for each in outputs])
+
+
+def test_cell_shows_its_output_and_last_value(cells: dict[str, Any]) -> None:
+    """Names stay for the next cell, in each language."""
+    assert "" == text(cells["load"])
+    assert "hello\n42" == text(cells["value"])
+    assert "(6, 42)" == text(cells["stays"])
+    assert "'awaited'" == text(cells["await"])
+    assert "21" == text(cells["javascript"])
+    assert "40" == text(cells["stays in JavaScript"])
+
+
+def test_failed_cell_is_an_error_with_the_guests_own_frames(cells: dict[str, Any]) -> None:
+    """So that "run all" stops there; what was refused is named."""
+    assert "error" == cells["raises"][-1]["output_type"]
+    assert "GuestRaised" == cells["raises"][-1]["ename"]
+    shown = text(cells["raises"])
+    assert '  File "<notebook>", line 2, in f\n    1 / 0\n' in shown
+    assert "ZeroDivisionError" in shown
+    assert "_ringfence_show" not in shown
+    assert "SyntaxError" in text(cells["syntax"])
+    assert "refused: read of /etc/passwd" in text(cells["refused"])
+
+
+def test_frames_and_pictures_are_shown(cells: dict[str, Any]) -> None:
+    """A table as a table, a picture as a picture."""
+    [frame] = cells["frame"]
+    [picture] = cells["picture"]
+
+    assert "a frame" == frame["data"]["text/plain"]
+    assert '<table class="dataframe"><tr><td colspan="2">1 &lt; 2' in frame["data"]["text/html"]
+    assert picture["data"]["image/png"].startswith("iVBOR")
+
+
+def test_attack_html_of_a_guest_runs_nothing_in_the_notebook(cells: dict[str, Any]) -> None:
+    """The page has a kernel with the reader's rights."""
+    page = cells["frame"][0]["data"]["text/html"]
+
+    assert "link" in page
+    assert not [
+        word for word in ("evil", "script", "style", "href", "img", "on") if word in page.replace("colspan", "")
+    ]
+    assert "\x1b" not in text(cells["forges"])
+
+
+def test_value_is_handed_out(cells: dict[str, Any]) -> None:
+    """Into a variable of the notebook, as a plain value."""
+    assert "[1, 2]" == text(cells["given"])
+    assert [] == cells["out"]
+
+
+def test_what_a_session_may_do_does_not_change(cells: dict[str, Any]) -> None:
+    """Other words need a new session; limits are those of each cell."""
+    assert "begin anew with `--new`" in text(cells["words"])
+    assert "False" == text(cells["new"])
+    assert "TimeoutError" in text(cells["spins"])
+
+
+def test_wrong_words_are_told_in_a_line(cells: dict[str, Any]) -> None:
+    """Without a traceback of ours."""
+    assert "unrecognized arguments: --walls" in text(cells["wrong"])
+    assert "`cobol`" in text(cells["unknown"])
+    assert "Traceback" not in text(cells["wrong"]) + text(cells["unknown"])
+
+
+def test_hostile_pages_are_rebuilt_of_our_own_tags() -> None:
+    """Whatever is in them, no attribute and no tag is the guest's."""
+    from ringfence._jupyter import rebuilt
+
+    wall = '<div class="tex2jax_ignore mathjax_ignore">{}</div>'
+    for page, safe in {
+        "<b>1": "<b>1</b>",
+        "</div></div>1": "1",
+        "<table><svg><td>x</svg>1": '<table class="dataframe">1</table>',
+        '<td colspan="9999" rowspan="x" style="a">': '<td colspan="1000"></td>',
+        "&lt;script&gt;": "&lt;script&gt;",
+        "<!--<script>-->1": "1",
+    }.items():
+        assert wall.format(safe) == rebuilt(page)
+    assert "<script" not in rebuilt("<scr<script>ipt>1</script>2")
