@@ -43,7 +43,7 @@ def functions_of(given: Mapping[str, object], interfaces: Interfaces, program: s
                 cls = class_in(given[key] if interface and key else given, of_resource[1])
                 why = why if isinstance(cls, type) else f"is of {cls!r:.60}, which is no class"
             if why is None:
-                found.append(function)  # type: ignore[arg-type]
+                found.append(_Awaited(function) if _is_async(function) else function)  # type: ignore[arg-type]
             else:
                 place = f"{quote(interface)}: " if interface else ""
                 wrong.append(f"`{place}{signature}` {why}")
@@ -94,7 +94,37 @@ class _Method:
         return getattr(of, self.name)(*args)
 
 
-def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a line for each reason
+def _is_async(function: object) -> bool:
+    import inspect
+
+    if isinstance(function, _Method):
+        function = function.function
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object's own
+
+
+class _Awaited:
+    """Calls an `async def` and waits for it, in an event loop of its own: the guest goes on when it is done."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - values of any type
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        async def wait() -> Any:  # noqa: ANN401 - values of any type
+            return await self.function(*args)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(wait())
+        # Inline, in a call that a coroutine made: its loop stands still meanwhile, and has no other inside of it.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, wait()).result()
+
+
+def _refusal(function: object, count: int) -> str | None:
     import inspect
 
     if function is None:
@@ -105,8 +135,6 @@ def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a l
         function = function.function
         if not callable(function):
             return f"is {function!r:.60}, which cannot be called"
-    if inspect.iscoroutinefunction(function):
-        return "is an `async def`, and a guest cannot await it"
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell

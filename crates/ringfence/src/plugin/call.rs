@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::live::Live;
+use super::live::{Export, Live};
 use super::stack_unsafe;
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered};
@@ -82,7 +82,9 @@ fn begin(live: &mut Live, limits: &Limits, work: Work) -> wasmtime::Result<Tape>
             dropped.resource_drop(&mut **store)?;
         }
         let Some((index, tape)) = work else { return Ok(Tape::default()) };
-        let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+        let Some(Export::Plain(export)) = exports.get(index) else {
+            return Err(wasmtime::Error::msg("there is no such function"));
+        };
         export.call(&mut **store, Lowered(tape)).map(|Lifted(tape)| tape)
     }));
     match called {
@@ -198,9 +200,8 @@ pub(super) fn waiting(
             *said = Some(Tape::default());
             if let Some((index, tape)) = work {
                 *said = None;
-                let export = *exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-                let Lifted(tape) = export.call_async(&mut **store, Lowered(tape)).await?;
-                *said = Some(tape);
+                let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+                *said = Some(export.call(&mut **store, tape).await?);
             }
         }
         Ok(Ending::exited(0))

@@ -1,13 +1,15 @@
 //! The instance behind a plugin: opened, and kept between calls.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::component::{InstancePre, TypedFunc};
+use wasmtime::component::{Func, InstancePre, TypedFunc};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use super::handles::Life;
+use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
 use super::{Look, Shared};
@@ -31,7 +33,50 @@ use crate::supervisor::{Supervisor, runtime};
 const TICKS_TO_LOOK: u32 = 5;
 
 /// A function that the guest exports.
-pub(super) type Export = TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>;
+pub(super) enum Export {
+    Plain(TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>),
+    /// One that may be async, and then gives up to sixteen numbers directly: wasmtime knows how many by its type.
+    Counted(Box<dyn Counted>),
+}
+
+/// What a call of one is under way as.
+type Calling<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<Tape>> + Send + 'a>>;
+
+/// A function that gives so many numbers.
+pub(super) trait Counted: Send + Sync {
+    fn call<'a>(&'a self, store: &'a mut Store<ComponentState>, tape: Tape) -> Calling<'a>;
+}
+
+impl<const N: usize> Counted for TypedFunc<Lowered<MAX_FLAT>, Lifted<N>> {
+    fn call<'a>(&'a self, store: &'a mut Store<ComponentState>, tape: Tape) -> Calling<'a> {
+        Box::pin(async move { self.call_async(store, Lowered(tape)).await.map(|Lifted(tape)| tape) })
+    }
+}
+
+impl Export {
+    fn of(function: &Func, store: &Store<ComponentState>, count: Option<usize>) -> wasmtime::Result<Self> {
+        macro_rules! by_count {
+            ($($count:literal)*) => {
+                match count {
+                    None => Self::Plain(function.typed(store)?),
+                    $(Some($count) => {
+                        Self::Counted(Box::new(function.typed::<Lowered<MAX_FLAT>, Lifted<$count>>(store)?))
+                    })*
+                    Some(_) => Self::Counted(Box::new(function.typed::<Lowered<MAX_FLAT>, Lifted<1>>(store)?)),
+                }
+            };
+        }
+        Ok(by_count!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16))
+    }
+
+    /// Calls it, and waits for as long as it does.
+    pub(super) async fn call(&self, store: &mut Store<ComponentState>, tape: Tape) -> wasmtime::Result<Tape> {
+        match self {
+            Self::Plain(function) => function.call_async(store, Lowered(tape)).await.map(|Lifted(tape)| tape),
+            Self::Counted(function) => function.call(store, tape).await,
+        }
+    }
+}
 
 /// What a plugin has between its calls.
 pub(super) struct Live {
@@ -55,7 +100,7 @@ impl Drop for Live {
 impl Live {
     /// Makes an instance, within the limits of a call.
     pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
-        let Shared { prepared, world, waits, look, name, .. } = shared;
+        let Shared { prepared, world, waits, concurrent, look, name, .. } = shared;
         let Entry::Plugin(linked) = &prepared.entry else {
             return Err(Error::host("no plugin", "it was linked as something else", "please report this as a bug"));
         };
@@ -84,7 +129,7 @@ impl Live {
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
                 let instance = linked.instantiate_async(&mut *store).await?;
-                found = Some(exports(&mut store, &instance, world)?);
+                found = Some(exports(&mut store, &instance, world, *concurrent)?);
                 Ok(Ending::exited(0))
             };
             supervisor.end(opened, tick)
@@ -117,13 +162,14 @@ fn open_here(
     world: &World,
 ) -> wasmtime::Result<Vec<Export>> {
     let instance = linked.instantiate(&mut *store)?;
-    exports(store, &instance, world)
+    exports(store, &instance, world, false)
 }
 
 fn exports(
     store: &mut Store<ComponentState>,
     instance: &wasmtime::component::Instance,
     world: &World,
+    concurrent: bool,
 ) -> wasmtime::Result<Vec<Export>> {
     let missing = || wasmtime::Error::msg("an export is gone");
     let mut exports = Vec::new();
@@ -134,8 +180,9 @@ fn exports(
         };
         for function in &interface.functions {
             let index = instance.get_export_index(&mut *store, within.as_ref(), &function.name);
-            let function = instance.get_func(&mut *store, index.ok_or_else(missing)?).ok_or_else(missing)?;
-            exports.push(function.typed(&*store)?);
+            let found = instance.get_func(&mut *store, index.ok_or_else(missing)?).ok_or_else(missing)?;
+            let count = concurrent.then(|| world.types.count(function.result));
+            exports.push(Export::of(&found, store, count)?);
         }
     }
     Ok(exports)

@@ -27,7 +27,7 @@ use self::live::Live;
 use crate::error::{Error, Result};
 use crate::host::{HostFunctions, Raised};
 use crate::load::{self, Code, Loaded, Program};
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Policy, WasiLevel};
 use crate::prepared::{Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
@@ -106,8 +106,9 @@ impl Source {
         let linked = link::link(&loaded.engine, &component, &world, &name, &recipe.policy, imports.as_ref())?;
         drop(component);
         let prepared = recipe.plugin(loaded, engines, linked);
-        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
-        let shared = Arc::new(Shared { prepared, world, name, imports, inline, waits, look });
+        let concurrent = recipe.policy.wasi == WasiLevel::V0_3;
+        let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
+        let shared = Arc::new(Shared { prepared, world, name, imports, inline, waits, concurrent, look });
         let live = shared.open()?;
         Ok(Plugin {
             shared,
@@ -127,6 +128,8 @@ struct Shared {
     inline: bool,
     /// Whether an import can wait: those of WASI, and all of the host's.
     waits: bool,
+    /// Whether its functions may be async, as the policy lets them.
+    concurrent: bool,
     look: Look,
 }
 
