@@ -149,6 +149,9 @@ class Program:
     def inspect(self) -> str:
         """What it imports and exports, as JSON text."""
 
+    def wit(self, wasi: bool) -> str:
+        """What a component imports and exports, in WIT; with WASI's own interfaces, or without."""
+
 @final
 class Sandbox:
     """A program compiled and linked under a policy, ready to run any number of times, from any thread."""

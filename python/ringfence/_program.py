@@ -123,6 +123,18 @@ class Program:
         """What it offers."""
         return tuple(Export(**entry) for entry in self._inspect()["exports"])
 
+    def wit(self, *, wasi: bool = False) -> str:
+        """
+        Give what a component imports and exports, in WIT: its types are read, and nothing is compiled.
+
+        `wasi` writes out the interfaces of WASI too, which are otherwise only named. Names that are none of WIT's are
+        escaped and cut, and the whole is at most about a megabyte.
+
+        Raises:
+            LoadError: it is a module, whose functions have no such types, or it is not valid.
+        """
+        return self._native.wit(wasi)
+
     def _inspect(self) -> dict[str, Any]:
         if self._facts is None:
             import json

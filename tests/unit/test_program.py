@@ -84,3 +84,72 @@ def test_program_shows_what_it_is(guests: Path) -> None:
     program = Program.from_file(guests / "hello.wat")
 
     assert f"<Program 'hello.wat': module, {program.size} bytes>" == repr(program)
+
+
+def test_component_tells_its_types_in_wit() -> None:
+    """Types where they are named, `use` where another interface has them, resources with their methods."""
+    program = Program.from_bytes(
+        b"""(component
+          (import "app:host/types@1.0.0" (instance $types
+            (export "file" (type (sub resource)))
+            (type $point (record (field "x" f64) (field "list" (list u8 3))))
+            (export "point" (type $own (eq $point)))))
+          (alias export $types "point" (type $point))
+          (alias export $types "file" (type $file))
+          (import "app:host/files@1.0.0" (instance
+            (alias outer 1 $point (type $p)) (export "point" (type $point (eq $p)))
+            (export "reader" (type $reader (sub resource)))
+            (export "[constructor]reader" (func (param "at" $point) (result (own $reader))))
+            (export "[method]reader.next" (func async (param "self" (borrow $reader)) (result (option $point))))
+            (export "[static]reader.all" (func (result (stream u8))))))
+          (import "log" (func (param "line" (result (error string))))))"""
+    )
+    expected = """\
+package root:component;
+
+world root {
+  import app:host/types@1.0.0;
+  import app:host/files@1.0.0;
+  import log: func(line: result<_, string>);
+}
+
+package app:host@1.0.0 {
+  interface types {
+    resource file;
+
+    record point {
+      x: f64,
+      %list: list<u8, 3>,
+    }
+  }
+
+  interface files {
+    use types.{point};
+
+    resource reader {
+      constructor(at: point);
+      next: async func() -> option<point>;
+      all: static func() -> stream<u8>;
+    }
+  }
+}
+"""
+    assert expected == program.wit()
+
+
+def test_interfaces_of_wasi_are_written_out_only_when_asked_for() -> None:
+    """Everybody's are the same."""
+    program = Program.from_bytes(
+        b"""(component (import "wasi:cli/environment@0.2.0"
+          (instance (export "initial-cwd" (func (result (option string)))))))"""
+    )
+
+    assert "package wasi:cli@0.2.0" not in program.wit()
+    assert "  import wasi:cli/environment@0.2.0;" in program.wit().splitlines()
+    assert "    initial-cwd: func() -> option<string>;" in program.wit(wasi=True).splitlines()
+
+
+def test_module_has_no_wit() -> None:
+    """Its functions have numbers only."""
+    with pytest.raises(LoadError, match="only components have typed interfaces"):
+        Program.from_bytes(b"(module)").wit()

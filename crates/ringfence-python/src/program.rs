@@ -1,9 +1,10 @@
 //! Programs: bytes in, what they are out.
 
 use pyo3::prelude::*;
-use ringfence::load::Kind;
+use ringfence::load::{Kind, Wasi};
 
 use crate::enter::{enter, json};
+use crate::sandbox::watched;
 
 /// A program nobody has compiled yet.
 #[pyclass(frozen, module = "ringfence._core")]
@@ -66,6 +67,11 @@ impl Program {
     #[getter]
     fn size(&self) -> usize {
         self.program.size()
+    }
+
+    fn wit(&self, py: Python<'_>, wasi: bool) -> PyResult<String> {
+        let wasi = if wasi { Wasi::Written } else { Wasi::Named };
+        watched(py, None, |watch| self.program.wit(wasi, Some(watch)))
     }
 
     fn inspect(&self, py: Python<'_>) -> PyResult<String> {

@@ -21,6 +21,7 @@ _SHOWN = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     parser.add_argument("--json", action="store_true", help="print it all as JSON")
+    parser.add_argument("--wit", action="store_true", help="print a component's WIT alone, with that of WASI")
     parser.add_argument("program", metavar="PROGRAM", help="a WebAssembly module or component")
 
 
@@ -29,6 +30,9 @@ def execute(arguments: argparse.Namespace) -> int:
     from ringfence._program import Program
 
     program = Program.from_file(arguments.program)
+    if arguments.wit:
+        _output.data(_as_wit(program, as_json=arguments.json))
+        return Exit.OK
     _output.data(_as_json(program) if arguments.json else _report(program))
     return Exit.OK
 
@@ -41,7 +45,16 @@ def _report(program: Program) -> str:
     lines += [f"  {words}\n    {_names(names)}" for words, names in grouped.items()] or ["  nothing"]
     lines += ["", _output.title("it offers"), f"  {_names([export.name for export in program.exports])}"]
     lines += ["", _output.title("the least policy"), *(f"  {line}" for line in least_policy(program).splitlines())]
+    if program.kind == "component":
+        lines += ["", _output.title("its world"), *(f"  {line}".rstrip() for line in program.wit().splitlines())]
     return "\n".join(lines)
+
+
+def _as_wit(program: Program, *, as_json: bool) -> str:
+    import json
+
+    text = program.wit(wasi=True)
+    return json.dumps({"name": program.name, "wit": text}, indent=2) if as_json else text.rstrip("\n")
 
 
 def _names(names: list[str]) -> str:
@@ -62,5 +75,6 @@ def _as_json(program: Program) -> str:
         "exports": [entry._fields() for entry in program.exports],
         "permissions": permissions(program),
         "least_policy": least_policy(program),
+        "wit": program.wit() if program.kind == "component" else None,
     }
     return json.dumps(document, indent=2)

@@ -18,6 +18,7 @@ use crate::load::cache::MAX_CODE_BYTES;
 use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
 use crate::load::image::write_sparsely;
+use crate::load::wit::{Wasi, wit};
 use crate::sandbox::engine::Profile;
 use crate::snapshot::appendix;
 use crate::snapshot::instrument::{Instrumented, instrument};
@@ -41,8 +42,30 @@ pub(super) const EXIT_HOST: i32 = 62;
 /// The program cannot be captured; stderr says why.
 pub(super) const EXIT_NOT_CAPTURED: i32 = 63;
 
+/// What a compiler child makes of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Code,
+    /// Its imports and exports in WIT, which takes reading all its types.
+    Wit(Wasi),
+}
+
+impl Task {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Code, "code"), (Self::Wit(Wasi::Named), "wit"), (Self::Wit(Wasi::Written), "wit-with-wasi")];
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(task, _)| *task == self).map_or("code", |(_, name)| name)
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(task, _)| *task)
+    }
+}
+
 /// What a compiler child is asked for.
 pub(super) struct Job {
+    pub(super) task: Task,
     pub(super) profile: Profile,
     pub(super) kind: Kind,
     pub(super) limit: Duration,
@@ -53,13 +76,14 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn to_text(&self) -> String {
-        let Self { profile, kind, limit, build, parent } = self;
-        format!("{} {kind} {} {build} {parent}", profile.name(), limit.as_secs())
+        let Self { task, profile, kind, limit, build, parent } = self;
+        format!("{} {} {kind} {} {build} {parent}", task.name(), profile.name(), limit.as_secs())
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         Some(Self {
+            task: Task::from_name(words.next()?)?,
             profile: Profile::from_name(words.next()?)?,
             kind: Kind::from_name(words.next()?)?,
             limit: Duration::from_secs(words.next()?.parse().ok()?),
@@ -110,6 +134,11 @@ fn compile() -> Result<(), Failure> {
         return Err(Failure::Refused(format!("it begins like a {} and is none", job.kind)));
     }
 
+    if let Task::Wit(wasi) = job.task {
+        let text = wit(&binary, wasi).map_err(Failure::Refused)?;
+        let written = stdio(rustix::stdio::stdout())?.write_all(text.as_bytes());
+        return written.map_err(|error| Failure::Host(format!("cannot write: {error}")));
+    }
     let engine = Engine::new(&job.profile.config()).map_err(|error| Failure::Host(format!("{error:#}")))?;
     if Build::of(job.profile, &engine).to_hex() != job.build {
         return Err(Failure::Host("the compiler is of another build of Ringfence".into()));

@@ -15,15 +15,19 @@ use crate::error::{Error, Result};
 use crate::load::Program;
 use crate::load::cache::memory_file;
 use crate::load::child::{
-    EXIT_HOST, EXIT_NOT_CAPTURED, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES,
+    EXIT_HOST, EXIT_NOT_CAPTURED, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES, Task,
 };
 use crate::load::entry::Build;
 use crate::load::patience::Patience;
+use crate::load::wit::Wasi;
 use crate::sandbox::engine::Profile;
 use crate::text::cut;
 
 /// Most of the child's complaint that is read, in bytes.
 const MAX_COMPLAINT: u64 = 4096;
+
+/// Most of a component's WIT that is read, in bytes; the child writes less.
+const MAX_WIT: u64 = 8 << 20;
 
 /// Most of it that is shown, in characters.
 const SHOWN_COMPLAINT: usize = 500;
@@ -57,18 +61,36 @@ pub(super) fn compile(
     output: &File,
     patience: &Patience<'_>,
 ) -> Result<()> {
+    let (build, limit) = (build.to_hex(), patience.limit());
+    let job = Job { task: Task::Code, profile, kind: program.kind(), limit, build, parent: std::process::id() };
+    child(program, &job, output, patience)
+}
+
+/// Reads a component's types, in a child as well: what nobody trusts may have very many.
+pub(super) fn wit(program: &Program, wasi: Wasi, patience: &Patience<'_>) -> Result<String> {
+    let mut output = memory_file("ringfence-wit").map_err(|error| no_compiler(&error))?;
+    let job = Job {
+        task: Task::Wit(wasi),
+        profile: Profile::default(),
+        kind: program.kind(),
+        limit: patience.limit(),
+        build: "any".into(),
+        parent: std::process::id(),
+    };
+    child(program, &job, &output, patience)?;
+    let mut bytes = Vec::new();
+    let read = output.seek(SeekFrom::Start(0)).and_then(|_| output.take(MAX_WIT).read_to_end(&mut bytes));
+    read.map_err(|error| no_compiler(&error))?;
+    // It comes out of a process that has read hostile bytes: no line of it is taken as it is.
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().map(|line| cut(line, usize::MAX) + "\n").collect())
+}
+
+fn child(program: &Program, job: &Job, output: &File, patience: &Patience<'_>) -> Result<()> {
     let failed = |error: std::io::Error| no_compiler(&error);
     let mut input = memory_file("ringfence-program").map_err(failed)?;
     input.write_all(&program.bytes()?).and_then(|()| input.seek(SeekFrom::Start(0))).map_err(failed)?;
     let complaint = memory_file("ringfence-complaint").map_err(failed)?;
-    let job = Job {
-        profile,
-        kind: program.kind(),
-        limit: patience.limit(),
-        build: build.to_hex(),
-        parent: std::process::id(),
-    };
-
     let command = compiler()?;
     let (executable, arguments) =
         command.split_first().ok_or_else(|| no_compiler(&std::io::Error::other("its command is empty")))?;

@@ -22,6 +22,8 @@ mod memo;
 mod patience;
 mod program;
 mod seal;
+mod wit;
+mod wit_types;
 
 pub use bytes::{Kind, MAX_PROGRAM_BYTES, MAX_TEXT_BYTES, detect};
 pub use cache::Cache;
@@ -40,3 +42,4 @@ pub use inventory::{CacheInfo, Pruned};
 pub use patience::Watch;
 pub use program::Program;
 pub(crate) use program::hex;
+pub use wit::Wasi;

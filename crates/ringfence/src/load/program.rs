@@ -9,8 +9,12 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::load::bytes::{self, Kind};
+use crate::load::compile;
 use crate::load::inspect::{self, Inspection};
+use crate::load::patience::{Patience, Watch};
 use crate::load::read_file;
+use crate::load::wit::Wasi;
+use crate::policy::Limits;
 use crate::text::quote;
 
 /// A program nobody has to trust: a module or a component, as a binary or as text. Cheap to clone.
@@ -122,6 +126,18 @@ impl Program {
     /// What it imports and exports, read without compiling it.
     pub fn inspect(&self) -> Result<Inspection> {
         inspect::inspect(self)
+    }
+
+    /// What a component imports and exports, in WIT: read without compiling it, by the compiler child.
+    pub fn wit(&self, wasi: Wasi, watch: Option<Watch<'_>>) -> Result<String> {
+        if self.kind() != Kind::Component {
+            return Err(Error::load(
+                format!("there is no WIT of `{}`", self.name()),
+                "it is a module: only components have typed interfaces",
+                "build a component of it (`wasm-tools component new`); `ringfence inspect` shows what a module has",
+            ));
+        }
+        compile::wit(self, wasi, &Patience::new(self, Limits::default().compile.0, watch))
     }
 }
 
