@@ -140,9 +140,7 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
         Shape::Char => Converter::Char,
         Shape::String => Converter::String,
         Shape::List(item) => types.numbers(*item).map_or(Converter::List(*item), Converter::Numbers),
-        Shape::Fixed(item, len) => {
-            Converter::Fixed { item: *item, number: types.numbers(*item), len: *len as usize }
-        }
+        Shape::Fixed(item, len) => Converter::Fixed { item: *item, number: types.numbers(*item), len: *len as usize },
         Shape::Map(key, value) => Converter::Map(*key, *value),
         Shape::Record(fields) => {
             let (class, names): (Bound<'_, PyAny>, Vec<Bound<'_, PyString>>) = class.extract()?;

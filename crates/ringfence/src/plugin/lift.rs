@@ -65,7 +65,9 @@ impl<'a> Lifter<'_, 'a> {
                 let size = self.abi(&kind).size32 as usize;
                 let mut row = Vec::with_capacity(from.len().min(len) * size);
                 for _ in 0..len {
-                    row.extend_from_slice(part(&next(from)?.get_u64().to_le_bytes(), 0)?.get(..size).unwrap_or_default());
+                    row.extend_from_slice(
+                        part(&next(from)?.get_u64().to_le_bytes(), 0)?.get(..size).unwrap_or_default(),
+                    );
                 }
                 self.tape.bytes(&row);
                 Ok(())
