@@ -10,12 +10,13 @@
 #define SMALL_ANSWER 512
 #define BUFFER_READ 0x100
 enum { ABI = 1, RESUME_FRESH = 1, INTERRUPTS = 3, ASYNC_EXCEPTION_BIT = 8, VARARGS = 1, UNUSED = 0x10 };
+enum { BLOCK_STEP = 8, LARGEST_BLOCK = 512, PAGE = 4096, HOLE_STEP = 16, LARGEST_HOLE = 128 << 10 };
 enum { REFUSED = -1, ABSENT = -2, TOO_LONG = -3 };
 
 typedef struct object PyObject;
 typedef PyObject *function(PyObject *self, PyObject *arguments);
 
-extern void *malloc(size_t), free(void *), abort(void), __wasilibc_reset_preopens(void), wizer_initialize(void);
+extern void *malloc(size_t), free(void *), abort(void), *PyObject_Malloc(size_t), __wasilibc_reset_preopens(void), wizer_initialize(void);
 extern int PyArg_ParseTuple(PyObject *, const char *, ...), PyModule_AddFunctions(PyObject *, void *);
 extern PyObject *PyBytes_FromStringAndSize(const char *, intptr_t), *PyImport_AddModuleRef(const char *),
     *PyImport_ImportModule(const char *), *PyLong_FromLong(long), *PyMemoryView_FromMemory(char *, intptr_t, int),
@@ -119,6 +120,31 @@ static struct { const char *name; function *call; int flags; const char *doc; } 
     {0},
 };
 
+/* ---- room for what a run makes: see ../python/room.c ---- */
+/* Python's own allocator, which is mimalloc here: until blocks follow one another for a page, one of the holes may have
+ * served. Blocks of neighbouring sizes may be as long as each other. */
+static void fill_pools(void) {
+    for (size_t size = BLOCK_STEP; size <= LARGEST_BLOCK; size += BLOCK_STEP) {
+        char *block = NULL, *last;
+        for (size_t in_a_row = 0, step = 0, before; in_a_row * size < PAGE; in_a_row = step == before ? in_a_row + 1 : 0) {
+            last = block;
+            before = step;
+            if (!(block = PyObject_Malloc(size))) die();
+            step = block - last;
+        }
+    }
+}
+/* The C library's: what comes from below its end comes out of a hole. */
+static void fill_holes(void) {
+    char *end = malloc(2 * LARGEST_HOLE), *hole;
+    if (!end) die();
+    free(end);
+    for (size_t size = LARGEST_HOLE; size; size = size > LARGEST_BLOCK ? size / 2 : size - HOLE_STEP) {
+        while ((hole = malloc(size)) && hole < end) {}
+        free(hole);
+    }
+}
+
 /* ---- the guest ABI: docs/reference/guest-abi.md ---- */
 static long ask(const char *name) {
     PyObject *answer = PyObject_CallMethod(boot, name, NULL);
@@ -185,6 +211,8 @@ void EXPORT(rf_init)(void) {
     if (!path || !PyObject_CallMethod(path, "insert", "is", 0, "/boot")) die();
     if (!PyImport_ImportModule("_start")) die();
     if (!(boot = PyImport_ImportModule("_ringfence")) || !PyObject_CallMethod(boot, "begin", NULL)) die();
+    fill_pools();
+    fill_holes();
     resume_word = RESUME_FRESH;
     __wasilibc_reset_preopens();
 }

@@ -1,8 +1,8 @@
 """
 Writes the library of the pack: the archive that came with the interpreter, behind an index of what is where.
 
-The index is marshalled: modules by their names, and all other files by their paths, each with the place of its
-compressed bytes in the archive.
+The index is marshalled: modules by their names, all other files by their paths, each with the place of its compressed
+bytes in the archive; and the folders that are packages without a file of their own, by their names.
 """
 
 from __future__ import annotations
@@ -40,5 +40,17 @@ def write(archive: Path, out: Path) -> None:
                 modules[module] = (package, at, info.compress_size, info.filename)
             else:
                 files[info.filename] = (at, info.compress_size)
-    head = marshal.dumps((modules, files), 4)
+    head = marshal.dumps((modules, files, folders(modules)), 4)
     out.write_bytes(struct.pack("<I", len(head)) + head + data)
+
+
+def folders(modules: dict[str, tuple[bool, int, int, str]]) -> dict[str, str]:
+    """Give the packages that modules are in, and that are none: name -> path."""
+    found: dict[str, str] = {}
+    for name, (_, _, _, path) in modules.items():
+        parents, steps = name.split(".")[:-1], path.split("/")
+        for depth in range(1, len(parents) + 1):
+            parent = ".".join(parents[:depth])
+            if parent not in modules:
+                found[parent] = "/".join(steps[:depth])
+    return found

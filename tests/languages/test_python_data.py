@@ -60,6 +60,17 @@ print(sys.version_info[:2], df.a.mean())
     )
 
 
+def test_scikit_learn_learns() -> None:
+    """A part of it lies in a folder that is a package without a file of its own."""
+    code = """
+from sklearn.linear_model import LinearRegression
+print(LinearRegression().fit([[1], [2], [3]], [2, 4, 6]).predict([[5]]).round(3).tolist())
+"""
+    result = Sandbox(language="python-data").run(code=code)
+
+    assert (b"", b"[10.0]\n") == (result.stderr, result.stdout)
+
+
 def test_command_line_is_pythons(tmp_path: Path) -> None:
     """Arguments, variables, input, exit codes, tracebacks and modules that were not imported before."""
     policy = Policy(env={"NAME": "value"}, dirs=[Dir(tmp_path, at="/data", mode="rw")])

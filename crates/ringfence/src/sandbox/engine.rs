@@ -29,7 +29,7 @@ const HOST_STACK_BYTES: usize = 1 << 20;
 pub const POOL_SLOTS: u32 = 1000;
 
 /// The same of language packs, where every open session holds one.
-pub const LANGUAGE_SLOTS: u32 = 5000;
+pub const LANGUAGE_SLOTS: u32 = 6000;
 
 /// Instances of the pool: a component has many in one slot, and they are only counted.
 const POOL_INSTANCES: u32 = 100_000;
@@ -205,7 +205,7 @@ impl Engines {
         self.pool().is_some()
     }
 
-    /// Made at first use: 5,000 slots of a language are 10,000 mappings, and most packs need none.
+    /// Made at first use: 6,000 slots of a language are 12,000 mappings, and most packs need none.
     fn pool(&self) -> Option<&wasmtime::Engine> {
         let pool = self.pool.get_or_init(|| {
             let pool = pool_engine(self.profile, self.size, self.warm?)?;

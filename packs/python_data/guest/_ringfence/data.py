@@ -20,7 +20,6 @@ WARM = (
     "print(end='')",
 )
 NAP_SECONDS = 0.02
-OWN = ["command", "ending", "errors", "functions", "network", "resources", "resume", "values"]
 # Our own: they lie in a folder that is there only while the snapshot is made.
 OURS = ["ringfence", "ssl"]
 OURS += [
@@ -33,7 +32,7 @@ def preload():
     """Give the three exceptions of `rf_interrupt`, in the order of its kinds."""
     import warnings
 
-    from _ringfence import importer
+    from _ringfence import ending, importer
     from _ringfence import preload as shared
 
     shared.names_without_network()
@@ -54,8 +53,7 @@ def preload():
     shared.platform_without_executable()
     sleep_in_naps()
     sys.executable = sys._base_executable = "/usr/bin/python3"
-    shared.remember_modules()
-    sys.stdout.reconfigure(line_buffering=True)
+    ending.remember_modules()
     return shared.interrupts()
 
 

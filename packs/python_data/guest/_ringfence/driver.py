@@ -6,6 +6,7 @@ import sys
 import _ringfence_host
 import _ringfence_native
 
+from _ringfence.resume import buffer_lines
 from _ringfence.resume import resume as begin_run
 from _ringfence.resume import resume_copy as begin_copy
 
@@ -70,6 +71,8 @@ def flush():
 
 def eval(at, length, flags):
     """Run a cell, and give what came of it."""
+    if not number:
+        buffer_lines()
     try:
         source = _ringfence_native.memory(at, length) if at else _ringfence_host.raw(b"S")
         given = eval_source(source, flags)

@@ -12,8 +12,9 @@ HEADER_BYTES = 16
 # Written by index.py: length of the index, index, archive.
 _blob = _ringfence_host.blob()
 _length = int.from_bytes(_blob[:4], "little")
-# name -> (is a package, offset and length of its compressed code, path); path -> (offset, length)
-modules, files = marshal.loads(_blob[4 : 4 + _length])
+# name -> (is a package, offset and length of its compressed code, path); path -> (offset, length);
+# name -> path, of packages that are a folder only
+modules, files, folders = marshal.loads(_blob[4 : 4 + _length])
 data = _blob[4 + _length :]
 
 
@@ -26,6 +27,10 @@ class Library:
     """Finder and loader of the modules that came with the pack."""
 
     def find_spec(self, name, path=None, target=None):  # noqa: ARG002
+        if name in folders:
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [PREFIX + folders[name]]
+            return spec
         entry = modules.get(name)
         if entry is None:
             return None
@@ -82,8 +87,7 @@ class Shortcut:
         self.granted = None
 
     def find_spec(self, name, path=None, target=None):  # noqa: ARG002
-        entry = modules.get(name)
-        if entry is None:
+        if name not in modules and name not in folders:
             return None
         if path is None and any(map(self.is_granted, sys.path)):
             return None
