@@ -113,7 +113,7 @@ def flatten(kind: Type) -> list[str]:  # noqa: C901, PLR0911, PLR0912 - a line f
         case "list" | "map":
             return ["i32", "i32"]
         case "fixed":
-            return flatten(parts[0]) * parts[1]
+            return [number for _ in range(parts[1]) for number in flatten(parts[0])]
         case "record":
             return [number for _, part in parts[0] for number in flatten(part)]
         case "tuple":
@@ -150,7 +150,7 @@ class _Writer:
     def lines(self) -> list[str]:
         return [f'(import "test:zoo/types" (instance $types {" ".join(self.declared)}))', *self.aliased]
 
-    def named(self, kind: Type) -> str:
+    def named(self, kind: Type) -> str:  # noqa: PLR0911 - a line for each kind
         if isinstance(kind, str):
             return kind
         name, *parts = kind
@@ -203,7 +203,7 @@ def _same(value: object) -> object:
     return value
 
 
-def values(  # noqa: C901, PLR0911 - a line for each kind
+def values(  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     echo: Echo, plugin: Plugin, kind: Type
 ) -> st.SearchStrategy[Any]:
     """Throw values of a type, as a plugin takes them."""
@@ -216,15 +216,11 @@ def values(  # noqa: C901, PLR0911 - a line for each kind
         case "fixed" if parts[0] == "u8":
             return st.binary(min_size=parts[1], max_size=parts[1])
         case "fixed":
-            items = st.lists(values(echo, plugin, parts[0]), min_size=parts[1], max_size=parts[1])
-            code = _CODES.get(parts[0]) if isinstance(parts[0], str) else None
-            return items.map(lambda items: array(code, items)) if code else items
+            return _row(parts[0], st.lists(values(echo, plugin, parts[0]), min_size=parts[1], max_size=parts[1]))
         case "list" if parts[0] == "u8":
             return st.binary(max_size=40)
         case "list":
-            items = st.lists(values(echo, plugin, parts[0]), max_size=5)
-            code = _CODES.get(parts[0]) if isinstance(parts[0], str) else None
-            return items.map(lambda items: array(code, items)) if code else items
+            return _row(parts[0], st.lists(values(echo, plugin, parts[0]), max_size=5))
         case "tuple":
             return st.tuples(*(values(echo, plugin, part) for part in parts[0]))
         case "record":
@@ -246,6 +242,11 @@ def values(  # noqa: C901, PLR0911 - a line for each kind
         case _:
             ok, error = (st.none() if part is None else values(echo, plugin, part) for part in parts)
             return ok.map(Ok) | error.map(Err)
+
+
+def _row(kind: Type, items: st.SearchStrategy[list[Any]]) -> st.SearchStrategy[Any]:
+    code = _CODES.get(kind) if isinstance(kind, str) else None
+    return items if code is None else items.map(partial(array, code))
 
 
 def _applied(case: Callable[..., object], carried: tuple[object, ...]) -> object:

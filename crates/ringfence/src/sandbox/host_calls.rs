@@ -320,8 +320,8 @@ impl HostCalls {
             let asked = ask.take().map(|ask| Mailbox::Asked(ask, context.waker().clone()));
             match asked.unwrap_or_else(|| std::mem::replace(&mut *mailbox, Mailbox::Empty)) {
                 Mailbox::Answered(answer) => return Poll::Ready(answer),
-                // Whoever supervises the guest looks into the mailbox whenever the guest waits.
-                other => *mailbox = other,
+                Mailbox::Asked(ask, _) => *mailbox = Mailbox::Asked(ask, context.waker().clone()),
+                Mailbox::Empty => {}
             }
             Poll::Pending
         })
