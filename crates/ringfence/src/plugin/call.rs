@@ -201,7 +201,7 @@ pub(super) fn waiting(
             if let Some((index, tape)) = work {
                 *said = None;
                 let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-                *said = Some(export.call(&mut **store, tape).await?);
+                *said = Some(export.call(store, tape).await?);
             }
         }
         Ok(Ending::exited(0))
