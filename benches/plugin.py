@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+from plugins.resources import COUNTERS
 from plugins.typed import PADDING, Echo, plugin_of
 from ringfence import Plugin, PluginPool
 from ringfence import extism as ours
@@ -66,6 +67,11 @@ def main() -> None:
         big = calling(exported(plugin, 2), bytes(MEBIBYTE), *padding)
         show("ringfence, 1 MiB of bytes, in and out", least(big, 3))
         show("ringfence, 1 MiB of f64, in and out", least(calling(exported(plugin, 3), numbers, *padding), 3))
+    with Plugin(COUNTERS) as plugin:
+        counter = plugin.exports.counters.Counter(0)
+        show("ringfence, a method of a resource", least(calling(counter.add, 1), 500))
+        show("ringfence, a resource made and dropped", least(lambda: plugin.exports.counters.Counter(0).drop(), 50))
+        plugin.restart()
     for inline in (True, False):
         with Plugin(ASKING.encode(), imports={"add": lambda a, b: a + b}, inline=inline) as plugin:
             one, many = least(calling(plugin.times, 1), 20), least(calling(plugin.times, MANY), 1)

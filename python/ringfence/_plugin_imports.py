@@ -32,7 +32,7 @@ def functions_of(
     """
     Give the function for every import, in their order.
 
-    `bridge` makes one of an `async def`, which else is refused. With `stub` it is None for one that is missing.
+    `bridge` makes one of an `async def`, which else is awaited in an event loop of its own. With `stub` it is None for one that is missing.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.
@@ -55,7 +55,7 @@ def functions_of(
                 cls = class_in(given[key] if interface and key else given, of_resource[1])
                 why = why if isinstance(cls, type) else f"is of {cls!r:.60}, which is no class"
             if why is None:
-                found.append(function)  # type: ignore[arg-type]
+                found.append(_Awaited(function) if _is_async(function) else function)  # type: ignore[arg-type]
             else:
                 place = f"{quote(interface)}: " if interface else ""
                 wrong.append(f"`{place}{signature}` {why}")
@@ -118,7 +118,37 @@ class _Method:
         return getattr(of, self.name)(*args)
 
 
-def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a line for each reason
+def _is_async(function: object) -> bool:
+    import inspect
+
+    if isinstance(function, _Method):
+        function = function.function
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object's own
+
+
+class _Awaited:
+    """Calls an `async def` and waits for it, in an event loop of its own: the guest goes on when it is done."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:  # noqa: ANN401 - values of any type
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        async def wait() -> Any:  # noqa: ANN401 - values of any type
+            return await self.function(*args)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(wait())
+        # Inline, in a call that a coroutine made: its loop stands still meanwhile, and has no other inside of it.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, wait()).result()
+
+
+def _refusal(function: object, count: int) -> str | None:
     import inspect
 
     if function is None:
@@ -129,8 +159,6 @@ def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a l
         function = function.function
         if not callable(function):
             return f"is {function!r:.60}, which cannot be called"
-    if _is_async(function):
-        return "is an `async def`, which only an `APlugin` awaits"
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell
@@ -140,9 +168,3 @@ def _refusal(function: object, count: int) -> str | None:  # noqa: PLR0911 - a l
     except TypeError:
         return f"is called with {count} arguments, and the function takes {signature}"
     return None
-
-
-def _is_async(function: object) -> bool:
-    import inspect
-
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

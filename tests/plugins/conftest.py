@@ -55,6 +55,15 @@ CASES: tuple[Type, ...] = (
     ("option", ("option", ("option", "u8"))),
     ("list", ("result", ("list", "u8"), "string")),
     ("list", ("result", None, None)),
+    ("map", "string", ("list", "u8")),
+    ("map", "u64", ("map", "char", "bool")),
+    ("fixed", "u8", 5),
+    ("fixed", "s8", 3),
+    ("fixed", "s16", 40),
+    ("fixed", "f32", 2),
+    ("fixed", "f64", 3),
+    ("fixed", ("option", "string"), 2),
+    ("list", ("fixed", ("fixed", "u32", 2), 2)),
     (
         "record",
         [

@@ -26,6 +26,9 @@ TYPES: list[Type] = [
     "string",
     "f32",
     ("list", ("list", "s8")),
+    ("map", "u8", "string"),
+    ("fixed", "u16", 3),
+    ("fixed", "string", 2),
 ]
 
 
@@ -79,6 +82,12 @@ def cyclic() -> list[Any]:
         ("string", b"bytes", TypeError, "expected str, not bytes"),
         ("f32", 1e300, ValueError, "too large for f32"),
         ("f32", "1.0", TypeError, "expected float, for f32, not str"),
+        (("map", "u8", "string"), {1: "a", 256: "b"}, ValueError, r"v\[1\]\.key: 256 is not from 0 to 255"),
+        (("map", "u8", "string"), {1: "a", 2: 5}, TypeError, r"v\[1\]\.value: expected str, not int"),
+        (("map", "u8", "string"), [(1, "a")], TypeError, "v: expected dict, not list"),
+        (("fixed", "u16", 3), array("H", [1, 2]), ValueError, "v: expected a list of 3, not of 2"),
+        (("fixed", "u16", 3), [1, 2, 3, 4], ValueError, "v: expected a list of 3, not of 4"),
+        (("fixed", "string", 2), ["a"], ValueError, "v: expected a list of 2, not of 1"),
         (("list", ("list", "s8")), cyclic(), TypeError, r"v\[0\]\[0\]: expected int, for s8, not list"),
     ],
 )

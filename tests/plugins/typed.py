@@ -3,7 +3,7 @@ Components whose functions give back what they are given, for any types: text of
 
 A type is the name of a simple one (`"s32"`, `"string"`), or a tuple of its kind and parts: `("list", "u8")`,
 `("record", [("x", "s32")])`, `("variant", [("none", None), ("some", "u8")])`, `("enum", ["a"])`, `("flags", ["a"])`,
-`("option", …)`, `("result", ok, error)`, `("tuple", […])`.
+`("option", …)`, `("result", ok, error)`, `("tuple", […])`, `("map", key, value)`, `("fixed", item, length)`.
 """
 
 from __future__ import annotations
@@ -110,8 +110,10 @@ def flatten(kind: Type) -> list[str]:  # noqa: C901, PLR0911, PLR0912 - a line f
         return ["i32", "i32"] if kind == "string" else [_NUMBERS.get(kind, "i32")]
     name, *parts = kind
     match name:
-        case "list":
+        case "list" | "map":
             return ["i32", "i32"]
+        case "fixed":
+            return [number for _ in range(parts[1]) for number in flatten(parts[0])]
         case "record":
             return [number for _, part in parts[0] for number in flatten(part)]
         case "tuple":
@@ -148,13 +150,17 @@ class _Writer:
     def lines(self) -> list[str]:
         return [f'(import "test:zoo/types" (instance $types {" ".join(self.declared)}))', *self.aliased]
 
-    def named(self, kind: Type) -> str:
+    def named(self, kind: Type) -> str:  # noqa: PLR0911 - a line for each kind
         if isinstance(kind, str):
             return kind
         name, *parts = kind
         match name:
             case "list" | "option":
                 return f"({name} {self.named(parts[0])})"
+            case "map":
+                return f"(map {self.named(parts[0])} {self.named(parts[1])})"
+            case "fixed":
+                return f"(list {self.named(parts[0])} {parts[1]})"
             case "tuple":
                 return f"(tuple {' '.join(self.named(part) for part in parts[0])})"
             case "result":
@@ -197,7 +203,7 @@ def _same(value: object) -> object:
     return value
 
 
-def values(  # noqa: PLR0911 - a line for each kind
+def values(  # noqa: C901, PLR0911, PLR0912 - a line for each kind
     echo: Echo, plugin: Plugin, kind: Type
 ) -> st.SearchStrategy[Any]:
     """Throw values of a type, as a plugin takes them."""
@@ -205,12 +211,16 @@ def values(  # noqa: PLR0911 - a line for each kind
         return _SIMPLE[kind]
     name, *parts = kind
     match name:
+        case "map":
+            return st.dictionaries(values(echo, plugin, parts[0]), values(echo, plugin, parts[1]), max_size=4)
+        case "fixed" if parts[0] == "u8":
+            return st.binary(min_size=parts[1], max_size=parts[1])
+        case "fixed":
+            return _row(parts[0], st.lists(values(echo, plugin, parts[0]), min_size=parts[1], max_size=parts[1]))
         case "list" if parts[0] == "u8":
             return st.binary(max_size=40)
         case "list":
-            items = st.lists(values(echo, plugin, parts[0]), max_size=5)
-            code = _CODES.get(parts[0]) if isinstance(parts[0], str) else None
-            return items.map(lambda items: array(code, items)) if code else items
+            return _row(parts[0], st.lists(values(echo, plugin, parts[0]), max_size=5))
         case "tuple":
             return st.tuples(*(values(echo, plugin, part) for part in parts[0]))
         case "record":
@@ -232,6 +242,11 @@ def values(  # noqa: PLR0911 - a line for each kind
         case _:
             ok, error = (st.none() if part is None else values(echo, plugin, part) for part in parts)
             return ok.map(Ok) | error.map(Err)
+
+
+def _row(kind: Type, items: st.SearchStrategy[list[Any]]) -> st.SearchStrategy[Any]:
+    code = _CODES.get(kind) if isinstance(kind, str) else None
+    return items if code is None else items.map(partial(array, code))
 
 
 def _applied(case: Callable[..., object], carried: tuple[object, ...]) -> object:
@@ -259,6 +274,8 @@ def kinds() -> st.SearchStrategy[Type]:
     names = st.lists(st.sampled_from([f"n{number}" for number in range(20)]), min_size=1, max_size=12, unique=True)
     simple = st.sampled_from(sorted(_SIMPLE)) | st.tuples(st.sampled_from(["enum", "flags"]), names)
 
+    keys = st.sampled_from(["bool", "u8", "s64", "char", "string"])
+
     def larger(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[Type]:
         few = st.lists(inner, min_size=1, max_size=4)
         named = few.map(lambda parts: [(f"f{at}", part) for at, part in enumerate(parts)])
@@ -268,6 +285,8 @@ def kinds() -> st.SearchStrategy[Type]:
         )
         return st.one_of(
             st.tuples(st.sampled_from(["list", "option"]), inner),
+            st.tuples(st.just("fixed"), inner, st.integers(1, 3)),
+            st.tuples(st.just("map"), keys, inner),
             st.tuples(st.just("tuple"), few),
             st.tuples(st.just("record"), named),
             st.tuples(st.just("variant"), cases),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -44,7 +45,19 @@ def test_function_at_the_root_is_given_by_its_own_name() -> None:
 
 async def later(key: int) -> int:
     """Come later."""
+    await asyncio.sleep(0)
     return key
+
+
+def test_function_that_is_async_is_waited_for() -> None:
+    """With an event loop around the call, or without one."""
+
+    async def inside() -> object:
+        return functions_of({"store": {"get-item": later}}, STORE, "p")[0](6)
+
+    [function] = functions_of({"store": {"get-item": later}}, STORE, "p")
+
+    assert (5, 6) == (function(5), asyncio.run(inside()))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,6 @@ async def later(key: int) -> int:
         ({}, r"`app:host/store@1.0.0: get-item: func\(key: u8\)` is missing"),
         ({"store": Store(), "stroe": Store()}, "`stroe` is nothing that it imports"),
         ({"store": {"get-item": 5}}, "is 5, which cannot be called"),
-        ({"store": {"get-item": later}}, "is an `async def`"),
         ({"store": {"get-item": lambda: 5}}, r"is called with 1 arguments, and the function takes \(\)"),
     ],
 )

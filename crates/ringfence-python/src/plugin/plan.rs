@@ -18,6 +18,13 @@ pub enum Converter {
     String,
     Numbers(Number),
     List(TypeId),
+    /// A list of so many numbers, or of so many of anything.
+    Fixed {
+        item: TypeId,
+        number: Option<Number>,
+        len: usize,
+    },
+    Map(TypeId, TypeId),
     Record {
         class: Py<PyAny>,
         fields: Vec<Field>,
@@ -133,6 +140,8 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
         Shape::Char => Converter::Char,
         Shape::String => Converter::String,
         Shape::List(item) => types.numbers(*item).map_or(Converter::List(*item), Converter::Numbers),
+        Shape::Fixed(item, len) => Converter::Fixed { item: *item, number: types.numbers(*item), len: *len as usize },
+        Shape::Map(key, value) => Converter::Map(*key, *value),
         Shape::Record(fields) => {
             let (class, names): (Bound<'_, PyAny>, Vec<Bound<'_, PyString>>) = class.extract()?;
             let fields =

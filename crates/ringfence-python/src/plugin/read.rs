@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use ringfence::plugin::{MixedUp, Number, Reader, TypeId};
 
 use super::PluginHandle;
@@ -26,11 +26,20 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
         Converter::Numbers(number) => numbers::read(py, plan, *number, from.piece().map_err(mixed_up)?)?,
         Converter::List(item) => {
             let count = from.count().map_err(mixed_up)?;
-            let list = PyList::empty(py);
+            list(py, plan, *item, count, from)?
+        }
+        Converter::Fixed { number: Some(number), .. } => {
+            numbers::read(py, plan, *number, from.piece().map_err(mixed_up)?)?
+        }
+        Converter::Fixed { item, len, .. } => list(py, plan, *item, *len, from)?,
+        Converter::Map(key, value) => {
+            let count = from.count().map_err(mixed_up)?;
+            let map = PyDict::new(py);
             for _ in 0..count {
-                list.append(read(py, plan, *item, from)?)?;
+                let key = read(py, plan, *key, from)?;
+                map.set_item(key, read(py, plan, *value, from)?)?;
             }
-            list.into_any()
+            map.into_any()
         }
         Converter::Record { class, fields } => {
             let values = fields.iter().map(|field| read(py, plan, field.kind, from)).collect::<PyResult<Vec<_>>>()?;
@@ -84,6 +93,20 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
             object.ok_or_else(gone)?.into_bound(py)
         }
     })
+}
+
+fn list<'py>(
+    py: Python<'py>,
+    plan: &Plan,
+    item: TypeId,
+    count: usize,
+    from: &mut Reader<'_>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let list = PyList::empty(py);
+    for _ in 0..count {
+        list.append(read(py, plan, item, from)?)?;
+    }
+    Ok(list.into_any())
 }
 
 /// A value that is None where there is no type.

@@ -170,6 +170,8 @@ fn described<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple
         Shape::Char => ("char",).into_pyobject(py),
         Shape::String => ("string",).into_pyobject(py),
         Shape::List(item) => ("list", number(item)).into_pyobject(py),
+        Shape::Fixed(item, len) => ("fixed", number(item), *len).into_pyobject(py),
+        Shape::Map(key, value) => ("map", number(key), number(value)).into_pyobject(py),
         Shape::Record(fields) => {
             let fields: Vec<_> = fields.iter().map(|(name, kind)| (name.as_str(), number(kind))).collect();
             ("record", fields).into_pyobject(py)

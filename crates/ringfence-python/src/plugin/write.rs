@@ -25,7 +25,14 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
         Converter::Char => tape.word(u64::from(u32::from(character(value)?))),
         Converter::String => text(value, tape)?,
         Converter::Numbers(number) => return row(*number, value, tape),
-        Converter::List(item) => return list(plan, *item, value, tape),
+        Converter::List(item) => return list(plan, *item, None, value, tape),
+        Converter::Fixed { item, number: None, len } => return list(plan, *item, Some(*len), value, tape),
+        Converter::Fixed { number: Some(number), len, .. } => {
+            row(*number, value, tape)?;
+            let given = tape.last_piece() / number.size();
+            return if given == *len { Ok(()) } else { Err(length(*len, given)) };
+        }
+        Converter::Map(key, kind) => return map(plan, *key, *kind, value, tape),
         Converter::Record { class, fields } => return record(plan, class, fields, value, tape),
         Converter::Tuple(kinds) => {
             let Ok(tuple) = value.cast::<PyTuple>() else { return Err(Wrong::kind("tuple", value)) };
@@ -228,12 +235,33 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> Option<PyResult<Bound<'py, PyTuple>>
     value.cast::<PyTuple>().ok().map(|tuple| Ok(tuple.clone()))
 }
 
-fn list(plan: &Plan, item: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
+fn list(plan: &Plan, item: TypeId, len: Option<usize>, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
     let Some(items) = items(value) else { return Err(Wrong::kind("list", value)) };
     let items = items.map_err(Wrong::raised)?;
-    tape.word(items.len() as u64);
+    match len {
+        Some(len) if len != items.len() => return Err(length(len, items.len())),
+        Some(_) => {}
+        None => tape.word(items.len() as u64),
+    }
     for (at, inside) in items.iter_borrowed().enumerate() {
         write(plan, item, &inside, tape).map_err(|wrong| wrong.at(at))?;
+    }
+    Ok(())
+}
+
+fn length(expected: usize, found: usize) -> Box<Wrong> {
+    Wrong::value(format!("expected a list of {expected}, not of {found}"))
+}
+
+/// A map from a dict, which another thread may change meanwhile: it is copied first.
+fn map(plan: &Plan, key: TypeId, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
+    let Ok(dict) = value.cast::<PyDict>() else { return Err(Wrong::kind("dict", value)) };
+    let items = dict.items();
+    tape.word(items.len() as u64);
+    for (at, item) in items.iter().enumerate() {
+        let (name, inside): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract().map_err(Wrong::raised)?;
+        write(plan, key, &name, tape).map_err(|wrong| wrong.within("key").at(at))?;
+        write(plan, kind, &inside, tape).map_err(|wrong| wrong.within("value").at(at))?;
     }
     Ok(())
 }

@@ -168,11 +168,13 @@ fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, compl
     let what = format!("cannot compile `{}`", program.name());
     let shown = cut(&complaint.replace('\n', " "), SHOWN_COMPLAINT);
     match (status.code(), status.signal()) {
-        (Some(EXIT_REFUSED), _) => Error::load(
-            what,
-            if shown.is_empty() { "it is not valid WebAssembly".to_owned() } else { shown },
-            "build it again with current tools; `wasm-tools validate --features all` says more",
-        ),
+        (Some(EXIT_REFUSED), _) => {
+            let fix = match shown.contains("component model async") {
+                true => "let it use WASI 0.3: `--wasi 0.3`, or `wasi = \"0.3\"` in the policy",
+                false => "build it again with current tools; `wasm-tools validate --features all` says more",
+            };
+            Error::load(what, if shown.is_empty() { "it is not valid WebAssembly".to_owned() } else { shown }, fix)
+        }
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => patience.used_up(),
         (_, Some(signal)) if signal == Signal::SYS.as_raw() => Error::host(
             what,

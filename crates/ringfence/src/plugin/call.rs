@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::live::Live;
+use super::live::{Export, Live};
 use super::stack_unsafe;
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered};
@@ -92,7 +92,9 @@ fn begin(live: &mut Live, limits: &Limits, work: Work) -> wasmtime::Result<Tape>
         if let Some(module) = module {
             return module.call(store, index, &tape);
         }
-        let export = exports.get(index).ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+        let Some(Export::Plain(export)) = exports.get(index) else {
+            return Err(wasmtime::Error::msg("there is no such function"));
+        };
         export.call(&mut **store, Lowered(tape)).map(|Lifted(tape)| tape)
     }));
     match called {
@@ -214,9 +216,8 @@ pub(super) fn waiting(
                     Some(module) => module.call_async(store, index, &tape).await?,
                     None => {
                         let export = exports.get(index);
-                        let export = *export.ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-                        let Lifted(tape) = export.call_async(&mut **store, Lowered(tape)).await?;
-                        tape
+                        let export = export.ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
+                        export.call(store, tape).await?
                     }
                 });
             }

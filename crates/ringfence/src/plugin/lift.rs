@@ -3,7 +3,7 @@
 //! What is read costs the call's allowance of memory on the host, `host_bytes`.
 
 use wasmtime::component::__internal::wasmtime_environ::component::{
-    CanonicalAbiInfo, ComponentTypes, StringEncoding, TypeListIndex, VariantInfo,
+    CanonicalAbiInfo, ComponentTypes, StringEncoding, TypeListIndex, TypeMapIndex, VariantInfo,
 };
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
 use wasmtime::component::{Lift, ResourceAny};
@@ -51,6 +51,26 @@ impl<'a> Lifter<'_, 'a> {
             InterfaceType::List(list) => {
                 let (at, len) = (next(from)?.get_u32(), next(from)?.get_u32());
                 self.list(list, at, len)
+            }
+            InterfaceType::Map(map) => {
+                let (at, len) = (next(from)?.get_u32(), next(from)?.get_u32());
+                self.map(map, at, len)
+            }
+            InterfaceType::FixedLengthList(of) => {
+                let (kind, len) = (types[of].element, types[of].size as usize);
+                self.pay(len.saturating_mul(ITEM_BYTES))?;
+                if !is_number(&kind) {
+                    return (0..len).try_for_each(|_| self.flat(kind, from));
+                }
+                let size = self.abi(&kind).size32 as usize;
+                let mut row = Vec::with_capacity(from.len().min(len) * size);
+                for _ in 0..len {
+                    row.extend_from_slice(
+                        part(&next(from)?.get_u64().to_le_bytes(), 0)?.get(..size).unwrap_or_default(),
+                    );
+                }
+                self.tape.bytes(&row);
+                Ok(())
             }
             InterfaceType::Record(of) => types[of].fields.iter().try_for_each(|field| self.flat(field.ty, from)),
             InterfaceType::Tuple(of) => types[of].types.iter().try_for_each(|kind| self.flat(*kind, from)),
@@ -146,6 +166,21 @@ impl<'a> Lifter<'_, 'a> {
                 self.text(at, len, &[ValRaw::u32(at), ValRaw::u32(len)])
             }
             InterfaceType::List(list) => self.list(list, word_at(bytes, 0)?, word_at(bytes, 4)?),
+            InterfaceType::Map(map) => self.map(map, word_at(bytes, 0)?, word_at(bytes, 4)?),
+            InterfaceType::FixedLengthList(of) => {
+                let (kind, len) = (types[of].element, types[of].size as usize);
+                let size = self.abi(&kind).size32 as usize;
+                if !is_number(&kind) {
+                    self.pay(len.saturating_mul(ITEM_BYTES))?;
+                    return (0..len).try_for_each(|index| self.stored(kind, part(bytes, index * size)?));
+                }
+                let Some(row) = len.checked_mul(size).and_then(|len| bytes.get(..len)) else {
+                    bail!("a list beyond the end of memory")
+                };
+                self.pay(row.len().saturating_add(ITEM_BYTES))?;
+                self.tape.bytes(row);
+                Ok(())
+            }
             InterfaceType::Record(of) => self.fields(types[of].fields.iter().map(|field| field.ty), bytes),
             InterfaceType::Tuple(of) => self.fields(types[of].types.iter().copied(), bytes),
             InterfaceType::Flags(of) => {
@@ -274,6 +309,24 @@ impl<'a> Lifter<'_, 'a> {
         self.tape.word(u64::from(len));
         for index in 0..len as usize {
             self.stored(kind, part(bytes, index * size)?)?;
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, map: TypeMapIndex, at: u32, len: u32) -> Result<()> {
+        let map = &self.types()[map];
+        let (size, align) = (map.entry_abi.size32 as usize, map.entry_abi.align32);
+        let bytes = (len as usize).checked_mul(size).and_then(|len| self.memory(at, len));
+        let Some(bytes) = bytes else { bail!("a map beyond the end of memory") };
+        if !at.is_multiple_of(align.max(1)) {
+            bail!("a map that is not aligned");
+        }
+        self.pay((len as usize).saturating_mul(2 * ITEM_BYTES).saturating_add(ITEM_BYTES))?;
+        self.tape.word(u64::from(len));
+        for index in 0..len as usize {
+            let entry = part(bytes, index * size)?;
+            self.stored(map.key, entry)?;
+            self.stored(map.value, part(entry, map.value_offset32 as usize)?)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::host::Raised;
 use crate::link;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
+use crate::sandbox::host_calls::HostCalls;
 use crate::text;
 
 /// What came of a function of the host.
@@ -75,7 +76,7 @@ pub(super) fn link(
                 name => format!("{name}.{}", function.name),
             };
             let host = Host { given: given.clone(), index, title: text::quote(&title).into() };
-            add(&mut place, &function.name, flat, host).map_err(|error| link::broken(&error))?;
+            add(&mut place, &function.name, flat, host, function.is_async).map_err(|error| link::broken(&error))?;
             index += 1;
         }
     }
@@ -98,14 +99,10 @@ struct Host {
 
 impl Host {
     /// One call: it is made outside of the guest's stack, by whoever supervises the guest.
-    async fn call(self, store: StoreContextMut<'_, ComponentState>, params: Tape) -> wasmtime::Result<Tape> {
+    async fn call(self, (calls, peak): (HostCalls, u64), params: Tape) -> wasmtime::Result<Tape> {
         if self.given.is_stub(self.index) {
             return Err(not_given(&self.title));
         }
-        let (calls, peak) = {
-            let state = &store.data().state;
-            (state.host_calls.clone(), state.limiter.peak())
-        };
         let answer = Answer::default();
         let theirs = answer.clone();
         let Self { given, index, title } = self;
@@ -140,14 +137,28 @@ pub(super) fn not_given(title: &str) -> wasmtime::Error {
     wasmtime::Error::msg(format!("its import `{title}` was called, which nobody gave"))
 }
 
+/// The calls of the host that are under way, and the most memory so far.
+fn calls(state: &ComponentState) -> (HostCalls, u64) {
+    (state.state.host_calls.clone(), state.state.limiter.peak())
+}
+
+/// Links it; an async function is not in the way of what the guest does meanwhile.
 fn wrap<const N: usize, const M: usize>(
     place: &mut LinkerInstance<'_, ComponentState>,
     name: &str,
     host: Host,
+    is_async: bool,
 ) -> wasmtime::Result<()> {
-    place.func_wrap_async::<Lifted<N>, Lowered<M>, _>(name, move |store, Lifted(params)| {
+    if !is_async {
+        return place.func_wrap_async::<Lifted<N>, Lowered<M>, _>(name, move |store, Lifted(params)| {
+            let (host, calls) = (host.clone(), calls(store.data()));
+            Box::new(async move { host.call(calls, params).await.map(Lowered) })
+        });
+    }
+    place.func_wrap_concurrent::<Lifted<N>, Lowered<M>, _>(name, move |accessor, Lifted(params)| {
         let host = host.clone();
-        Box::new(async move { host.call(store, params).await.map(Lowered) })
+        let calls = accessor.with(|mut access| calls(access.get()));
+        Box::pin(async move { host.call(calls, params).await.map(Lowered) })
     })
 }
 
@@ -157,13 +168,14 @@ fn add(
     name: &str,
     (takes, gives): (usize, usize),
     host: Host,
+    is_async: bool,
 ) -> wasmtime::Result<()> {
     macro_rules! by_count {
         ($($count:literal)*) => {
             match (takes, gives) {
-                $(($count, 0) => wrap::<$count, 0>(place, name, host),
-                ($count, _) => wrap::<$count, 1>(place, name, host),)*
-                _ => wrap::<0, 1>(place, name, host),
+                $(($count, 0) => wrap::<$count, 0>(place, name, host, is_async),
+                ($count, _) => wrap::<$count, 1>(place, name, host, is_async),)*
+                _ => wrap::<0, 1>(place, name, host, is_async),
             }
         };
     }

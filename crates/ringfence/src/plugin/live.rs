@@ -1,15 +1,17 @@
 //! The instance behind a plugin: opened, and kept between calls.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::component::TypedFunc;
+use wasmtime::component::{Func, TypedFunc};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use super::handles::Life;
 use super::modules::ModuleInstance;
+use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
 use super::{Look, Shared};
@@ -34,7 +36,50 @@ use crate::supervisor::{Supervisor, runtime};
 const TICKS_TO_LOOK: u32 = 5;
 
 /// A function that the guest exports.
-pub(super) type Export = TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>;
+pub(super) enum Export {
+    Plain(TypedFunc<Lowered<MAX_FLAT>, Lifted<1>>),
+    /// One that may be async, and then gives up to sixteen numbers directly: wasmtime knows how many by its type.
+    Counted(Box<dyn Counted>),
+}
+
+/// What a call of one is under way as.
+type Calling<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<Tape>> + Send + 'a>>;
+
+/// A function that gives so many numbers.
+pub(super) trait Counted: Send + Sync {
+    fn call<'a>(&'a self, store: &'a mut Store<ComponentState>, tape: Tape) -> Calling<'a>;
+}
+
+impl<const N: usize> Counted for TypedFunc<Lowered<MAX_FLAT>, Lifted<N>> {
+    fn call<'a>(&'a self, store: &'a mut Store<ComponentState>, tape: Tape) -> Calling<'a> {
+        Box::pin(async move { self.call_async(store, Lowered(tape)).await.map(|Lifted(tape)| tape) })
+    }
+}
+
+impl Export {
+    fn of(function: &Func, store: &Store<ComponentState>, count: Option<usize>) -> wasmtime::Result<Self> {
+        macro_rules! by_count {
+            ($($count:literal)*) => {
+                match count {
+                    None => Self::Plain(function.typed(store)?),
+                    $(Some($count) => {
+                        Self::Counted(Box::new(function.typed::<Lowered<MAX_FLAT>, Lifted<$count>>(store)?))
+                    })*
+                    Some(_) => Self::Counted(Box::new(function.typed::<Lowered<MAX_FLAT>, Lifted<1>>(store)?)),
+                }
+            };
+        }
+        Ok(by_count!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16))
+    }
+
+    /// Calls it, and waits for as long as it does.
+    pub(super) async fn call(&self, store: &mut Store<ComponentState>, tape: Tape) -> wasmtime::Result<Tape> {
+        match self {
+            Self::Plain(function) => function.call_async(store, Lowered(tape)).await.map(|Lifted(tape)| tape),
+            Self::Counted(function) => function.call(store, tape).await,
+        }
+    }
+}
 
 /// What a plugin has between its calls.
 pub(super) struct Live {
@@ -64,7 +109,7 @@ impl Drop for Live {
 impl Live {
     /// Makes an instance, within the limits of a call.
     pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
-        let Shared { prepared, world, waits, look, name, .. } = shared;
+        let Shared { prepared, world, waits, concurrent, look, name, .. } = shared;
         let runtime = runtime(!prepared.net.is_empty())?;
         let slot = prepared.slot(runtime, &Arc::default(), tick)?;
         signals_unsafe::keep();
@@ -90,7 +135,7 @@ impl Live {
             store.data_mut().state.host_calls = host_calls.clone();
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
-                found = Some(begin(&mut store, &prepared.entry, world).await?);
+                found = Some(begin(&mut store, &prepared.entry, world, *concurrent).await?);
                 Ok(Ending::exited(0))
             };
             supervisor.end(opened, tick)
@@ -131,7 +176,7 @@ fn begin_here(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -
     match entry {
         Entry::Plugin(linked) => {
             let instance = linked.instantiate(&mut *store)?;
-            Ok((exports(store, &instance, world)?, None))
+            Ok((exports(store, &instance, world, false)?, None))
         }
         Entry::ModulePlugin(linked) => {
             let instance = linked.instantiate(&mut *store)?;
@@ -144,11 +189,16 @@ fn begin_here(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -
 }
 
 /// The same where an import may wait.
-async fn begin(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -> wasmtime::Result<Opened> {
+async fn begin(
+    store: &mut Store<ComponentState>,
+    entry: &Entry,
+    world: &World,
+    concurrent: bool,
+) -> wasmtime::Result<Opened> {
     match entry {
         Entry::Plugin(linked) => {
             let instance = linked.instantiate_async(&mut *store).await?;
-            Ok((exports(store, &instance, world)?, None))
+            Ok((exports(store, &instance, world, concurrent)?, None))
         }
         Entry::ModulePlugin(linked) => {
             let instance = linked.instantiate_async(&mut *store).await?;
@@ -164,6 +214,7 @@ fn exports(
     store: &mut Store<ComponentState>,
     instance: &wasmtime::component::Instance,
     world: &World,
+    concurrent: bool,
 ) -> wasmtime::Result<Vec<Export>> {
     let missing = || wasmtime::Error::msg("an export is gone");
     let mut exports = Vec::new();
@@ -174,8 +225,9 @@ fn exports(
         };
         for function in &interface.functions {
             let index = instance.get_export_index(&mut *store, within.as_ref(), &function.name);
-            let function = instance.get_func(&mut *store, index.ok_or_else(missing)?).ok_or_else(missing)?;
-            exports.push(function.typed(&*store)?);
+            let found = instance.get_func(&mut *store, index.ok_or_else(missing)?).ok_or_else(missing)?;
+            let count = concurrent.then(|| world.types.count(function.result));
+            exports.push(Export::of(&found, store, count)?);
         }
     }
     Ok(exports)

@@ -1,7 +1,7 @@
 //! From a tape to a guest's memory. The guest says where: what it says is checked by wasmtime at every allocation.
 
 use wasmtime::component::__internal::wasmtime_environ::component::{
-    CanonicalAbiInfo, ComponentTypes, TypeListIndex, VariantInfo,
+    CanonicalAbiInfo, ComponentTypes, TypeListIndex, TypeMapIndex, VariantInfo,
 };
 use wasmtime::component::__internal::{InterfaceType, LowerContext};
 use wasmtime::component::Lower;
@@ -33,7 +33,7 @@ impl Flat<'_> {
     }
 }
 
-impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
+impl<'a, 't, T: 'static> Lowerer<'_, 'a, 't, T> {
     fn types(&self) -> &'a ComponentTypes {
         self.cx.types
     }
@@ -55,6 +55,24 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
                 let (at, len) = self.list(list)?;
                 to.push(ValRaw::i64(i64::from(at)))?;
                 to.push(ValRaw::i64(i64::from(len)))
+            }
+            InterfaceType::Map(map) => {
+                let (at, len) = self.map(map)?;
+                to.push(ValRaw::i64(i64::from(at)))?;
+                to.push(ValRaw::i64(i64::from(len)))
+            }
+            InterfaceType::FixedLengthList(of) => {
+                let (kind, len) = (types[of].element, types[of].size as usize);
+                if !is_number(&kind) {
+                    return (0..len).try_for_each(|_| self.flat(kind, to));
+                }
+                let size = self.abi(&kind).size32 as usize;
+                for item in self.row(len * size)?.chunks(size.max(1)) {
+                    let mut bytes = [0; 8];
+                    bytes.iter_mut().zip(item).for_each(|(to, from)| *to = *from);
+                    to.push(number(&kind, u64::from_le_bytes(bytes)))?;
+                }
+                Ok(())
             }
             InterfaceType::Record(of) => types[of].fields.iter().try_for_each(|field| self.flat(field.ty, to)),
             InterfaceType::Tuple(of) => types[of].types.iter().try_for_each(|kind| self.flat(*kind, to)),
@@ -116,6 +134,20 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
                 let (start, len) = self.list(list)?;
                 self.put(at, &start.to_le_bytes())?;
                 self.put(at + 4, &len.to_le_bytes())
+            }
+            InterfaceType::Map(map) => {
+                let (start, len) = self.map(map)?;
+                self.put(at, &start.to_le_bytes())?;
+                self.put(at + 4, &len.to_le_bytes())
+            }
+            InterfaceType::FixedLengthList(of) => {
+                let (kind, len) = (types[of].element, types[of].size as usize);
+                let size = self.abi(&kind).size32 as usize;
+                if !is_number(&kind) {
+                    return (0..len).try_for_each(|index| self.store(kind, at + index * size));
+                }
+                let row = self.row(len * size)?;
+                self.put(at, row)
             }
             InterfaceType::Record(of) => self.fields(types[of].fields.iter().map(|field| field.ty), at),
             InterfaceType::Tuple(of) => self.fields(types[of].types.iter().copied(), at),
@@ -234,6 +266,28 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
         Ok((u32::try_from(at)?, u32::try_from(len)?))
     }
 
+    fn map(&mut self, map: TypeMapIndex) -> Result<(u32, u32)> {
+        let map = &self.types()[map];
+        let size = map.entry_abi.size32 as usize;
+        let len = self.from.count()?;
+        let Some(bytes) = len.checked_mul(size) else { bail!("a map that is too long") };
+        let at = self.cx.realloc(0, 0, map.entry_abi.align32, bytes)?;
+        for index in 0..len {
+            self.store(map.key, at + index * size)?;
+            self.store(map.value, at + index * size + map.value_offset32 as usize)?;
+        }
+        Ok((u32::try_from(at)?, u32::try_from(len)?))
+    }
+
+    /// The bytes of a list of numbers that has to have so many.
+    fn row(&mut self, len: usize) -> Result<&'t [u8]> {
+        let row = self.from.piece()?;
+        if row.len() != len {
+            bail!("a list of another length than its type has");
+        }
+        Ok(row)
+    }
+
     fn small(&mut self, at: usize, word: u32, size: usize) -> Result<()> {
         let [a, b, c, d] = word.to_le_bytes();
         match size {
@@ -252,5 +306,17 @@ impl<'a, T: 'static> Lowerer<'_, 'a, '_, T> {
             None => bail!("a value beyond the end of memory"),
         }
         Ok(())
+    }
+}
+
+/// A number as it is called with: those smaller than 32 bits are what they are in 32.
+fn number(kind: &InterfaceType, bits: u64) -> ValRaw {
+    match kind {
+        InterfaceType::S8 => ValRaw::i32(i32::from(bits as i8)),
+        InterfaceType::S16 => ValRaw::i32(i32::from(bits as i16)),
+        InterfaceType::S64 | InterfaceType::U64 => ValRaw::u64(bits),
+        InterfaceType::Float64 => ValRaw::f64(bits),
+        InterfaceType::Float32 => ValRaw::f32(bits as u32),
+        _ => ValRaw::u32(bits as u32),
     }
 }

@@ -31,7 +31,7 @@ use self::modules::Views;
 use crate::error::{Error, Result};
 use crate::host::{HostFunctions, Raised};
 use crate::load::{self, Code, Loaded, Program};
-use crate::policy::{Limits, Policy};
+use crate::policy::{Limits, Policy, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
@@ -193,8 +193,9 @@ impl Source {
         };
         drop(made);
         let prepared = recipe.plugin(loaded, engines, entry);
-        let waits = !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
-        Ok(Shared { prepared, world, name, imports, inline, waits, look, views, extism })
+        let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
+        let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
+        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, views, extism })
     }
 }
 
@@ -207,6 +208,8 @@ struct Shared {
     inline: bool,
     /// Whether an import can wait: those of WASI, and all of the host's.
     waits: bool,
+    /// Whether its functions may be async, as the policy lets them.
+    concurrent: bool,
     look: Look,
     /// Memories of its guests, of a core module, that are inside of functions of the host.
     views: Arc<Views>,

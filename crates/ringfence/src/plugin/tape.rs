@@ -1,7 +1,7 @@
 //! Values on their way between a guest and its host: numbers in a row, in the order of their type, beside their bytes.
 //!
 //! A type says how its values are laid out here: a number or a character is one word; text, bytes and lists of numbers
-//! are one word, the place of their bytes; a list is its length and its items; a record or a tuple its fields; what has
+//! are one word, the place of their bytes; a list or a map is its length and its items; a record, a tuple or a list of fixed length its fields; what has
 //! cases is the number of the case and what it carries; flags are a word for each 32 of them; a resource of the guest's
 //! is the place of its handle, one of the host's is the host's own number for it.
 
@@ -67,6 +67,15 @@ impl Tape {
         self.words.push(self.pieces.len() as u64);
         self.pieces.push(Piece::Copied(start..self.copied.len()));
         filled
+    }
+
+    /// How many bytes were written last.
+    pub fn last_piece(&self) -> usize {
+        match self.pieces.last() {
+            Some(Piece::Copied(range)) => range.len(),
+            Some(Piece::Held(held)) => (**held).as_ref().len(),
+            None => 0,
+        }
     }
 
     /// Bytes, where they are.

@@ -35,6 +35,9 @@ pub enum Shape {
     Char,
     String,
     List(TypeId),
+    /// A list of exactly so many.
+    Fixed(TypeId, u32),
+    Map(TypeId, TypeId),
     Record(Vec<(String, TypeId)>),
     Tuple(Vec<TypeId>),
     Variant(Vec<(String, Option<TypeId>)>),
@@ -232,8 +235,8 @@ impl Types {
             types::Type::Future(_) => Err("a future".into()),
             types::Type::Stream(_) => Err("a stream".into()),
             types::Type::ErrorContext => Err("an error context".into()),
-            types::Type::Map(_) => Err("a map".into()),
-            types::Type::FixedLengthList(_) => Err("a list of fixed length".into()),
+            types::Type::Map(map) => Ok(Shape::Map(self.add_at(&map.key(), below)?, self.add_at(&map.value(), below)?)),
+            types::Type::FixedLengthList(list) => Ok(Shape::Fixed(self.add_at(&list.ty(), below)?, list.len())),
         };
         self.shaped(shape?)
     }
@@ -260,11 +263,17 @@ impl Types {
         (if takes > MAX_FLAT { 0 } else { takes }, usize::from(gives == 1))
     }
 
+    /// How many numbers an async function gives, where they fit; otherwise where they are.
+    pub(super) fn count(&self, result: Option<TypeId>) -> usize {
+        let count = self.flat_sum(result.into_iter());
+        if count > MAX_FLAT { 1 } else { count }
+    }
+
     /// Their sum, as far as it matters: what has too many is not looked at further, however large it is.
     fn flat_sum(&self, kinds: impl Iterator<Item = TypeId>) -> usize {
         let mut sum = 0;
         for kind in kinds {
-            sum += self.flat(kind);
+            sum = self.flat(kind).saturating_add(sum);
             if sum > MAX_FLAT {
                 break;
             }
@@ -286,7 +295,8 @@ impl Types {
     fn flat(&self, kind: TypeId) -> usize {
         match self.shape(kind) {
             Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) | Shape::Own(_) | Shape::Borrow(_) => 1,
-            Shape::String | Shape::List(_) => 2,
+            Shape::String | Shape::List(_) | Shape::Map(..) => 2,
+            Shape::Fixed(kind, len) => self.flat(*kind).saturating_mul(*len as usize).min(MAX_FLAT + 1),
             Shape::Record(fields) => self.flat_sum(fields.iter().map(|(_, kind)| *kind)),
             Shape::Tuple(kinds) => self.flat_sum(kinds.iter().copied()),
             Shape::Variant(cases) => 1 + self.flat_most(cases.iter().filter_map(|(_, kind)| *kind)),

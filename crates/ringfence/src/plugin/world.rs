@@ -25,6 +25,8 @@ pub struct Function {
     pub name: String,
     pub params: Vec<(String, TypeId)>,
     pub result: Option<TypeId>,
+    /// Whether it may wait for others while it is called.
+    pub is_async: bool,
 }
 
 /// An interface, or what a component has at its root: then its name is empty.
@@ -99,7 +101,7 @@ impl World {
             false => Err(Error::load(
                 format!("cannot load the plugin `{program}`"),
                 refusals.into_iter().take(10).collect::<Vec<_>>().join("; "),
-                "futures, streams and async functions are not supported yet: give values instead",
+                "futures and streams are not supported yet: give values instead",
             )),
         }
     }
@@ -152,13 +154,10 @@ impl World {
     }
 
     fn function(&mut self, of: String, function: &ComponentFunc) -> Result<Function, Refusal> {
-        if function.async_() {
-            return Err("an async function".into());
-        }
         let params = function.params().map(|(param, kind)| Ok((name(param)?, self.types.add(&kind)?)));
         let params = params.collect::<Result<Vec<_>, Refusal>>()?;
         let result = function.results().next().map(|kind| self.types.add(&kind)).transpose()?;
-        Ok(Function { name: of, params, result })
+        Ok(Function { name: of, params, result, is_async: function.async_() })
     }
 
     /// Whether the host has to give something for an interface that is imported.
@@ -169,7 +168,7 @@ impl World {
 
     /// A function's signature, for people.
     pub fn signature(&self, interface: &Interface, function: &Function) -> String {
-        let mut shown = format!("{}: func(", function.name);
+        let mut shown = format!("{}: {}func(", function.name, if function.is_async { "async " } else { "" });
         for (at, (name, kind)) in function.params.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
             let _ = write!(shown, "{comma}{name}: ");
@@ -217,6 +216,14 @@ impl World {
             Shape::String => shown.push_str("string"),
             Shape::List(item) => {
                 several("list<", &mut std::iter::once((None, Some(*item))));
+                shown.push('>');
+            }
+            Shape::Fixed(item, len) => {
+                several("list<", &mut std::iter::once((None, Some(*item))));
+                let _ = write!(shown, ", {len}>");
+            }
+            Shape::Map(key, value) => {
+                several("map<", &mut [*key, *value].into_iter().map(|kind| (None, Some(kind))));
                 shown.push('>');
             }
             Shape::Option(item) => {

@@ -117,6 +117,9 @@ impl Profile {
             .max_wasm_stack(stack)
             .async_stack_size(stack + HOST_STACK_BYTES)
             .memory_guaranteed_dense_image_size(256 << 20);
+        if !self.is_instrumented() {
+            config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
+        }
         config
     }
 

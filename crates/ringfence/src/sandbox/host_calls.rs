@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use wasmtime::{FuncType, Linker, Val, ValType};
@@ -46,6 +46,8 @@ struct Calls {
     /// Of calls that were begun: no number is used again in a session.
     numbers: Arc<AtomicU64>,
     mailbox: Mutex<Mailbox>,
+    /// Whose turn it is to ask: a guest of WASI 0.3 may ask again before it is answered.
+    turn: tokio::sync::Mutex<()>,
     place: AtomicUsize,
     made: AtomicU64,
     /// Time inside functions, in nanoseconds.
@@ -55,7 +57,8 @@ struct Calls {
 
 enum Mailbox {
     Empty,
-    Asked(Ask),
+    /// With whom the answer wakes: wasmtime polls nothing that is not woken.
+    Asked(Ask, Waker),
     Answered(Result<Reply, Raised>),
 }
 
@@ -156,6 +159,7 @@ impl HostCalls {
             under_way: Mutex::default(),
             numbers,
             mailbox: Mutex::new(Mailbox::Empty),
+            turn: tokio::sync::Mutex::default(),
             place: AtomicUsize::new(IN_GUEST),
             made: AtomicU64::new(0),
             took: AtomicU64::new(0),
@@ -170,14 +174,14 @@ impl HostCalls {
 
     /// Whether the guest waits for an answer.
     pub fn is_asked(&self) -> bool {
-        self.0.as_ref().is_some_and(|calls| matches!(*calls.mailbox(), Mailbox::Asked(_)))
+        self.0.as_ref().is_some_and(|calls| matches!(*calls.mailbox(), Mailbox::Asked(..)))
     }
 
     /// Calls the function the guest asked for; `false` when the caller of the run has given up meanwhile.
     pub fn answer(&self) -> bool {
         let Some(calls) = &self.0 else { return true };
         let asked = std::mem::replace(&mut *calls.mailbox(), Mailbox::Empty);
-        let Mailbox::Asked(asked) = asked else { return true };
+        let Mailbox::Asked(asked, waker) = asked else { return true };
         let place = match &asked {
             Ask::Numbers { index, .. } => index + 1,
             Ask::Message(message) => {
@@ -195,6 +199,7 @@ impl HostCalls {
         }
         let answer = calls.counted(asked);
         *calls.mailbox() = Mailbox::Answered(answer);
+        waker.wake();
         calls.place.compare_exchange(place, IN_GUEST, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
@@ -297,6 +302,8 @@ impl HostCalls {
 
     /// From inside the guest: asks for work to be done, and waits.
     pub(crate) async fn work(&self, name: Arc<str>, work: Work, peak: u64) -> Result<(), Raised> {
+        let Some(calls) = &self.0 else { return Err(mixed_up()) };
+        let _turn = calls.turn.lock().await;
         match self.ask(Ask::Work(name, work), peak).await? {
             Reply::Done => Ok(()),
             _ => Err(mixed_up()),
@@ -307,17 +314,16 @@ impl HostCalls {
     async fn ask(&self, ask: Ask, peak: u64) -> Result<Reply, Raised> {
         let Some(calls) = &self.0 else { return Err(Raised::new("a host function was called by a guest without any")) };
         calls.memory_peak.store(peak, Ordering::Relaxed);
-        *calls.mailbox() = Mailbox::Asked(ask);
-        std::future::poll_fn(|_| {
+        let mut ask = Some(ask);
+        std::future::poll_fn(|context| {
             let mut mailbox = calls.mailbox();
-            match std::mem::replace(&mut *mailbox, Mailbox::Empty) {
-                Mailbox::Answered(answer) => Poll::Ready(answer),
-                other => {
-                    *mailbox = other;
-                    // Whoever supervises the guest looks into the mailbox whenever the guest waits.
-                    Poll::Pending
-                }
+            let asked = ask.take().map(|ask| Mailbox::Asked(ask, context.waker().clone()));
+            match asked.unwrap_or_else(|| std::mem::replace(&mut *mailbox, Mailbox::Empty)) {
+                Mailbox::Answered(answer) => return Poll::Ready(answer),
+                Mailbox::Asked(ask, _) => *mailbox = Mailbox::Asked(ask, context.waker().clone()),
+                Mailbox::Empty => {}
             }
+            Poll::Pending
         })
         .await
     }

@@ -123,7 +123,7 @@ impl World {
         let message = self.types.shaped(Shape::Tuple(vec![code, bytes]))?;
         let messages = self.types.shaped(Shape::List(message))?;
         let result = self.types.shaped(Shape::Tuple(vec![code, bytes, bytes, messages]))?;
-        Ok(Function { name, params: vec![("input".into(), bytes)], result: Some(result) })
+        Ok(Function { name, params: vec![("input".into(), bytes)], result: Some(result), is_async: false })
     }
 
     fn export(
@@ -173,7 +173,7 @@ fn function(types: &mut Types, name: String, kind: &FuncType) -> std::result::Re
         [one] => Some(*one),
         _ => Some(types.shaped(Shape::Tuple(results))?),
     };
-    Ok(Function { name, params, result })
+    Ok(Function { name, params, result, is_async: false })
 }
 
 fn what(kind: &ExternType) -> &'static str {
