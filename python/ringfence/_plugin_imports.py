@@ -32,7 +32,8 @@ def functions_of(
     """
     Give the function for every import, in their order.
 
-    `bridge` makes one of an `async def`, which else is awaited in an event loop of its own. With `stub` it is None for one that is missing.
+    `bridge` makes one of an `async def`, which else is awaited in an event loop of its own. With `stub` it is None for
+    one that is missing.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.

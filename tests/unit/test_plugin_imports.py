@@ -53,9 +53,10 @@ def test_function_that_is_async_is_waited_for() -> None:
     """With an event loop around the call, or without one."""
 
     async def inside() -> object:
-        return functions_of({"store": {"get-item": later}}, STORE, "p")[0](6)
+        return function(6)
 
     [function] = functions_of({"store": {"get-item": later}}, STORE, "p")
+    assert function is not None
 
     assert (5, 6) == (function(5), asyncio.run(inside()))
 
