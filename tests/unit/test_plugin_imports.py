@@ -52,13 +52,13 @@ async def later(key: int) -> int:
 def test_function_that_is_async_is_waited_for() -> None:
     """With an event loop around the call, or without one."""
 
+    [called] = functions_of({"store": {"get-item": later}}, STORE, "p")
+    assert called is not None
+
     async def inside() -> object:
-        return function(6)
+        return called(6)
 
-    [function] = functions_of({"store": {"get-item": later}}, STORE, "p")
-    assert function is not None
-
-    assert (5, 6) == (function(5), asyncio.run(inside()))
+    assert (5, 6) == (called(5), asyncio.run(inside()))
 
 
 @pytest.mark.parametrize(
