@@ -51,7 +51,6 @@ async def later(key: int) -> int:
 
 def test_function_that_is_async_is_waited_for() -> None:
     """With an event loop around the call, or without one."""
-
     [called] = functions_of({"store": {"get-item": later}}, STORE, "p")
     assert called is not None
 
