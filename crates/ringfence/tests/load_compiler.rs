@@ -160,7 +160,7 @@ fn attack_the_compiler_sees_nothing_of_our_environment() {
     let _alone = compiler(["/bin/sh", "-c", "unset LD_LIBRARY_PATH; env >&2; pwd >&2; exit 1"]);
     assert!(std::env::vars().any(|(name, _)| name.starts_with("CARGO")));
     let error = error(b"(module)", LIMIT).to_string();
-    assert!(error.contains("RINGFENCE_COMPILE=plain module 20 "), "{error}");
+    assert!(error.contains("RINGFENCE_COMPILE=code plain module 20 "), "{error}");
     assert!(!error.contains("CARGO") && !error.contains("HOME="), "{error}");
 }
 
