@@ -68,6 +68,7 @@ def build(folder: str) -> Pack:
     """Build one, in its own way."""
     if folder == data.NAME:
         return data.build()
+    pack.description(folder)  # or it says which there are
     # A recipe that says what it takes from elsewhere gives what is finished: it needs no snapshot.
     finished = hasattr(pack.recipe(folder), "SHARED")
     return component.build(folder) if finished else pack.build(folder)

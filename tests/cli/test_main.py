@@ -32,7 +32,13 @@ verbs:
   languages    list, check and install the languages that scripts can be in
   mcp          serve sandboxed sessions to agents, as tools of the Model Context Protocol
   inspect      show what a program wants and offers
+  new          make a folder to begin a plugin with
+  build        build a plugin with the tools of its language
+  bindings     write the types of a plugin as a stub, for type checkers
+  call         call a function of a plugin
+  profile      measure where the time of calls of a plugin goes
   compile      compile a program into the cache
+  bake         make a program of a script in Python, for any runtime of WASI 0.2
   cache        show or prune the cache of compiled programs and packages
   policy       check a policy file, or print its schema
   doctor       show what this machine has, and what is missing
@@ -60,7 +66,7 @@ def test_wrong_verb_leads_to_the_right_one(ringfence: Command) -> None:
 exit: 2
 --- stdout
 --- stderr
-error: there is no verb `inspct`: the verbs are run, repl, session, languages, mcp, inspect, compile, cache, policy, doctor, completions
+error: there is no verb `inspct`: the verbs are run, repl, session, languages, mcp, inspect, new, build, bindings, call, profile, compile, bake, cache, policy, doctor, completions
 hint: did you mean `ringfence inspect`?
 """  # noqa: E501
     assert expected == str(ringfence("inspct"))

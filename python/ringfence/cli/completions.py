@@ -81,7 +81,8 @@ def _zsh() -> str:
         lines = [f"        {verb}) _arguments"]
         for name, action in _flags(verb):
             value = "" if action.nargs == 0 else f":{_value(action)}:{_choices(action) or '_files'}"
-            lines.append(f"            '{name}[{action.help}]{value}'")
+            told = str(action.help).replace("'", "'\\''")
+            lines.append(f"            '{name}[{told}]{value}'")
         words = _words(verb)
         rest = f"({' '.join(words)})" if words else "_files"
         # What follows a program belongs to it.
@@ -98,7 +99,8 @@ def _fish() -> str:
         for name, action in _flags(verb):
             value = "" if action.nargs == 0 else " -r"
             value += f" -f -a '{' '.join(action.choices)}'" if action.choices else ""
-            lines.append(f"{here} -l {name.removeprefix('--')}{value} -d '{action.help}'")
+            told = str(action.help).replace("'", "\\'")
+            lines.append(f"{here} -l {name.removeprefix('--')}{value} -d '{told}'")
         if _words(verb):
             lines.append(f"{here} -f -a '{' '.join(_words(verb))}'")
     return "\n".join(lines)
