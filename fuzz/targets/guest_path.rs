@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use ringfence::policy::{Dir, Mode};
 
 fn normal(host: &str, at: Option<&str>) -> Option<String> {
-    Dir { host: host.into(), at: at.map(Into::into), mode: Mode::Ro }.guest_path().ok()
+    let dir = Dir { host: Some(host.into()), zip: None, tree: None, at: at.map(Into::into), mode: Mode::Ro };
+    dir.guest_path().ok()
 }
 
 fuzz_target!(|text: &str| {
