@@ -44,8 +44,12 @@ def test_walls_of_this_machine_are_told(ringfence: Command) -> None:
     assert not whole or found["compiler"]["value"] == "in a child that opens no file and starts nothing"
 
 
-def test_language_is_told_with_its_state(ringfence: Command, shout: Path) -> None:
+def test_language_is_told_with_its_state(
+    ringfence: Command, shout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its version, that its digest is right, and whether it is compiled; a damaged one comes with the command."""
+    (tmp_path / "cache").mkdir(mode=0o700)
+    monkeypatch.setenv("RINGFENCE_CACHE", str(tmp_path / "cache"))
 
     def language() -> dict[str, object]:
         findings = json.loads(ringfence("doctor", "--json").stdout)
