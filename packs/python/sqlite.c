@@ -1,11 +1,11 @@
 /* SQLite's random numbers: its own way is a file that is not there, and then the clock, the same for many runs. */
 #include <sqlite3.h>
-#include <stdlib.h>
+#include <wasi/api.h>
 #include "driver.h"
 
+/* Not by arc4random: that has a state of its own, which copies of an instance would share. */
 static int random_bytes(sqlite3_vfs *vfs, int length, char *out) {
-    arc4random_buf(out, (size_t)length);
-    return length;
+    return __wasi_random_get((uint8_t *)out, (size_t)length) ? 0 : length;
 }
 void sqlite_randomness_is_ours(void) {
     if (sqlite3_initialize()) die("SQLite does not start");

@@ -120,6 +120,8 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
     [
         ("python", "import random, uuid, os, secrets; random.seed(1); random.random(); r = random.Random()",
          "repr([random.random(), uuid.uuid4(), os.urandom(8), secrets.token_hex(8), random.SystemRandom().random()])"),
+        ("python", "import sqlite3; d = sqlite3.connect(':memory:').execute; d('select random()').fetchone(); 0",
+         "d('select random()').fetchone()[0]"),
         ("javascript", "Math.random()", "String(Math.random())"),
         ("lua", "math.randomseed(1) math.random(0)", "math.random(0)"),
     ],
