@@ -33,7 +33,9 @@ def packages() -> Path:
 def _kept(name: str, lock: Path, fetch: Callable[[Path], None]) -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ringfence" / "programs"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place = base / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    # Commands that pip writes start the interpreter that installed them: with its environment gone, they do not start.
+    key = hashlib.sha256(lock.read_bytes() + sys.executable.encode()).hexdigest()[:12]
+    place = base / f"{name}-{key}"
     if not place.exists():
         scratch = Path(tempfile.mkdtemp(dir=base))
         try:
