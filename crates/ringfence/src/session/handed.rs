@@ -19,6 +19,9 @@ use crate::prepared::Prepared;
 /// Longest head, in bytes: some hundred globals, and secrets.
 const MAX_HEAD_BYTES: usize = 4 << 20;
 
+/// Who is told pieces.
+type Each<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
 /// What is told beside memory.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,13 +54,13 @@ fn wrong(why: &str) -> Error {
 pub(super) fn hand_over(captured: &Captured, file: BorrowedFd<'_>, room: u64) -> Result<u64> {
     let kept = captured.kept().map_err(|error| wrong(&error.parts().why))?;
     let head = Head { memory_bytes: captured.size() as u64, secrets: captured.secrets(), kept };
-    write(&head, &mut |each| captured.save(each), file, room)
+    write(&head, |each| captured.save(each), file, room)
 }
 
 /// Writes a head, and the pieces that `pages` tells.
 pub(super) fn write(
     head: &Head,
-    pages: &mut dyn FnMut(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    pages: impl FnOnce(&mut Each<'_>) -> Result<()>,
     file: BorrowedFd<'_>,
     room: u64,
 ) -> Result<u64> {

@@ -298,7 +298,7 @@ impl SavedSnapshot {
     /// The same for workers.
     fn carried(&self, head: &Head) -> Result<Carried> {
         let (body, room) = (self.proven.body(), handed::room(self.proven.len() as u64));
-        let carried = Carried::written(room, |file| handed::write(head, &mut |each| each(body), file, room));
+        let carried = Carried::written(room, |file| handed::write(head, |each| each(body), file, room));
         carried.map_err(|error| {
             Error::system(
                 format!("no snapshot from `{}`", self.shown),
