@@ -119,8 +119,8 @@ int32_t BETWEEN(fd_tell)(int32_t fd, int64_t *out) {
 }
 int32_t BETWEEN(fd_fdstat_get)(int32_t fd, void *out) {
     if (fd != RANDOM && (fd != SCRIPT || !script_open)) {
-        int32_t error = unless_of_the_library(fd, fd_fdstat_get(fd, out));
-        if (error) return error;
+        int32_t error = fd_fdstat_get(fd, out);
+        if (!error || unless_of_the_library(fd, error)) return error;
     }
     __builtin_memset(out, 0, 24);
     *(char *)out = fd == RANDOM ? CHARACTERS : REGULAR;
