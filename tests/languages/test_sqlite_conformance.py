@@ -1,4 +1,4 @@
-"""SQLite's own `speedtest1` judges the pack: it writes its work as SQL, which the SQLite of this machine does beside ours."""
+"""SQLite's own `speedtest1` judges the pack: it writes SQL, and the SQLite of this machine runs it beside ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("ringfence_language_sqlite", reason="the language pack is not installed")
 
-# Not `fp`, whose SQL lacks a semicolon, nor `rtree`, which writes none. A hundredth of the work that its authors measure with.
+# A hundredth of the work that its authors measure with.
 SIZE = "1"
 
 
@@ -63,6 +63,7 @@ def judged(sql: str) -> list[str]:
     return rows
 
 
+# Not `fp`, whose SQL lacks a semicolon, nor `rtree`, which writes none.
 @pytest.mark.parametrize("name", ["main", "cte", "orm"])
 def test_sqlite_answers_its_own_benchmark_as_this_machines(speedtest: Path, tmp_path: Path, name: str) -> None:
     """Thousands of statements, and every row of what they select."""
