@@ -1,6 +1,7 @@
 """What is done once, before the snapshot: the imports that take long, and repairs; and what differs afterwards."""
 
 import os
+import struct
 import sys
 
 MODULES = """
@@ -121,8 +122,11 @@ def unknown_to_the_collector():
 
 
 def reseed():
-    """Make the random numbers of numpy differ; those of Python do."""
-    seed(int.from_bytes(os.urandom(4)))
+    """Make the random numbers of numpy and the names of temporary files differ; the random numbers of Python do."""
+    seed(struct.unpack("8I", os.urandom(32)))
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None  # its numbers are its own, and made anew for another process only
 
 
 def seed(number):
