@@ -123,6 +123,18 @@ def told(session: Session, language: str) -> str:
     return str(value[0]["told"] if language == "sqlite" else value)
 
 
+def compare(session: Session, turns: list[str], language: str, replaying: list[Sandbox]) -> None:
+    """Hold a session to what another one, and runs, come to by the same turns."""
+    with Session(language=language) as replay:
+        for turn in [BEGIN[language], *turns]:
+            replay.eval(turn)
+        expected = told(replay, language)
+    assert expected == told(session, language), turns
+    source = "\n".join([BEGIN[language], *turns, PRINT[language]])
+    for sandbox in replaying:
+        assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
+
+
 @pytest.mark.parametrize(
     ("language", "seed"), [(language, seed) for language in TURNS for seed in SEEDS.get(language, range(5))]
 )
@@ -168,14 +180,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
                 turns.append(turn)
         branches += [(snapshot.fork(), turns) for snapshot, turns in snapshots]
         for session, turns in branches:
-            with Session(language=language) as replay:
-                for turn in [BEGIN[language], *turns]:
-                    replay.eval(turn)
-                expected = told(replay, language)
-            assert expected == told(session, language), turns
-            source = "\n".join([BEGIN[language], *turns, PRINT[language]])
-            for sandbox in replaying:
-                assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
+            compare(session, turns, language, replaying)
         for session, _ in branches:
             session.close()
 
