@@ -1,7 +1,8 @@
 //! Any module, taken apart: what is left is a module, and beside its image it does what it did as it was given, also when
 //! it goes on from a copy of its memory and its globals.
 //!
-//! Inputs that begin with an even byte are modules as they are; of others wasm-smith makes one.
+//! Inputs that begin with an even byte are modules as they are; of others wasm-smith makes one, half of them without
+//! references and objects, as most of those are refused.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -28,7 +29,7 @@ const CALLS: [(&str, &[Val]); 6] = [
 const FUEL: u64 = 20_000;
 const MOST_MEMORY: usize = 8 << 20;
 
-fn made(input: &[u8]) -> Option<Vec<u8>> {
+fn made(input: &[u8], references: bool) -> Option<Vec<u8>> {
     static SHAPE: OnceLock<Vec<u8>> = OnceLock::new();
     let config = Config {
         exports: Some(SHAPE.get_or_init(|| wat::parse_str(EXPORTS).unwrap()).clone()),
@@ -37,6 +38,9 @@ fn made(input: &[u8]) -> Option<Vec<u8>> {
         memory64_enabled: false,
         shared_everything_threads_enabled: false,
         max_memories: 1,
+        reference_types_enabled: references,
+        gc_enabled: references,
+        exceptions_enabled: references,
         ..Config::default()
     };
     Some(Made::new(config, &mut Unstructured::new(input)).ok()?.to_bytes())
@@ -130,7 +134,7 @@ fn compare(plain: &Module, apart: &Module, image: &[u8]) -> Option<()> {
 
 fuzz_target!(|input: &[u8]| {
     let (first, rest) = input.split_first().unwrap_or((&0, &[]));
-    let wasm = if first.is_multiple_of(2) { Some(rest.to_vec()) } else { made(rest) };
+    let wasm = if first.is_multiple_of(2) { Some(rest.to_vec()) } else { made(rest, first & 2 != 0) };
     let Some(wasm) = wasm else { return };
     let apart = instrumented(&wasm);
     if let Err(why) = &apart {

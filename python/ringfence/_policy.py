@@ -190,9 +190,11 @@ class Policy:
         PolicyError: it contradicts itself, or grants what does not exist or must not be granted.
     """
 
-    __slots__ = ("_document", "_native")
+    __slots__ = ("_document", "_linked", "_native")
     _native: core.Policy
     _document: dict[str, Any]
+    # Languages that were linked under it, by their names, for `run`; gone with the policy, whose directories they hold.
+    _linked: dict[str, tuple[object, core.Sandbox]]
 
     def __init__(
         self,
@@ -226,6 +228,7 @@ class Policy:
         given = {name: value for name, value in document.items() if value != _DEFAULTS[name]}
         trees = [entry.tree for entry in entries if entry.tree]
         object.__setattr__(self, "_native", _native(given, trees))
+        object.__setattr__(self, "_linked", {})
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
@@ -250,6 +253,7 @@ class Policy:
     def _of(cls, native: core.Policy) -> Self:
         policy = cls.__new__(cls)
         object.__setattr__(policy, "_native", native)
+        object.__setattr__(policy, "_linked", {})
         return policy
 
     @staticmethod

@@ -49,9 +49,10 @@ def run(
     >>> run("script.py", ["a", "b"]).check().text
     >>> run(code="print(1)", language="python").check().text
     """
-    plain = program is None and policy is None and not imports and isolation == "wasm" and tenant is None
+    plain = program is None and not imports and isolation == "wasm" and tenant is None
     if plain and packages == () and language is not None and isinstance(code, str):
-        return _interpreter(language).run(
+        sandbox = _interpreter(language) if policy is None else Sandbox._of_language(language, policy)  # noqa: SLF001
+        return sandbox.run(
             args, code=code, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
         )
     return _sandbox((program, code, language), policy, imports, isolation, tenant, packages).run(

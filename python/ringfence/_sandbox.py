@@ -277,6 +277,23 @@ class Sandbox:
         Result(self._audited(native)).check()
         return self._beginning(made[0], after)
 
+    @classmethod
+    def _of_language(cls, language: str, policy: Policy) -> Sandbox:
+        """Make the sandbox of a language under a policy that it may be linked under already."""
+        runnable = runnable_of(None, None, language)
+        known = policy._linked.get(language)  # noqa: SLF001
+        # Another pack may have been installed meanwhile.
+        if known is None or known[0] is not runnable.program:
+            made = cls(language=language, policy=policy)
+            # Variables that are handed on are read when it is linked: they may have changed by the next run.
+            if not policy.inherit_env:
+                policy._linked[language] = made.program, made._native  # noqa: SLF001
+            return made
+        sandbox = cls.__new__(cls)
+        sandbox._native, sandbox._native_run, sandbox._after = known[1], known[1].run, None  # noqa: SLF001
+        sandbox._runnable, sandbox.program, sandbox.policy = runnable, runnable.program, policy  # noqa: SLF001
+        return sandbox
+
     def _beginning(self, native: core.Sandbox | None, after: str) -> Sandbox:
         assert native is not None  # noqa: S101 - where there is none, the check of the result has raised
         sandbox = Sandbox.__new__(Sandbox)

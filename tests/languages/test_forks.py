@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,24 +63,100 @@ TURNS["lua"] = [
     "S[#S + 1] = select(2, pcall(error, 'e{R}'))",
     "collectgarbage() S[#S + 1] = string.pack('z', {R}):byte(-2)",
 ]
-BEGIN = {"python": "S = []", "javascript": "globalThis.S = []; 0", "lua": "S = {}"}
-ASK = {"python": "repr(S)", "javascript": "JSON.stringify(S)", "lua": "table.concat(S, ' ')"}
+TURNS["sqlite"] = [
+    "insert into S values({R});",
+    "insert into S with recursive c(n) as (select 0 union all select n + 1 from c where n < {R} % 50) select n from c;",
+    "delete from S where rowid % 3 = 0;",
+    "insert into S values(replace(hex(zeroblob({R} % 200)), '0', '{R}'));",
+    "create table if not exists T{R}(a); insert into S select count(*) from sqlite_master;",
+    "create index if not exists I on S(x); insert into S select x from S order by x limit 1;",
+    "begin; insert into S values(-{R}); rollback;",
+    "savepoint a; insert into S values('{R}'); release a;",
+    "create temp table if not exists K(x); insert into K values({R}); insert into S select sum(x) from K;",
+    "insert into S select json_object('n', {R}, 'last', (select count(*) from S));",
+    "update S set x = x || '-' where rowid = (select max(rowid) from S);",
+    "create table if not exists L(b); insert into L values(zeroblob({R} * 10)); insert into S select count(*) from L;",
+]
+TURNS["ruby"] = [
+    "$s << {R}; 0",
+    "({R} % 50).times {{ |each| $s << each }}; 0",
+    "$s = $s.each_with_index.reject {{ |_, at| at % 3 == 2 }}.map(&:first); 0",
+    "$s << '{R}' * ({R} % 400); 0",
+    "require 'json'; $s << JSON.generate([{R}, $s.last(3).map(&:to_s)]); 0",
+    "seen = 0; $f = ->(x) {{ seen += x }}; $s << $f.({R}); 0",
+    "$s << ($f ? $f.({R}) : -1); 0",
+    "$g = Enumerator.new {{ |to| n = {R}; loop {{ to << n; n += 1 }} }}; 0",
+    "$s << ($g ? $g.take(2).sum : -2); 0",
+    "$s << '{R}'.gsub(/[0-4]+/, '-'); 0",
+    "begin; 1 / ({R} % 2); rescue ZeroDivisionError => error; $s << error.message; end; 0",
+    "$held = 'x' * ({R} * 40); GC.start; $s << $held.size; 0",
+    "Random.srand({R}); $s << rand; 0",
+]
+BEGIN = {
+    "python": "S = []",
+    "javascript": "globalThis.S = []; 0",
+    "lua": "S = {}",
+    "sqlite": "create table S(x);",
+    "ruby": "$s = []; 0",
+}
+ASK = {
+    "python": "repr(S)",
+    "javascript": "JSON.stringify(S)",
+    "lua": "table.concat(S, ' ')",
+    "sqlite": "select coalesce(group_concat(x, ' '), '') as told from S;",
+    "ruby": "$s.inspect",
+}
 PRINT = {
     "python": "print(repr(S))",
     "javascript": "console.log(JSON.stringify(S))",
     "lua": "print(table.concat(S, ' '))",
+    "sqlite": ASK["sqlite"],
+    "ruby": "puts $s.inspect",
 }
+# The two that came last share the engine with the others: one seed each, here and in workers.
+SEEDS = {"sqlite": [0, 4], "ruby": [0, 4]}
 
 
-@pytest.mark.parametrize(("seed", "isolation"), [(0, "wasm"), (1, "wasm"), (2, "wasm"), (3, "wasm"), (4, "worker")])
-@pytest.mark.parametrize("language", TURNS)
+def told(session: Session, language: str) -> str:
+    """Ask a session for all that it has come to, as a run prints it."""
+    value = session.eval(ASK[language]).value
+    return str(value[0]["told"] if language == "sqlite" else value)
+
+
+def compare(session: Session, turns: list[str], language: str, replaying: list[Sandbox]) -> None:
+    """Hold a session to what another one, and runs, come to by the same turns."""
+    with Session(language=language) as replay:
+        for turn in [BEGIN[language], *turns]:
+            replay.eval(turn)
+        expected = told(replay, language)
+    assert expected == told(session, language), turns
+    source = "\n".join([BEGIN[language], *turns, PRINT[language]])
+    for sandbox in replaying:
+        assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
+
+
+@pytest.mark.parametrize(
+    ("language", "seed"), [(language, seed) for language in TURNS for seed in SEEDS.get(language, range(5))]
+)
 def test_every_branch_is_what_a_replay_from_the_start_comes_to(
-    language: str, seed: int, isolation: Literal["wasm", "worker"], tmp_path: Path
+    language: str, seed: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Sessions are forked at random turns, directly, by snapshots and files, and forked again; runs replay them too."""
-    pytest.importorskip(f"ringfence_language_{language}", reason="the language pack is not installed")
-    draw = random.Random(seed)  # noqa: S311
-    rewinding = Sandbox(language=language, reuse="tenant", tenant="a tenant")
+    """
+    Sessions are forked at random turns, directly, by snapshots and files, and forked again, here and in workers.
+
+    Runs replay them too: in new stores, in stores that were rewound, and in spares. `RINGFENCE_FORK_SEED` is added to
+    the seeds, for others than these.
+    """
+    pytest.importorskip(f"ringfence_language_{language}", reason=f"NOT TESTED: the pack {language} is not installed")
+    if language == "ruby":
+        request.getfixturevalue("compiled_ruby")
+    draw = random.Random(seed + int(os.environ.get("RINGFENCE_FORK_SEED", "0")))  # noqa: S311
+    isolation: Literal["wasm", "worker"] = "worker" if seed == 4 else "wasm"
+    replaying = [
+        Sandbox(language=language),
+        Sandbox(language=language, reuse="tenant", tenant="a tenant"),
+        Sandbox(language=language, spares=2),
+    ]
     with Session(language=language, isolation=isolation) as first:
         first.eval(BEGIN[language])
         branches: list[tuple[Session, list[str]]] = [(first, [])]
@@ -91,7 +168,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
                 branches.append((session.fork(), list(turns)))
             elif act < 0.15:
                 snapshots.append((session.snapshot(), list(turns)))
-                if isolation == "wasm" and draw.random() < 0.5:
+                if draw.random() < 0.5:
                     snapshots[-1][0].save(tmp_path / "saved", key=bytes(32))
                     snapshots[-1] = (Snapshot.load(tmp_path / "saved", key=bytes(32)), turns[:])
             elif act < 0.2 and snapshots and len(branches) < 8:
@@ -103,14 +180,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
                 turns.append(turn)
         branches += [(snapshot.fork(), turns) for snapshot, turns in snapshots]
         for session, turns in branches:
-            with Session(language=language) as replay:
-                for turn in [BEGIN[language], *turns]:
-                    replay.eval(turn)
-                expected = replay.eval(ASK[language]).value
-            assert expected == session.eval(ASK[language]).value, turns
-            source = "\n".join([BEGIN[language], *turns, PRINT.get(language, "")])
-            for sandbox in (rewinding, Sandbox(language=language)) if language in PRINT else ():
-                assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
+            compare(session, turns, language, replaying)
         for session, _ in branches:
             session.close()
 

@@ -34,6 +34,22 @@ def test_policy_and_limits_apply(guests: Path) -> None:
     assert "wall" == ringfence.run(guests / "spin_forever.wat", limits=Limits(wall="100ms")).limit
 
 
+def test_runs_under_one_policy_are_each_as_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The language is linked once for it; each policy is its own, and variables are handed on as they are."""
+    pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
+    code = "import os; print(os.environ.get('A'), os.path.exists('/data'), 'mark' in globals()); mark = 1"
+    granted = Policy(dirs=[ringfence.Dir(tmp_path, at="/data")], env={"A": "1"})
+    other, handed = Policy(env={"A": "2"}), Policy(inherit_env=["A"])
+    for turn in "xyz":
+        monkeypatch.setenv("A", turn)
+        texts = [run(code=code, language="python", policy=policy).text for policy in (granted, other, handed)]
+        assert ["1 True False\n", "2 False False\n", f"{turn} False False\n"] == texts
+    limited = run(code="while True: pass", language="python", policy=other, limits=Limits(wall="100ms"))
+    assert "wall" == limited.limit
+    with pytest.raises(TypeError, match="source text"):
+        run(code=b"1", language="python", policy=other)  # type: ignore[arg-type]
+
+
 def test_check_raises(guests: Path) -> None:
     """`check=True` raises for a guest that fails, in both forms."""
     with pytest.raises(ringfence.GuestExited):

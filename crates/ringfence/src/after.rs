@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::{ExternType, Instance, Module, Store};
 
 use crate::ending::Ending;
-use crate::error::{Error, Result};
+use crate::error::{Error, ROOM, Result};
 use crate::language::abi;
 use crate::link::Start;
 use crate::load::{self, Kind, Program};
@@ -202,9 +202,7 @@ impl Begin {
                 "raise `memory` in the limits",
             ));
         }
-        let memory = from.capture.memory(None).map_err(|error| {
-            Error::system("no memory for a guest", &error, "raise `ulimit -v`, or `vm.max_map_count`")
-        })?;
+        let memory = from.capture.memory(None).map_err(|error| Error::system("no memory for a guest", &error, ROOM))?;
         Ok(Some(memory))
     }
 
@@ -255,7 +253,11 @@ impl Until {
         };
         let captured = Capture::of(store, instance, memory, image, &Before::default()).rebased();
         captured.map_err(|error| {
-            Error::system("no memory for a snapshot", &error, "free memory, or raise `ulimit -n` or `vm.max_map_count`")
+            Error::system(
+                "no memory for a snapshot",
+                &error,
+                "raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; `ringfence doctor` tells what the system refuses",
+            )
         })
     }
 }

@@ -87,7 +87,11 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
+/// What mends it that the system starts no thread.
+pub(crate) const NO_THREAD: &str =
+    "end some threads, or raise this process's limit of them (`ulimit -u`), `ulimit -v` or `vm.max_map_count`";
+
 /// There is no thread for a guest, or none that may call its functions.
 pub(crate) fn no_thread(why: &str) -> Error {
-    Error::host("no thread for a run", why, "raise this process's limit (`ulimit -u`), or end some threads")
+    Error::host("no thread for a run", why, NO_THREAD)
 }

@@ -1,11 +1,14 @@
 //! From the error that ended a guest to the outcome of its run.
 
+use rustix::io::Errno;
 use wasmtime::{GcHeapOutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, ResourceTableError};
 
+use crate::error::{Error, ROOM};
 use crate::host::Raised;
 use crate::result::Outcome;
 use crate::sandbox::stop::{Limit, Stop};
+use crate::snapshot::NO_ROOM;
 use crate::text;
 
 /// Frames of a backtrace that are told.
@@ -27,11 +30,27 @@ pub(crate) struct Ending {
     pub(crate) trap: Option<String>,
     pub(crate) backtrace: Option<String>,
     pub(crate) raised: Option<Raised>,
+    /// An error of the system's in which the guest has no part.
+    pub(crate) host: Option<Error>,
+}
+
+/// Why the system made no instance, stack or heap, if that is what this error is about.
+pub(crate) fn no_room(error: &wasmtime::Error) -> Option<Error> {
+    let is_out = |cause: &(dyn std::error::Error + 'static)| {
+        let number = cause.downcast_ref::<Errno>().copied();
+        let number = number.or_else(|| Errno::from_io_error(cause.downcast_ref::<std::io::Error>()?));
+        number == Some(Errno::NOMEM) || cause.is::<wasmtime::PoolConcurrencyLimitError>()
+    };
+    let root = error.root_cause().to_string();
+    if !error.chain().any(is_out) && !root.starts_with(NO_ROOM) {
+        return None;
+    }
+    Some(Error::host("no memory for a guest", root.strip_prefix(NO_ROOM).unwrap_or(&root), ROOM))
 }
 
 impl Ending {
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None, raised: None }
+        Self { outcome, exit_code: None, limit: None, trap: None, backtrace: None, raised: None, host: None }
     }
 
     pub(crate) fn exited(code: u32) -> Self {
@@ -79,6 +98,11 @@ impl Ending {
         }
         if error.downcast_ref::<Trap>().is_none() && error.root_cause().to_string().ends_with(TOO_MANY_HANDLES) {
             return Self::limited(Limit::HostBytes);
+        }
+        if error.downcast_ref::<Trap>().is_none()
+            && let Some(host) = no_room(error)
+        {
+            return Self { host: Some(host.clone()), ..Self::crashed(&host.parts().why) };
         }
         let kind = match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::limited(Limit::Fuel),

@@ -59,6 +59,10 @@ pub enum Error {
     Host(Parts),
 }
 
+/// What mends it that the system has no memory left, no address space, or no mapping.
+pub(crate) const ROOM: &str =
+    "raise `ulimit -v`, or `vm.max_map_count` where thousands of guests live; or run fewer at one time";
+
 impl Error {
     /// A policy error in three parts.
     pub fn policy(what: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
@@ -100,6 +104,10 @@ impl Error {
         let fix = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
             Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
                 "raise the limit of open files (`ulimit -n 65536`): every loaded program holds one".into()
+            }
+            Some(rustix::io::Errno::NOMEM) => {
+                let fix = fix.into();
+                if fix.contains("ulimit -v") { fix } else { ROOM.into() }
             }
             _ => fix.into(),
         };

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{InstancePre, Store, component};
 
-use crate::error::{Error, Parts, Result};
+use crate::error::{Error, Parts, ROOM, Result};
 use crate::given::{argv0, environment};
 use crate::host::HostFunctions;
 use crate::language::abi;
@@ -238,13 +238,7 @@ impl Prepared {
 
     fn memory_by(&self, lend: impl FnOnce(&Arc<Image>) -> std::io::Result<Lent>) -> Result<Option<Lent>> {
         let lent = self.image.as_ref().map(lend).transpose();
-        lent.map_err(|error| {
-            Error::system(
-                "no memory for a guest",
-                &error,
-                "raise `ulimit -v`, or `vm.max_map_count` where thousands of guests live",
-            )
-        })
+        lent.map_err(|error| Error::system("no memory for a guest", &error, ROOM))
     }
 
     /// Waits, but not for ever, until the pool has room for one more run.
@@ -265,10 +259,24 @@ impl Prepared {
                 return Ok(slot);
             }
         }
-        Err(Error::Busy(Parts::new(
-            "no free slot for this run",
-            format!("{} guests run in this process already", self.engines.size()),
-            "run fewer at one time, or spread them over several processes",
-        )))
+        let size = self.engines.size();
+        let (what, why, fix) = match (self.engines.profile().language, &self.entry) {
+            (true, _) => (
+                "no free slot for this run or session",
+                format!("{size} of languages are open in this process already, which is all there may be"),
+                "close sessions and forks that nobody uses, or spread them over several processes",
+            ),
+            (false, Entry::Plugin(_) | Entry::ModulePlugin(_)) => (
+                "no free slot for this plugin",
+                format!("{size} plugins and runs are open in this process already, which is all there may be"),
+                "close plugins that nobody calls, or spread them over several processes",
+            ),
+            (false, _) => (
+                "no free slot for this run",
+                format!("{size} guests run in this process already, which is all that may"),
+                "run fewer at one time, or spread them over several processes",
+            ),
+        };
+        Err(Error::Busy(Parts::new(what, why, fix)))
     }
 }

@@ -377,6 +377,9 @@ impl Guest {
                 "fork outside of runs: not in a signal handler, nor in a host function that returns in the child",
             ));
         }
+        if let Some(error) = ending.host {
+            return Err(error);
+        }
         let ending = if left.memory_refused { ending.after_refused_memory() } else { ending };
         let written = control.output.take();
         let ending = if written.truncated { ending.after_cut_output() } else { ending };

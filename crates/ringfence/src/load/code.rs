@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-use crate::error::{Error, Result};
+use crate::ending::no_room;
+use crate::error::{Error, ROOM, Result};
 use crate::load::cache::{Attempt, Cache, Proven};
 use crate::load::entry::{Build, entry_name};
 use crate::load::image::Image;
@@ -143,7 +144,8 @@ fn load_or(
     let proven = output.finish(&name).map_err(failed)?;
     let (code, engine) = map(program.kind(), engines, &proven).map_err(|error| {
         let why = cut(&format!("{error:#}"), 500);
-        Error::host(format!("cannot map the code of `{}`", program.name()), why, "run `ringfence doctor`")
+        let fix = if no_room(&error).is_some() { ROOM } else { "run `ringfence doctor`" };
+        Error::host(format!("cannot map the code of `{}`", program.name()), why, fix)
     })?;
     Ok((keep(program, profile, code, engine, false), Some(proven)))
 }

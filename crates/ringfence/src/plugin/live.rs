@@ -250,6 +250,9 @@ fn ticked(
 }
 
 fn not_opened(name: &str, ending: &Ending) -> Error {
+    if let Some(error) = &ending.host {
+        return error.clone();
+    }
     let what = format!("no instance of the plugin `{name}`");
     match (ending.outcome, ending.limit, &ending.trap) {
         (_, Some(limit), _) => Error::policy(

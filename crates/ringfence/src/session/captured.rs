@@ -233,6 +233,8 @@ impl Captured {
     }
 }
 
+const NO_CAPTURE: &str = "its program cannot be captured in this version";
+
 const OTHER_PLACEHOLDERS: &str = "it has other placeholders than secrets";
 
 /// What of a capture is neither memory nor anybody's secret, for a file.
@@ -271,17 +273,17 @@ impl Kept {
         secrets: &[Secret],
         size: u64,
         body: &[u8],
-    ) -> std::result::Result<(), String> {
+    ) -> std::io::Result<()> {
         let (Entry::Module { linked, .. }, Some(image)) = (&prepared.entry, prepared.image()) else {
-            return Err("its program cannot be captured in this version".into());
+            return Err(std::io::Error::other(NO_CAPTURE));
         };
         if secrets.len() != self.placeholders.len() {
-            return Err(OTHER_PLACEHOLDERS.into());
+            return Err(std::io::Error::other(OTHER_PLACEHOLDERS));
         }
-        Capture::check(image, linked.module(), (size, &self.globals, body)).map_err(|error| error.to_string())
+        Capture::check(image, linked.module(), (size, &self.globals, body))
     }
 
-    /// A capture of a file; why there is none is text for an error.
+    /// A capture of a file.
     pub(super) fn open(
         &self,
         prepared: Arc<Prepared>,
@@ -289,15 +291,14 @@ impl Kept {
         secrets: &[Secret],
         size: u64,
         body: &[u8],
-    ) -> std::result::Result<Captured, String> {
+    ) -> std::io::Result<Captured> {
         let (Entry::Module { linked, .. }, Some(image)) = (&prepared.entry, prepared.image()) else {
-            return Err(format!("`{name}` cannot be captured in this version"));
+            return Err(std::io::Error::other(NO_CAPTURE));
         };
         if secrets.len() != self.placeholders.len() {
-            return Err(OTHER_PLACEHOLDERS.into());
+            return Err(std::io::Error::other(OTHER_PLACEHOLDERS));
         }
-        let memory = Capture::load(image, linked.module(), (size, &self.globals, body));
-        let memory = memory.map_err(|error| error.to_string())?;
+        let memory = Capture::load(image, linked.module(), (size, &self.globals, body))?;
         let placeholders = self.placeholders.iter().map(|placeholder| Arc::from(placeholder.as_str()));
         let secrets = secrets.iter().cloned().zip(placeholders).collect();
         Ok(Captured {
@@ -351,10 +352,11 @@ impl Captured {
     }
 }
 
-fn no_memory(error: &std::io::Error) -> Error {
-    Error::system(
-        "no memory for a fork",
-        error,
-        "close sessions, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`",
-    )
+/// The system gives no memory for a fork, or no file for a snapshot.
+pub(super) fn no_memory(error: &std::io::Error) -> Error {
+    Error::system("no memory for a fork", error, NO_MEMORY)
 }
+
+/// What mends it.
+pub(super) const NO_MEMORY: &str = "close sessions, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; \
+                                    `ringfence doctor` tells what the system refuses";

@@ -86,7 +86,7 @@ pub(super) fn write(
 pub(super) fn handed(prepared: Arc<Prepared>, name: &str, file: BorrowedFd<'_>, length: u64) -> Result<Captured> {
     let told = told(&prepared, file, length)?;
     let Head { memory_bytes, secrets, kept } = &told.head;
-    kept.open(prepared, name, secrets, *memory_bytes, told.body()).map_err(|why| wrong(&why))
+    kept.open(prepared, name, secrets, *memory_bytes, told.body())
 }
 
 /// Takes apart a file of which so much was written.

@@ -54,6 +54,9 @@ impl Inside {
     ) -> Result<Self> {
         let prepared = sandbox.prepared()?;
         let captured = handed::handed(prepared.clone(), name, file, length).map_err(|error| {
+            if error.raw_os_error().is_some() {
+                return captured::no_memory(&error);
+            }
             Error::policy(
                 format!("no fork of this session of `{name}`"),
                 error.to_string(),

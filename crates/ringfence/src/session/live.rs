@@ -171,6 +171,9 @@ pub(super) fn no_session(name: &str, why: &str) -> Error {
 }
 
 pub(super) fn not_opened(name: &str, ending: &Ending) -> Error {
+    if let Some(error) = &ending.host {
+        return error.clone();
+    }
     let what = format!("no session of `{name}`");
     match (ending.outcome, ending.limit, &ending.trap) {
         (_, Some(limit), _) => Error::policy(

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::captured::{Captured, Kept};
+use super::captured::{self, Captured, Kept};
 use super::fork::{self, Snapshot};
 use super::handed::{self, Head, Told};
 use crate::error::{Error, Parts, Result};
@@ -134,7 +134,8 @@ impl Snapshot {
             return Err(wrong("it names other secrets than its policy"));
         }
         let Head { memory_bytes, secrets, kept } = &told.head;
-        kept.check_memory(prepared, secrets, *memory_bytes, told.body()).map_err(|why| wrong(&why))?;
+        let checked = kept.check_memory(prepared, secrets, *memory_bytes, told.body());
+        checked.map_err(|error| wrong(&error.to_string()))?;
         Ok(told)
     }
 }
@@ -279,7 +280,10 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let damage = |why: String| damaged(&self.shown, &why);
+        let damage = |error: std::io::Error| match error.raw_os_error() {
+            Some(_) => self.no_memory(&error),
+            None => damaged(&self.shown, &error.to_string()),
+        };
         let body = self.proven.body();
         let kept = match sandbox.worker() {
             None => {
@@ -299,13 +303,12 @@ impl SavedSnapshot {
     fn carried(&self, head: &Head) -> Result<Carried> {
         let (body, room) = (self.proven.body(), handed::room(self.proven.len() as u64));
         let carried = Carried::written(room, |file| handed::write(head, |each| each(body), file, room));
-        carried.map_err(|error| {
-            Error::system(
-                format!("no snapshot from `{}`", self.shown),
-                &error,
-                "free some memory, or raise `ulimit -f` or `ulimit -n`",
-            )
-        })
+        carried.map_err(|error| self.no_memory(&error))
+    }
+
+    /// The file is as it was written; the system has no room for what is in it.
+    fn no_memory(&self, error: &std::io::Error) -> Error {
+        Error::system(format!("no snapshot from `{}`", self.shown), error, captured::NO_MEMORY)
     }
 
     /// Nobody holds the saved grants open: they are compared by where they lead now.

@@ -16,6 +16,9 @@ use super::shown_unsafe::Shown;
 use super::stack_unsafe::LentStack;
 use crate::process_unsafe::generation;
 
+/// How an error begins of a memory for which the system had no room: wasmtime takes text here, and no more.
+pub(crate) const NO_ROOM: &str = "no room for a memory: ";
+
 thread_local! {
     /// The region for the memory that is about to be made on this thread.
     static OFFERED: Cell<Option<Lent>> = const { Cell::new(None) };
@@ -145,7 +148,7 @@ unsafe impl MemoryCreator for Creator {
             Some(lent) if lent.is_of(minimum) => lent,
             other => {
                 OFFERED.set(other);
-                Lent::blank(minimum).map_err(|error| error.to_string())?
+                Lent::blank(minimum).map_err(|error| format!("{NO_ROOM}{error}"))?
             }
         };
         Ok(Box::new(lent))

@@ -16,6 +16,7 @@ use wasmtime::{Val, ValType};
 use super::capture::{Capture, Page, Parts};
 use super::image::Image;
 use super::instrument::GLOBAL;
+use super::trial_unsafe::sealed_file;
 
 const PAGE_BYTES: usize = 4 << 10;
 
@@ -101,7 +102,7 @@ impl Capture {
     ) -> Result<Self> {
         let size = checked(size, base, module)?;
         let globals = restored(module, globals)?;
-        let mut memory = Memory { base, size, pages: Vec::new(), bytes: 0, file: None };
+        let mut memory = Memory { base, size, pages: Vec::new(), bytes: 0, file: Place::None };
         read_pages(body, size, &mut |at, bytes| memory.put(at, bytes))?;
         memory.finish(globals)
     }
@@ -190,20 +191,44 @@ struct Memory<'a> {
     size: usize,
     pages: Vec<Page>,
     bytes: usize,
-    file: Option<File>,
+    file: Place,
+}
+
+/// Where many pages are.
+enum Place {
+    None,
+    File(File),
+    /// With the few, since there is no file for them.
+    Refused,
 }
 
 impl Memory<'_> {
     fn put(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
-        if let Some(file) = &self.file {
+        if let Place::File(file) = &self.file {
             return file.write_all_at(bytes, at as u64);
         }
         self.bytes += bytes.len();
-        if self.bytes <= MAPPED_BYTES {
-            let pages = bytes.chunks(PAGE_BYTES).zip((at..).step_by(PAGE_BYTES));
-            self.pages.extend(pages.map(|(page, at)| (at, page.into())));
+        if self.bytes > MAPPED_BYTES
+            && matches!(self.file, Place::None)
+            && let Ok(file) = self.image_file()
+        {
+            file.write_all_at(bytes, at as u64)?;
+            self.pages.clear();
+            self.file = Place::File(file);
             return Ok(());
         }
+        if self.bytes > MAPPED_BYTES {
+            self.file = Place::Refused;
+        }
+        let pages = bytes.chunks(PAGE_BYTES).zip((at..).step_by(PAGE_BYTES));
+        self.pages.extend(pages.map(|(page, at)| (at, page.into())));
+        Ok(())
+    }
+
+    /// A file of what is there by now, over what its program begins with.
+    fn image_file(&self) -> Result<File> {
+        // What cannot be sealed later is not begun.
+        sealed_file(|file| file.set_len(1))?;
         let file = File::from(rustix::fs::memfd_create(
             "ringfence-snapshot",
             MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
@@ -216,16 +241,14 @@ impl Memory<'_> {
             file.write_all_at(&base[from..from + run], from as u64)?;
             from += run.max(PAGE_BYTES);
         }
-        for (at, bytes) in self.pages.drain(..) {
-            file.write_all_at(&bytes, at as u64)?;
+        for (at, bytes) in &self.pages {
+            file.write_all_at(bytes, *at as u64)?;
         }
-        file.write_all_at(bytes, at as u64)?;
-        self.file = Some(file);
-        Ok(())
+        Ok(file)
     }
 
     fn finish(self, globals: Vec<Val>) -> Result<Capture> {
-        let Some(file) = self.file else {
+        let Place::File(file) = self.file else {
             return Ok(Capture::of_parts(self.base.clone(), self.pages, self.size, globals));
         };
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;

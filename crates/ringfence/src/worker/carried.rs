@@ -74,7 +74,11 @@ impl Remote {
     ) -> Result<Taken> {
         let limits = self.limits();
         let failed = |error: rustix::io::Errno| {
-            Error::system("no room for a session on its way", &error.into(), "free some memory, or raise `ulimit -f`")
+            Error::system(
+                "no room for a session on its way",
+                &error.into(),
+                "raise `ulimit -v`, `ulimit -f` or `ulimit -n`; `ringfence doctor` tells what the system refuses",
+            )
         };
         let room = room(limits.memory.0).min(most_bytes());
         let file = match empty(room) {

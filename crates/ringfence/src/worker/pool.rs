@@ -10,6 +10,7 @@ use super::client::Loadable;
 use super::frame::{Broken, Link};
 use super::process::{Process, not_started};
 use super::protocol::Answer;
+use crate::apart::NO_THREAD;
 use crate::error::{Error, Parts};
 use crate::process_unsafe;
 use crate::sandbox::engine;
@@ -276,8 +277,7 @@ impl Pool {
         match keeper.spawn(|| self.keep_for_ever()) {
             Ok(_) => state.has_keeper = true,
             Err(error) => {
-                state.failed =
-                    Some(Error::system("no thread for workers", &error, "raise this process's limit (`ulimit -u`)"));
+                state.failed = Some(Error::system("no thread for workers", &error, NO_THREAD));
             }
         }
     }
