@@ -470,6 +470,13 @@ class PluginHandle:
         """Why it cannot be used any more, or None while it can."""
 
 @final
+class PluginStream:
+    """What an object for a stream or a future of a plugin's holds."""
+
+    def pull(self, kill: Kill | None = None, context: contextvars.Context | None = None) -> Any:  # noqa: ANN401 - values of any type
+        """Give the next values in a row, bytes, an array or a list; None where there are no more."""
+
+@final
 class PluginMethod:
     """A method of a plugin's resource, of one object or, in its class, of none."""
 

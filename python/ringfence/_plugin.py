@@ -9,6 +9,7 @@ from ._plugin_names import member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes, differences, kept
+from ._plugin_streams import Streams
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
@@ -158,7 +159,8 @@ class Plugin:
         source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
-        classes = Classes(source.types(), [*exports, *wanted], classes_of(source.resources(), given))
+        resources = classes_of(source.resources(), given)
+        classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._shapes = Shapes(source.types(), self._before)
         if self._before is not None:
@@ -203,6 +205,10 @@ class Plugin:
     def _instances(self) -> tuple[int, bool] | None:
         """How many a pool has, and whether each is for one call alone; None for one that stays."""
         return None
+
+    def _streams(self) -> Streams:
+        """Give what makes streams."""
+        return Streams()
 
     def _bridge(self) -> Bridge | None:
         """Give what makes a function that can be called of an `async def`, if anything does."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ._engine import core
 from ._plugin import Exports
 from ._plugin_pool import PluginPool, checked
+from ._plugin_streams import Streams
 from ._running import Running, on_thread
 from .errors import PluginError
 
@@ -191,7 +192,7 @@ class _Call:
 
     __slots__ = ("_loop", "_over", "_pending", "outer", "plugin")
 
-    def __init__(self, plugin: APlugin, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, plugin: APlugin | None, loop: asyncio.AbstractEventLoop) -> None:
         self.plugin, self._loop = plugin, loop
         self.outer = _CALL.get()
         self._pending: set[Future[Any]] = set()
@@ -254,6 +255,20 @@ class _Awaited(PluginPool):
 
     def _bridge(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return _bridged
+
+    def _streams(self) -> Streams:
+        return Streams(_pulled, _bridged)
+
+
+async def _pulled(pull: Callable[[core.Kill, contextvars.Context], object]) -> object:
+    """Wait for a stream: inside of a call of the plugin, which writes it, or by a turn of its own."""
+    call = _Call(None, asyncio.get_running_loop())
+    token = _CALL.set(call)
+    try:
+        context = contextvars.copy_context()
+        return await call.on_thread(lambda kill: pull(kill, context))
+    finally:
+        _CALL.reset(token)
 
 
 def _bridged(function: Callable[..., Coroutine[Any, Any, object]]) -> Callable[..., object]:

@@ -8,17 +8,25 @@ use wasmtime::component::ResourceAny;
 
 /// One instance's life. What the host lets go of is queued here, from any thread and without waiting: the guest hears of
 /// it before its next call.
-#[derive(Default)]
 pub(super) struct Life {
     dropped: Mutex<Vec<ResourceAny>>,
-    is_over: AtomicBool,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Life {
+    pub(super) fn new(is_over: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { dropped: Mutex::default(), is_over })
+    }
+
     /// Ends it: its handles are worth nothing from here on.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         self.queue().clear();
+    }
+
+    /// Whether it is over, for what has nothing else to do with it.
+    pub(super) fn over(&self) -> &Arc<AtomicBool> {
+        &self.is_over
     }
 
     /// What the guest has to be told about.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use wasmtime::component::{ResourceType, types};
 
+use super::layout::Layout;
+use super::streams::Element;
 use super::values_unsafe::MAX_FLAT;
 use crate::text;
 
@@ -48,6 +50,10 @@ pub enum Shape {
     /// A resource, by its place in [`Types::resources`].
     Own(u32),
     Borrow(u32),
+    /// Values that come one after the other; of nothing where they only come.
+    Stream(Option<TypeId>),
+    /// A value that comes later.
+    Future(Option<TypeId>),
 }
 
 /// A type of resources.
@@ -135,6 +141,7 @@ pub(super) type Refusal = String;
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     shapes: Vec<Shape>,
+    layouts: Vec<Layout>,
     known: HashMap<Shape, TypeId>,
     looks: usize,
     resources: Vec<Resource>,
@@ -232,8 +239,14 @@ impl Types {
             }
             types::Type::Own(kind) => Ok(Shape::Own(self.resource_of(*kind)?)),
             types::Type::Borrow(kind) => Ok(Shape::Borrow(self.resource_of(*kind)?)),
-            types::Type::Future(_) => Err("a future".into()),
-            types::Type::Stream(_) => Err("a stream".into()),
+            types::Type::Future(future) => {
+                let item = self.optional(future.ty().as_ref(), below)?;
+                self.element(item).map(|_| Shape::Future(item)).ok_or_else(|| "a future of what none can be of".into())
+            }
+            types::Type::Stream(stream) => {
+                let item = self.optional(stream.ty().as_ref(), below)?;
+                self.element(item).map(|_| Shape::Stream(item)).ok_or_else(|| "a stream of what none can be of".into())
+            }
             types::Type::ErrorContext => Err("an error context".into()),
             types::Type::Map(map) => Ok(Shape::Map(self.add_at(&map.key(), below)?, self.add_at(&map.value(), below)?)),
             types::Type::FixedLengthList(list) => Ok(Shape::Fixed(self.add_at(&list.ty(), below)?, list.len())),
@@ -247,6 +260,7 @@ impl Types {
             return Ok(*id);
         }
         let id = TypeId(u32::try_from(self.shapes.len()).map_err(|_| "its types are too large")?);
+        self.layouts.push(Layout::of(&shape, &self.layouts));
         self.shapes.push(shape.clone());
         self.known.insert(shape, id);
         Ok(id)
@@ -294,7 +308,8 @@ impl Types {
 
     fn flat(&self, kind: TypeId) -> usize {
         match self.shape(kind) {
-            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) | Shape::Own(_) | Shape::Borrow(_) => 1,
+            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) => 1,
+            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => 1,
             Shape::String | Shape::List(_) | Shape::Map(..) => 2,
             Shape::Fixed(kind, len) => self.flat(*kind).saturating_mul(*len as usize).min(MAX_FLAT + 1),
             Shape::Record(fields) => self.flat_sum(fields.iter().map(|(_, kind)| *kind)),
@@ -304,6 +319,21 @@ impl Types {
             Shape::Option(kind) => 1 + self.flat(*kind),
             Shape::Result(ok, error) => 1 + self.flat_most([*ok, *error].into_iter().flatten()),
         }
+    }
+
+    /// What a stream or a future is of, where one can be of that.
+    pub fn element(&self, item: Option<TypeId>) -> Option<Element> {
+        let Some(item) = item else { return Some(Element::Nothing) };
+        match (self.shape(item), self.layouts.get(item.0 as usize)?) {
+            (Shape::Number(number), _) => Some(Element::Number(*number)),
+            (_, layout) if layout.is_plain => Element::other(layout.size, layout.align),
+            _ => None,
+        }
+    }
+
+    /// Whether anything of it is a stream or a future.
+    pub fn have_streams(&self) -> bool {
+        self.shapes.iter().any(|shape| matches!(shape, Shape::Stream(_) | Shape::Future(_)))
     }
 
     /// The numbers that a list is a row of, if it is one.

@@ -101,7 +101,7 @@ impl World {
             false => Err(Error::load(
                 format!("cannot load the plugin `{program}`"),
                 refusals.into_iter().take(10).collect::<Vec<_>>().join("; "),
-                "futures and streams are not supported yet: give values instead",
+                "give it types that a host can have: values, lists, resources, streams of values",
             )),
         }
     }
@@ -209,6 +209,16 @@ impl World {
             Shape::Borrow(at) => {
                 let name = self.types.resources().get(*at as usize).map_or("_", |of| of.name.as_str());
                 let _ = write!(shown, "borrow<{name}>");
+            }
+            Shape::Stream(None) => shown.push_str("stream"),
+            Shape::Future(None) => shown.push_str("future"),
+            Shape::Stream(item) => {
+                several("stream<", &mut std::iter::once((None, *item)));
+                shown.push('>');
+            }
+            Shape::Future(item) => {
+                several("future<", &mut std::iter::once((None, *item)));
+                shown.push('>');
             }
             Shape::Bool => shown.push_str("bool"),
             Shape::Number(number) => shown.push_str(number.name()),

@@ -219,6 +219,29 @@ impl HostCalls {
         }
     }
 
+    /// Counts one that is made elsewhere.
+    pub(crate) fn count(&self) {
+        if let Some(calls) = &self.0 {
+            calls.made.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether these are the calls of the same run.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(calls), Some(others)) => Arc::ptr_eq(calls, others),
+            _ => false,
+        }
+    }
+
+    /// The run is over: a task of its guest's that still waits for an answer is to ask the next one.
+    pub(crate) fn leave(&self) {
+        let Some(calls) = &self.0 else { return };
+        if let Mailbox::Asked(_, waker) = std::mem::replace(&mut *calls.mailbox(), Mailbox::Empty) {
+            waker.wake();
+        }
+    }
+
     /// Calls made so far.
     pub fn made(&self) -> u64 {
         self.0.as_ref().map_or(0, |calls| calls.made.load(Ordering::Relaxed))
