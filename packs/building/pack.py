@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from packs.building.toolchain import Toolchain
 
 PACKS = cache.ROOT / "packs"
+# What drivers in C have in common.
+DRIVER = PACKS / "driver"
 # Changes of compilers and of the time in file headers must not change what comes out.
 ENVIRONMENT = {"SOURCE_DATE_EPOCH": "1781000000", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -34,6 +36,7 @@ class Build:
     Attributes:
         name: the pack's folder below `packs`.
         folder: that folder, with the driver.
+        shared: the folder with what drivers have in common.
         work: an empty folder that is gone afterwards.
         steps: names the steps, runs the tools.
         archive: Debian's packages and sources.
@@ -52,6 +55,11 @@ class Build:
     def folder(self) -> Path:
         """Give the folder of the recipe and the driver."""
         return PACKS / self.name
+
+    @property
+    def shared(self) -> Path:
+        """Give the folder of what drivers have in common."""
+        return DRIVER
 
     def compiler(self) -> Toolchain:
         """Give the compiler that all packs share."""
@@ -112,7 +120,7 @@ def description(name: str) -> dict[str, object]:
 
 def inputs(name: str) -> str:
     """Hash all that a pack is made from: what is pinned stands in these files."""
-    return cache.digest(PACKS / "building", PACKS / name, registry.LOCK)
+    return cache.digest(PACKS / "building", DRIVER, PACKS / name, registry.LOCK)
 
 
 def build(name: str) -> Pack:

@@ -16,10 +16,6 @@
 #define COLLECT_AFTER_BYTES (4 << 20)
 /* Kept back, so that a session whose memory is full can still tell so, and run the cell that lets go of it. */
 #define RESERVE_BYTES (256 << 10)
-#define EXPORT(n) __attribute__((export_name(#n))) n
-#define EXIT_DEADLINE 124
-#define EXIT_KEYBOARD 130
-
 extern const char boot_start[], boot_end[];
 extern void __wasilibc_reset_preopens(void);
 
@@ -30,18 +26,13 @@ bool exiting, live;
 int exit_status;
 double alarm_ms = -1;
 int32_t calls_under_way;
-volatile uint32_t interrupted;
 
-enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };
 enum { CODE_PLAIN, CODE_TEXT };
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
 static uint8_t *value_bytes, *error_bytes;
 static void *reserve;
 static bool busy, warming;
 static int cells;
-/* What the next call has to renew: the host stores RESUME_COPY in a copy of a live session (rf_fork). */
-enum { RESUME_NOTHING, RESUME_SNAPSHOT, RESUME_COPY };
-static volatile uint32_t resume_word;
 
 void die(const char *what) {
     fprintf(stderr, "ringfence javascript: %s\n", what);
@@ -61,7 +52,7 @@ int call(JSValueConst function, int argc, JSValueConst *argv) {
 }
 /* The engine takes its error back where an executor of a promise throws it, so that it is thrown again and again. */
 static int on_poll(JSContext *ctx, void *opaque) {
-    if (!interrupted && !exiting) return 0;
+    if (!driver_interrupted && !exiting) return 0;
     engine_poll_soon(ctx);
     return 1;
 }
@@ -81,7 +72,7 @@ static JSValue wasi_strings(bool of_environment) {
 }
 
 /* Makes what is alive now ready to be copied; a template is copied often, so it is worth a collection. */
-static void settle(bool template) {
+void settle(bool template) {
     fflush(stdout);
     if (call(boot.hold, 0, NULL)) drop_exception();
     if (!template) return;
@@ -93,7 +84,7 @@ static void settle(bool template) {
 
 static void resume(void) {
     JS_UpdateStackTop(runtime);
-    interrupted = NOT_INTERRUPTED;
+    driver_interrupted = NOT_INTERRUPTED;
     exiting = false;
     if (resume_word == RESUME_NOTHING) return;
     bool first = resume_word != RESUME_COPY;
@@ -141,9 +132,9 @@ static JSValue take_error(int *code) {
     static const char *const messages[] = {"", "the deadline is reached", "interrupted", "out of memory"};
     use_reserve();
     JSValue error = JS_GetException(context);
-    uint32_t by = interrupted;
-    interrupted = NOT_INTERRUPTED;
-    *code = by == BY_DEADLINE ? EXIT_DEADLINE : by == BY_KEYBOARD ? EXIT_KEYBOARD : 1;
+    uint32_t by = driver_interrupted;
+    driver_interrupted = NOT_INTERRUPTED;
+    *code = by == BY_DEADLINE ? EXIT_DEADLINE : by == BY_KEYBOARD ? EXIT_KEYBOARD : EXIT_ERROR;
     if (by && JS_IsError(error)) {
         uint32_t kind = by <= BY_MEMORY ? by : BY_DEADLINE;
         JS_ClearUncatchableError(context, error);
@@ -175,26 +166,7 @@ static void drop_what_waits(void) {
     exiting = was_exiting;
 }
 
-/* ---- exports ---- */
-
-int EXPORT(rf_abi)(void) { return 1; }
-void *EXPORT(rf_alloc)(uint32_t length) { return malloc(length ? length : 1); }
-void EXPORT(rf_free)(void *p) { free(p); }
-
-void *EXPORT(rf_fork)(uint32_t flags) {
-    settle(flags & 1);
-    return (void *)&resume_word;
-}
-
-/* {address, value, address, bits}: the host stores the value at the first, and ORs the bits into the second. */
-void *EXPORT(rf_interrupt)(uint32_t kind) {
-    static uint32_t words[4], unused;
-    words[0] = (uint32_t)&interrupted;
-    words[1] = kind + 1;
-    words[2] = (uint32_t)&unused;
-    words[3] = 0;
-    return words;
-}
+/* ---- cells and programs ---- */
 
 static void give_value(JSValueConst value) {
     struct bytes bytes = {0};
@@ -225,7 +197,7 @@ static void give_value(JSValueConst value) {
 
 static void give_error(void) {
     struct bytes bytes = {0};
-    bool stopped = interrupted;
+    bool stopped = driver_interrupted;
     JSValue told = take_error(&result.code);
     result.status = STATUS_ERROR;
     if (value_write(context, told, &bytes) == VALUE_PLAIN && !bytes.failed) {
@@ -278,7 +250,7 @@ void *EXPORT(rf_eval)(const char *p, uint32_t n, uint32_t flags) {
         result.status = STATUS_EXIT;
         result.code = exit_status;
         drop_what_waits();
-    } else if (interrupted || JS_IsException(value)) {
+    } else if (driver_interrupted || JS_IsException(value)) {
         if (!JS_IsException(value)) JS_ThrowInternalError(context, "interrupted");
         give_error();
     } else if ((flags & WANT_VALUE) && !JS_IsUndefined(value)) give_value(value);
@@ -323,7 +295,7 @@ int EXPORT(rf_run)(void) {
     }
     JS_FreeValue(context, words);
     if (exiting) code = exit_status;
-    else if (JS_IsException(value) || interrupted) {
+    else if (JS_IsException(value) || driver_interrupted) {
         if (!JS_IsException(value)) JS_ThrowInternalError(context, "interrupted");
         JSValue told = take_error(&code), traceback = JS_GetPropertyStr(context, told, "traceback");
         const char *text = JS_ToCString(context, traceback);

@@ -1,9 +1,8 @@
 /* What the driver's files share. ABI: docs/reference/guest-abi.md. */
 #ifndef DRIVER_H
 #define DRIVER_H
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "abi.h"
+#include "encoding.h"
 #include "quickjs.h"
 
 /* Why the host interrupted, as stored by it: 0 = it did not, else the kind of rf_interrupt plus one. */
@@ -21,10 +20,8 @@ extern JSContext *context;
 extern struct boot boot;
 extern bool exiting;      /* process.exit or std.exit is unwinding the stack */
 extern int exit_status;   /* with this code */
-extern bool live;         /* the first run has begun; until then the snapshot is made: no output, no host, no clock */
 extern double alarm_ms;   /* when the next timer is due, on the clock of clock_ms; < 0: none */
 extern int32_t calls_under_way;   /* of functions of the host */
-extern volatile uint32_t interrupted;
 
 double clock_ms(void);
 void drop_exception(void);
@@ -33,7 +30,6 @@ void die(const char *what);
 
 /* host.c */
 void host_add_functions(JSValueConst object);
-int64_t host_ask(const void *message, size_t length, uint8_t **answer);   /* < 0: refused; else the answer's length, malloc'ed */
 
 /* loop.c */
 void loop_track_rejection(JSContext *ctx, JSValueConst promise, JSValueConst reason, bool handled,
@@ -45,15 +41,8 @@ int loop_drain(JSValueConst own, bool wait_for_timers);          /* < 0: thrown 
 enum { WANT_VALUE = 1, LEAVE_TIMERS = 2, IS_CELL = 4 };           /* the first two are the flags of rf_eval */
 JSValue source_run(char *text, size_t length, const char *name, int kind, int flags);   /* text ends in a NUL of its own */
 
-/* values.c: the value encoding of the ABI */
+/* values.c: values of JavaScript in the encoding of the ABI */
 enum { VALUE_PLAIN, VALUE_NOT_PLAIN, VALUE_THROWN };
-struct bytes {
-    uint8_t *data;     /* malloc'ed */
-    size_t length, capacity;
-    uint32_t items;    /* values written so far */
-    bool failed;       /* no memory */
-};
-void bytes_add(struct bytes *to, const void *data, size_t length);
 int value_write(JSContext *ctx, JSValueConst value, struct bytes *to);
 JSValue value_read(JSContext *ctx, const uint8_t *bytes, size_t length);
 #endif

@@ -6,32 +6,8 @@
 #include "driver.h"
 #include "engine.h"
 
-#define IMPORT(n) __attribute__((import_module("ringfence"), import_name(#n)))
-IMPORT(host_call) int64_t import_host_call(const void *message, uint32_t length, void *answer, uint32_t capacity);
-IMPORT(host_take) int32_t import_host_take(void *answer, uint32_t length);
-
-#define SMALL_ANSWER 512
-enum { REFUSED = -1, ABSENT = -2, TOO_LONG = -3 };
 /* Output that waits in our buffer is given out after this time, so that a slow program is seen to work. */
 #define OUTPUT_DELAY_MS 50
-
-int64_t host_ask(const void *message, size_t length, uint8_t **answer) {
-    uint8_t small[SMALL_ANSWER];
-    *answer = NULL;
-    if (!live) return REFUSED;
-    if (length > INT32_MAX) return TOO_LONG;
-    fflush(stdout);
-    int64_t given = import_host_call(message, (uint32_t)length, small, sizeof small);
-    if (given < 0) return given;
-    if (given > INT32_MAX || !(*answer = malloc(given ? (size_t)given : 1))) return REFUSED;
-    if (given <= SMALL_ANSWER) memcpy(*answer, small, (size_t)given);
-    else if (import_host_take(*answer, (uint32_t)given)) {
-        free(*answer);
-        *answer = NULL;
-        return REFUSED;
-    }
-    return given;
-}
 
 static JSValue throw_refused(JSContext *ctx, int64_t why) {
     return JS_ThrowPlainError(ctx, "%s", why == ABSENT     ? "the host has nothing of this kind for this run"
@@ -82,7 +58,7 @@ static JSValue host_source(JSContext *ctx, JSValueConst self, int argc, JSValueC
     return result;
 }
 
-static JSValue write_text(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
+static JSValue write_out(JSContext *ctx, JSValueConst self, int argc, JSValueConst *argv) {
     static double given_out_ms;
     int fd;
     size_t length;
@@ -185,7 +161,7 @@ static JSValue give_boot(JSContext *ctx, JSValueConst self, int argc, JSValueCon
 void host_add_functions(JSValueConst object) {
     static const JSCFunctionListEntry functions[] = {
         JS_CFUNC_DEF("ask", 2, host_ask_value), JS_CFUNC_DEF("raw", 1, host_raw), JS_CFUNC_DEF("source", 0, host_source),
-        JS_CFUNC_DEF("write", 2, write_text), JS_CFUNC_DEF("exit", 1, host_exit), JS_CFUNC_DEF("clock", 0, host_clock),
+        JS_CFUNC_DEF("write", 2, write_out), JS_CFUNC_DEF("exit", 1, host_exit), JS_CFUNC_DEF("clock", 0, host_clock),
         JS_CFUNC_DEF("setAlarm", 1, set_alarm), JS_CFUNC_DEF("setUnderWay", 1, set_under_way),
         JS_CFUNC_DEF("textToBytes", 1, text_to_bytes),
         JS_CFUNC_DEF("bytesToText", 1, bytes_to_text), JS_CFUNC_DEF("randomBytes", 1, random_bytes),

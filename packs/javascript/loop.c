@@ -67,7 +67,7 @@ static int throw_rejection(JSValueConst own) {
 int driver_sleep(const struct timespec *time) {
     double end = clock_ms() + time->tv_sec * 1e3 + time->tv_nsec / 1e6, left;
     fflush(stdout);
-    while ((left = end - clock_ms()) > 0 && !interrupted) {
+    while ((left = end - clock_ms()) > 0 && !driver_interrupted) {
         struct timespec nap = {0, (long)((left < 20 ? left : 20) * 1e6)};
         nanosleep(&nap, NULL);
     }
@@ -83,9 +83,9 @@ int loop_drain(JSValueConst own, bool wait_for_timers) {
     for (;;) {
         JSContext *unused;
         int ran;
-        while ((ran = JS_ExecutePendingJob(runtime, &unused)) > 0 && !interrupted) {}
+        while ((ran = JS_ExecutePendingJob(runtime, &unused)) > 0 && !driver_interrupted) {}
         if (ran < 0) return -1;
-        if (interrupted) return throw_interrupted();
+        if (driver_interrupted) return throw_interrupted();
         if (throw_rejection(own)) return -1;
         int os_delay = js_std_loop_once(context);   /* timers made with qjs:os; -1 none, -2 thrown */
         if (os_delay == -2) return -1;
@@ -109,6 +109,6 @@ int loop_drain(JSValueConst own, bool wait_for_timers) {
         }
         struct timespec time = {(time_t)(delay / 1e3), (long)(fmod(delay, 1e3) * 1e6)};
         driver_sleep(&time);
-        if (interrupted) return throw_interrupted();
+        if (driver_interrupted) return throw_interrupted();
     }
 }

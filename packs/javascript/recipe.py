@@ -37,10 +37,10 @@ WRAPPED = ["__wasi_random_get", "__wasi_clock_time_get"]
 
 def flags(build: Build, source: Path, engine: Path) -> list[str]:
     """Give the compiler's flags; no path of this machine gets into the module."""
-    folders = {build.work: ".", source: "source", engine: "engine", build.folder: "driver"}
+    folders = {build.work: ".", source: "source", engine: "engine", build.folder: "driver", build.shared: "shared"}
     return [
         "-O3", "-g0", "-funsigned-char", "-D_GNU_SOURCE", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_SIGNAL",
-        *(f"-I{folder}" for folder in (engine, source, build.folder)),
+        *(f"-I{folder}" for folder in (engine, source, build.folder, build.shared)),
         *(f"-ffile-prefix-map={folder}={name}" for folder, name in folders.items()),
     ]  # fmt: skip
 
@@ -67,7 +67,7 @@ def build(build: Build) -> Path:
     engine = build.stage("engine", cache.digest(compiler.root.name, SHA256, *files), compile_engine)
     objects: list[str | Path] = sorted(engine.glob("*.o"))
     with build.steps.step("driver, link"):
-        for file in sorted(build.folder.glob("*.c")):
+        for file in [*sorted(build.shared.glob("*.c")), *sorted(build.folder.glob("*.c"))]:
             if file.name != "engine.c":
                 objects.append(f"{file.stem}.o")
                 build.run([

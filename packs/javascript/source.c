@@ -80,10 +80,10 @@ static JSValue compile_found(const char *text, size_t length, const char *name, 
 static JSValue complete(JSValue value, int gives, int flags) {
     bool wait = !(flags & LEAVE_TIMERS);
     if (JS_IsException(value)) {
-        if (exiting || interrupted || !(flags & IS_CELL)) return value;
+        if (exiting || driver_interrupted || !(flags & IS_CELL)) return value;
         JSValue error = JS_GetException(context);   /* a cell still runs the jobs it has made */
         if (loop_drain(JS_UNDEFINED, false)) {
-            if (exiting || interrupted) {
+            if (exiting || driver_interrupted) {
                 JS_FreeValue(context, error);
                 return JS_EXCEPTION;
             }

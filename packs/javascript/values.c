@@ -6,50 +6,12 @@
 #include "driver.h"
 #include "engine.h"
 
-#define MAX_DEPTH 100
-/* Without a bound a few arrays that share their items would never end. */
-#define MAX_ITEMS (4 << 20)
 #define MAX_SAFE_INTEGER 9007199254740991.0
-enum { UNSIGNED, NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG, SIMPLE };
-enum { FALSE = 0xf4, TRUE = 0xf5, NOTHING = 0xf6, FLOAT = 0xfb };
-enum { TAG_BIG = 2, TAG_BIG_NEGATIVE = 3 };
-
-void bytes_add(struct bytes *to, const void *data, size_t length) {
-    if (to->failed) return;
-    if (length > to->capacity - to->length) {
-        size_t capacity = to->capacity ? to->capacity : 128;
-        while (length > capacity - to->length) capacity *= 2;
-        uint8_t *grown = realloc(to->data, capacity);
-        if (!grown) {
-            to->failed = true;
-            return;
-        }
-        to->data = grown;
-        to->capacity = capacity;
-    }
-    memcpy(to->data + to->length, data, length);
-    to->length += length;
-}
-static void add_byte(struct bytes *to, uint8_t byte) { bytes_add(to, &byte, 1); }
-static void add_big_endian(struct bytes *to, uint64_t n, int width) {
-    while (width--) add_byte(to, (uint8_t)(n >> 8 * width));
-}
-static void add_head(struct bytes *to, int major, uint64_t n) {
-    int width = n < 24 ? 0 : n <= 0xff ? 1 : n <= 0xffff ? 2 : n <= 0xffffffff ? 4 : 8;
-    add_byte(to, (uint8_t)(major << 5 | (width == 0 ? (int)n : width == 1 ? 24 : width == 2 ? 25 : width == 4 ? 26 : 27)));
-    add_big_endian(to, n, width);
-}
 
 static int write_number(struct bytes *to, double number) {
     if (fabs(number) <= MAX_SAFE_INTEGER && number == trunc(number) && !(number == 0 && signbit(number))) {
-        if (number < 0) add_head(to, NEGATIVE, (uint64_t)(-1 - number));
-        else add_head(to, UNSIGNED, (uint64_t)number);
-        return VALUE_PLAIN;
-    }
-    uint64_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    add_byte(to, FLOAT);
-    add_big_endian(to, bits, 8);
+        write_integer(to, (int64_t)number);
+    } else write_float(to, number);
     return VALUE_PLAIN;
 }
 
@@ -64,10 +26,10 @@ static int write_bigint(JSContext *ctx, struct bytes *to, JSValueConst value) {
     if (length <= 8) {
         uint64_t n = 0;
         for (size_t i = 0; i < length; i++) n = n << 8 | bytes[i];
-        add_head(to, negative ? NEGATIVE : UNSIGNED, n);
+        write_head(to, negative ? NEGATIVE : UNSIGNED, n);
     } else {
-        add_head(to, TAG, negative ? TAG_BIG_NEGATIVE : TAG_BIG);
-        add_head(to, BYTES, length);
+        write_head(to, TAG, negative ? TAG_BIG_NEGATIVE : TAG_BIG);
+        write_head(to, BYTES, length);
         bytes_add(to, bytes, length);
     }
     free(bytes);
@@ -82,11 +44,11 @@ static bool has_lone_surrogate(const uint8_t *text, size_t length) {
 }
 static int add_text(struct bytes *to, const char *text, size_t length) {
     if (has_lone_surrogate((const uint8_t *)text, length)) return VALUE_NOT_PLAIN;
-    add_head(to, TEXT, length);
+    write_head(to, TEXT, length);
     bytes_add(to, text, length);
     return VALUE_PLAIN;
 }
-static int write_text(JSContext *ctx, struct bytes *to, JSValueConst value) {
+static int write_js_text(JSContext *ctx, struct bytes *to, JSValueConst value) {
     size_t length;
     const char *text = JS_ToCStringLen(ctx, &length, value);
     if (!text) return VALUE_THROWN;
@@ -100,7 +62,7 @@ static int write_any(JSContext *ctx, struct bytes *to, JSValueConst value, int d
 static int write_array(JSContext *ctx, struct bytes *to, JSValueConst array, int depth) {
     int64_t length;
     if (JS_GetLength(ctx, array, &length)) return VALUE_THROWN;
-    add_head(to, ARRAY, (uint64_t)length);
+    write_head(to, ARRAY, (uint64_t)length);
     for (int64_t i = 0; i < length; i++) {
         JSValue item = JS_GetPropertyInt64(ctx, array, i);
         if (JS_IsException(item)) return VALUE_THROWN;
@@ -114,7 +76,7 @@ static int write_array(JSContext *ctx, struct bytes *to, JSValueConst array, int
 static int write_property(JSContext *ctx, struct bytes *to, JSValueConst object, JSAtom name, int depth) {
     JSPropertyDescriptor found;
     JSValue key = JS_AtomToValue(ctx, name);
-    int wrote = JS_IsString(key) ? write_text(ctx, to, key) : VALUE_NOT_PLAIN;   /* else a symbol */
+    int wrote = JS_IsString(key) ? write_js_text(ctx, to, key) : VALUE_NOT_PLAIN;   /* else a symbol */
     JS_FreeValue(ctx, key);
     if (wrote) return wrote;
     int has = JS_GetOwnProperty(ctx, &found, object, name);
@@ -130,7 +92,7 @@ static int write_object(JSContext *ctx, struct bytes *to, JSValueConst object, i
     JSPropertyEnum *names;
     uint32_t count;
     if (JS_GetOwnPropertyNames(ctx, &names, &count, object, JS_GPN_STRING_MASK | JS_GPN_SYMBOL_MASK | JS_GPN_ENUM_ONLY)) return VALUE_THROWN;
-    add_head(to, MAP, count);
+    write_head(to, MAP, count);
     int wrote = VALUE_PLAIN;
     for (uint32_t i = 0; i < count && !wrote; i++) wrote = write_property(ctx, to, object, names[i].atom, depth);
     JS_FreePropertyEnum(ctx, names, count);
@@ -140,17 +102,17 @@ static int write_object(JSContext *ctx, struct bytes *to, JSValueConst object, i
 static int write_any(JSContext *ctx, struct bytes *to, JSValueConst value, int depth) {
     double number;
     if (to->failed) return VALUE_PLAIN;
-    if (to->items++ > MAX_ITEMS || interrupted) {
+    if (to->items++ > MAX_ITEMS || driver_interrupted) {
         JS_ThrowRangeError(ctx, "the value has more items than the host takes");
         return VALUE_THROWN;
     }
     switch (JS_VALUE_GET_NORM_TAG(value)) {
-        case JS_TAG_NULL: case JS_TAG_UNDEFINED: return add_byte(to, NOTHING), VALUE_PLAIN;
-        case JS_TAG_BOOL: return add_byte(to, JS_VALUE_GET_BOOL(value) ? TRUE : FALSE), VALUE_PLAIN;
+        case JS_TAG_NULL: case JS_TAG_UNDEFINED: return bytes_add_byte(to, NOTHING), VALUE_PLAIN;
+        case JS_TAG_BOOL: return bytes_add_byte(to, JS_VALUE_GET_BOOL(value) ? TRUE : FALSE), VALUE_PLAIN;
         case JS_TAG_INT: return write_number(to, JS_VALUE_GET_INT(value));
         case JS_TAG_FLOAT64: return JS_ToFloat64(ctx, &number, value) ? VALUE_THROWN : write_number(to, number);
         case JS_TAG_SHORT_BIG_INT: case JS_TAG_BIG_INT: return write_bigint(ctx, to, value);
-        case JS_TAG_STRING: case JS_TAG_STRING_ROPE: return write_text(ctx, to, value);
+        case JS_TAG_STRING: case JS_TAG_STRING_ROPE: return write_js_text(ctx, to, value);
         case JS_TAG_OBJECT: break;
         default: return VALUE_NOT_PLAIN;
     }
@@ -158,7 +120,7 @@ static int write_any(JSContext *ctx, struct bytes *to, JSValueConst value, int d
         size_t length;
         const uint8_t *bytes = JS_GetUint8Array(ctx, &length, value);
         if (!bytes && length) return VALUE_THROWN;
-        add_head(to, BYTES, length);
+        write_head(to, BYTES, length);
         bytes_add(to, bytes, length);
         return VALUE_PLAIN;
     }
@@ -169,21 +131,7 @@ static int write_any(JSContext *ctx, struct bytes *to, JSValueConst value, int d
 
 int value_write(JSContext *ctx, JSValueConst value, struct bytes *to) { return write_any(ctx, to, value, 0); }
 
-struct reader { const uint8_t *at, *end; };
-
 static JSValue malformed(JSContext *ctx) { return JS_ThrowPlainError(ctx, "the host's answer is malformed"); }
-
-static bool take_head(struct reader *r, int *major, int *low, uint64_t *n) {
-    if (r->at == r->end) return false;
-    *major = *r->at >> 5;
-    *low = *r->at++ & 31;
-    *n = (uint64_t)*low;
-    if (*low < 24) return true;
-    int width = *low < 28 ? 1 << (*low - 24) : 0;
-    if (!width || r->end - r->at < width) return false;
-    for (*n = 0; width; width--) *n = *n << 8 | *r->at++;
-    return true;
-}
 
 static JSValue read_integer(JSContext *ctx, uint64_t n, bool negative) {
     if (n <= (uint64_t)MAX_SAFE_INTEGER - negative) return JS_NewInt64(ctx, negative ? -1 - (int64_t)n : (int64_t)n);
@@ -214,7 +162,7 @@ static JSValue read_map(JSContext *ctx, struct reader *r, uint64_t length, int d
         uint64_t size;
         JSAtom name = JS_ATOM_NULL;
         JSValue item = JS_EXCEPTION;
-        if (!take_head(r, &major, &low, &size)) malformed(ctx);
+        if (!read_head(r, &major, &low, &size)) malformed(ctx);
         else if (major == UNSIGNED || major == NEGATIVE) JS_ThrowTypeError(ctx, "the host's answer has a key that is a number, not a text");
         else if (major != TEXT || size > (uint64_t)(r->end - r->at)) malformed(ctx);
         else if ((name = JS_NewAtomLen(ctx, (const char *)r->at, (size_t)size)) != JS_ATOM_NULL) {
@@ -234,7 +182,7 @@ static JSValue read_map(JSContext *ctx, struct reader *r, uint64_t length, int d
 static JSValue read_any(JSContext *ctx, struct reader *r, int depth) {
     int major, low;
     uint64_t n;
-    if (!take_head(r, &major, &low, &n)) return malformed(ctx);
+    if (!read_head(r, &major, &low, &n)) return malformed(ctx);
     uint64_t left = (uint64_t)(r->end - r->at);
     const uint8_t *at = r->at;
     switch (major) {
@@ -248,7 +196,7 @@ static JSValue read_any(JSContext *ctx, struct reader *r, int depth) {
             return major == ARRAY ? read_array(ctx, r, n, depth + 1) : read_map(ctx, r, n, depth + 1);
         case TAG: {
             uint64_t size, tag = n;
-            if ((tag != TAG_BIG && tag != TAG_BIG_NEGATIVE) || !take_head(r, &major, &low, &size) || major != BYTES || size > left) return malformed(ctx);
+            if ((tag != TAG_BIG && tag != TAG_BIG_NEGATIVE) || !read_head(r, &major, &low, &size) || major != BYTES || size > left) return malformed(ctx);
             at = r->at;
             if (size > (uint64_t)(r->end - at)) return malformed(ctx);
             r->at += size;

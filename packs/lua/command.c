@@ -23,7 +23,7 @@ static int load_script(lua_State *L, const char *name);
 
 /* The text that the host hands in; where it has none, the file. */
 static int load_script(lua_State *L, const char *name) {
-    int64_t length = name ? host_ask(L, "S", 1) : ABSENT;
+    int64_t length = name ? host_push(L, "S", 1) : ABSENT;
     if (length < 0) return luaL_loadfilex(L, name, NULL);
     const char *text = lua_touserdata(L, -1), *end = text + length;
     if (length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) text += 3;

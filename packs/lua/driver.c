@@ -13,19 +13,14 @@
 #include "lgc.h"
 #include "lstate.h"
 
-#define EXPORT(n) __attribute__((export_name(#n))) n
 /* A fork of the snapshot may make this much before its first garbage collection, which touches every page. */
 #define COLLECT_AFTER_BYTES (1 << 20)
 /* Kept back, so that a session whose memory is full can still tell so, and run the cell that lets go of it. */
 #define RESERVE_BYTES (128 << 10)
 /* What `incnny` in lstate.h adds: the main thread never yields. */
 #define NOT_YIELDABLE 0x10000
-enum { EXIT_ERROR = 1, EXIT_DEADLINE = 124, EXIT_KEYBOARD = 130 };
 enum { WANT_VALUE = 1 };
-enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };
 enum { CODE_PLAIN, CODE_TEXT };
-/* What the next call has to renew: the host stores RESUME_COPY in a copy of a live session (rf_fork). */
-enum { RESUME_NOTHING, RESUME_SNAPSHOT, RESUME_COPY };
 /* How something that ran was left. */
 enum { LEFT_NOWHERE, LEFT_BY_STOP, LEFT_BY_EXIT };
 
@@ -34,10 +29,8 @@ extern void __wasilibc_reset_preopens(void);
 
 lua_State *state;
 bool live;
-volatile uint32_t driver_interrupted;
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
 static struct bytes value_bytes, error_bytes;
-static volatile uint32_t resume_word;
 static bool busy, closing;
 static int cells, exit_status, resume_function, seed_function;
 static void *reserve;
@@ -94,7 +87,7 @@ static int guarded(int (*work)(void *), void *argument, int *done) {
 
 /* ---- snapshots and forks ---- */
 
-static void settle(bool template) {
+void settle(bool template) {
     fflush(NULL);
     if (!template) return;
     resume_word = RESUME_SNAPSHOT;
@@ -231,26 +224,7 @@ static void give_stopped(void) {
     free(text.data);
 }
 
-/* ---- exports ---- */
-
-int EXPORT(rf_abi)(void) { return 1; }
-void *EXPORT(rf_alloc)(uint32_t length) { return malloc(length ? length : 1); }
-void EXPORT(rf_free)(void *p) { free(p); }
-
-void *EXPORT(rf_fork)(uint32_t flags) {
-    settle(flags & 1);
-    return (void *)&resume_word;
-}
-
-/* {address, value, address, bits}: the host stores the value at the first, and ORs the bits into the second. */
-void *EXPORT(rf_interrupt)(uint32_t kind) {
-    static uint32_t words[4], unused;
-    words[0] = (uint32_t)&driver_interrupted;
-    words[1] = kind + 1;
-    words[2] = (uint32_t)&unused;
-    words[3] = 0;
-    return words;
-}
+/* ---- cells and programs ---- */
 
 /* Protected: the values above the first, which are many as a list; `nil` is nothing. */
 static int write_values(lua_State *L) {
@@ -310,7 +284,7 @@ static int run_cell(void *argument) {
     snprintf(name, sizeof name, "=<cell %d>", ++cells);
     lua_settop(state, 0);
     if (!cell->text) {
-        int64_t given = host_ask(state, "S", 1);
+        int64_t given = host_push(state, "S", 1);
         if (given < 0) {
             lua_pushliteral(state, "the host handed in no source");
             return LUA_ERRRUN;

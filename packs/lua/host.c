@@ -8,24 +8,16 @@
 #include "lauxlib.h"
 #include "driver.h"
 
-#define IMPORT(n) __attribute__((import_module("ringfence"), import_name(#n)))
-IMPORT(host_call) int64_t import_host_call(const void *message, uint32_t length, void *answer, uint32_t capacity);
-IMPORT(host_take) int32_t import_host_take(void *answer, uint32_t length);
-
 #define SMALL_ANSWER 512
 #define NEW_NAME_TRIES 100
 
-int64_t host_ask(lua_State *L, const void *message, size_t length) {
+int64_t host_push(lua_State *L, const void *message, size_t length) {
     uint8_t small[SMALL_ANSWER];
-    if (!live) return REFUSED;
-    if (length > INT32_MAX) return TOO_LONG;
-    fflush(stdout);
-    int64_t given = import_host_call(message, (uint32_t)length, small, sizeof small);
+    int64_t given = host_call(message, length, small, sizeof small);
     if (given < 0) return given;
-    if (given > INT32_MAX) return REFUSED;
     uint8_t *answer = lua_newuserdatauv(L, given ? (size_t)given : 1, 0);
     if (given <= SMALL_ANSWER) memcpy(answer, small, (size_t)given);
-    else if (import_host_take(answer, (uint32_t)given)) {
+    else if (!host_take(answer, (size_t)given)) {
         lua_pop(L, 1);
         return REFUSED;
     }
@@ -45,7 +37,7 @@ static int ask_written(lua_State *L, struct bytes *message, int wrote) {
     }
     const void *kept = lua_pushlstring(L, (char *)message->data, message->length);   /* what is thrown must not leak it */
     free(message->data);
-    int64_t given = host_ask(L, kept, message->length);
+    int64_t given = host_push(L, kept, message->length);
     if (given < 0) return refused(L, given);
     value_read(L, lua_touserdata(L, -1), (size_t)given);
     return 1;
@@ -94,7 +86,7 @@ static int host_function(lua_State *L) {
 static int host_raw(lua_State *L) {
     size_t length;
     const char *message = luaL_checklstring(L, 1, &length);
-    int64_t given = host_ask(L, message, length);
+    int64_t given = host_push(L, message, length);
     if (given < 0) return refused(L, given);
     lua_pushlstring(L, lua_touserdata(L, -1), (size_t)given);
     return 1;
@@ -133,4 +125,14 @@ FILE *driver_new_file(void) {
     FILE *file = fdopen(made, "w+");
     if (!file) close(made);
     return file;
+}
+
+/* ---- standard input, in the way of the C library (the linker's `--wrap`) ---- */
+
+__wasi_errno_t __real___wasi_fd_read(__wasi_fd_t fd, const __wasi_iovec_t *pieces, size_t count, __wasi_size_t *given);
+
+/* A question that a program has written is seen before it waits for the answer. */
+__wasi_errno_t __wrap___wasi_fd_read(__wasi_fd_t fd, const __wasi_iovec_t *pieces, size_t count, __wasi_size_t *given) {
+    if (!fd) fflush(stdout);
+    return __real___wasi_fd_read(fd, pieces, count, given);
 }

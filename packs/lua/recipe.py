@@ -34,7 +34,7 @@ boot_end:
 """
 # setjmp is made of WebAssembly's exceptions, in the form that the standard has.
 JUMPS = ["-mllvm", "-wasm-enable-sjlj", "-mllvm", "-wasm-use-legacy-eh=false"]
-# Calls that the driver answers itself at times: see clock.c.
+# Calls that the driver answers itself at times: see clock.c and host.c.
 WRAPPED = ["__wasi_random_get", "__wasi_clock_time_get", "__wasi_fd_read"]
 
 
@@ -54,15 +54,16 @@ def build(build: Build) -> Path:
         build.sources += [recorded([original])]
     flags = [
         "-O3", "-g0", *JUMPS, "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS",
-        f"-I{build.work}", f"-I{source}", f"-I{build.folder}", "-include", "changed.h",
+        f"-I{build.work}", f"-I{source}", f"-I{build.folder}", f"-I{build.shared}", "-include", "changed.h",
         f"-ffile-prefix-map={build.work}=.", f"-ffile-prefix-map={build.folder}=driver",
+        f"-ffile-prefix-map={build.shared}=shared",
     ]  # fmt: skip
     objects: list[str | Path] = ["boot.o"]
     with build.steps.step("Lua, driver, link"):
         (build.work / "boot.s").write_text(BOOT.format(build.folder / "boot.lua"), encoding="utf-8")
         build.run(["wasi-cc", "-c", "boot.s", "-o", "boot.o"])
         own = [file for file in sorted(source.glob("*.c")) if file.name not in APART]
-        for file in [*own, *sorted(build.folder.glob("*.c"))]:
+        for file in [*own, *sorted(build.shared.glob("*.c")), *sorted(build.folder.glob("*.c"))]:
             objects.append(f"{file.stem}.o")
             strict = ["-Wall", "-Werror"] if file not in own else ["-w"]
             build.run(["wasi-cc", *flags, *strict, "-c", file, "-o", objects[-1]])

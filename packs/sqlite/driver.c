@@ -6,21 +6,14 @@
 #include <wasi/libc-environ.h>
 #include "driver.h"
 
-#define EXPORT(n) __attribute__((export_name(#n))) n
-enum { EXIT_ERROR = 1, EXIT_DEADLINE = 124, EXIT_KEYBOARD = 130 };
 enum { WANT_VALUE = 1 };
-enum { STATUS_NONE, STATUS_VALUE, STATUS_ERROR, STATUS_EXIT };
-/* What the next call has to renew: the host stores RESUME_COPY in a copy of a live session (rf_fork). */
-enum { RESUME_NOTHING, RESUME_SNAPSHOT, RESUME_COPY };
 
 extern void __wasilibc_reset_preopens(void);
 
 bool live;
 const char *driver_text;
-volatile uint32_t driver_interrupted;
 static struct { int32_t status, code; uint32_t value, value_length, error, error_length; } result;
 static struct bytes rows, error_bytes;
-static volatile uint32_t resume_word;
 static bool busy;
 static int exit_status;
 static jmp_buf way_out;
@@ -45,7 +38,7 @@ void driver_exit(int code) {
     longjmp(way_out, 1);
 }
 
-static void settle(bool template) {
+void settle(bool template) {
     fflush(NULL);
     if (!template) return;
     resume_word = RESUME_SNAPSHOT;
@@ -64,24 +57,7 @@ static void resume(void) {
     shell_adopt_functions();
 }
 
-/* ---- exports ---- */
-
-int EXPORT(rf_abi)(void) { return 1; }
-void *EXPORT(rf_alloc)(uint32_t length) { return malloc(length ? length : 1); }
-void EXPORT(rf_free)(void *p) { free(p); }
-void *EXPORT(rf_fork)(uint32_t flags) {
-    settle(flags & 1);
-    return (void *)&resume_word;
-}
-/* {address, value, address, bits}: the host stores the value at the first, and ORs the bits into the second. */
-void *EXPORT(rf_interrupt)(uint32_t kind) {
-    static uint32_t words[4], unused;
-    words[0] = (uint32_t)&driver_interrupted;
-    words[1] = kind + 1;
-    words[2] = (uint32_t)&unused;
-    words[3] = 0;
-    return words;
-}
+/* ---- cells and programs ---- */
 
 static int code_of_stop(const char **type, const char **message) {
     static const char *const types[] = {"", "TimeoutError", "KeyboardInterrupt", "MemoryError"};

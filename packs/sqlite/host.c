@@ -3,34 +3,10 @@
 #include <string.h>
 #include "driver.h"
 
-#define IMPORT(n) __attribute__((import_module("ringfence"), import_name(#n)))
-IMPORT(host_call) int64_t import_host_call(const void *message, uint32_t length, void *answer, uint32_t capacity);
-IMPORT(host_take) int32_t import_host_take(void *answer, uint32_t length);
-
-#define SMALL_ANSWER 512
 #define MOST_FUNCTIONS 1000
 
 static char *names[MOST_FUNCTIONS];
 static int count;
-
-int64_t host_ask(const void *message, size_t length, uint8_t **answer) {
-    uint8_t small[SMALL_ANSWER];
-    *answer = NULL;
-    if (!live) return REFUSED;
-    if (length > INT32_MAX) return TOO_LONG;
-    fflush(stdout);
-    int64_t given = import_host_call(message, (uint32_t)length, small, sizeof small);
-    if (given < 0) return given;
-    if (given > INT32_MAX || !(*answer = malloc((size_t)given + 1))) return REFUSED;
-    if (given <= SMALL_ANSWER) memcpy(*answer, small, (size_t)given);
-    else if (import_host_take(*answer, (uint32_t)given)) {
-        free(*answer);
-        *answer = NULL;
-        return REFUSED;
-    }
-    (*answer)[given] = 0;
-    return given;
-}
 
 /* The names among what `L` answers: an array of maps. */
 static void take_names(struct reader *r) {

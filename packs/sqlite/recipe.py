@@ -59,12 +59,13 @@ def build(build: Build) -> Path:
     inputs = [build.folder / name for name in ("recipe.py", "prepare.py", "changed.h")]
     base = build.stage("library", cache.digest(compiler.root.name, *inputs), make)
     flags = [
-        "-O2", "-g0", *JUMPS, *OPTIONS, *SHELL, f"-I{base}", f"-I{build.folder}",
+        "-O2", "-g0", *JUMPS, *OPTIONS, *SHELL, f"-I{base}", f"-I{build.folder}", f"-I{build.shared}",
         f"-ffile-prefix-map={build.work}=.", f"-ffile-prefix-map={base}=.", f"-ffile-prefix-map={build.folder}=driver",
+        f"-ffile-prefix-map={build.shared}=shared",
     ]  # fmt: skip
     objects: list[str | Path] = [base / "sqlite3.o"]
     with build.steps.step("shell, driver, link"):
-        for file in sorted(build.folder.glob("*.c")):
+        for file in [*sorted(build.shared.glob("*.c")), *sorted(build.folder.glob("*.c"))]:
             strict = ["-w"] if file.name == "shell_unit.c" else ["-Wall", "-Werror"]
             objects.append(f"{file.stem}.o")
             build.run(["wasi-cc", *flags, *strict, "-c", file, "-o", objects[-1]])

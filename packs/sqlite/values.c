@@ -3,103 +3,21 @@
 #include <string.h>
 #include "driver.h"
 
-#define MAX_DEPTH 100
-enum { FALSE = 0xf4, TRUE = 0xf5, NOTHING = 0xf6, FLOAT = 0xfb };
-
-void bytes_add(struct bytes *to, const void *data, size_t length) {
-    if (to->failed || !length) return;
-    if (length > to->capacity - to->length) {
-        size_t capacity = to->capacity ? to->capacity : 128;
-        while (length > capacity - to->length) capacity *= 2;
-        uint8_t *grown = realloc(to->data, capacity);
-        if (!grown) {
-            to->failed = true;
-            return;
-        }
-        to->data = grown;
-        to->capacity = capacity;
-    }
-    memcpy(to->data + to->length, data, length);
-    to->length += length;
-}
-static void add_byte(struct bytes *to, int byte) {
-    uint8_t one = (uint8_t)byte;
-    bytes_add(to, &one, 1);
-}
-static void add_big_endian(struct bytes *to, uint64_t n, int width) {
-    while (width--) add_byte(to, (int)(n >> 8 * width & 0xff));
-}
-void write_head(struct bytes *to, int major, uint64_t n) {
-    int width = n < 24 ? 0 : n <= 0xff ? 1 : n <= 0xffff ? 2 : n <= 0xffffffff ? 4 : 8;
-    add_byte(to, major << 5 | (width == 0 ? (int)n : width == 1 ? 24 : width == 2 ? 25 : width == 4 ? 26 : 27));
-    add_big_endian(to, n, width);
-}
-
-/* How many bytes the character at `at` has; 0 where it is none of UTF-8. */
-static size_t character(const uint8_t *at, const uint8_t *end) {
-    uint8_t first = *at;
-    size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >> 4 == 0xe ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-    if (!length || (size_t)(end - at) < length) return 0;
-    for (size_t i = 1; i < length; i++)
-        if (at[i] >> 6 != 2) return 0;
-    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) || (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f)) return 0;
-    return length;
-}
-static bool is_text(const uint8_t *at, size_t length) {
-    size_t step;
-    for (const uint8_t *end = at + length; at < end; at += step)
-        if (!(step = character(at, end))) return false;
-    return true;
-}
-static void add_text(struct bytes *to, const char *text, size_t length) {
-    write_head(to, TEXT, length);
-    bytes_add(to, text, length);
-}
-void write_text(struct bytes *to, const char *text, size_t length) {
-    if (is_text((const uint8_t *)text, length)) {
-        add_text(to, text, length);
-        return;
-    }
-    static const char digits[] = "0123456789abcdef";
-    struct bytes shown = {0};
-    const uint8_t *at = (const uint8_t *)text, *end = at + length;
-    for (size_t step; at < end; at += step ? step : 1) {
-        char escaped[4] = {'\\', 'x', digits[*at >> 4], digits[*at & 15]};
-        if ((step = character(at, end))) bytes_add(&shown, at, step);
-        else bytes_add(&shown, escaped, sizeof escaped);
-    }
-    if (shown.failed) to->failed = true;
-    else add_text(to, (char *)shown.data, shown.length);
-    free(shown.data);
-}
-
 void write_value(struct bytes *to, sqlite3_value *value) {
-    sqlite3_int64 integer;
-    double number;
-    uint64_t bits;
     size_t length;
     const void *data;
     switch (sqlite3_value_type(value)) {
         case SQLITE_INTEGER:
-            integer = sqlite3_value_int64(value);
-            if (integer < 0) write_head(to, NEGATIVE, (uint64_t)(-1 - integer));
-            else write_head(to, UNSIGNED, (uint64_t)integer);
+            write_integer(to, sqlite3_value_int64(value));
             break;
         case SQLITE_FLOAT:
-            number = sqlite3_value_double(value);
-            memcpy(&bits, &number, sizeof bits);
-            add_byte(to, FLOAT);
-            add_big_endian(to, bits, 8);
+            write_float(to, sqlite3_value_double(value));
             break;
         case SQLITE_TEXT:
             data = sqlite3_value_text(value);
             length = data ? (size_t)sqlite3_value_bytes(value) : 0;
             if (!data) to->failed = true;
-            else if (is_text(data, length)) add_text(to, data, length);
-            else {
-                write_head(to, BYTES, length);
-                bytes_add(to, data, length);
-            }
+            else write_string(to, data, length);
             break;
         case SQLITE_BLOB:
             data = sqlite3_value_blob(value);
@@ -107,21 +25,10 @@ void write_value(struct bytes *to, sqlite3_value *value) {
             write_head(to, BYTES, length);
             bytes_add(to, data, length);
             break;
-        default: add_byte(to, NOTHING);
+        default: bytes_add_byte(to, NOTHING);
     }
 }
 
-bool read_head(struct reader *r, int *major, int *low, uint64_t *n) {
-    if (r->at == r->end) return false;
-    *major = *r->at >> 5;
-    *low = *r->at++ & 31;
-    *n = (uint64_t)*low;
-    if (*low < 24) return true;
-    int width = *low < 28 ? 1 << (*low - 24) : 0;
-    if (!width || r->end - r->at < width) return false;
-    for (*n = 0; width; width--) *n = *n << 8 | *r->at++;
-    return true;
-}
 bool read_skip(struct reader *r, int depth) {
     int major, low;
     uint64_t n;
@@ -138,11 +45,6 @@ bool read_skip(struct reader *r, int depth) {
     return true;
 }
 
-static double big(const uint8_t *at, uint64_t length, bool negative) {
-    double number = 0;
-    for (uint64_t i = 0; i < length; i++) number = number * 256 + at[i];
-    return negative ? -1 - number : number;
-}
 static void json_text(sqlite3_str *to, const uint8_t *at, uint64_t length) {
     sqlite3_str_appendchar(to, 1, '"');
     for (; length; length--, at++) {
@@ -182,7 +84,7 @@ static bool json(struct reader *r, sqlite3_str *to, int depth) {
             uint64_t size;
             bool negative = n == 3;
             if (!read_head(r, &major, &low, &size) || major != BYTES || size > (uint64_t)(r->end - r->at)) return false;
-            sqlite3_str_appendf(to, "%.17g", big(r->at, size, negative));
+            sqlite3_str_appendf(to, "%.17g", read_big(r->at, size, negative));
             r->at += size;
             return true;
         }
@@ -224,7 +126,7 @@ bool read_result(struct reader *r, sqlite3_context *to) {
             uint64_t size;
             bool negative = n == 3;
             if (!read_head(r, &major, &low, &size) || major != BYTES || size > (uint64_t)(r->end - r->at)) return false;
-            sqlite3_result_double(to, big(r->at, size, negative));
+            sqlite3_result_double(to, read_big(r->at, size, negative));
             return true;
         }
         default: break;

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._isolation import Isolation
+
     Path = str | os.PathLike[str]
 
 
@@ -86,8 +88,13 @@ class SavedFile:
         turn = self._note["turn"]
         return None if turn is None else Limits(**turn)
 
+    def isolation(self) -> Isolation:
+        """Give where its session was."""
+        isolation: Isolation = self._note.get("isolation", "wasm")
+        return isolation
 
-def described(program: Program, language: str, turn: Limits | None) -> tuple[str, str, str]:
+
+def described(program: Program, language: str, turn: Limits | None, isolation: Isolation) -> tuple[str, str, str]:
     """Describe a snapshot for its file: its language, its pack for people, and what is read back by `SavedFile`."""
     import json
 
@@ -101,4 +108,4 @@ def described(program: Program, language: str, turn: Limits | None) -> tuple[str
     except LoadError:
         pass
     given = None if turn is None else {name: value for name, value in turn._fields().items() if value is not None}
-    return language, pack, json.dumps({"installed": installed, "turn": given})
+    return language, pack, json.dumps({"installed": installed, "turn": given, "isolation": isolation})

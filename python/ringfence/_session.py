@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         Hook | None,
         Limits | None,
         Callable[[float], None] | None,
+        Isolation | None,
+        str | None,
     ]
 
 
@@ -194,14 +196,14 @@ class Session:
         """Make a snapshot of a file, and what its forks begin with."""
         from ._snapshot import Snapshot
 
-        policy, functions, before_call, turn, progress = given
+        policy, functions, before_call, turn, progress, isolation, tenant = given
         if allow_wider and policy is None:
             raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
         if before_call is not None and not functions:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
         program = saved.program(language)
         policy = saved.policy() if policy is None else policy
-        sandbox = _shared(program, policy, progress, "wasm", None)
+        sandbox = _shared(program, policy, progress, saved.isolation() if isolation is None else isolation, tenant)
         native = saved.native.open(sandbox.native, allow_wider)
         origin = Origin(program, policy, saved.language, saved.turn() if turn is None else turn, None, sandbox)
         return Snapshot(native, origin.knowing(saved.facts["functions"], functions, before_call))
@@ -335,7 +337,7 @@ class Origin:
         """Describe it for a file."""
         from ._saved import described
 
-        return described(self._program, self.language, self._turn)
+        return described(self._program, self.language, self._turn, self.sandbox.isolation)
 
     def knowing(
         self, known: Iterable[str], functions: Mapping[str, Callable[..., Any]] | None, before_call: Hook | None
@@ -399,6 +401,10 @@ class Origin:
         session.program, session.policy, session._language = self._program, self.policy, self.language  # noqa: SLF001
         session._turn, session._functions, session._sandbox = self._turn, functions, self.sandbox  # noqa: SLF001
         session._lock, session._native = threading.Lock(), native  # noqa: SLF001
+        if self.sandbox.isolation != "wasm":
+            from ._isolation import close_at_exit
+
+            close_at_exit(session)
         return session
 
 

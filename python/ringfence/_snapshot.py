@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ._engine import core
     from ._functions import Hook
+    from ._isolation import Isolation
     from ._policy import Limits, Policy
     from ._program import Program
     from ._session import Origin, Session
@@ -23,7 +24,8 @@ class Snapshot:
     What a session was between two turns. Sessions are forked from it as often as one likes; none sees another.
 
     It holds the interpreter's memory: no file, no descriptor, and no secret's value. Secrets are read again for each
-    fork. It is in this process only until it is saved, and is freed with its last reference.
+    fork. It is in this process only until it is saved, and is freed with its last reference. That of a session in
+    isolation is forked in isolation, whether it was saved in between or not.
     """
 
     __slots__ = ("_native", "_origin")
@@ -90,6 +92,7 @@ class Snapshot:
         Raises:
             HostError: it cannot be written; what was there is as it was.
             PolicyError: `key` is too short.
+            SessionError: the snapshot is of another process, or what its worker wrote is none.
         """
         self._native.save(os.fspath(path), key, *self._origin.described())
 
@@ -112,6 +115,8 @@ class Snapshot:
         turn: Limits | None = None,
         language: str | Program | None = None,
         progress: Callable[[float], None] | None = None,
+        isolation: Isolation | None = None,
+        tenant: str | None = None,
     ) -> Snapshot:
         """
         Read a snapshot that was saved.
@@ -130,6 +135,8 @@ class Snapshot:
             turn: limits of each turn of its forks, instead of those that its session had.
             language: the `Program` of its pack, or its name where that is another one here.
             progress: called while the language is compiled, as for `Sandbox`.
+            isolation: where its forks are, as for `Session`; where its session was, unless given.
+            tenant: whose forks they are, as for `Session`.
 
         Raises:
             SnapshotNotFound: there is no such file.
@@ -139,11 +146,12 @@ class Snapshot:
             SnapshotError: it is no saved snapshot, or is not as it was written.
             LoadError: its language is not installed.
             PolicyError: `policy` is wider than the one that it was saved under, or that cannot be had here.
+            HostError: its session was isolated by a second wall, or `isolation` asks for it, and this machine has none.
         """
         # What makes sessions is above this module, and asked for by its public name.
         from ringfence import Session
 
-        given = (policy, functions, before_call, turn, progress)
+        given = (policy, functions, before_call, turn, progress, isolation, tenant)
         return Session._loaded(SavedFile(path, key), language, given, allow_wider=allow_wider)  # noqa: SLF001
 
     @classmethod
@@ -159,6 +167,8 @@ class Snapshot:
         turn: Limits | None = None,
         language: str | Program | None = None,
         progress: Callable[[float], None] | None = None,
+        isolation: Isolation | None = None,
+        tenant: str | None = None,
     ) -> Snapshot:
         """Read a snapshot that was saved while the event loop goes on; as `load`."""
         from ._running import on_thread
@@ -174,6 +184,8 @@ class Snapshot:
                 turn=turn,
                 language=language,
                 progress=progress,
+                isolation=isolation,
+                tenant=tenant,
             )
 
         return await on_thread(work)

@@ -58,7 +58,7 @@ def test_session_may_do_what_the_command_grants_and_no_more(
 
 
 def test_what_cannot_be_is_told_and_the_session_goes_on(ringfence: Command, home: dict[str, str]) -> None:
-    """A name that is none, a file that is none, a place that is none, a worker's memory."""
+    """A name that is none, a file that is none, a place that is none."""
     lines = b"x = 5\n:load nothing\n:load ./nothing\n:save\n:save a b\n:save /nowhere/at/all\n:fork now\nx\n"
     ended = ringfence("repl", input=lines, env=home)
     assert (0, "5\n") == (ended.exit_code, ended.stdout)
@@ -67,15 +67,20 @@ def test_what_cannot_be_is_told_and_the_session_goes_on(ringfence: Command, home
     assert "not saved at `/nowhere/at/all`" in ended.stderr
     assert "there is no `:fork now`" in ended.stderr
 
+
+def test_saved_session_is_where_it_was_or_where_the_command_says(ringfence: Command, home: dict[str, str]) -> None:
+    """In a process of its own again; or in one for the first time."""
+    code = b"import os; os._exit(3)\n"
     apart = ringfence("repl", "--isolation", "process", input=b"x = 5\n:save one\n:fork\nx\n", env=home)
-    assert (0, "5\n") == (apart.exit_code, apart.stdout)
-    assert "taken in isolation" in apart.stderr
+    here = ringfence("repl", input=b"x = 6\n:save two\n:load one\nx\n:back\nx\n", env=home)
+    assert [(0, "5\n"), (0, "5\n6\n")] == [(ended.exit_code, ended.stdout) for ended in (apart, here)]
+    for name, words in (("one", ()), ("one", ("--isolation", "process")), ("two", ("--isolation", "process"))):
+        assert 3 == ringfence("repl", "--load", name, *words, input=code, env=home).exit_code
 
 
-@pytest.mark.parametrize("words", [("javascript",), ("--isolation", "process")])
-def test_saved_session_has_its_language_and_is_here(ringfence: Command, words: tuple[str, ...]) -> None:
+def test_saved_session_has_its_language(ringfence: Command) -> None:
     """Contradictions are refused."""
-    ended = ringfence("repl", "--load", "one", *words)
+    ended = ringfence("repl", "--load", "one", "javascript")
 
     assert 2 == ended.exit_code
     assert "`--load` were both given" in ended.stderr

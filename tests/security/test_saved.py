@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import resource
@@ -22,19 +23,22 @@ from ringfence import (
     Policy,
     PolicyError,
     Secret,
-    Session,
     SessionError,
     Snapshot,
     SnapshotError,
     SnapshotForeign,
 )
+from security import isolated
+from security.isolated import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    import ringfence
+
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
-pytestmark = pytest.mark.usefixtures("compiled")
+pytestmark = pytest.mark.usefixtures("isolation", "compiled")
 
 HEAD, TAG = 36, 32
 KEY = b"k" * 32
@@ -48,7 +52,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
+def session() -> Iterator[ringfence.Session]:
     """Open a session that has defined something."""
     with Session(language="python") as session:
         session.eval("x = [1]")
@@ -56,7 +60,7 @@ def session() -> Iterator[Session]:
 
 
 @pytest.fixture
-def file(session: Session, tmp_path: Path) -> Path:
+def file(session: ringfence.Session, tmp_path: Path) -> Path:
     """Save it."""
     session.snapshot().save(tmp_path / "one.snapshot")
     return tmp_path / "one.snapshot"
@@ -155,7 +159,7 @@ def test_file_of_another_installation_is_foreign(file: Path, monkeypatch: pytest
         Snapshot.load(file)
 
 
-def test_parts_of_two_files_of_one_key_are_no_file(session: Session, tmp_path: Path) -> None:
+def test_parts_of_two_files_of_one_key_are_no_file(session: ringfence.Session, tmp_path: Path) -> None:
     """One's grants with the other's memory, or its pages in part."""
     session.snapshot().save(tmp_path / "one")
     (tmp_path / "data").mkdir()
@@ -182,7 +186,7 @@ def test_key_that_others_could_read_is_made_anew(file: Path, state: Path) -> Non
         Snapshot.load(file)
 
 
-def test_guest_is_not_granted_keys_and_saved_sessions(state: Path, tmp_path: Path, session: Session) -> None:
+def test_guest_is_not_granted_keys_and_saved_sessions(state: Path, tmp_path: Path, session: ringfence.Session) -> None:
     """Neither by a directory above them, nor before they are made."""
     for _ in range(2):
         for granted in (tmp_path, state, state / "ringfence"):
@@ -211,7 +215,7 @@ def test_secret_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory", "device"])
-def test_what_is_no_file_is_not_replaced(kind: str, session: Session, tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_replaced(kind: str, session: ringfence.Session, tmp_path: Path) -> None:
     """A link would be followed or replaced, a pipe waited for, `/dev/null` become a file."""
     place = tmp_path / "there"
     if kind == "link":
@@ -234,7 +238,7 @@ def test_what_is_no_file_is_not_replaced(kind: str, session: Session, tmp_path: 
             Snapshot.load(place)
 
 
-def test_disk_that_is_full_leaves_the_old_file(file: Path, session: Session) -> None:
+def test_disk_that_is_full_leaves_the_old_file(file: Path, session: ringfence.Session) -> None:
     """And nothing beside it."""
     whole = file.read_bytes()
     session.eval("import random; x = random.randbytes(8 << 20)")
@@ -252,9 +256,9 @@ def test_disk_that_is_full_leaves_the_old_file(file: Path, session: Session) -> 
 
 # Saves two states in turn, each with its own mark, until it is killed.
 SAVE_FOR_EVER = """
-import sys
+import json, sys
 from ringfence import Session
-with Session("python") as session:
+with Session("python", **json.loads(sys.argv[2])) as session:
     snapshots = []
     for mark in "ab":
         session.eval(f"import random; mark = {mark!r} * 3; held = random.randbytes(1 << 20)")
@@ -269,8 +273,9 @@ with Session("python") as session:
 def test_process_that_is_killed_while_it_saves_leaves_a_whole_file(tmp_path: Path) -> None:
     """The old one or the new one, at whatever moment: a real `kill -9`."""
     draw, file = random.Random(2), tmp_path / "one.snapshot"  # noqa: S311
+    command = [sys.executable, "-c", SAVE_FOR_EVER]
     for _ in range(8):
-        with subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(file)], stdout=subprocess.PIPE) as process:
+        with subprocess.Popen([*command, str(file), json.dumps(isolated.options())], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert b"begun\n" == process.stdout.readline()
             while not file.exists():
@@ -281,7 +286,7 @@ def test_process_that_is_killed_while_it_saves_leaves_a_whole_file(tmp_path: Pat
         assert len([entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]) <= 8
 
 
-def test_savers_at_one_time_leave_one_whole_file(session: Session, tmp_path: Path) -> None:
+def test_savers_at_one_time_leave_one_whole_file(session: ringfence.Session, tmp_path: Path) -> None:
     """Whoever is last has it; readers meanwhile find one or the other."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -299,7 +304,9 @@ def test_savers_at_one_time_leave_one_whole_file(session: Session, tmp_path: Pat
     assert [file] == [entry for entry in tmp_path.iterdir() if entry.name != "state"]
 
 
-def test_child_of_a_fork_of_the_process_saves_nothing_of_its_parents(session: Session, tmp_path: Path) -> None:
+def test_child_of_a_fork_of_the_process_saves_nothing_of_its_parents(
+    session: ringfence.Session, tmp_path: Path
+) -> None:
     """It may load what its parent saved."""
     snapshot = session.snapshot()
     snapshot.save(tmp_path / "one")
@@ -317,7 +324,7 @@ def test_child_of_a_fork_of_the_process_saves_nothing_of_its_parents(session: Se
 
 
 def test_saving_and_loading_leave_nothing_open(
-    session: Session, tmp_path: Path, nothing_stays: Callable[[], AbstractContextManager[None]]
+    session: ringfence.Session, tmp_path: Path, nothing_stays: Callable[[], AbstractContextManager[None]]
 ) -> None:
     """Whether they succeed or not."""
     session.snapshot().save(tmp_path / "one")

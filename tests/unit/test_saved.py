@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from ringfence import (
     Policy,
     PolicyError,
     Session,
-    SessionError,
     Snapshot,
     SnapshotError,
     SnapshotForeign,
@@ -24,10 +24,12 @@ from ringfence import (
     SnapshotNewer,
     SnapshotNotFound,
 )
+from ringfence._engine import core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    from ringfence._isolation import Isolation
 
 pytest.importorskip("ringfence_language_python", reason="the language pack is not installed")
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -243,16 +245,30 @@ def test_memory_is_held_to_the_loading_policy(session: Session, tmp_path: Path) 
         Snapshot.load(tmp_path / "one", policy=POLICY.replace(limits=Limits(wall="20s", memory="50MiB")))
 
 
-def test_snapshot_that_was_taken_in_isolation_is_not_saved(tmp_path: Path) -> None:
-    """This process does not look into it; it is forked all the same."""
-    with Session(language="python", isolation="process") as session:
-        session.eval("x = [1]")
+@pytest.mark.parametrize(("saved", "loaded"), [("process", None), ("process", "wasm"), ("wasm", "process")])
+def test_session_of_a_worker_is_saved_and_goes_on_where_it_was_or_where_one_says(
+    saved: Isolation, loaded: Isolation | None, tmp_path: Path
+) -> None:
+    """Its file is like any other; behind the wall that it was behind, unless told otherwise."""
+    with Session(language="python", isolation=saved, functions={"act": lambda: 7}) as session:
+        session.eval("x = [act()]")
         snapshot = session.snapshot()
-    with pytest.raises(SessionError, match="taken in isolation"):
-        snapshot.save(tmp_path / "one")
-    assert not (tmp_path / "one").exists()
-    with snapshot.fork() as fork:
-        assert [1] == fork.eval("x").value
+        session.eval("x.append(2)")
+    snapshot.save(tmp_path / "one")
+    core.close_workers()
+    again = Snapshot.load(tmp_path / "one", functions={"act": lambda: 8}, isolation=loaded)
+    with snapshot.fork() as beside, again.fork() as fork, fork.fork() as child:
+        assert [7, 8] == fork.eval("x + [act()]").value
+        assert [[7, 7], [7, 8]] == [each.eval("x + [act()]").value for each in (beside, child)]
+        assert (0 if loaded == "wasm" else 2) + (saved != "wasm") <= len(workers())
+        fork.snapshot().save(tmp_path / "two")
+    assert [7] == Snapshot.load(tmp_path / "two").fork().eval("x").value
+
+
+def workers() -> set[int]:
+    """Find the processes of workers."""
+    children = Path("/proc/self/task").glob("*/children")
+    return {int(child) for each in children for child in each.read_text().split()}
 
 
 def test_large_state_comes_back_whole(session: Session, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+    from ringfence._isolation import Isolation
     from ringfence._policy import Limits, Policy
     from ringfence._session import Session
 
@@ -23,12 +24,15 @@ class Branches:
         language: its language.
         policy: what loaded ones may do too: what somebody typed flags for.
         turn: limits of each of their turns.
+        isolation: where loaded ones are; where they were when they were saved, without it.
     """
 
-    __slots__ = ("_policy", "_stack", "_turn")
+    __slots__ = ("_isolation", "_policy", "_stack", "_turn")
 
-    def __init__(self, session: Session, language: str, policy: Policy, turn: Limits) -> None:
-        self._stack, self._policy, self._turn = [(session, language)], policy, turn
+    def __init__(
+        self, session: Session, language: str, policy: Policy, turn: Limits, isolation: Isolation | None
+    ) -> None:
+        self._stack, self._policy, self._turn, self._isolation = [(session, language)], policy, turn, isolation
 
     @property
     def session(self) -> Session:
@@ -61,7 +65,7 @@ class Branches:
 
     def load(self, word: str) -> None:
         """Go on from one that was saved."""
-        self._stack.append(load(word, self._policy, self._turn))
+        self._stack.append(load(word, self._policy, self._turn, self._isolation))
         _output.say(f"{self.language}, as it was saved; `:back` leaves it")
 
     def __enter__(self) -> Self:
@@ -72,12 +76,14 @@ class Branches:
             session.close()
 
 
-def load(word: str, policy: Policy, turn: Limits) -> tuple[Session, str]:
+def load(word: str, policy: Policy, turn: Limits, isolation: Isolation | None) -> tuple[Session, str]:
     """Open a session that was saved, under the policy that was typed: as wide as somebody asked for."""
     from ringfence._snapshot import Snapshot
 
     from ._named import found
 
     with _output.Progress("the language") as progress:
-        snapshot = Snapshot.load(found(word), policy=policy, allow_wider=True, turn=turn, progress=progress)
+        snapshot = Snapshot.load(
+            found(word), policy=policy, allow_wider=True, turn=turn, progress=progress, isolation=isolation
+        )
     return snapshot.fork(), snapshot.language

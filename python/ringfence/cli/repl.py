@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+    from ringfence._isolation import Isolation
     from ringfence._policy import Limits, Policy
     from ringfence._session import Session
 
@@ -41,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     session, language = _opened(arguments, whole, turn)
     typing = Typing()
     try:
-        with Branches(session, language, whole, turn) as branches, typing.history(language):
+        with Branches(session, language, whole, turn, _isolation(arguments)) as branches, typing.history(language):
             if typing.is_terminal:
                 _output.say(f"{language} in a sandbox; `:help` tells what else there is")
             return Conversation(branches, policy, turn, typing).serve()
@@ -49,16 +50,21 @@ def execute(arguments: argparse.Namespace) -> int:
         close_all()
 
 
+def _isolation(arguments: argparse.Namespace) -> Isolation | None:
+    """Say where loaded sessions are: what was not typed leaves them where they were."""
+    return None if arguments.isolation == "wasm" else arguments.isolation
+
+
 def _opened(arguments: argparse.Namespace, policy: Policy, turn: Limits) -> tuple[Session, str]:
     """Open a new session, or one that was saved."""
     if arguments.load is not None:
-        if arguments.isolation != "wasm" or arguments.language is not None:
-            what = "--isolation" if arguments.language is None else arguments.language
-            why = "a session that was saved has its language, and is in this process"
-            raise UsageError(f"`{what}` and `--load` were both given", why, f"leave out `{what}`")
+        if arguments.language is not None:
+            why = "a session that was saved has its language"
+            what = f"`{arguments.language}` and `--load` were both given"
+            raise UsageError(what, why, f"leave out `{arguments.language}`")
         from ._branches import load
 
-        return load(arguments.load, policy, turn)
+        return load(arguments.load, policy, turn, _isolation(arguments))
     from ringfence._session import Session
 
     language = arguments.language or "python"

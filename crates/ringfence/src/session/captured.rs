@@ -233,6 +233,8 @@ impl Captured {
     }
 }
 
+const OTHER_PLACEHOLDERS: &str = "it has other placeholders than secrets";
+
 /// What of a capture is neither memory nor anybody's secret, for a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -262,6 +264,23 @@ impl Kept {
         prepared.image().is_some_and(|image| image.digest().to_hex().as_str() == self.image)
     }
 
+    /// Makes sure that a capture of a file can be made, and makes none.
+    pub(super) fn check_memory(
+        &self,
+        prepared: &Prepared,
+        secrets: &[Secret],
+        size: u64,
+        body: &[u8],
+    ) -> std::result::Result<(), String> {
+        let (Entry::Module { linked, .. }, Some(image)) = (&prepared.entry, prepared.image()) else {
+            return Err("its program cannot be captured in this version".into());
+        };
+        if secrets.len() != self.placeholders.len() {
+            return Err(OTHER_PLACEHOLDERS.into());
+        }
+        Capture::check(image, linked.module(), (size, &self.globals, body)).map_err(|error| error.to_string())
+    }
+
     /// A capture of a file; why there is none is text for an error.
     pub(super) fn open(
         &self,
@@ -275,7 +294,7 @@ impl Kept {
             return Err(format!("`{name}` cannot be captured in this version"));
         };
         if secrets.len() != self.placeholders.len() {
-            return Err("it has other placeholders than secrets".into());
+            return Err(OTHER_PLACEHOLDERS.into());
         }
         let memory = Capture::load(image, linked.module(), (size, &self.globals, body));
         let memory = memory.map_err(|error| error.to_string())?;

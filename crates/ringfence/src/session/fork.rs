@@ -24,7 +24,7 @@ pub struct Snapshot {
     recipe: Arc<Recipe>,
     worker: Option<Arc<Client>>,
     name: String,
-    kept: Kept,
+    pub(super) kept: Kept,
     functions: Option<Arc<dyn SessionFunctions>>,
     /// The functions that its code knows, by name.
     pub(super) known: Vec<String>,
@@ -34,22 +34,22 @@ pub struct Snapshot {
 }
 
 /// What it is kept as.
-enum Kept {
+pub(super) enum Kept {
     Here(Box<Here>),
-    /// As a worker has written it, for others to read.
+    /// For workers to read: as one of them has written it, or as it was in a file.
     Apart(Carried),
 }
 
 /// A capture in this process.
-struct Here {
-    captured: Captured,
+pub(super) struct Here {
+    pub(super) captured: Captured,
     /// The same for many forks, made when there are many.
     for_many: OnceLock<Option<Captured>>,
     forked: AtomicUsize,
 }
 
 impl Kept {
-    fn here(captured: Captured) -> Self {
+    pub(super) fn here(captured: Captured) -> Self {
         Self::Here(Box::new(Here { captured, for_many: OnceLock::new(), forked: AtomicUsize::new(0) }))
     }
 }
@@ -142,26 +142,20 @@ impl Session {
 impl Snapshot {
     /// One that was read from a file.
     pub(super) fn loaded(
-        recipe: Arc<Recipe>,
-        captured: Captured,
+        sandbox: &Sandbox,
+        kept: Kept,
         functions: Option<Arc<dyn SessionFunctions>>,
         known: Vec<String>,
         begun: u64,
     ) -> Self {
-        let (name, kept) = (recipe.name().to_owned(), Kept::here(captured));
-        Self { recipe, worker: None, name, kept, functions, known, begun, generation: generation() }
+        let (recipe, worker) = (sandbox.recipe().clone(), sandbox.worker().cloned());
+        let name = recipe.name().to_owned();
+        Self { recipe, worker, name, kept, functions, known, begun, generation: generation() }
     }
 
-    /// What it is, where that is in this process.
-    pub(super) fn captured(&self) -> Result<&Captured> {
-        match &self.kept {
-            Kept::Here(here) => Ok(&here.captured),
-            Kept::Apart(_) => Err(Error::session(
-                format!("nothing is saved of this snapshot of `{}`", self.name),
-                "it was taken in isolation, and this process does not look into it",
-                "leave `isolation` out for sessions whose snapshots are saved",
-            )),
-        }
+    /// What its session was made of.
+    pub(super) fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 
     /// The functions that its code knows, by name.

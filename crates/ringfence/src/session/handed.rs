@@ -1,8 +1,9 @@
-//! A captured session on its way to another worker: a file in memory that nobody maps.
+//! A captured session on its way to another worker, or between one and a saved file: a file in memory that nobody maps.
 //!
 //! `length of the head u32 | the head, as JSON | what differs from its program's image`: as in a saved snapshot, without the
-//! proof. Who wrote it may have fallen. What is read of it is bytes of a guest's memory and numbers that are looked at, and
-//! whoever reads it is a worker too, of the same tenant, behind a wall of its own.
+//! proof. Who wrote it may have fallen. What is read of it is bytes of a guest's memory and numbers that are looked at.
+//! Whoever goes on from it is a worker too, of the same tenant, behind a wall of its own; its parent reads it to save it,
+//! and makes nothing of its pages but sure that they are some.
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::fd::BorrowedFd;
@@ -18,14 +19,31 @@ use crate::prepared::Prepared;
 /// Longest head, in bytes: some hundred globals, and secrets.
 const MAX_HEAD_BYTES: usize = 4 << 20;
 
+/// Who is told pieces.
+type Each<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+
 /// What is told beside memory.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
-    memory_bytes: u64,
+pub(super) struct Head {
+    pub(super) memory_bytes: u64,
     /// Those of the policy that it had, in the order of what its guest holds instead.
-    secrets: Vec<Secret>,
-    kept: Kept,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) kept: Kept,
+}
+
+/// A file that was taken apart: what it tells beside memory was looked at.
+pub(super) struct Told {
+    pub(super) head: Head,
+    bytes: Vec<u8>,
+    body: usize,
+}
+
+impl Told {
+    /// What differs from its program's image, compressed.
+    pub(super) fn body(&self) -> &[u8] {
+        self.bytes.get(self.body..).unwrap_or_default()
+    }
 }
 
 fn wrong(why: &str) -> Error {
@@ -36,7 +54,17 @@ fn wrong(why: &str) -> Error {
 pub(super) fn hand_over(captured: &Captured, file: BorrowedFd<'_>, room: u64) -> Result<u64> {
     let kept = captured.kept().map_err(|error| wrong(&error.parts().why))?;
     let head = Head { memory_bytes: captured.size() as u64, secrets: captured.secrets(), kept };
-    let head = serde_json::to_vec(&head)?;
+    write(&head, |each| captured.save(each), file, room)
+}
+
+/// Writes a head, and the pieces that `pages` tells.
+pub(super) fn write(
+    head: &Head,
+    pages: impl FnOnce(&mut Each<'_>) -> Result<()>,
+    file: BorrowedFd<'_>,
+    room: u64,
+) -> Result<u64> {
+    let head = serde_json::to_vec(head)?;
     let mut at = 0;
     let mut write = |mut bytes: &[u8]| {
         if room.saturating_sub(at) < bytes.len() as u64 {
@@ -50,12 +78,19 @@ pub(super) fn hand_over(captured: &Captured, file: BorrowedFd<'_>, room: u64) ->
     };
     write(&u32::try_from(head.len()).map_err(|_| wrong("there is too much beside its memory"))?.to_le_bytes())?;
     write(&head)?;
-    captured.save(&mut write)?;
+    pages(&mut write)?;
     Ok(at)
 }
 
 /// Reads one of a file of which so much was written.
 pub(super) fn handed(prepared: Arc<Prepared>, name: &str, file: BorrowedFd<'_>, length: u64) -> Result<Captured> {
+    let told = told(&prepared, file, length)?;
+    let Head { memory_bytes, secrets, kept } = &told.head;
+    kept.open(prepared, name, secrets, *memory_bytes, told.body()).map_err(|why| wrong(&why))
+}
+
+/// Takes apart a file of which so much was written.
+pub(super) fn told(prepared: &Prepared, file: BorrowedFd<'_>, length: u64) -> Result<Told> {
     let limit = prepared.policy.limits.memory.0;
     // Room is made for no more than could have been written.
     if length > room(limit) {
@@ -74,16 +109,16 @@ pub(super) fn handed(prepared: Arc<Prepared>, name: &str, file: BorrowedFd<'_>, 
     if head > MAX_HEAD_BYTES || head > rest.len() {
         return Err(wrong("it is shorter than it says"));
     }
-    let (head, body) = rest.split_at(head);
-    let head: Head = serde_json::from_slice(head)?;
+    let body = 4 + head;
+    let head: Head = serde_json::from_slice(&rest[..head])?;
     head.kept.check().map_err(wrong)?;
     if head.memory_bytes > limit {
         return Err(wrong("its memory is larger than the limit `memory`"));
     }
-    if !head.kept.is_over(&prepared) {
+    if !head.kept.is_over(prepared) {
         return Err(wrong("it is of another program"));
     }
-    head.kept.open(prepared, name, &head.secrets, head.memory_bytes, body).map_err(|why| wrong(&why))
+    Ok(Told { head, bytes, body })
 }
 
 /// Room for a session of so much memory, in bytes: what cannot be made smaller grows by little when it is compressed.

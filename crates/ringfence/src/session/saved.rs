@@ -6,18 +6,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::captured::Kept;
-use super::fork::Snapshot;
+use super::captured::{Captured, Kept};
+use super::fork::{self, Snapshot};
+use super::handed::{self, Head, Told};
 use crate::error::{Error, Parts, Result};
 use crate::host::SessionFunctions;
 use crate::language::value::{Item, Reader};
 use crate::policy::{Policy, wider};
+use crate::prepared::Prepared;
 use crate::run::Sandbox;
 use crate::snapshot::SnapshotKey;
 use crate::snapshot::place::Making;
 use crate::snapshot::read_pages;
 use crate::snapshot::sealed::{self, Doubt, Proven, Sealing};
-use crate::text::quote;
+use crate::text::{cut, quote};
+use crate::worker::Carried;
+
+/// Longest reason that something of a worker is refused for, in characters.
+const WHY_CHARS: usize = 600;
 
 /// How a snapshot is saved.
 #[derive(Clone, Copy, Debug)]
@@ -73,8 +79,17 @@ impl Snapshot {
     pub fn save(&self, path: &Path, saving: &Saving<'_>) -> Result<()> {
         let shown = quote(&path.to_string_lossy());
         self.check_process("nothing is saved of this snapshot of")?;
-        let captured = self.captured()?;
-        let prepared = captured.prepared();
+        let prepared;
+        let held = match &self.kept {
+            fork::Kept::Here(here) => {
+                prepared = here.captured.prepared().clone();
+                Held::Here(&here.captured)
+            }
+            fork::Kept::Apart(carried) => {
+                prepared = self.recipe().prepare(None)?.0;
+                Held::Apart(self.looked_at(carried, &prepared)?)
+            }
+        };
         let facts = SavedFacts {
             ringfence: env!("CARGO_PKG_VERSION").into(),
             engine: prepared.build(),
@@ -85,9 +100,9 @@ impl Snapshot {
             policy: prepared.policy.to_json()?,
             functions: self.known.clone(),
             note: saving.note.into(),
-            memory_bytes: captured.size() as u64,
+            memory_bytes: held.memory_bytes(),
             begun: self.begun,
-            kept: captured.kept()?,
+            kept: held.kept()?,
         };
         let failed = |error: std::io::Error| {
             let what = format!("the snapshot was not saved at `{shown}`");
@@ -97,10 +112,59 @@ impl Snapshot {
         let making = Making::at(path).map_err(failed)?;
         let write = || {
             let mut sealing = Sealing::begin(std::io::BufWriter::new(making.file()), saving.key, &text)?;
-            captured.save(&mut |piece| sealing.write(piece))?;
+            held.save(&mut |piece| sealing.write(piece))?;
             sealing.finish().map(drop)
         };
         write().and_then(|()| making.finish()).map_err(failed)
+    }
+
+    /// What a worker has written of it, which may have fallen: nothing is signed that another program would not go on from
+    /// as from any guest's memory.
+    fn looked_at(&self, carried: &Carried, prepared: &Prepared) -> Result<Told> {
+        let wrong = |why: &str| {
+            Error::session(
+                format!("nothing is saved of this snapshot of `{}`", self.recipe().name()),
+                format!("its worker wrote what is no session: {}", quote(&cut(why, WHY_CHARS))),
+                "call `restart()` on its session, or open a new one: what is in this one cannot be kept",
+            )
+        };
+        let (file, length) = carried.handle();
+        let told = handed::told(prepared, file, length).map_err(|error| wrong(&error.to_string()))?;
+        if told.head.secrets != prepared.policy.secrets {
+            return Err(wrong("it names other secrets than its policy"));
+        }
+        let Head { memory_bytes, secrets, kept } = &told.head;
+        kept.check_memory(prepared, secrets, *memory_bytes, told.body()).map_err(|why| wrong(&why))?;
+        Ok(told)
+    }
+}
+
+/// What is saved: a capture of this process, or what a worker wrote of one.
+enum Held<'a> {
+    Here(&'a Captured),
+    Apart(Told),
+}
+
+impl Held<'_> {
+    fn memory_bytes(&self) -> u64 {
+        match self {
+            Self::Here(captured) => captured.size() as u64,
+            Self::Apart(told) => told.head.memory_bytes,
+        }
+    }
+
+    fn kept(&self) -> Result<Kept> {
+        match self {
+            Self::Here(captured) => captured.kept(),
+            Self::Apart(told) => Ok(told.head.kept.clone()),
+        }
+    }
+
+    fn save(&self, each: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+        match self {
+            Self::Here(captured) => captured.save(each),
+            Self::Apart(told) => each(told.body()),
+        }
     }
 }
 
@@ -196,13 +260,6 @@ impl SavedSnapshot {
         functions: Option<Arc<dyn SessionFunctions>>,
         allow_wider: bool,
     ) -> Result<Snapshot> {
-        if sandbox.worker().is_some() {
-            return Err(Error::session(
-                format!("no snapshot from `{}`", self.shown),
-                "its forks would be in processes of their own, which snapshots do not reach yet",
-                "leave `isolation` out for snapshots that are loaded",
-            ));
-        }
         let prepared = sandbox.prepared()?;
         self.check_program(prepared.program_digest().unwrap_or_default())?;
         if !self.facts.kept.is_over(&prepared) {
@@ -222,15 +279,33 @@ impl SavedSnapshot {
                 "raise `memory` in the policy's limits",
             ));
         }
-        let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, self.proven.body());
-        let captured = captured.map_err(|why| damaged(&self.shown, &why))?;
-        Ok(Snapshot::loaded(
-            sandbox.recipe().clone(),
-            captured,
-            functions,
-            self.facts.functions.clone(),
-            self.facts.begun,
-        ))
+        let damage = |why: String| damaged(&self.shown, &why);
+        let body = self.proven.body();
+        let kept = match sandbox.worker() {
+            None => {
+                let captured = kept.open(prepared, sandbox.name(), &saved.secrets, *memory_bytes, body);
+                fork::Kept::here(captured.map_err(damage)?)
+            }
+            Some(_) => {
+                kept.check_memory(&prepared, &saved.secrets, *memory_bytes, body).map_err(damage)?;
+                let head = Head { memory_bytes: *memory_bytes, secrets: saved.secrets, kept: kept.clone() };
+                fork::Kept::Apart(self.carried(&head)?)
+            }
+        };
+        Ok(Snapshot::loaded(sandbox, kept, functions, self.facts.functions.clone(), self.facts.begun))
+    }
+
+    /// The same for workers.
+    fn carried(&self, head: &Head) -> Result<Carried> {
+        let (body, room) = (self.proven.body(), handed::room(self.proven.len() as u64));
+        let carried = Carried::written(room, |file| handed::write(head, |each| each(body), file, room));
+        carried.map_err(|error| {
+            Error::system(
+                format!("no snapshot from `{}`", self.shown),
+                &error,
+                "free some memory, or raise `ulimit -f` or `ulimit -n`",
+            )
+        })
     }
 
     /// Nobody holds the saved grants open: they are compared by where they lead now.

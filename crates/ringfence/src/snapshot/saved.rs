@@ -82,6 +82,17 @@ impl Capture {
         runs.finish()
     }
 
+    /// Makes sure that [`Capture::load`] can make one of these, and makes none.
+    pub(crate) fn check(
+        base: &Arc<Image>,
+        module: &wasmtime::Module,
+        (size, globals, body): (u64, &[SavedGlobal], &[u8]),
+    ) -> Result<()> {
+        let size = checked(size, base, module)?;
+        restored(module, globals)?;
+        read_pages(body, size, &mut |_, _| Ok(()))
+    }
+
     /// What was saved, over the image of its program: nothing larger than `size`, whatever the bytes say.
     pub(crate) fn load(
         base: &Arc<Image>,

@@ -1,7 +1,8 @@
 //! A session on its way from one worker to another: written by the one, sealed by us, read by the other.
 //!
-//! Who writes it may have fallen. This process makes the file, so large and no larger, and neither maps nor reads it; it is
-//! sealed before anybody is given it, and only workers of the same tenant are.
+//! Who writes it may have fallen. This process makes the file, so large and no larger, never maps it, and reads it only to
+//! save it; it is sealed before anybody is given it, and only workers of the same tenant are. What a saved file holds goes
+//! the same way, written by us.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,8 +34,22 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    /// What a worker is given: a descriptor, and how much of it there is.
-    pub(super) fn handle(&self) -> (BorrowedFd<'_>, u64) {
+    /// What `write` writes to a file that has so much room, and says how much that was.
+    pub(crate) fn written(
+        room: u64,
+        write: impl FnOnce(BorrowedFd<'_>) -> std::io::Result<u64>,
+    ) -> std::io::Result<Self> {
+        if room > most_bytes() {
+            return Err(std::io::Error::other("it is larger than the limit of files, `ulimit -f`"));
+        }
+        let file = empty(room)?;
+        let length = write(file.as_fd())?;
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SEAL)?;
+        Ok(Self { file, length })
+    }
+
+    /// A descriptor, and how much of the file there is.
+    pub(crate) fn handle(&self) -> (BorrowedFd<'_>, u64) {
         (self.file.as_fd(), self.length)
     }
 }
@@ -61,9 +76,7 @@ impl Remote {
         let failed = |error: rustix::io::Errno| {
             Error::system("no room for a session on its way", &error.into(), "free some memory, or raise `ulimit -f`")
         };
-        // Past this process's own limit there would be a signal.
-        let most = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
-        let room = room(limits.memory.0).min(most);
+        let room = room(limits.memory.0).min(most_bytes());
         let file = match empty(room) {
             Ok(file) => file,
             Err(error) => return Ok(Taken::Not(self, failed(error))),
@@ -97,6 +110,11 @@ impl Remote {
         };
         Ok(Taken::Gone(why))
     }
+}
+
+/// Longest file that this process may write: past that there would be a signal.
+fn most_bytes() -> u64 {
+    getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
 /// A file in memory of that size, for good.

@@ -1,6 +1,8 @@
 //! Forks: what a session was, in another instance.
 
+use ringfence::HostFunctions;
 use ringfence::session::Forking;
+use ringfence::worker::{self, Isolation};
 
 use super::*;
 
@@ -10,6 +12,18 @@ fn forkable(body: &str, limits: &str) -> Session {
 }
 
 pub fn forkable_sandbox(body: &str, limits: &str) -> Sandbox {
+    let (program, policy, grants) = forkable_program(body, limits);
+    Sandbox::new(&program, policy, grants, None).unwrap()
+}
+
+/// The same whose sessions are in workers.
+pub fn forkable_elsewhere(body: &str, limits: &str) -> Sandbox {
+    worker::set_worker(vec![env!("CARGO_BIN_EXE_ringfence-worker").into()]);
+    let (program, policy, grants) = forkable_program(body, limits);
+    Sandbox::isolated(&program, policy, grants, HostFunctions::default(), None, Isolation::Process, None).unwrap()
+}
+
+fn forkable_program(body: &str, limits: &str) -> (Program, Policy, Arc<Grants>) {
     load::set_compiler(vec![env!("CARGO_BIN_EXE_ringfence-compiler").into()]);
     let letters = include_str!("../../../guests/letters.wat");
     let hook = format!("(func (export \"_start\"))\n  (func (export \"rf_fork\") (param i32) (result i32) {body})");
@@ -18,7 +32,7 @@ pub fn forkable_sandbox(body: &str, limits: &str) -> Sandbox {
     let program = Program::language_from_bytes(wat.as_bytes(), "letters").unwrap();
     let policy = Policy::from_json(&format!(r#"{{"limits": {{{limits}}}}}"#), Path::new("/")).unwrap();
     let grants = Grants::open(&policy, &[]).unwrap();
-    Sandbox::new(&program, policy, grants, None).unwrap()
+    (program, policy, grants)
 }
 
 fn fork(session: &Session) -> Session {

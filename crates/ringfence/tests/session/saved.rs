@@ -4,7 +4,7 @@ use ringfence::session::heard::{AROUND, sealed};
 use ringfence::session::{Forking, SavedSnapshot, Saving, Snapshot, SnapshotKey};
 use serde_json::{Value, json};
 
-use super::forks::forkable_sandbox;
+use super::forks::{forkable_elsewhere, forkable_sandbox};
 use super::*;
 
 fn key() -> SnapshotKey {
@@ -39,11 +39,11 @@ fn forged(file: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_loaded_goes_on_and_is_saved_again() {
-    let sandbox = forkable_sandbox("(i32.const 2304)", "");
-    let mut file = saved(&sandbox);
-    for turn in 2..6 {
-        let snapshot = load(file, &sandbox).unwrap();
+fn what_is_loaded_goes_on_and_is_saved_again_here_and_in_workers() {
+    let (here, elsewhere) = (forkable_sandbox("(i32.const 2304)", ""), forkable_elsewhere("(i32.const 2304)", ""));
+    let mut file = saved(&elsewhere);
+    for (turn, sandbox) in (2..).zip([&here, &elsewhere, &elsewhere, &here]) {
+        let snapshot = load(file, sandbox).unwrap();
         let child = snapshot.fork(1, Forking::default()).unwrap().remove(0);
         assert_eq!(turn, turns(&child));
         file = file_of(&child.snapshot(Forking::default()).unwrap());
@@ -98,9 +98,11 @@ fn attack_a_holder_of_the_key_that_lies_is_refused() {
         ("/kept/placeholders", json!(["e"])),
         ("/kept/placeholders", json!([placeholder, placeholder])),
     ];
-    for (place, lie) in lies {
-        let refused = load(forged(&file, |told| *told.pointer_mut(place).unwrap() = lie.clone()), &sandbox);
-        assert!(refused.is_err(), "{place}: {lie}");
+    for sandbox in [&sandbox, &forkable_elsewhere("(i32.const 2304)", "")] {
+        for (place, lie) in &lies {
+            let refused = load(forged(&file, |told| *told.pointer_mut(place).unwrap() = lie.clone()), sandbox);
+            assert!(refused.is_err(), "{place}: {lie}");
+        }
     }
     let unknown = forged(&file, |told| told["more"] = json!(1));
     assert!(load(unknown, &sandbox).unwrap_err().to_string().contains("not understood"));
@@ -109,7 +111,7 @@ fn attack_a_holder_of_the_key_that_lies_is_refused() {
 #[test]
 fn attack_addresses_that_lead_nowhere_are_those_of_any_guest() {
     let sandbox = forkable_sandbox("(i32.const 2304)", "");
-    let file = saved(&sandbox);
+    let (file, elsewhere) = (saved(&sandbox), forkable_elsewhere("(i32.const 2304)", ""));
     let words = json!([{"store": u32::MAX, "value": 1, "set": u32::MAX - 3, "bits": 1}, {"store": 1, "value": 1, "set": 2, "bits": 3}]);
     for (place, lie) in [
         ("/kept/word", json!([u32::MAX, 2])),
@@ -118,13 +120,15 @@ fn attack_addresses_that_lead_nowhere_are_those_of_any_guest() {
         ("/kept/buffer", json!(131_071)),
         ("/kept/words", words),
     ] {
-        let snapshot = load(forged(&file, |told| *told.pointer_mut(place).unwrap() = lie.clone()), &sandbox).unwrap();
-        // It is no fork, or it ends as a guest does; the next one is as it was saved.
-        if let Ok(mut children) = snapshot.fork(1, Forking::default()) {
-            let _ = children.remove(0).eval(turn("i", r#""wall": "300ms""#));
+        for sandbox in [&sandbox, &elsewhere] {
+            let lying = forged(&file, |told| *told.pointer_mut(place).unwrap() = lie.clone());
+            // It is no fork, or it ends as a guest does; the next one is as it was saved.
+            if let Ok(mut children) = load(lying, sandbox).unwrap().fork(1, Forking::default()) {
+                let _ = children.remove(0).eval(turn("i", r#""wall": "300ms""#));
+            }
+            let honest = load(file.clone(), sandbox).unwrap();
+            assert_eq!(2, turns(&honest.fork(1, Forking::default()).unwrap().remove(0)), "{place}: {lie}");
         }
-        let honest = load(file.clone(), &sandbox).unwrap();
-        assert_eq!(2, turns(&honest.fork(1, Forking::default()).unwrap().remove(0)), "{place}: {lie}");
     }
 }
 

@@ -7,9 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ringfence::sandbox::files::Grants;
-use ringfence::session::{Forking, Opening, Snapshot};
+use ringfence::session::heard::AROUND;
+use ringfence::session::{Forking, Opening, Saving, Snapshot, SnapshotKey};
 use ringfence::worker::{self, Isolation};
 use ringfence::{Error, HostFunctions, Policy, Program, Sandbox, Session};
+
+use serde_json::{Value, json};
 
 use crate::hostile::answer;
 use crate::mapped_unsafe::hold;
@@ -35,6 +38,7 @@ pub fn misbehave(name: &str, number: u64, file: &OwnedFd, house: &Path, parent: 
         "captures a huge memory" => with_head(parent, &head(u64::MAX, "[]"), b""),
         "captures another program" => with_head(parent, &head(65536, "[]"), b""),
         "captures a placeholder that is none" => with_head(parent, &head(65536, "[\"password\"]"), b""),
+        "captures what is told" => forge(parent, &std::fs::read(house.join("told")).unwrap()),
         "captures more than there is" => written(parent, u64::MAX),
         "captures what it holds" => {
             hold(file);
@@ -74,12 +78,24 @@ fn session(name: &str) -> (Session, Workers) {
 }
 
 fn sandbox(tenant: Option<&str>) -> Sandbox {
-    let letters = include_bytes!("../../../guests/letters.wat").as_slice();
+    sandbox_of(include_bytes!("../../../guests/letters.wat"), tenant)
+}
+
+fn sandbox_of(letters: &[u8], tenant: Option<&str>) -> Sandbox {
     let program = Program::language_from_bytes(letters, "letters").unwrap();
     let policy = Policy::from_json(r#"{"limits": {"wall": 0.5, "memory": "1MiB"}}"#, Path::new("/")).unwrap();
     let (grants, none) = (Grants::open(&policy, &[]).unwrap(), HostFunctions::default());
     let tenant = tenant.map(str::to_owned);
     Sandbox::isolated(&program, policy, grants, none, None, Isolation::Process, tenant).unwrap()
+}
+
+/// Saves it, and gives the bytes of the file; why not, where it is refused.
+fn saved(snapshot: &Snapshot) -> ringfence::Result<Vec<u8>> {
+    let (folder, key) = (tempfile::tempdir().unwrap(), SnapshotKey::given(&[7; 32]).unwrap());
+    let path = folder.path().join("one");
+    let saved = snapshot.save(&path, &Saving { key: &key, language: "letters", pack: "letters", note: "" });
+    assert_eq!(usize::from(saved.is_ok()), folder.path().read_dir().unwrap().count(), "nothing else is left");
+    saved.map(|()| std::fs::read(path).unwrap())
 }
 
 fn snapshot(session: &Session) -> ringfence::Result<Snapshot> {
@@ -102,10 +118,59 @@ fn attack_a_capture_that_is_forged_is_refused_by_whoever_is_to_go_on_from_it() {
         // From here on workers are as they should be; what the fallen one wrote is there without it.
         worker::close();
         worker::set_worker(vec![env!("CARGO_BIN_EXE_ringfence-worker").into()]);
+        let refused = saved(&snapshot).unwrap_err();
+        assert!(matches!(&refused, Error::Session(_)), "{name}: {refused}");
         let refused = snapshot.fork(1, Forking::default()).unwrap_err();
         assert!(matches!(&refused, Error::Policy(parts) if parts.what.starts_with("no fork")), "{name}: {refused}");
         let _honest = Session::open(&sandbox(None), Opening::default()).unwrap();
         assert!(snapshot.fork(1, Forking::default()).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn attack_what_a_fallen_worker_made_up_is_saved_only_where_any_guest_could_be_so() {
+    // As an honest worker would tell it: what a file of the same program holds.
+    let letters = include_str!("../../../guests/letters.wat");
+    let hook = "(func (export \"_start\")) (func (export \"rf_fork\") (param i32) (result i32) (i32.const 2304))";
+    let program = letters.replacen("(func (export \"_start\"))", hook, 1);
+    let honest = {
+        let _workers = Workers::of(env!("CARGO_BIN_EXE_ringfence-worker"), &[], "honest");
+        let session = Session::open(&sandbox_of(program.as_bytes(), None), Opening::default()).unwrap();
+        saved(&snapshot(&session).unwrap()).unwrap()
+    };
+    let text = u32::from_le_bytes(honest[24..28].try_into().unwrap()) as usize;
+    let (told, body) = honest[AROUND.0..honest.len() - AROUND.1].split_at(text);
+    let told: Value = serde_json::from_slice(told).unwrap();
+    let head = json!({"memory_bytes": told["memory_bytes"], "secrets": [], "kept": told["kept"]});
+    let secret = json!([{"name": "KEY", "env": "KEY", "origin": "https://example.com"}]);
+    let placeholder = json!(["ringfence-placeholder-00112233445566778899aabbccddeeff"]);
+    let lies: [(&str, Value, &[u8]); 11] = [
+        ("", json!(null), body),
+        ("/memory_bytes", json!(65536 + 4096), body),
+        ("/memory_bytes", json!(u64::MAX), body),
+        ("/secrets", secret, body),
+        ("/kept/placeholders", placeholder, body),
+        ("/kept/image", json!("00"), body),
+        ("/kept/globals", json!([]), body),
+        ("/kept/globals", json!([["memory", "i64", "0"]]), body),
+        ("", json!(null), &[0; 8]),
+        ("", json!(null), &body[..body.len() - 1]),
+        ("", json!(null), &[0xff; 4096]),
+    ];
+    let workers = Workers::fallen("captures what is told");
+    for (at, (place, lie, body)) in lies.into_iter().enumerate() {
+        let mut head = head.clone();
+        if !place.is_empty() {
+            *head.pointer_mut(place).unwrap() = lie.clone();
+        }
+        let head = head.to_string();
+        let told = [&(head.len() as u32).to_le_bytes()[..], head.as_bytes(), body].concat();
+        std::fs::write(workers.path().join("told"), told).unwrap();
+        let session = Session::open(&sandbox_of(program.as_bytes(), None), Opening::default()).unwrap();
+        match saved(&snapshot(&session).unwrap()) {
+            Ok(file) => assert_eq!((0, honest.len()), (at, file.len()), "{place}: {lie}"),
+            Err(refused) => assert!(at > 0 && refused.code() == "session", "{at} {place}: {lie}: {refused}"),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
  * While the snapshot is made clocks and random numbers are made up: the same on every machine, so that a pack has one
  * sha256, and nothing of the builder's is in it. From the first run on they are the host's. */
 #include <wasi/api.h>
-#include "driver.h"
+#include "abi.h"
 
 #define REAL(name) __real_##name
 #define WRAPPED(name) __wrap_##name
