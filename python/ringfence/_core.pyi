@@ -19,6 +19,7 @@ __all__ = [
     "PluginMemory",
     "PluginMethod",
     "PluginSource",
+    "PluginStream",
     "Policy",
     "Program",
     "Result",
