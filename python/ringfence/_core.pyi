@@ -466,6 +466,9 @@ class PluginHandle:
     def drop(self) -> None:
         """Let go of it: at once where the plugin is free, otherwise before its next call."""
 
+    def let_go(self) -> None:
+        """Let go of it before the plugin's next call."""
+
     @property
     def gone(self) -> str | None:
         """Why it cannot be used any more, or None while it can."""

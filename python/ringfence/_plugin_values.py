@@ -53,7 +53,7 @@ class Classes:
     """
     The classes of a plugin's types, by their numbers.
 
-    Types of one shape are one type to WebAssembly, and one class here, under the first of their names.
+    Types of one shape are one type to WebAssembly. Here they are as many as they have names in different interfaces.
     """
 
     def __init__(

@@ -142,7 +142,9 @@ pub(super) type Refusal = String;
 pub struct Types {
     shapes: Vec<Shape>,
     layouts: Vec<Layout>,
-    known: HashMap<Shape, TypeId>,
+    known: HashMap<(Option<String>, Shape), TypeId>,
+    /// The types that the interface which is looked at has names for.
+    named: HashMap<Shape, TypeId>,
     looks: usize,
     resources: Vec<Resource>,
 }
@@ -254,15 +256,43 @@ impl Types {
         self.shaped(shape?)
     }
 
+    /// Begins an interface: which of two types of one shape is meant, its names say.
+    pub(super) fn begin(&mut self) {
+        self.named.clear();
+    }
+
+    /// Adds a type that an interface has a name for. One of that shape under another name is another type; under the
+    /// same name it is the one that interfaces use of one another.
+    pub(super) fn name(&mut self, name: &str, kind: &types::Type) -> Result<TypeId, Refusal> {
+        let plain = self.add(kind)?;
+        let shape = self.shape(plain).clone();
+        if self.named.contains_key(&shape) {
+            return Ok(plain);
+        }
+        let id = self.numbered(Some(name.to_owned()), shape.clone())?;
+        self.named.insert(shape, id);
+        Ok(id)
+    }
+
     /// The number of a shape, whose parts have theirs.
     pub(super) fn shaped(&mut self, shape: Shape) -> Result<TypeId, Refusal> {
-        if let Some(id) = self.known.get(&shape) {
+        match self.named.get(&shape) {
+            Some(id) => Ok(*id),
+            None => self.numbered(None, shape),
+        }
+    }
+
+    fn numbered(&mut self, name: Option<String>, shape: Shape) -> Result<TypeId, Refusal> {
+        let has_class = matches!(shape, Shape::Record(_) | Shape::Variant(_) | Shape::Enum(_) | Shape::Flags(_));
+        let key = (name.filter(|_| has_class), shape);
+        if let Some(id) = self.known.get(&key) {
             return Ok(*id);
         }
+        let (_, shape) = &key;
         let id = TypeId(u32::try_from(self.shapes.len()).map_err(|_| "its types are too large")?);
-        self.layouts.push(Layout::of(&shape, &self.layouts));
+        self.layouts.push(Layout::of(shape, &self.layouts));
         self.shapes.push(shape.clone());
-        self.known.insert(shape, id);
+        self.known.insert(key, id);
         Ok(id)
     }
 

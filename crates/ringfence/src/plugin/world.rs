@@ -119,6 +119,7 @@ impl World {
             return Ok(None);
         };
         let mut interface = Interface { name: name(of)?, ..Interface::default() };
+        self.types.begin();
         for (within, item) in instance.exports(engine) {
             self.within(from, name(within)?, item.ty, &mut interface)
                 .map_err(|why| format!("{why} (in `{}`)", text::cut(within, 120)))?;
@@ -138,7 +139,10 @@ impl World {
                 let function = self.function(name, &function)?;
                 into.functions.push(function);
             }
-            ComponentItem::Type(kind) => into.types.push((name, self.types.add(&kind)?)),
+            ComponentItem::Type(kind) => {
+                let named = self.types.name(&name, &kind)?;
+                into.types.push((name, named));
+            }
             // WASI has a name for it already; functions that need one are refused.
             ComponentItem::Resource(kind) if foreign.contains(&kind) => {}
             ComponentItem::Resource(kind) => {
