@@ -90,7 +90,7 @@ class _Stub:
         ]
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
         markers = [_Marker(function) for _, there, _ in exports for function in there]
-        self._tree = _exports(exports, markers, classes, [])  # type: ignore[arg-type]
+        self._tree = _exports(exports, markers, classes, [])
         nameless: Any = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
         self._given = _exports([nameless, *((name, [], types) for name, _, types in imports if name)], [], classes, [])
         self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)

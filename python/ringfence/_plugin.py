@@ -344,9 +344,7 @@ def _others(names: tuple[list[str], list[str], list[tuple[str, str]]], native: c
     ]
 
 
-def _exports(
-    interfaces: list[Any], functions: list[Any], classes: Classes, others: list[tuple[str, Any]]
-) -> Exports:
+def _exports(interfaces: list[Any], functions: list[Any], classes: Classes, others: list[tuple[str, Any]]) -> Exports:
     made: list[tuple[str, Exports]] = []
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
@@ -365,9 +363,7 @@ def _exports(
     return _namespace(root[0], {own: exports for own, (_, exports) in zip(shorts, made, strict=True)}, full)
 
 
-def _attached(
-    functions: list[tuple[str, Any]], classes: dict[str, object]
-) -> list[tuple[str, Any]]:
+def _attached(functions: list[tuple[str, Any]], classes: dict[str, object]) -> list[tuple[str, Any]]:
     """Give classes of resources their methods, and the functions that are none."""
     rest: list[tuple[str, Any]] = []
     of: dict[str, list[tuple[str, Any]]] = {}

@@ -62,7 +62,15 @@ class APlugin:
     ) -> None:
         checked(instances, fresh)
         self._make = functools.partial(
-            _Awaited, self._call, instances, program, policy=policy, imports=imports, fresh=fresh, stub=stub, progress=progress
+            _Awaited,
+            self._call,
+            instances,
+            program,
+            policy=policy,
+            imports=imports,
+            fresh=fresh,
+            stub=stub,
+            progress=progress,
         )
         self._places = asyncio.Semaphore(instances)
         self._plugin: _Awaited | None = None
@@ -303,7 +311,7 @@ class _Awaited(PluginPool):
         super().__init__(*args, **words)
 
     def _begin_as(self, other: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for a pool
-        self._call = other._call  # noqa: SLF001 - one of the same class
+        self._call = other._call
         super()._begin_as(other, program, **words)
 
     def _awaited(self, exports: list[Any], functions: list[Any]) -> list[Any]:

@@ -64,7 +64,7 @@ class Resource:
 
 
 class Method:
-    """A method of a resource, where something stands between it and the plugin's function: a measure, or an event loop."""
+    """A method of a resource with something between it and the plugin's function: a measure, or an event loop."""
 
     __slots__ = ("_function", "_of")
 
