@@ -1,7 +1,7 @@
 -- What a session finds beside Lua's own libraries: the host's functions by name, `ringfence`, `help`.
 local native = ...
 local error, ipairs, print, rawget, setmetatable, tostring, type = error, ipairs, print, rawget, setmetatable, tostring, type
-local pack, getenv, gsub, pcall = table.pack, os.getenv, string.gsub, pcall
+local pack, getenv, gsub = table.pack, os.getenv, string.gsub
 local null, path = native.null, package.path
 
 local HostError = { __name = "HostError" }
@@ -41,9 +41,7 @@ return function()
     local wanted = getenv("LUA_PATH_5_4") or getenv("LUA_PATH")
     if wanted then package.path = gsub(gsub(gsub(wanted, ";;", ";\1;"), "\1", (gsub(path, "%%", "%%%%"))), "^;", "") end
   end
-  local listed, offered = pcall(native.ask, "L")
-  if not listed then return end
-  for _, each in ipairs(offered) do
+  for _, each in ipairs(native.offered() or {}) do
     local name = each.name
     local function f(...)
       local value = call(name, pack(...))   -- no tail call: who called it is part of a traceback

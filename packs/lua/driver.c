@@ -96,6 +96,11 @@ void settle(bool template) {
     luaE_setdebt(G(state), -COLLECT_AFTER_BYTES);
 }
 
+/* Takes over what the host offers to a run that begins. */
+static void adopt(void) {
+    lua_rawgeti(state, LUA_REGISTRYINDEX, resume_function);
+    if (lua_pcall(state, 0, 0, 0)) lua_pop(state, 1);
+}
 static void resume(void) {
     driver_interrupted = NOT_INTERRUPTED;
     closing = told_place = false;
@@ -110,9 +115,7 @@ static void resume(void) {
     lua_pushinteger(state, seed[0]);
     lua_pushinteger(state, seed[1]);
     if (lua_pcall(state, 2, 0, 0)) lua_pop(state, 1);
-    if (!first || !live) return;
-    lua_rawgeti(state, LUA_REGISTRYINDEX, resume_function);
-    if (lua_pcall(state, 0, 0, 0)) lua_pop(state, 1);
+    if (first && live) adopt();
 }
 
 /* ---- errors ---- */
@@ -379,13 +382,21 @@ static void warm_up(void) {
         "1+1", "x = 1", "x = x + 1", "x", "return {1, 'a', {b = 2}}", "error('e')", "nil_.x", "string.format('%d %s', 1, 'x')", "os.time()",
         "local t = {3, 1, 2} table.sort(t) return (string.gsub('banana', 'a', 'b'))", "pcall(error, 'e')", "io.write(''); tostring(print)", "f(",
     };
-    for (int round = 0; round < 5; round++)
+    static char *words[] = {"lua", "-c", "x", "io.write('')", NULL};
+    struct line line = {4, words};
+    int code;
+    for (int round = 0; round < 5; round++) {
         for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
             resume_word = RESUME_SNAPSHOT;
             rf_eval(usual[i], strlen(usual[i]), WANT_VALUE);
         }
-    lua_pushnil(state);
-    lua_setglobal(state, "x");
+        adopt();
+        guarded(run_line, &line, &code);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        lua_pushnil(state);
+        lua_setglobal(state, i ? "x" : "arg");
+    }
     cells = 0;
     memset(&result, 0, sizeof result);
 }

@@ -74,7 +74,8 @@ class Limits(Value):
         files: files, directories and links it may add there. 10,000 unless given.
         connections: network connections and sockets open at one time. 64 unless given.
         net_bytes: bytes sent and received over the network together. 256 MiB unless given.
-        compile: time to compile the program, on a clock of its own. 60 s unless given.
+        compile: time to compile the program, on a clock of its own; a language may take ten times as long. 60 s unless
+            given.
 
     Raises:
         PolicyError: a value is not an amount of its unit.

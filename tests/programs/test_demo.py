@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ringfence import languages
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DEMO = EXAMPLES / "01-run" / "demo.py"
 
@@ -39,6 +41,17 @@ def test_session_keeps_every_promise(example: str, promises: int) -> None:
     assert "every promise held" in ended.stdout
     assert promises == ended.stdout.count("as promised")
     assert "\x1b" not in ended.stdout
+
+
+def test_one_job_is_done_in_every_language_that_is_installed() -> None:
+    """The same totals under one policy, and none without it."""
+    demo = EXAMPLES / "09-one-job" / "demo.py"
+    ended = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+    assert {"python", "javascript", "lua", "sqlite"} <= set(languages.names())
+    left_out = ended.stdout.count("left out, `ringfence languages install ")
+    assert 2 * (7 - left_out) == ended.stdout.count("as promised")
 
 
 def test_demo_is_coloured_on_a_terminal() -> None:

@@ -116,6 +116,15 @@ def test_compiling_has_a_clock_of_its_own() -> None:
         run(slow, policy=Policy(limits=Limits(compile="100ms", wall="20s")))
 
 
+def test_language_has_ten_times_as_long_and_no_more(ringfence: Command, tmp_path: Path) -> None:
+    """What the user installed is larger than what a stranger brings; its clock stops it all the same."""
+    kept = {"RINGFENCE_CACHE": str(tmp_path / "empty")}
+    ended = ringfence("run", "--compile", "1ms", "--language", "python", "-c", "print(1)", env=kept)
+
+    assert 2 == ended.exit_code, ended.stdout
+    assert "longer than ten times the limit `compile` of 1ms" in ended.stderr
+
+
 def test_failed_compile_is_tried_again(ringfence: Command, tmp_path: Path) -> None:
     """Running out of time leaves nothing in the cache that a later run would trip over."""
     (tmp_path / "slow.wasm").write_bytes(module(bodies=[additions(10_000)]))

@@ -195,6 +195,22 @@ def test_refused_growth_is_the_guests_to_handle() -> None:
     assert result.usage.memory_bytes == 65536
 
 
+def test_guest_whose_memory_is_full_can_still_throw_and_catch() -> None:
+    """The object of its first exception has its place from the start: a language says 'not enough memory' by one."""
+    program = """
+    (module
+      (memory (export "memory") 1)
+      (tag $full)
+      (func (export "_start")
+        (loop $again (br_if $again (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+        (block $caught (try_table (catch $full $caught) (throw $full)) unreachable)))
+    """
+
+    result = run(program.encode(), policy=Policy(limits=Limits(memory="32MiB")))
+
+    assert ("exited", 0) == (result.outcome, result.exit_code)
+
+
 def test_nothing_is_left_of_the_previous_run() -> None:
     """Memory, globals and tables are new in every run, also where their pages are kept warm."""
     program = """

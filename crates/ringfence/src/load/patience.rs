@@ -12,6 +12,10 @@ pub type Watch<'a> = &'a dyn Fn(Duration) -> ControlFlow<()>;
 /// Time between two looks at the clock and the caller.
 pub(super) const STEP: Duration = Duration::from_millis(50);
 
+/// A language is installed by the user, not brought by a stranger, and is larger than any program: of it the limit
+/// `compile` is taken so many times.
+const OF_A_LANGUAGE: u32 = 10;
+
 /// One wait for compiled code: its program, its deadline and its watcher.
 pub(super) struct Patience<'a> {
     program: &'a Program,
@@ -22,6 +26,7 @@ pub(super) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     pub(super) fn new(program: &'a Program, limit: Duration, watch: Option<Watch<'a>>) -> Self {
+        let limit = if program.is_language() { limit.saturating_mul(OF_A_LANGUAGE) } else { limit };
         Self { program, limit, started: Instant::now(), watch }
     }
 
@@ -48,10 +53,12 @@ impl<'a> Patience<'a> {
 
     /// The error for a program that takes too long.
     pub(super) fn used_up(&self) -> Error {
-        let more = (self.limit.as_secs_f64() * 2.0).ceil().max(1.0);
+        let (times, of) = if self.program.is_language() { (OF_A_LANGUAGE, "ten times ") } else { (1, "") };
+        let own = self.limit / times;
+        let more = (own.as_secs_f64() * 2.0).ceil().max(1.0);
         Error::load(
             format!("cannot compile `{}`", self.program.name()),
-            format!("it takes longer than the limit `compile` of {:?}", self.limit),
+            format!("it takes longer than {of}the limit `compile` of {own:?}"),
             format!("if you trust the program to be that large, raise the limit: `--compile {more}s`"),
         )
     }

@@ -38,7 +38,7 @@ pub struct Limits {
     pub connections: u32,
     /// Bytes sent and received over the network together.
     pub net_bytes: Bytes,
-    /// Time to compile the program, on a clock of its own.
+    /// Time to compile the program, on a clock of its own; a language may take ten times as long.
     pub compile: Seconds,
 }
 

@@ -38,6 +38,9 @@ const POOL_INSTANCES: u32 = 100_000;
 /// faulting it in again, up to about this size (measured: 10.0 → 5.5 µs for a small module).
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
+/// What a guest with exceptions or objects of its own has for them from its start; one page of a memory.
+const GC_HEAP_BYTES: u64 = 64 << 10;
+
 /// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
 /// stays under the 64 MiB that a process may hold beyond what its guests were granted.
 const WARM_SLOTS: u32 = 40;
@@ -116,7 +119,9 @@ impl Profile {
             .concurrency_support(self.concurrency)
             .max_wasm_stack(stack)
             .async_stack_size(stack + HOST_STACK_BYTES)
-            .memory_guaranteed_dense_image_size(256 << 20);
+            .memory_guaranteed_dense_image_size(256 << 20)
+            // There before it is needed: a guest whose memory is full throws an error, and that takes an object of it.
+            .gc_heap_initial_size(GC_HEAP_BYTES);
         if !self.is_instrumented() {
             config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
         }
