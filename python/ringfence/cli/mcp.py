@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringfence.errors import HostError
 
 from . import _output
+from ._compiling import compiled, compiling
 from ._exit import Exit
 from ._grants import add_grants, policy_of, to_number
 from ._isolation import add_isolation, check_workers
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Compile the languages, then serve until the client goes or a signal comes."""
+    """Serve until the client goes or a signal comes."""
     check_listening(arguments)
     try:
         import mcp.server  # noqa: F401
@@ -71,11 +72,12 @@ def execute(arguments: argparse.Namespace) -> int:
         check_workers(most if arguments.port is not None else 1, len(packs))
     policy = policy_of(arguments)
     listener = None if arguments.port is None else listen(arguments.host, arguments.port)
-    _compile(packs, policy)
-    try:
-        _serve(arguments, packs, policy, listener, most, idle)
-    finally:
-        close_all()
+    # Who starts us over standard streams waits for our first answer a minute at most: the large languages take longer.
+    with compiled(packs, policy) if listener else compiling(packs, policy):
+        try:
+            _serve(arguments, packs, policy, listener, most, idle)
+        finally:
+            close_all()
     return Exit.OK
 
 
@@ -86,16 +88,6 @@ def _packs(names: list[str] | None) -> list[Pack]:
     for pack in packs:
         pack.check_sessions()
     return packs or [find("python")]  # which says how it is installed
-
-
-def _compile(packs: list[Pack], policy: Policy) -> None:
-    """Compile before anybody waits for an answer."""
-    from ringfence._engine import core
-    from ringfence._program import pack_program
-
-    for pack in packs:
-        with _output.Progress(pack.language) as progress:
-            core.precompile(pack_program(pack)._native, policy._native, progress)  # noqa: SLF001
 
 
 def _serve(
