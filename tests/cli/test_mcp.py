@@ -72,23 +72,6 @@ def test_policy_is_that_of_the_flags(agent_server: Callable[..., StdioServerPara
     assert ["note.txt"] == [path.name for path in (tmp_path / "data").iterdir()]
 
 
-def test_client_is_answered_while_the_languages_are_compiled(
-    agent_server: Callable[..., StdioServerParameters], tmp_path: Path
-) -> None:
-    """A client waits a minute for a server: what became of a language is told by the first call of it."""
-    server = agent_server("--compile", "1ms", "--language", "python")
-    server.env = {**(server.env or {}), "RINGFENCE_CACHE": str(tmp_path / "empty")}
-
-    async def main() -> str:
-        async with Client(server) as client:
-            assert "run_python" in {tool.name for tool in (await client.list_tools()).tools}
-            answer = await client.call_tool("run_python", {"code": "1"})
-            assert answer.is_error
-            return str(answer.content)
-
-    assert "longer than ten times the limit" in asyncio.run(main())
-
-
 def test_standard_output_is_the_protocols_alone(compiled: Path) -> None:
     """Whatever the code prints; and the server ends with its input."""
     assert compiled.is_dir()
