@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plugins.streaming import STREAMS, streaming
-from ringfence import LimitReached, Limits, Plugin, Policy, Trapped, WallReached
+from ringfence import LimitReached, Limits, Plugin, PluginError, Policy, Trapped, WallReached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_function_that_reads_is_left_at_the_deadline() -> None:
 
         assert time.monotonic() - began < SLACK_SECONDS
         assert over.wait(10)
-        assert "of an instance that is gone" in str(ended[0])
+        assert isinstance(ended[0], PluginError)
 
 
 @pytest.mark.parametrize(
