@@ -55,6 +55,7 @@ demo: packs ## run a stranger's program and script on your file, watch them be r
 	@python examples/05-plugins/demo.py
 	@python examples/06-filter/demo.py
 	@python examples/07-pricing/demo.py
+	@python examples/08-markdown/demo.py
 	@python examples/09-one-job/demo.py
 
 .PHONY: test

@@ -341,11 +341,13 @@ GROUPS = {
     "Programs": ["Program", "Import", "Export"],
     "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
     "Functions in sandboxes": ["Sandboxed", "SandboxPoolExecutor", "SandboxFuture"],
-    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "FunctionProfile", "Ok", "Err", "Some"],
+    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "FunctionProfile"],
+    "Values of plugins": ["PluginStream", "PluginFuture", "Ok", "Err", "Some"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],
 }
-MADE_BY_US = {
+MADE_BY_PLUGINS = {"FunctionProfile", "PluginFuture", "PluginStream", "PluginUsage"}
+MADE_BY_US = MADE_BY_PLUGINS | {
     "CallbackAbandoned",
     "Change",
     "ChangedFiles",
@@ -353,8 +355,6 @@ MADE_BY_US = {
     "Denial",
     "Export",
     "Import",
-    "PluginUsage",
-    "FunctionProfile",
     "Process",
     "Program",
     "Result",

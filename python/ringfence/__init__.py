@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._plugin_async import APlugin
     from ._plugin_pool import PluginPool
     from ._plugin_profile import FunctionProfile
+    from ._plugin_streams import PluginFuture, PluginStream
     from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
     from ._process import Process
@@ -88,7 +89,9 @@ __all__ = [
     "Ok",
     "Plugin",
     "PluginError",
+    "PluginFuture",
     "PluginPool",
+    "PluginStream",
     "PluginUsage",
     "Policy",
     "PolicyError",
@@ -139,7 +142,9 @@ _HOMES = {
     "Net": "_network",
     "Ok": "_plugin_values",
     "Plugin": "_plugin",
+    "PluginFuture": "_plugin_streams",
     "PluginPool": "_plugin_pool",
+    "PluginStream": "_plugin_streams",
     "PluginUsage": "_plugin",
     "Policy": "_policy",
     "Process": "_process",

@@ -25,7 +25,7 @@ _IMPORTS = (
     ("builtins", ""),
     ("dataclasses", ""),
     ("enum", ""),
-    ("collections.abc", "Callable Sequence"),
+    ("collections.abc", "AsyncIterable Awaitable Callable Iterable Sequence"),
     ("typing", "Any Concatenate Generic ParamSpec Protocol Self TypedDict TypeVar"),
     ("ringfence", ""),
     ("typing_extensions", "Buffer"),
@@ -90,7 +90,7 @@ class _Stub:
         ]
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
         markers = [_Marker(function) for _, there, _ in exports for function in there]
-        self._tree = _exports(exports, markers, classes, [])  # type: ignore[arg-type]
+        self._tree = _exports(exports, markers, classes, [])
         nameless: Any = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
         self._given = _exports([nameless, *((name, [], types) for name, _, types in imports if name)], [], classes, [])
         self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)
@@ -308,6 +308,8 @@ class _Stub:
                 return ("_ringfence.Some" if is_nested else self._type(parts[0], given=given)) + " | None"
             case "result":
                 return "_ringfence.Ok | _ringfence.Err"
+            case "stream" | "future":
+                return self._later(kind, parts[0], given=given)
         if kind in {"own", "borrow"}:
             number = self._numbers.get(id(self._classes.of(number)), number)
         if number not in self._homes:
@@ -317,6 +319,16 @@ class _Stub:
         if kind == "variant":
             return " | ".join(f"{whole}.{case.__name__}" for case, _ in self._classes.given[number][1])
         return f"{whole} | {plain}dict[{plain}str, _Any]" if kind == "record" and given else whole
+
+    def _later(self, kind: str, item: int | None, *, given: bool) -> str:
+        is_bytes = kind == "stream" and item is not None and self._types[item][0] == "u8"
+        told = "None" if item is None else self._type(item, given=given)
+        told = f"{self._builtins}bytes" if is_bytes else told
+        if not given:
+            return f"_ringfence.Plugin{kind.capitalize()}[{told}]"
+        if kind == "future":
+            return f"_Awaitable[{told}] | _ringfence.PluginFuture[{told}]"
+        return f"_Iterable[{told}] | _AsyncIterable[{told}]{' | _Buffer' if item is not None else ''}"
 
     def _list(self, item: int, *, given: bool) -> str:
         kind = self._types[item][0]

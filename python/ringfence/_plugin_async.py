@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from ._engine import core
 from ._plugin import Exports
+from ._plugin_names import member
 from ._plugin_pool import PluginPool, checked
+from ._plugin_resources import METHODS_LEAVE, Resource
+from ._plugin_streams import Streams
 from ._running import Running, on_thread
 from .errors import PluginError
 
@@ -59,7 +62,15 @@ class APlugin:
     ) -> None:
         checked(instances, fresh)
         self._make = functools.partial(
-            _Awaited, instances, program, policy=policy, imports=imports, fresh=fresh, stub=stub, progress=progress
+            _Awaited,
+            self._call,
+            instances,
+            program,
+            policy=policy,
+            imports=imports,
+            fresh=fresh,
+            stub=stub,
+            progress=progress,
         )
         self._places = asyncio.Semaphore(instances)
         self._plugin: _Awaited | None = None
@@ -92,6 +103,19 @@ class APlugin:
         """Begin anew with new instances."""
         plugin = self._loaded()
         await on_thread(lambda _: plugin.restart())
+
+    async def areload(self, program: str | os.PathLike[str] | bytes | Program) -> None:
+        """
+        Swap its code for another's, if that has the same interface; as `Plugin.reload`.
+
+        A call that is under way ends on the old one.
+
+        Raises:
+            LoadError: it does not fit, each difference named, or it cannot be loaded. The old one goes on.
+        """
+        plugin = self._loaded()
+        await on_thread(lambda _: plugin.reload(program), leave=True)
+        self._exports = self._awaitable(plugin.exports)
 
     async def aclose(self) -> None:
         """Free everything; calls that are under way go on, and are the last."""
@@ -155,6 +179,37 @@ class APlugin:
                 _CALL.reset(token)
 
 
+class AResource(Resource):
+    """
+    The same of a plugin that is awaited: its constructor, its methods and statics are, too.
+
+    As an asynchronous context manager it is dropped at the end.
+    """
+
+    __slots__ = ()
+
+    _leave = (*METHODS_LEAVE, "adrop")
+
+    def drop(self) -> None:
+        """Let go of it: the plugin hears of it before its next call. Twice is once."""
+        self._handle.let_go()
+
+    async def adrop(self) -> None:
+        """
+        Let go of it, and wait until the plugin has heard, unless a call is under way.
+
+        Raises:
+            GuestError: what the plugin does at its end ended otherwise, and the plugin is poisoned.
+        """
+        await on_thread(lambda _: self._handle.drop())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.adrop()
+
+
 class AFunction:
     """
     A function that a plugin exports, to be awaited.
@@ -191,7 +246,7 @@ class _Call:
 
     __slots__ = ("_loop", "_over", "_pending", "outer", "plugin")
 
-    def __init__(self, plugin: APlugin, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, plugin: APlugin | None, loop: asyncio.AbstractEventLoop) -> None:
         self.plugin, self._loop = plugin, loop
         self.outer = _CALL.get()
         self._pending: set[Future[Any]] = set()
@@ -249,11 +304,43 @@ def _within() -> list[_Call]:
 class _Awaited(PluginPool):
     """What an `APlugin` calls."""
 
+    _resource = AResource
+
+    def __init__(self, call: Callable[..., Coroutine[Any, Any, object]], *args: Any, **words: Any) -> None:  # noqa: ANN401 - as for a pool
+        self._call = call
+        super().__init__(*args, **words)
+
+    def _begin_as(self, other: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for a pool
+        self._call = other._call
+        super()._begin_as(other, program, **words)
+
+    def _awaited(self, exports: list[Any], functions: list[Any]) -> list[Any]:
+        names = [name for _, declared, _ in exports for name, *_ in declared]
+        # The others are awaited where they are found: types of values have no methods.
+        return [
+            AFunction(function, self._call) if member(name) else function
+            for name, function in zip(names, functions, strict=True)
+        ]
+
     def _instances(self) -> tuple[int, bool] | None:
         return super()._instances() if self.count > 1 or self.fresh else None
 
     def _bridge(self) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return _bridged
+
+    def _streams(self) -> Streams:
+        return Streams(_pulled, _bridged)
+
+
+async def _pulled(pull: Callable[[core.Kill, contextvars.Context], object]) -> object:
+    """Wait for a stream: inside of a call of the plugin, which writes it, or by a turn of its own."""
+    call = _Call(None, asyncio.get_running_loop())
+    token = _CALL.set(call)
+    try:
+        context = contextvars.copy_context()
+        return await call.on_thread(lambda kill: pull(kill, context))
+    finally:
+        _CALL.reset(token)
 
 
 def _bridged(function: Callable[..., Coroutine[Any, Any, object]]) -> Callable[..., object]:

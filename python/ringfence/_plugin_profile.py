@@ -210,16 +210,11 @@ def measured(function: Callable[..., Any], row: Row) -> Callable[..., Any]:
 
 
 def measuring(profile: Profile | None, interfaces: list[Any], functions: list[Any]) -> list[Any]:
-    """Measure functions that a plugin exports, if there is something to measure them with; methods are not."""
+    """Measure functions that a plugin exports, those of its resources too, if there is something to do it with."""
     if profile is None:
         return functions
     return [
-        # Methods are bound by their class, which takes nothing but functions of the native side.
-        function
-        if "[" in title
-        else Measured(
-            function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake")
-        )
+        Measured(function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake"))
         for (title, params, result), function in zip(_declared(interfaces), functions, strict=True)
     ]
 

@@ -26,6 +26,7 @@ class Resource:
     __slots__ = ("__weakref__", "_handle")
 
     _constructor: ClassVar[Callable[..., Any] | None] = None
+    _leave: ClassVar[tuple[str, ...]] = METHODS_LEAVE
     _handle: core.PluginHandle
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - an object of the class, as the plugin makes it
@@ -62,7 +63,38 @@ class Resource:
         return f"<{type(self).__qualname__} of a plugin{f', which {gone}' if gone else ''}>"
 
 
-def classes_of(resources: list[tuple[str, str, bool]], given: Mapping[str, object]) -> list[type | None]:
+class Method:
+    """A method of a resource with something between it and the plugin's function: a measure, or an event loop."""
+
+    __slots__ = ("_function", "_of")
+
+    def __init__(self, function: Any, of: object = None) -> None:  # noqa: ANN401 - what is called like the plugin's function
+        self._function, self._of = function, of
+
+    def __get__(self, of: object, kind: object = None) -> Method:
+        return Method(self._function, of)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, or begin to."""
+        return self._function(*self._with(args), **kwargs)
+
+    def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
+        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
+        return self._function.result(*self._with(args), **kwargs)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - its name, its signature or its class of errors
+        return getattr(self._function, name)
+
+    def _with(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return args if self._of is None else (self._of, *args)
+
+    def __repr__(self) -> str:
+        return f"<method of a plugin's resource, {self._function.signature}>"
+
+
+def classes_of(
+    resources: list[tuple[str, str, bool]], given: Mapping[str, object], base: type[Resource] = Resource
+) -> list[type | None]:
     """Make the classes of those that the plugin makes, and find yours for the others; None where there is none."""
     found: list[type | None] = []
     for interface, name, is_yours in resources:
@@ -73,7 +105,7 @@ def classes_of(resources: list[tuple[str, str, bool]], given: Mapping[str, objec
         own = camel(name)
         module = f"ringfence.plugin.{interface}" if interface else "ringfence.plugin"
         doc = f"A resource `{name}` of the plugin."
-        found.append(type(own, (Resource,), {"__slots__": (), "__doc__": doc, "__module__": module}))
+        found.append(type(own, (base,), {"__slots__": (), "__doc__": doc, "__module__": module}))
     return found
 
 
@@ -90,9 +122,9 @@ def class_in(of: object, name: str) -> object:
     return getattr(of, camel(name), None)
 
 
-def attach(cls: type[Resource], functions: list[tuple[str, core.PluginFunction]]) -> None:
+def attach(cls: type[Resource], functions: list[tuple[str, Any]]) -> None:
     """Give a class its methods, by their names in the component: `[method]blob.write`."""
-    taken = list(METHODS_LEAVE)
+    taken = list(cls._leave)
     for name, function in functions:
         kind, _, method = member(name) or ("", "", "")
         if kind == "constructor":
@@ -100,4 +132,9 @@ def attach(cls: type[Resource], functions: list[tuple[str, core.PluginFunction]]
             continue
         [own] = spelled([method], "snake", taken)
         taken.append(own)
-        setattr(cls, own, staticmethod(function) if kind == "static" else core.PluginMethod(function))
+        if kind == "static":
+            setattr(cls, own, staticmethod(function))
+        else:
+            # The native one is bound faster, and knows nothing but functions of the native side.
+            is_native = isinstance(function, core.PluginFunction)
+            setattr(cls, own, core.PluginMethod(function) if is_native else Method(function))

@@ -51,13 +51,16 @@ class Shapes:
 def kept(classes: Classes, shapes: Shapes, old: Shapes) -> None:
     """Give types that have the shape and the name of one of before the class that it had."""
     given = old.classes.given if old.classes is not None else []
-    before = dict(zip(old.all(), given, strict=False))
+    before = {(shape, *_named(had)): had for shape, had in zip(old.all(), given, strict=False)}
     for number, shape in enumerate(shapes.all()):
-        cls, had = classes.of(number), before.get(shape)
-        old_cls = had[0] if isinstance(had, tuple) else had
-        names = [(getattr(one, "__module__", None), getattr(one, "__qualname__", None)) for one in (cls, old_cls)]
-        if cls is not None and names[0] == names[1] and classes.is_plain(number):
+        had = before.get((shape, *_named(classes.given[number])))
+        if had is not None and classes.is_plain(number):
             classes.given[number] = had
+
+
+def _named(given: Any) -> tuple[object, object]:  # noqa: ANN401 - a class, a tuple that begins with one, or None
+    cls = given[0] if isinstance(given, tuple) else given
+    return getattr(cls, "__module__", None), getattr(cls, "__qualname__", None)
 
 
 def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes: Shapes) -> list[str]:

@@ -53,7 +53,7 @@ class Classes:
     """
     The classes of a plugin's types, by their numbers.
 
-    Types of one shape are one type to WebAssembly, and one class here, under the first of their names.
+    Types of one shape are one type to WebAssembly. Here they are as many as they have names in different interfaces.
     """
 
     def __init__(
@@ -61,18 +61,21 @@ class Classes:
         types: list[tuple[Any, ...]],
         interfaces: list[tuple[str, list[Any], list[tuple[str, int]]]],
         resources: Sequence[type | None] = (),
+        streams: object = None,
     ) -> None:
         self._names: dict[int, tuple[str, str]] = {}
         for interface, _, named in interfaces:
             for (_, number), name in zip(named, spelled((name for name, _ in named), "camel"), strict=True):
                 self._names.setdefault(number, (interface, name))
         self._types = types
-        self._resources = resources
+        self._resources, self._streams = resources, streams
         self.given: list[Any] = [self._make(number, *described) for number, described in enumerate(types)]
 
     def of(self, number: int) -> object:
         """Give the class of a type, or None for one of Python's own."""
         given = self.given[number]
+        if given is self._streams:
+            return None
         return given[0] if isinstance(given, tuple) else given
 
     def is_plain(self, number: int) -> bool:
@@ -99,7 +102,7 @@ class Classes:
 
     def nameless(self) -> list[int]:
         """Give the types with classes that no interface has a name for."""
-        kinds = ("own", "borrow")
+        kinds = ("own", "borrow", "stream", "future")
         return [
             at
             for at, given in enumerate(self.given)
@@ -113,6 +116,8 @@ class Classes:
     def _make(self, number: int, kind: str, *parts: Any) -> object:  # noqa: ANN401 - what the native side describes
         if kind in {"own", "borrow"}:
             return self._resources[parts[0]]
+        if kind in {"stream", "future"}:
+            return self._streams
         makers: dict[str, Callable[..., Any]]
         makers = {"record": self._record, "variant": self._variant, "enum": self._enum, "flags": self._flags}
         if kind not in makers:

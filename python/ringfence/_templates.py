@@ -105,12 +105,53 @@ void after_greet(void *given) {
   next = &__heap_base;
 }
 """
+_GO = """\
+// The plugin: a function for each that it exports, as the canonical ABI has them.
+package main
+
+import "unsafe"
+
+// What the host puts into memory stays until its call is over.
+var kept [][]byte
+
+//go:wasmexport cabi_realloc
+func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
+	if size == 0 {
+		return unsafe.Pointer(uintptr(align))
+	}
+	made := make([]byte, size)
+	copy(made, unsafe.Slice((*byte)(old), oldSize))
+	kept = append(kept, made)
+	return unsafe.Pointer(&made[0])
+}
+
+var result struct {
+	text   *byte
+	length uint32
+}
+
+//go:wasmexport greet
+func greet(name *byte, length uint32) unsafe.Pointer {
+	text := []byte("Hello, " + unsafe.String(name, length) + "!")
+	kept = append(kept, text)
+	result.text, result.length = &text[0], uint32(len(text))
+	return unsafe.Pointer(&result)
+}
+
+//go:wasmexport cabi_post_greet
+func after(given unsafe.Pointer) {
+	kept = nil
+}
+
+func main() {}
+"""
 WIT_BINDGEN = "0.63"
 _SOURCES = {
     "python": {"app.py": _PYTHON},
     "javascript": {"plugin.js": _JAVASCRIPT},
     "rust": {"src/lib.rs": _RUST, "Cargo.toml": _CARGO.replace("@WIT_BINDGEN@", WIT_BINDGEN)},
     "c": {"plugin.c": _C},
+    "go": {"plugin.go": _GO, "go.mod": "module example\n\ngo 1.24\n"},
 }
 LANGUAGES = tuple(_SOURCES)
 

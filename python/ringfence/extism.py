@@ -122,6 +122,11 @@ class Plugin:
             ExtismError: the plugin says that something went wrong.
             PluginError: it has no such function, or it is poisoned, closed, or in a call.
         """
+        return self._called(name, data, lambda function, given: function(given))
+
+    def _called(
+        self, name: str, data: bytes | bytearray | memoryview | str, make: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> bytes:
         try:
             function = self._plugin.exports[name]
         except KeyError:
@@ -132,7 +137,7 @@ class Plugin:
                 f"it exports no function {name!r:.100} that takes its input by Extism",
                 f"call one of these: {', '.join(self.functions)[:500]}",
             )
-        code, output, error, messages = function(data.encode() if isinstance(data, str) else data)
+        code, output, error, messages = make(function, data.encode() if isinstance(data, str) else data)
         for level, text in messages:
             _LOG.log(_LEVELS[level], "%s: %s", self.program.name, quote(text.decode(errors="replace")))
         if name == _PROGRAM:
@@ -142,10 +147,21 @@ class Plugin:
         raise _said(name, code, error.decode(errors="replace"))
 
     async def acall(self, name: str, data: bytes | bytearray | memoryview | str = b"") -> bytes:
-        """Call a function while the event loop goes on; as `call`. A task that is cancelled leaves it to its limits."""
+        """
+        Call a function while the event loop goes on; as `call`.
+
+        A task that is cancelled ends the guest where it is, and the plugin is poisoned, as at a limit.
+        """
+        import contextvars
+
         from ._running import on_thread
 
-        return await on_thread(lambda _: self.call(name, data))
+        context = contextvars.copy_context()
+        return await on_thread(
+            lambda kill: self._called(
+                name, data, lambda function, given: function.awaited(kill, context, False, (given,), {})
+            )
+        )
 
     @property
     def poisoned(self) -> str | None:

@@ -130,11 +130,3 @@ def test_async_functions_need_the_policys_word() -> None:
         Plugin(PROGRAM, imports={"fetch": soon})
 
     assert "`--wasi 0.3`" in caught.value.fix
-
-
-@pytest.mark.parametrize("kind", ["future", "stream"])
-def test_future_and_stream_are_refused_by_name(kind: str) -> None:
-    """They are not supported, and no call finds that out."""
-    program = f'(component (import "take" (func async (param "x" ({kind} u8)))))'.encode()
-    with pytest.raises(LoadError, match=f"its import `take` has a {kind}"):
-        Plugin(program, policy=ASYNC, imports={"take": soon})

@@ -29,7 +29,8 @@ def test_demo_keeps_every_promise(example: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "promises"), [("03-agent", 16), ("04-forks", 7), ("05-plugins", 9), ("06-filter", 5), ("07-pricing", 7)]
+    ("example", "promises"),
+    [("03-agent", 16), ("04-forks", 7), ("05-plugins", 9), ("06-filter", 5), ("07-pricing", 7), ("08-markdown", 8)],
 )
 def test_session_keeps_every_promise(example: str, promises: int) -> None:
     """Calls approved, changed and refused in two languages; ten ideas compared, the bad ones at nobody's cost."""

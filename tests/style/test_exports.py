@@ -16,6 +16,7 @@ ROOMS = sorted(file for file in PACKAGE.glob("_*.py") if not file.name.startswit
 # Public by name, private by place: what the modules share among themselves.
 INTERNAL = {
     "AFunction",
+    "AResource",
     "Borrowed",
     "Classes",
     "Drain",
@@ -23,6 +24,7 @@ INTERNAL = {
     "Feed",
     "Functions",
     "Measured",
+    "Method",
     "NotebookMagics",
     "Origin",
     "Profile",

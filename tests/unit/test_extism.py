@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -212,3 +213,18 @@ def test_call_is_awaited() -> None:
     with plugin() as loaded:
         assert b"x" == asyncio.run(loaded.acall("echo", b"x"))
     assert math.isfinite(loaded.usage.wall_seconds)
+
+
+def test_task_that_is_cancelled_ends_its_guest() -> None:
+    """Where it is, and poisons it."""
+    spinning = b'(module (func (export "run") (result i32) (loop (br 0)) (i32.const 0)))'
+
+    async def main() -> None:
+        with extism.Plugin(spinning) as made:
+            began = time.monotonic()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(made.acall("run"), 0.2)
+            assert time.monotonic() - began < 5
+            assert made.poisoned is not None
+
+    asyncio.run(main())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.resources import COUNTERS
 from ringfence import APlugin, Err, Limits, LoadError, PluginError, Policy, Trapped, WallReached
 from unit.test_plugin import PLAIN, RENDERER, Store
 from unit.test_plugin_pool import ASKING, COUNTER
@@ -223,5 +224,56 @@ def test_plugin_that_is_not_there_is_refused() -> None:
         with pytest.raises(LoadError):
             async with APlugin(b"no program"):
                 pass
+
+    run(main)
+
+
+def test_resources_are_made_called_and_dropped_while_the_loop_goes_on() -> None:
+    """Constructor, methods and statics are awaited; what a block drops, the plugin has heard of after it."""
+
+    async def main() -> None:
+        async with APlugin(COUNTERS) as plugin:
+            api = plugin.exports.counters
+            async with await api.Counter(40) as counter:
+                assert 42 == await counter.add(2)
+                assert 43 == await counter.add(by=1) == await api.Counter.add(counter, 0)
+                assert "[method]counter.add: func(self: borrow<counter>, by: u32) -> u32" == counter.add.signature
+            assert 0 == await api.live()
+            merged = await api.Counter.merge(await api.Counter(1), await api.Counter(2))
+            merged.drop()
+            assert 0 == await api.live()
+
+    run(main)
+
+
+def test_end_of_a_resource_that_never_returns_holds_up_no_loop() -> None:
+    """It ends at the deadline, as any call."""
+
+    async def main() -> None:
+        turns = 0
+        async with APlugin(COUNTERS, policy=Policy(limits=Limits(wall="300ms"))) as plugin:
+            counter = await plugin.exports.counters.Counter(999)
+            ending = asyncio.create_task(counter.adrop())
+            while not ending.done():
+                turns += 1
+                await asyncio.sleep(0.005)
+            with pytest.raises(WallReached):
+                await ending
+        assert turns > 5
+
+    run(main)
+
+
+def test_reload_is_awaited() -> None:
+    """New code behind the same plugin; what does not fit is refused."""
+
+    async def main() -> None:
+        async with APlugin(COUNTER) as plugin:
+            assert [1, 2] == [await plugin.count(), await plugin.count()]
+            await plugin.areload(COUNTER)
+            assert 1 == await plugin.count()
+            with pytest.raises(LoadError, match="does not fit"):
+                await plugin.areload(b"(component)")
+            assert 2 == await plugin.exports.count()
 
     run(main)

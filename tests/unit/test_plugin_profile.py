@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugins.conftest import CASES
+from plugins.resources import COUNTERS
 from plugins.typed import PADDING, Echo
 from ringfence import Plugin, PluginError, ResultError
 
@@ -75,3 +76,16 @@ def test_values_of_every_type_have_a_size() -> None:
 def echo_name(echo: Echo, at: int) -> str:
     """Give the component's name of a type."""
     return echo.name(CASES[at]).replace("Type", "type-")
+
+
+def test_methods_of_resources_are_measured() -> None:
+    """And called as they are without that."""
+    with Plugin(COUNTERS, profile=True) as plugin:
+        api = plugin.exports.counters
+        counter = api.Counter(1)
+        assert [3, 5, 5] == [counter.add(2), counter.add(by=2), api.Counter.add(counter, 0)]
+        assert "by: u32" in counter.add.signature
+        rows = {row.function.rpartition(".counters")[2] or row.function: row.calls for row in plugin.profile()}
+
+    assert 3 == next(calls for name, calls in rows.items() if name.endswith("[method]counter.add"))
+    assert 1 == next(calls for name, calls in rows.items() if name.endswith("[constructor]counter"))

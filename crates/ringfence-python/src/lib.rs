@@ -46,7 +46,9 @@ mod _core {
     #[pymodule_export]
     use crate::doctor::doctor;
     #[pymodule_export]
-    use crate::plugin::{Plugin, PluginFunction, PluginGlobal, PluginHandle, PluginMemory, PluginMethod, PluginSource};
+    use crate::plugin::{
+        Plugin, PluginFunction, PluginGlobal, PluginHandle, PluginMemory, PluginMethod, PluginSource, PluginStream,
+    };
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};
     #[pymodule_export]

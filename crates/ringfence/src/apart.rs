@@ -37,6 +37,13 @@ pub(crate) fn outer() -> Result<Option<Arc<Outer>>> {
     Ok(outer)
 }
 
+/// Does what a guest's host function does, on another thread than the guest's.
+pub(crate) fn inside(control: &Control, work: impl FnOnce()) {
+    INSIDE.set(Some(Arc::new(Outer::of(control))));
+    work();
+    INSIDE.set(None);
+}
+
 /// Runs a guest on a thread of its own, and waits for it no longer than for its end, or for a host function that is
 /// at work when the run has to end: `abandon` then gives up on it, if it is inside one, and tells what is known.
 pub(crate) fn run<T: Send + 'static>(

@@ -9,7 +9,7 @@ use crate::host::{HostFunction, HostFunctions, Signature};
 use crate::language::abi;
 use crate::link;
 use crate::policy::nearest;
-use crate::sandbox::host_calls;
+use crate::sandbox::host_linker;
 use crate::sandbox::store::State;
 use crate::sandbox::wasi01::Level;
 use crate::text;
@@ -68,7 +68,7 @@ impl<'a> Functions<'a> {
                 wrong.push(format!("`{title}` is imported, but not as a function"));
                 continue;
             };
-            let signature = match host_calls::signature(&kind) {
+            let signature = match host_linker::signature(&kind) {
                 Ok(signature) => signature,
                 Err(other) => {
                     wrong.push(format!("`{title}` takes or gives {other}, which is no number"));
@@ -84,7 +84,7 @@ impl<'a> Functions<'a> {
             if let Err(why) = function.call.accepts(&signature) {
                 wrong.push(format!("`{title}` {}", text::quote(&why)));
             } else {
-                host_calls::add_to_linker(linker, at, function, kind, signature.clone())
+                host_linker::add_to_linker(linker, at, function, kind, signature.clone())
                     .map_err(|error| link::broken(&error))?;
             }
             linked.insert(at, signature);
@@ -129,7 +129,7 @@ pub(crate) fn signatures(given: &HostFunctions, module: &Module) -> Vec<Signatur
     let of = |function: &HostFunction| {
         let import =
             module.imports().find(|import| (import.module(), import.name()) == (&function.module, &function.name));
-        import.and_then(|import| host_calls::signature(import.ty().func()?).ok())
+        import.and_then(|import| host_linker::signature(import.ty().func()?).ok())
     };
     given.functions.iter().map(|function| of(function).unwrap_or_default()).collect()
 }

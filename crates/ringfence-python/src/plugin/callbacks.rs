@@ -73,6 +73,17 @@ impl Imports for Callbacks {
         }
     }
 
+    fn beside(&self, context: Option<&Context>, call: &mut (dyn FnMut() + Send)) {
+        // A context that one thread is in cannot be entered by another.
+        let copied = context.and_then(|context| {
+            let context = context.downcast_ref::<Py<PyAny>>()?;
+            attached(|py| context.call_method0(py, intern!(py, "copy")).ok())?
+        });
+        CONTEXT.set(copied.map(|copied| Arc::new(copied) as Context));
+        around(call);
+        CONTEXT.set(None);
+    }
+
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
         CONTEXT.set(context.cloned());
         around(guest);
@@ -84,15 +95,7 @@ impl Callback {
     /// Calls it, in the context of the plugin's caller if it gave one.
     fn called<'py>(&self, py: Python<'py>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let Some(function) = &self.function else { return Err(PyTypeError::new_err("nobody gave this function")) };
-        let context = CONTEXT.with_borrow(Clone::clone);
-        let context = context.as_ref().and_then(|context| context.downcast_ref::<Py<PyAny>>());
-        match context {
-            None => call(function.bind(py), &PyTuple::new(py, args)?),
-            Some(context) => {
-                let args = std::iter::once(function.bind(py).clone()).chain(args).collect::<Vec<_>>();
-                call(&context.bind(py).getattr("run")?, &PyTuple::new(py, args)?)
-            }
-        }
+        in_context(function.bind(py), args)
     }
 
     fn answer(&self, py: Python<'_>, plan: &Plan, params: &Tape) -> PyResult<Tape> {
@@ -144,5 +147,19 @@ impl Callback {
         }
         written.map_err(|wrong| wrong.within(format!("what `{}` returned", self.title)).into_error())?;
         Ok(tape)
+    }
+}
+
+/// Calls a function, in the context of the plugin's caller if it gave one.
+pub fn in_context<'py>(function: &Bound<'py, PyAny>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    let context = CONTEXT.with_borrow(Clone::clone);
+    let context = context.as_ref().and_then(|context| context.downcast_ref::<Py<PyAny>>());
+    match context {
+        None => call(function, &PyTuple::new(py, args)?),
+        Some(context) => {
+            let args = std::iter::once(function.clone()).chain(args).collect::<Vec<_>>();
+            call(&context.bind(py).getattr("run")?, &PyTuple::new(py, args)?)
+        }
     }
 }

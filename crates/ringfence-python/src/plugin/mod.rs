@@ -9,6 +9,7 @@ mod plan;
 mod read;
 mod resource;
 mod source;
+mod stream;
 mod write;
 mod wrong;
 
@@ -30,6 +31,7 @@ pub use function::PluginFunction;
 pub use memory::{PluginGlobal, PluginMemory};
 pub use resource::{PluginHandle, PluginMethod};
 pub use source::PluginSource;
+pub use stream::PluginStream;
 
 /// What a signal handler raised while a plugin's guest computed, and on which thread.
 pub type Interrupt = Arc<Mutex<Option<(ThreadId, PyErr)>>>;

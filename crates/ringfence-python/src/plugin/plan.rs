@@ -5,7 +5,7 @@ use std::sync::{OnceLock, Weak};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyString, PyTuple, PyWeakrefReference};
-use ringfence::plugin::{Number, Shape, TypeId, Types};
+use ringfence::plugin::{Element, Number, Shape, TypeId, Types};
 
 use super::Inner;
 use super::objects::Objects;
@@ -63,6 +63,13 @@ pub enum Converter {
         class: Option<Py<PyAny>>,
         name: String,
         is_owned: bool,
+    },
+    /// A stream, or a future, of such values: `home` makes Python's objects for it, and tells what comes from those.
+    Stream {
+        element: Element,
+        item: Option<TypeId>,
+        is_future: bool,
+        home: Py<PyAny>,
     },
 }
 
@@ -169,6 +176,11 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
             Converter::Option { inner: *inner, wrapped }
         }
         Shape::Result(ok, error) => Converter::Result { ok: *ok, error: *error },
+        Shape::Stream(item) | Shape::Future(item) => {
+            let is_future = matches!(shape, Shape::Future(_));
+            let element = types.element(*item).unwrap_or(Element::Nothing);
+            Converter::Stream { element, item: *item, is_future, home: class.clone().unbind() }
+        }
         Shape::Own(at) | Shape::Borrow(at) => {
             let is_owned = matches!(shape, Shape::Own(_));
             let resource = types.resources().get(*at as usize);

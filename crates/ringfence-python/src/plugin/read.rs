@@ -1,13 +1,14 @@
 //! From a tape to Python's values.
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use ringfence::plugin::{MixedUp, Number, Reader, TypeId};
 
-use super::PluginHandle;
 use super::numbers;
 use super::plan::{Converter, Plan};
+use super::{PluginHandle, PluginStream};
 
 /// Reads a value of that type.
 pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'_>) -> PyResult<Bound<'py, PyAny>> {
@@ -84,6 +85,12 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
             let class = class.bind(py).upgrade();
             let class = class.ok_or_else(|| PyRuntimeError::new_err(format!("the class of `{name}` is gone")))?;
             class.call_method1(&plan.of, (PluginHandle { inner, handle },))?
+        }
+        Converter::Stream { element, item, is_future, home } => {
+            let stream = from.stream().map_err(mixed_up)?;
+            let inner = plan.inner.get().and_then(std::sync::Weak::upgrade);
+            let native = PluginStream { inner, stream, element: *element, item: *item };
+            home.bind(py).call_method1(intern!(py, "made"), (native, is_future))?
         }
         Converter::Object { resource, is_owned, name, .. } => {
             let number = u32::try_from(word(from)?).map_err(|_| mixed_up(MixedUp))?;

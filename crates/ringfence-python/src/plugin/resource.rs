@@ -27,6 +27,11 @@ impl PluginHandle {
         }
     }
 
+    /// Lets go of it before the plugin's next call.
+    fn let_go(&self) {
+        self.handle.drop_resource();
+    }
+
     /// Why it cannot be used any more, or None while it can.
     #[getter]
     fn gone(&self) -> Option<&'static str> {

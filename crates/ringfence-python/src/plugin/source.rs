@@ -109,6 +109,7 @@ impl PluginSource {
         let is_wanted = self.world.imports.iter().any(|interface| self.world.wants(interface));
         let dropped = self.world.types.resources().iter().map(|resource| !has_drop(&self.world, resource)).collect();
         let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, dropped };
+        let is_wanted = is_wanted || self.world.types.have_streams();
         let imports = is_wanted.then(|| Arc::new(callbacks) as Arc<_>);
         let interrupt = Interrupt::default();
         let theirs = interrupt.clone();
@@ -183,6 +184,8 @@ fn described<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple
         }
         Shape::Enum(names) => ("enum", names.clone()).into_pyobject(py),
         Shape::Flags(names) => ("flags", names.clone()).into_pyobject(py),
+        Shape::Stream(item) => ("stream", optional(item)).into_pyobject(py),
+        Shape::Future(item) => ("future", optional(item)).into_pyobject(py),
         Shape::Option(inner) => ("option", number(inner)).into_pyobject(py),
         Shape::Result(ok, error) => ("result", optional(ok), optional(error)).into_pyobject(py),
         Shape::Own(resource) => ("own", *resource).into_pyobject(py),

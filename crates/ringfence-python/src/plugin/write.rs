@@ -8,6 +8,7 @@ use ringfence::plugin::{Number, Placed, Tape, TypeId};
 use super::PluginHandle;
 use super::numbers;
 use super::plan::{Case, Converter, Field, Plan};
+use super::stream::feed;
 use super::wrong::{Checked, Wrong, name_of};
 
 /// What is longer is not copied, but held until the guest has it.
@@ -90,6 +91,9 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
             let handle = &handle.get().handle;
             let passed = if *is_owned { tape.give(handle) } else { tape.lend(handle) };
             return passed.map_err(|gone| Wrong::value(format!("this `{name}` {}", gone.why())));
+        }
+        Converter::Stream { element, item, is_future, home } => {
+            return feed(plan, (*element, *item, *is_future), home, value, tape);
         }
         Converter::Object { resource, class, name, is_owned } => {
             if let Some(class) = class
@@ -202,7 +206,7 @@ fn text(value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
 }
 
 /// A list of numbers, from whatever has them in a row in memory, or from one object for each.
-fn row(number: Number, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
+pub fn row(number: Number, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
     if number == Number::U8
         && let Ok(bytes) = value.cast::<PyBytes>()
     {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::live::{Export, Live};
 use super::stack_unsafe;
+use super::streams::Inbox;
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered};
 use super::{Asked, Returned, Shared};
@@ -29,8 +30,15 @@ const AT_ONCE: Duration = Duration::from_micros(1);
 /// What came of a call, and the instance unless it is gone.
 pub(super) type Done = (Option<Box<Live>>, Called);
 
-/// The function to call and the values of its parameters; none where the guest is only told of what was dropped.
-pub(super) type Work = Option<(usize, Tape)>;
+/// What an instance runs for.
+pub(super) enum Work {
+    /// To be told of what was dropped.
+    Settle,
+    /// The function to call, and the values of its parameters.
+    Call(usize, Tape),
+    /// More of a stream that it writes.
+    Pull(Arc<Inbox>),
+}
 
 /// What a call gave and used.
 pub(super) struct Called {
@@ -88,7 +96,7 @@ fn begin(live: &mut Live, limits: &Limits, work: Work) -> wasmtime::Result<Tape>
         for dropped in life.take_dropped() {
             dropped.resource_drop(&mut **store)?;
         }
-        let Some((index, tape)) = work else { return Ok(Tape::default()) };
+        let Work::Call(index, tape) = work else { return Ok(Tape::default()) };
         if let Some(module) = module {
             return module.call(store, index, &tape);
         }
@@ -190,6 +198,7 @@ pub(super) fn waiting(
         ..Control::of_guest(started, limits, Duration::ZERO, cancelled, output).inside(outer)
     };
     let calls = HostCalls::of_plugin();
+    live.store.data_mut().context.clone_from(&asked.context);
     let state = &mut live.store.data_mut().state;
     state.limiter.begin(limits.memory.0);
     state.output = control.output.clone();
@@ -209,18 +218,24 @@ pub(super) fn waiting(
             for dropped in life.take_dropped() {
                 dropped.resource_drop_async(&mut **store).await?;
             }
-            *said = Some(Tape::default());
-            if let Some((index, tape)) = work {
-                *said = None;
-                *said = Some(match module {
+            *said = Some(match work {
+                Work::Settle => Tape::default(),
+                Work::Pull(inbox) => {
+                    store.run_concurrent(async |_| inbox.arrival().await).await?;
+                    Tape::default()
+                }
+                Work::Call(index, mut tape) => match module {
                     Some(module) => module.call_async(store, index, &tape).await?,
                     None => {
                         let export = exports.get(index);
                         let export = export.ok_or_else(|| wasmtime::Error::msg("there is no such function"))?;
-                        export.call(store, tape).await?
+                        tape.open(&mut **store)?;
+                        let mut said = export.call(store, tape).await?;
+                        said.pipe(&mut **store, life.over())?;
+                        said
                     }
-                });
-            }
+                },
+            });
         }
         Ok(Ending::exited(0))
     });
@@ -259,8 +274,10 @@ impl Underway {
         let Desk { live, said } = std::mem::take(&mut *lock(&desk));
         let ending = ending.after_network(control.network_stop());
         let Some(mut live) = live.filter(|live| live.store.is_ours()) else { return Err(forked()) };
+        calls.leave();
         let fuel = burnt(&live, &limits);
         let nowhere = live.nowhere.clone();
+        live.store.data_mut().context = None;
         let state = &mut live.store.data_mut().state;
         let refused = state.limiter.refused().is_some();
         let memory = state.limiter.peak();

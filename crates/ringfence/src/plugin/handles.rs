@@ -8,26 +8,43 @@ use wasmtime::component::ResourceAny;
 
 /// One instance's life. What the host lets go of is queued here, from any thread and without waiting: the guest hears of
 /// it before its next call.
-#[derive(Default)]
 pub(super) struct Life {
     dropped: Mutex<Vec<ResourceAny>>,
-    is_over: AtomicBool,
+    /// Whether any are queued: most calls of most plugins find none, and take no lock for that.
+    is_waiting: AtomicBool,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Life {
+    pub(super) fn new(is_over: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { dropped: Mutex::default(), is_waiting: AtomicBool::new(false), is_over })
+    }
+
     /// Ends it: its handles are worth nothing from here on.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
-        self.queue().clear();
+        let mut queue = self.queue();
+        self.is_waiting.store(false, Ordering::Release);
+        queue.clear();
+    }
+
+    /// Whether it is over, for what has nothing else to do with it.
+    pub(super) fn over(&self) -> &Arc<AtomicBool> {
+        &self.is_over
     }
 
     /// What the guest has to be told about.
     pub(super) fn take_dropped(&self) -> Vec<ResourceAny> {
-        std::mem::take(&mut *self.queue())
+        if !self.is_waiting.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut queue = self.queue();
+        self.is_waiting.store(false, Ordering::Release);
+        std::mem::take(&mut *queue)
     }
 
     pub(super) fn has_dropped(&self) -> bool {
-        !self.queue().is_empty()
+        self.is_waiting.load(Ordering::Acquire)
     }
 
     fn queue(&self) -> MutexGuard<'_, Vec<ResourceAny>> {
@@ -64,7 +81,9 @@ impl Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         if !self.is_given.load(Ordering::SeqCst) && !self.life.is_over.load(Ordering::SeqCst) {
-            self.life.queue().push(self.any);
+            let mut queue = self.life.queue();
+            queue.push(self.any);
+            self.life.is_waiting.store(true, Ordering::Release);
         }
     }
 }

@@ -6,10 +6,12 @@ use wasmtime::component::__internal::wasmtime_environ::component::{
     CanonicalAbiInfo, ComponentTypes, StringEncoding, TypeListIndex, TypeMapIndex, VariantInfo,
 };
 use wasmtime::component::__internal::{InterfaceType, LiftContext};
-use wasmtime::component::{Lift, ResourceAny};
+use wasmtime::component::{FutureAny, Lift, ResourceAny, StreamAny};
 use wasmtime::{Result, ValRaw, bail};
 
+use super::streams::{Element, Readable};
 use super::tape::Tape;
+use super::types::Number;
 use crate::sandbox::stop::{Limit, Stop};
 
 /// What the host holds for one item of a list, beside its bytes: a word here, and an object where it is made one.
@@ -102,6 +104,10 @@ impl<'a> Lifter<'_, 'a> {
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
                 let index = next(from)?.get_u32();
                 self.handle(kind, index)
+            }
+            InterfaceType::Stream(_) | InterfaceType::Future(_) => {
+                let index = next(from)?.get_u32();
+                self.readable(kind, index)
             }
             other => {
                 let word = next(from)?.get_u32();
@@ -228,6 +234,10 @@ impl<'a> Lifter<'_, 'a> {
                 let index = word_at(bytes, 0)?;
                 self.handle(kind, index)
             }
+            InterfaceType::Stream(_) | InterfaceType::Future(_) => {
+                let index = word_at(bytes, 0)?;
+                self.readable(kind, index)
+            }
             other => {
                 let word = word_at(bytes, 0)?;
                 self.number(other, word)
@@ -249,6 +259,34 @@ impl<'a> Lifter<'_, 'a> {
             _ => self.cx.guest_resource_lift_borrow(table, index)?,
         };
         self.tape.word(u64::from(number));
+        Ok(())
+    }
+
+    /// A stream or a future: wasmtime knows whether the guest has its end, and may give it away.
+    fn readable(&mut self, kind: InterfaceType, index: u32) -> Result<()> {
+        self.pay(HANDLE_BYTES)?;
+        let types = self.types();
+        let index = ValRaw::u32(index);
+        let (readable, item) = match kind {
+            InterfaceType::Stream(of) => {
+                let stream = StreamAny::linear_lift_from_flat(self.cx, kind, &index)?;
+                (Readable::Stream(stream), types[types[of].ty].payload)
+            }
+            InterfaceType::Future(of) => {
+                let future = FutureAny::linear_lift_from_flat(self.cx, kind, &index)?;
+                (Readable::Future(future), types[types[of].ty].payload)
+            }
+            _ => bail!("neither a stream nor a future"),
+        };
+        let element = match item {
+            None => Some(Element::Nothing),
+            Some(kind) => match number(&kind) {
+                Some(number) => Some(Element::Number(number)),
+                None => Element::other(self.abi(&kind).size32.into(), self.abi(&kind).align32.into()),
+            },
+        };
+        let Some(element) = element else { bail!("a stream of what none can be of") };
+        self.tape.written(readable, element);
         Ok(())
     }
 
@@ -342,19 +380,23 @@ impl<'a> Lifter<'_, 'a> {
 
 /// Whether a list of these is handed on as bytes.
 pub(super) fn is_number(kind: &InterfaceType) -> bool {
-    matches!(
-        kind,
-        InterfaceType::S8
-            | InterfaceType::U8
-            | InterfaceType::S16
-            | InterfaceType::U16
-            | InterfaceType::S32
-            | InterfaceType::U32
-            | InterfaceType::S64
-            | InterfaceType::U64
-            | InterfaceType::Float32
-            | InterfaceType::Float64
-    )
+    number(kind).is_some()
+}
+
+fn number(kind: &InterfaceType) -> Option<Number> {
+    Some(match kind {
+        InterfaceType::S8 => Number::S8,
+        InterfaceType::U8 => Number::U8,
+        InterfaceType::S16 => Number::S16,
+        InterfaceType::U16 => Number::U16,
+        InterfaceType::S32 => Number::S32,
+        InterfaceType::U32 => Number::U32,
+        InterfaceType::S64 => Number::S64,
+        InterfaceType::U64 => Number::U64,
+        InterfaceType::Float32 => Number::F32,
+        InterfaceType::Float64 => Number::F64,
+        _ => return None,
+    })
 }
 
 /// The bits of a word of flags that have names.

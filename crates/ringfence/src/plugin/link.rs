@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex};
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 use wasmtime::{Engine, StoreContextMut};
 
-use super::Imports;
+use super::streams::Standing;
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered};
 use super::world::World;
+use super::{Context, Imports};
+use crate::apart;
 use crate::error::{Error, Result};
+use crate::guest_thread;
 use crate::host::Raised;
 use crate::link;
 use crate::policy::{Policy, WasiLevel};
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::host_calls::HostCalls;
+use crate::sandbox::store::Control;
 use crate::text;
 
 /// What came of a function of the host.
@@ -116,6 +120,36 @@ impl Host {
         tape.ok_or_else(|| wasmtime::Error::new(Raised::new("a host function gave no answer")))
     }
 
+    /// One call of a function that reads what the guest writes meanwhile: it has a thread of its own.
+    async fn beside(
+        self,
+        (calls, _): (HostCalls, u64),
+        (control, context): (Control, Option<Context>),
+        params: Tape,
+    ) -> wasmtime::Result<Tape> {
+        if self.given.is_stub(self.index) {
+            return Err(not_given(&self.title));
+        }
+        calls.count();
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let Self { given, index, title } = self;
+        let work = move || {
+            let (mut params, mut said) = (Some(params), None);
+            apart::inside(&control, || {
+                given.beside(context.as_ref(), &mut || said = params.take().map(|params| given.call(index, params)));
+            });
+            let gone = || Err(Raised::new(format!("`{title}` belongs to an interpreter that exits")));
+            // Nobody waits for it where its call is over.
+            let _ = sender.send(said.unwrap_or_else(gone));
+        };
+        guest_thread::start(work)
+            .map_err(|error| wasmtime::Error::msg(format!("no thread for a function: {error}")))?;
+        match answer.await {
+            Ok(answer) => answer.map_err(wasmtime::Error::new),
+            Err(_) => Err(wasmtime::Error::new(Raised::new("a host function panicked"))),
+        }
+    }
+
     /// The guest has let go of the object of that number.
     fn drop_object(
         self,
@@ -150,15 +184,36 @@ fn wrap<const N: usize, const M: usize>(
     is_async: bool,
 ) -> wasmtime::Result<()> {
     if !is_async {
-        return place.func_wrap_async::<Lifted<N>, Lowered<M>, _>(name, move |store, Lifted(params)| {
-            let (host, calls) = (host.clone(), calls(store.data()));
-            Box::new(async move { host.call(calls, params).await.map(Lowered) })
+        return place.func_wrap_async::<Lifted<N>, Lowered<M>, _>(name, move |mut store, Lifted(mut params)| {
+            let host = host.clone();
+            Box::new(async move {
+                let (calls, over) = (calls(store.data()), store.data().over.clone());
+                params.pipe(&mut store, &over)?;
+                let _standing = Standing::of(params.streams());
+                let mut tape = host.call(calls, params).await?;
+                tape.open(&mut store)?;
+                Ok(Lowered(tape))
+            })
         });
     }
-    place.func_wrap_concurrent::<Lifted<N>, Lowered<M>, _>(name, move |accessor, Lifted(params)| {
+    place.func_wrap_concurrent::<Lifted<N>, Lowered<M>, _>(name, move |accessor, Lifted(mut params)| {
         let host = host.clone();
-        let calls = accessor.with(|mut access| calls(access.get()));
-        Box::pin(async move { host.call(calls, params).await.map(Lowered) })
+        Box::pin(async move {
+            let (calls, beside) = accessor.with(|mut access| {
+                let state = access.get();
+                let (over, calls) = (state.over.clone(), calls(state));
+                let beside = (state.state.control.clone(), state.context.clone());
+                params.pipe(&mut access, &over)?;
+                Ok::<_, wasmtime::Error>((calls, beside))
+            })?;
+            let reads = params.streams().next().is_some();
+            let mut tape = match reads {
+                true => host.beside(calls, beside, params).await?,
+                false => host.call(calls, params).await?,
+            };
+            accessor.with(|access| tape.open(access))?;
+            Ok(Lowered(tape))
+        })
     })
 }
 

@@ -155,7 +155,7 @@ impl Live {
         state.control.output = nowhere.clone();
         match found {
             Some((exports, module)) => {
-                let (patient, life) = (Arc::default(), Arc::default());
+                let (patient, life) = (Arc::default(), Life::new(store.data().over.clone()));
                 let limit = limits.memory.0;
                 Ok(Self { store, exports, module, limit, nowhere, patient, ended: None, life, _slot: Here::new(slot) })
             }

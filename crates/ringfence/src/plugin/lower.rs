@@ -8,6 +8,7 @@ use wasmtime::component::Lower;
 use wasmtime::{Result, ValRaw, bail};
 
 use super::lift::{flat_count, is_number};
+use super::streams::Readable;
 use super::tape::Reader;
 
 /// Writes values into a guest.
@@ -99,6 +100,7 @@ impl<'a, 't, T: 'static> Lowerer<'_, 'a, 't, T> {
             InterfaceType::Float64 => to.push(ValRaw::f64(self.from.word()?)),
             InterfaceType::Float32 => to.push(ValRaw::f32(self.from.word()? as u32)),
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => to.push(ValRaw::u32(self.handle(kind)?)),
+            InterfaceType::Stream(_) | InterfaceType::Future(_) => to.push(ValRaw::u32(self.readable(kind)?)),
             _ => to.push(ValRaw::u32(self.from.word()? as u32)),
         }
     }
@@ -193,6 +195,10 @@ impl<'a, 't, T: 'static> Lowerer<'_, 'a, 't, T> {
                 let index = self.handle(kind)?;
                 self.small(at, index, 4)
             }
+            InterfaceType::Stream(_) | InterfaceType::Future(_) => {
+                let index = self.readable(kind)?;
+                self.small(at, index, 4)
+            }
             _ => {
                 let word = self.from.word()? as u32;
                 self.small(at, word, 4)
@@ -214,6 +220,16 @@ impl<'a, 't, T: 'static> Lowerer<'_, 'a, 't, T> {
             InterfaceType::Own(table) => self.cx.guest_resource_lower_own(table, number),
             _ => self.cx.guest_resource_lower_borrow(table, number),
         }
+    }
+
+    /// The number of the end that the guest reads.
+    fn readable(&mut self, kind: InterfaceType) -> Result<u32> {
+        let mut index = std::mem::MaybeUninit::new(ValRaw::u32(0));
+        match self.from.readable()? {
+            Readable::Stream(stream) => stream.linear_lower_to_flat(self.cx, kind, &mut index)?,
+            Readable::Future(future) => future.linear_lower_to_flat(self.cx, kind, &mut index)?,
+        }
+        Ok(super::values_unsafe::index(index))
     }
 
     fn fields(&mut self, kinds: impl Iterator<Item = InterfaceType>, at: usize) -> Result<()> {

@@ -6,6 +6,7 @@
 
 mod call;
 mod handles;
+mod layout;
 mod lift;
 mod link;
 mod live;
@@ -13,6 +14,7 @@ mod lower;
 mod modules;
 mod pool;
 mod stack_unsafe;
+mod streams;
 mod tape;
 mod types;
 mod usage;
@@ -26,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wasmtime::Module;
 use wasmtime::component::Component;
 
+use self::call::Work;
 use self::live::Live;
 use self::modules::Views;
 use crate::error::{Error, Result};
@@ -44,6 +47,7 @@ pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
 pub use modules::{Access, Accessed, GlobalExport};
 pub use pool::{Instances, Pool};
+pub use streams::{Element, Feed, Items, Pulled, Stream};
 pub use tape::{Held, MixedUp, Placed, Reader, Tape};
 pub use types::{Number, Resource, Shape, TypeId, Types};
 pub use usage::Usage;
@@ -64,6 +68,11 @@ pub trait Imports: Send + Sync {
 
     /// The guest has let go of an object of the host's, of that resource and that number.
     fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised>;
+
+    /// Surrounds one call on a thread of its own, while the guest goes on.
+    fn beside(&self, context: Option<&Context>, call: &mut (dyn FnMut() + Send)) {
+        self.around(context, call);
+    }
 
     /// Surrounds the guest on a thread of its own, of a call with this context: it must call what it is given, once.
     fn around(&self, _context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
@@ -161,10 +170,10 @@ impl Source {
         count: usize,
         fresh: bool,
     ) -> Result<Pool> {
-        if !self.world.types.resources().is_empty() {
+        if !self.world.types.resources().is_empty() || self.world.types.have_streams() {
             return Err(Error::load(
                 format!("cannot make a pool of `{}`", text::quote(self.recipe.name())),
-                "it has resources, and each belongs to one instance",
+                "it has resources or streams, and each belongs to one instance",
                 "load it as a `Plugin`",
             ));
         }
@@ -274,13 +283,13 @@ impl Plugin {
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         let (live, usage, mut back) = self.take()?;
         if !params.is_of(&live.life) {
-            back.seat = Some(Seat::Free(live, usage));
+            back.put_back(live, usage);
             return Err(self.refused(
                 "a resource that it is given is not its own, or of an instance that is gone",
                 "give it resources that it made since it was last started",
             ));
         }
-        self.work((live, usage, back), Some((index, params)), asked)
+        self.work((live, usage, back), Work::Call(index, params), asked)
     }
 
     /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
@@ -289,17 +298,17 @@ impl Plugin {
         let is_free =
             self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
         let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
-        self.work(taken, None, &Asked::default()).map(Some)
+        self.work(taken, Work::Settle, &Asked::default()).map(Some)
     }
 
     fn work(
         &self,
         (live, mut usage, mut back): (Box<Live>, Usage, Back<'_>),
-        work: Option<(usize, Tape)>,
+        work: Work,
         asked: &Asked,
     ) -> Result<Returned> {
         let limits = &self.shared.prepared.policy.limits;
-        let is_call = work.is_some();
+        let is_call = matches!(work, Work::Call(..));
         let life = live.life.clone();
         let (live, mut called) = self.called(live, limits, work, asked)?;
         if let Returned::Values(tape) = &mut called.returned {
@@ -314,7 +323,7 @@ impl Plugin {
         Ok(called.returned)
     }
 
-    fn called(&self, live: Box<Live>, limits: &Limits, work: call::Work, asked: &Asked) -> Result<call::Done> {
+    fn called(&self, live: Box<Live>, limits: &Limits, work: Work, asked: &Asked) -> Result<call::Done> {
         let look = &self.shared.look;
         match self.shared.waits {
             false => call::here(live, limits, work, asked, &mut || look()),
@@ -414,6 +423,11 @@ impl Plugin {
         }
     }
 
+    /// Whether a call is under way.
+    fn is_taken(&self) -> bool {
+        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
+    }
+
     fn busy(&self) -> Error {
         self.refused(
             "a call is under way, and a plugin has one at a time",
@@ -435,6 +449,13 @@ struct Back<'a> {
     plugin: &'a Plugin,
     usage: Usage,
     seat: Option<Seat>,
+}
+
+impl Back<'_> {
+    /// Nothing was done with it.
+    fn put_back(&mut self, live: Box<Live>, usage: Usage) {
+        self.seat = Some(Seat::Free(live, usage));
+    }
 }
 
 impl Drop for Back<'_> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::tape::Tape;
-use super::{Asked, Context, Imports, Plugin, Returned, Shared, Usage, World};
+use super::{Asked, Context, Imports, Plugin, Pulled, Returned, Shared, Stream, Usage, World};
 use crate::apart;
 use crate::error::{Error, Parts, Result};
 use crate::host::Raised;
@@ -206,6 +206,10 @@ impl Imports for Marked {
         self.given.drop_object(resource, number)
     }
 
+    fn beside(&self, context: Option<&Context>, call: &mut (dyn FnMut() + Send)) {
+        self.given.beside(context, call);
+    }
+
     fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
         self.given.around(context, guest);
     }
@@ -254,6 +258,14 @@ impl Instances {
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         either!(self, each => each.call(index, params, asked))
+    }
+
+    /// The next values of a stream; those of a pool have none.
+    pub fn pull(&self, stream: &Stream, asked: &Asked) -> Result<Pulled> {
+        match self {
+            Self::One(plugin) => plugin.pull(stream, asked),
+            Self::Pool(pool) => Err(pool.refused("its instances have no streams", "load it as a `Plugin`")),
+        }
     }
 
     /// Tells the guest what resources the host has let go of; those of a pool have none.

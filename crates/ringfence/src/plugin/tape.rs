@@ -2,16 +2,20 @@
 //!
 //! A type says how its values are laid out here: a number or a character is one word; text, bytes and lists of numbers
 //! are one word, the place of their bytes; a list or a map is its length and its items; a record, a tuple or a list of fixed length its fields; what has
-//! cases is the number of the case and what it carries; flags are a word for each 32 of them; a resource of the guest's
-//! is the place of its handle, one of the host's is the host's own number for it.
+//! cases is the number of the case and what it carries; flags are a word for each 32 of them; a resource of the guest's,
+//! a stream or a future is the place of its handle, one of the host's is the host's own number for it.
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
+use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
 
 use super::handles::{Gone, Handle, Life, Owned, Taken};
+use super::streams::{Element, Fed, Feed, Readable, Stream};
+use crate::sandbox::components::ComponentState;
 
 /// Bytes that are not copied: they stay where they are as long as this lives.
 pub type Held = Box<dyn AsRef<[u8]> + Send + Sync>;
@@ -33,6 +37,12 @@ enum Passed {
     Owned(Arc<Owned>),
     /// Into the guest, for good.
     Taken(Taken),
+    /// A stream or a future out of the guest, which nobody reads yet.
+    Written(Readable, Element),
+    Stream(Stream),
+    /// One into the guest, which the instance has not heard of.
+    Fed(Mutex<Option<Fed>>),
+    Readable(Readable),
 }
 
 /// An object of the host's that a value on its way into the guest has a number for.
@@ -107,6 +117,47 @@ impl Tape {
         self.handles.push(passed);
     }
 
+    /// A stream into the guest, or a future, of what comes from there; its title is for messages.
+    pub fn feed(&mut self, element: Element, is_future: bool, feed: Box<dyn Feed>, title: Arc<str>) {
+        self.pass(Passed::Fed(Mutex::new(Some(Fed { element, is_future, feed, title }))));
+    }
+
+    pub(super) fn written(&mut self, readable: Readable, element: Element) {
+        self.pass(Passed::Written(readable, element));
+    }
+
+    /// Lets the instance read what is fed to it.
+    pub(super) fn open(&mut self, mut store: impl AsContextMut<Data = ComponentState>) -> wasmtime::Result<()> {
+        for passed in &mut self.handles {
+            if let Passed::Fed(fed) = passed {
+                let fed = fed.get_mut().unwrap_or_else(|broken| broken.into_inner()).take();
+                let fed = fed.ok_or_else(|| wasmtime::Error::msg("a stream was given twice"))?;
+                *passed = Passed::Readable(fed.opened(&mut store)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the host read what the instance writes.
+    pub(super) fn pipe(
+        &mut self,
+        mut store: impl AsContextMut<Data = ComponentState>,
+        over: &Arc<AtomicBool>,
+    ) -> wasmtime::Result<()> {
+        let handles = std::mem::take(&mut self.handles).into_iter();
+        let piped = handles.map(|passed| match passed {
+            Passed::Written(readable, element) => readable.piped(&mut store, element, over).map(Passed::Stream),
+            other => Ok(other),
+        });
+        self.handles = piped.collect::<wasmtime::Result<_>>()?;
+        Ok(())
+    }
+
+    /// Streams that the host reads.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.handles.iter().filter_map(|passed| if let Passed::Stream(stream) = passed { Some(stream) } else { None })
+    }
+
     /// An object of the host's, by its number.
     pub fn place(&mut self, placed: Placed) {
         self.words.push(u64::from(placed.number));
@@ -130,9 +181,10 @@ impl Tape {
     /// Whether every handle on it is of that life.
     pub(super) fn is_of(&self, life: &Arc<Life>) -> bool {
         self.handles.iter().all(|passed| match passed {
-            Passed::Raw(_) => false,
+            Passed::Raw(_) | Passed::Written(..) | Passed::Stream(_) | Passed::Readable(_) => false,
             Passed::Owned(owned) => owned.is_of(life),
             Passed::Taken(taken) => taken.owned.is_of(life),
+            Passed::Fed(_) => true,
         })
     }
 
@@ -194,7 +246,25 @@ impl<'a> Reader<'a> {
         let index = self.count()?;
         match self.tape.handles.get(index).ok_or(MixedUp)? {
             Passed::Owned(owned) => Ok(Handle::new(owned.clone())),
-            Passed::Raw(_) | Passed::Taken(_) => Err(MixedUp),
+            _ => Err(MixedUp),
+        }
+    }
+
+    /// The next stream or future of the guest's.
+    pub fn stream(&mut self) -> Result<Stream, MixedUp> {
+        let index = self.count()?;
+        match self.tape.handles.get(index).ok_or(MixedUp)? {
+            Passed::Stream(stream) => Ok(stream.clone()),
+            _ => Err(MixedUp),
+        }
+    }
+
+    /// The next one on its way in.
+    pub(super) fn readable(&mut self) -> Result<&'a Readable, MixedUp> {
+        let index = self.count()?;
+        match self.tape.handles.get(index).ok_or(MixedUp)? {
+            Passed::Readable(readable) => Ok(readable),
+            _ => Err(MixedUp),
         }
     }
 
@@ -207,7 +277,7 @@ impl<'a> Reader<'a> {
                 taken.owned.give();
                 Ok(taken.owned.any())
             }
-            Passed::Raw(_) => Err(MixedUp),
+            _ => Err(MixedUp),
         }
     }
 }

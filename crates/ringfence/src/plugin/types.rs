@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use wasmtime::component::{ResourceType, types};
 
+use super::layout::Layout;
+use super::streams::Element;
 use super::values_unsafe::MAX_FLAT;
 use crate::text;
 
@@ -48,6 +50,10 @@ pub enum Shape {
     /// A resource, by its place in [`Types::resources`].
     Own(u32),
     Borrow(u32),
+    /// Values that come one after the other; of nothing where they only come.
+    Stream(Option<TypeId>),
+    /// A value that comes later.
+    Future(Option<TypeId>),
 }
 
 /// A type of resources.
@@ -135,7 +141,10 @@ pub(super) type Refusal = String;
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     shapes: Vec<Shape>,
-    known: HashMap<Shape, TypeId>,
+    layouts: Vec<Layout>,
+    known: HashMap<(Option<String>, Shape), TypeId>,
+    /// The types that the interface which is looked at has names for.
+    named: HashMap<Shape, TypeId>,
     looks: usize,
     resources: Vec<Resource>,
 }
@@ -232,8 +241,14 @@ impl Types {
             }
             types::Type::Own(kind) => Ok(Shape::Own(self.resource_of(*kind)?)),
             types::Type::Borrow(kind) => Ok(Shape::Borrow(self.resource_of(*kind)?)),
-            types::Type::Future(_) => Err("a future".into()),
-            types::Type::Stream(_) => Err("a stream".into()),
+            types::Type::Future(future) => {
+                let item = self.optional(future.ty().as_ref(), below)?;
+                self.element(item).map(|_| Shape::Future(item)).ok_or_else(|| "a future of what none can be of".into())
+            }
+            types::Type::Stream(stream) => {
+                let item = self.optional(stream.ty().as_ref(), below)?;
+                self.element(item).map(|_| Shape::Stream(item)).ok_or_else(|| "a stream of what none can be of".into())
+            }
             types::Type::ErrorContext => Err("an error context".into()),
             types::Type::Map(map) => Ok(Shape::Map(self.add_at(&map.key(), below)?, self.add_at(&map.value(), below)?)),
             types::Type::FixedLengthList(list) => Ok(Shape::Fixed(self.add_at(&list.ty(), below)?, list.len())),
@@ -241,14 +256,43 @@ impl Types {
         self.shaped(shape?)
     }
 
+    /// Begins an interface: which of two types of one shape is meant, its names say.
+    pub(super) fn begin(&mut self) {
+        self.named.clear();
+    }
+
+    /// Adds a type that an interface has a name for. One of that shape under another name is another type; under the
+    /// same name it is the one that interfaces use of one another.
+    pub(super) fn name(&mut self, name: &str, kind: &types::Type) -> Result<TypeId, Refusal> {
+        let plain = self.add(kind)?;
+        let shape = self.shape(plain).clone();
+        if self.named.contains_key(&shape) {
+            return Ok(plain);
+        }
+        let id = self.numbered(Some(name.to_owned()), shape.clone())?;
+        self.named.insert(shape, id);
+        Ok(id)
+    }
+
     /// The number of a shape, whose parts have theirs.
     pub(super) fn shaped(&mut self, shape: Shape) -> Result<TypeId, Refusal> {
-        if let Some(id) = self.known.get(&shape) {
+        match self.named.get(&shape) {
+            Some(id) => Ok(*id),
+            None => self.numbered(None, shape),
+        }
+    }
+
+    fn numbered(&mut self, name: Option<String>, shape: Shape) -> Result<TypeId, Refusal> {
+        let has_class = matches!(shape, Shape::Record(_) | Shape::Variant(_) | Shape::Enum(_) | Shape::Flags(_));
+        let key = (name.filter(|_| has_class), shape);
+        if let Some(id) = self.known.get(&key) {
             return Ok(*id);
         }
+        let (_, shape) = &key;
         let id = TypeId(u32::try_from(self.shapes.len()).map_err(|_| "its types are too large")?);
+        self.layouts.push(Layout::of(shape, &self.layouts));
         self.shapes.push(shape.clone());
-        self.known.insert(shape, id);
+        self.known.insert(key, id);
         Ok(id)
     }
 
@@ -294,7 +338,8 @@ impl Types {
 
     fn flat(&self, kind: TypeId) -> usize {
         match self.shape(kind) {
-            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) | Shape::Own(_) | Shape::Borrow(_) => 1,
+            Shape::Bool | Shape::Number(_) | Shape::Char | Shape::Enum(_) => 1,
+            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => 1,
             Shape::String | Shape::List(_) | Shape::Map(..) => 2,
             Shape::Fixed(kind, len) => self.flat(*kind).saturating_mul(*len as usize).min(MAX_FLAT + 1),
             Shape::Record(fields) => self.flat_sum(fields.iter().map(|(_, kind)| *kind)),
@@ -304,6 +349,21 @@ impl Types {
             Shape::Option(kind) => 1 + self.flat(*kind),
             Shape::Result(ok, error) => 1 + self.flat_most([*ok, *error].into_iter().flatten()),
         }
+    }
+
+    /// What a stream or a future is of, where one can be of that.
+    pub fn element(&self, item: Option<TypeId>) -> Option<Element> {
+        let Some(item) = item else { return Some(Element::Nothing) };
+        match (self.shape(item), self.layouts.get(item.0 as usize)?) {
+            (Shape::Number(number), _) => Some(Element::Number(*number)),
+            (_, layout) if layout.is_plain => Element::other(layout.size, layout.align),
+            _ => None,
+        }
+    }
+
+    /// Whether anything of it is a stream or a future.
+    pub fn have_streams(&self) -> bool {
+        self.shapes.iter().any(|shape| matches!(shape, Shape::Stream(_) | Shape::Future(_)))
     }
 
     /// The numbers that a list is a row of, if it is one.

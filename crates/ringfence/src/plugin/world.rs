@@ -101,7 +101,7 @@ impl World {
             false => Err(Error::load(
                 format!("cannot load the plugin `{program}`"),
                 refusals.into_iter().take(10).collect::<Vec<_>>().join("; "),
-                "futures and streams are not supported yet: give values instead",
+                "give it types that a host can have: values, lists, resources, streams of values",
             )),
         }
     }
@@ -119,6 +119,7 @@ impl World {
             return Ok(None);
         };
         let mut interface = Interface { name: name(of)?, ..Interface::default() };
+        self.types.begin();
         for (within, item) in instance.exports(engine) {
             self.within(from, name(within)?, item.ty, &mut interface)
                 .map_err(|why| format!("{why} (in `{}`)", text::cut(within, 120)))?;
@@ -138,7 +139,10 @@ impl World {
                 let function = self.function(name, &function)?;
                 into.functions.push(function);
             }
-            ComponentItem::Type(kind) => into.types.push((name, self.types.add(&kind)?)),
+            ComponentItem::Type(kind) => {
+                let named = self.types.name(&name, &kind)?;
+                into.types.push((name, named));
+            }
             // WASI has a name for it already; functions that need one are refused.
             ComponentItem::Resource(kind) if foreign.contains(&kind) => {}
             ComponentItem::Resource(kind) => {
@@ -209,6 +213,16 @@ impl World {
             Shape::Borrow(at) => {
                 let name = self.types.resources().get(*at as usize).map_or("_", |of| of.name.as_str());
                 let _ = write!(shown, "borrow<{name}>");
+            }
+            Shape::Stream(None) => shown.push_str("stream"),
+            Shape::Future(None) => shown.push_str("future"),
+            Shape::Stream(item) => {
+                several("stream<", &mut std::iter::once((None, *item)));
+                shown.push('>');
+            }
+            Shape::Future(item) => {
+                several("future<", &mut std::iter::once((None, *item)));
+                shown.push('>');
             }
             Shape::Bool => shown.push_str("bool"),
             Shape::Number(number) => shown.push_str(number.name()),

@@ -10,10 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use wasmtime::{FuncType, Linker, Val, ValType};
-
-use super::store::State;
-use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Signature, Value, ValueType};
+use crate::host::{HostFunction, HostFunctions, Raised, SessionFunctions, Value, ValueType};
 use crate::language::abi;
 use crate::language::value::{Item, Writer};
 use crate::text;
@@ -219,6 +216,29 @@ impl HostCalls {
         }
     }
 
+    /// Counts one that is made elsewhere.
+    pub(crate) fn count(&self) {
+        if let Some(calls) = &self.0 {
+            calls.made.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether these are the calls of the same run.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(calls), Some(others)) => Arc::ptr_eq(calls, others),
+            _ => false,
+        }
+    }
+
+    /// The run is over: a task of its guest's that still waits for an answer is to ask the next one.
+    pub(crate) fn leave(&self) {
+        let Some(calls) = &self.0 else { return };
+        if let Mailbox::Asked(_, waker) = std::mem::replace(&mut *calls.mailbox(), Mailbox::Empty) {
+            waker.wake();
+        }
+    }
+
     /// Calls made so far.
     pub fn made(&self) -> u64 {
         self.0.as_ref().map_or(0, |calls| calls.made.load(Ordering::Relaxed))
@@ -296,6 +316,20 @@ impl HostCalls {
         match self.ask(Ask::Relayed(message), peak).await? {
             Reply::Message(answer) => Ok(Ok(answer)),
             Reply::Refused(number) => Ok(Err(number)),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// From inside the guest: calls the function at that index, and waits for its numbers.
+    pub(super) async fn numbers(
+        &self,
+        index: usize,
+        params: Vec<Value>,
+        results: Arc<[ValueType]>,
+        peak: u64,
+    ) -> Result<Vec<Value>, Raised> {
+        match self.ask(Ask::Numbers { index, params, results }, peak).await? {
+            Reply::Numbers(values) => Ok(values),
             _ => Err(mixed_up()),
         }
     }
@@ -432,69 +466,5 @@ impl Calls {
 
     fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Begun>> {
         self.under_way.lock().unwrap_or_else(|broken| broken.into_inner())
-    }
-}
-
-/// The signature of an import, or the type that no host function takes or gives.
-pub(crate) fn signature(function: &FuncType) -> Result<Signature, ValType> {
-    let of = |kind: ValType| match kind {
-        ValType::I32 => Ok(ValueType::I32),
-        ValType::I64 => Ok(ValueType::I64),
-        ValType::F32 => Ok(ValueType::F32),
-        ValType::F64 => Ok(ValueType::F64),
-        other => Err(other),
-    };
-    Ok(Signature {
-        params: function.params().map(of).collect::<Result<_, _>>()?,
-        results: function.results().map(of).collect::<Result<_, _>>()?,
-    })
-}
-
-/// Links an import to the function at that index.
-pub(crate) fn add_to_linker(
-    linker: &mut Linker<State>,
-    index: usize,
-    function: &HostFunction,
-    kind: FuncType,
-    signature: Signature,
-) -> wasmtime::Result<()> {
-    let results: Arc<[ValueType]> = signature.results.into();
-    linker.func_new_async(&function.module, &function.name, kind, move |caller, params, answers| {
-        let results = results.clone();
-        Box::new(async move {
-            let params = params.iter().map(of_guest).collect::<wasmtime::Result<Vec<Value>>>()?;
-            let (calls, peak) = {
-                let state: &State = caller.data();
-                (state.host_calls.clone(), state.limiter.peak())
-            };
-            let asked = calls.ask(Ask::Numbers { index, params, results }, peak).await;
-            let Reply::Numbers(values) = asked.map_err(wasmtime::Error::new)? else {
-                return Err(wasmtime::Error::new(mixed_up()));
-            };
-            for (answer, value) in answers.iter_mut().zip(values) {
-                *answer = to_guest(value);
-            }
-            Ok(())
-        })
-    })?;
-    Ok(())
-}
-
-fn of_guest(value: &Val) -> wasmtime::Result<Value> {
-    Ok(match value {
-        Val::I32(value) => Value::I32(*value),
-        Val::I64(value) => Value::I64(*value),
-        Val::F32(bits) => Value::F32(*bits),
-        Val::F64(bits) => Value::F64(*bits),
-        _ => return Err(wasmtime::Error::msg("a host function was linked to an import of another type")),
-    })
-}
-
-fn to_guest(value: Value) -> Val {
-    match value {
-        Value::I32(value) => Val::I32(value),
-        Value::I64(value) => Val::I64(value),
-        Value::F32(bits) => Val::F32(bits),
-        Value::F64(bits) => Val::F64(bits),
     }
 }

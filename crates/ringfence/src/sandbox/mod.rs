@@ -8,6 +8,7 @@ pub mod errno;
 pub mod extism;
 pub mod files;
 pub mod host_calls;
+pub mod host_linker;
 pub mod http;
 pub(crate) mod journal;
 pub mod language;

@@ -8,7 +8,9 @@ pub(super) use files::{Descriptor, FileReader, FileWriter, FilesView, HasFiles, 
 pub(super) use sockets::{HasSockets, SocketsView, ours, owned};
 pub(super) use streams::failed;
 
+use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 
 use rand_chacha::ChaCha12Rng;
@@ -40,6 +42,10 @@ pub struct ComponentState {
     network: Arc<Network>,
     http: Http,
     pub(in crate::sandbox) table: ResourceTable,
+    /// Whether a plugin's instance is gone, for whoever has something of it.
+    pub over: Arc<AtomicBool>,
+    /// What functions of the host find again that a call of a plugin makes.
+    pub context: Option<Arc<dyn Any + Send + Sync>>,
     /// What a plugin for Extism has.
     pub kernel: Option<Box<Kernel>>,
 }
@@ -70,7 +76,7 @@ impl ComponentState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let http = Http::new(network.clone(), secrets, state.host_bytes);
-        Self { state, ctx: ctx.build(), network, http, table, kernel: None }
+        Self { state, ctx: ctx.build(), network, http, table, over: Arc::default(), context: None, kernel: None }
     }
 
     pub(super) fn requests(&self) -> &Http {

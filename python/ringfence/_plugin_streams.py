@@ -1,0 +1,282 @@
+"""Streams and futures: those of a plugin as Python reads them, and yours as a plugin does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ._running import on_thread
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable, Coroutine, Generator, Iterator
+    from typing import Any, Self
+
+    from ._engine import core
+
+    Pull = Callable[[core.Kill, contextvars.Context], Any]
+
+T = TypeVar("T")
+
+_END: Any = object()  # no value
+
+
+class PluginStream(Generic[T]):
+    """
+    A stream of a plugin's: an iterator, and an asynchronous one, of its values; of bytes, by the piece.
+
+    The plugin runs while the next value is waited for, each time within the limits of a call, and stands still
+    otherwise. It hears of the end when the stream is closed, or nothing refers to it any more.
+    """
+
+    __slots__ = ("__weakref__", "_home", "_native", "_row")
+
+    def __init__(self, native: core.PluginStream, home: Streams) -> None:
+        self._native: core.PluginStream | None = native
+        self._home = home
+        self._row: Iterator[T] = iter(())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        """
+        Wait for the next value.
+
+        Raises:
+            GuestError: the plugin ended instead of writing, or wrote nothing within the limits of a call.
+            PluginError: its instance is gone, or stands still until the function returns that the stream was given to.
+        """
+        while (value := next(self._row, _END)) is _END:
+            if self._native is None or not self._came(self._home.pull(self._native)):
+                raise StopIteration
+        return value
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """Await the next value; as `next` otherwise."""
+        while (value := next(self._row, _END)) is _END:
+            if self._native is None or not self._came(await self._home.apull(self._native)):
+                raise StopAsyncIteration
+        return value
+
+    def close(self) -> None:
+        """Let go of it: the plugin hears that nobody reads it any more when it runs the next time."""
+        self._native, self._row = None, iter(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _came(self, row: Any) -> bool:  # noqa: ANN401 - bytes, an array or a list
+        if row is None:
+            self._native = None
+            return False
+        rows: Any = [row] if isinstance(row, bytes) else row
+        self._row = iter(rows)
+        return True
+
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        raise TypeError("a stream is in a plugin, and cannot be copied or pickled")
+
+    def __repr__(self) -> str:
+        return f"<{'closed ' if self._native is None else ''}stream of a plugin>"
+
+
+class PluginFuture(Generic[T]):
+    """
+    A value that a plugin gives later: `future.result()`, or `await future`, as often as it is asked for.
+
+    The plugin runs while it is waited for, within the limits of a call, and stands still otherwise.
+    """
+
+    __slots__ = ("__weakref__", "_home", "_native", "_value")
+
+    def __init__(self, native: core.PluginStream, home: Streams) -> None:
+        self._native: core.PluginStream | None = native
+        self._home = home
+        self._value: T = _END
+
+    def result(self) -> T:
+        """
+        Wait for it.
+
+        Raises:
+            GuestError: the plugin ended instead of giving it, or did not give it within the limits of a call.
+            PluginError: it will never be given.
+        """
+        if self._value is _END:
+            self._came(None if self._native is None else self._home.pull(self._native))
+        return self._value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> T:
+        if self._value is _END:
+            self._came(None if self._native is None else await self._home.apull(self._native))
+        return self._value
+
+    def close(self) -> None:
+        """Let go of it: the plugin hears that nobody waits for it any more when it runs the next time."""
+        self._native = None
+
+    def _came(self, row: Any) -> None:  # noqa: ANN401 - bytes, an array or a list
+        self._native = None
+        if not row:
+            raise PluginError(
+                "no value of a plugin's future", "it was closed, or the plugin gave none", "call the function again"
+            )
+        self._value = row[0]
+
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        raise TypeError("a future is in a plugin, and cannot be copied or pickled")
+
+    def __repr__(self) -> str:
+        return "<future of a plugin>"
+
+
+class Streams:
+    """
+    What the native side makes the streams of one plugin with, and asks for the values of those that it is given.
+
+    Args:
+        pull: makes a call for an event loop; on a thread of its own unless given.
+        bridge: makes a function that can be called of an `async def`; in an event loop of its own unless given.
+    """
+
+    def __init__(
+        self,
+        pull: Callable[[Pull], Coroutine[Any, Any, Any]] | None = None,
+        bridge: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+    ) -> None:
+        self._pull, self._bridge = pull, bridge
+
+    def made(self, native: core.PluginStream, is_future: bool) -> PluginStream[Any] | PluginFuture[Any]:
+        """Make the object for one of the plugin's."""
+        return PluginFuture(native, self) if is_future else PluginStream(native, self)
+
+    def pull(self, native: core.PluginStream) -> Any:  # noqa: ANN401 - bytes, an array, a list or None
+        """Wait for more."""
+        return native.pull()
+
+    async def apull(self, native: core.PluginStream) -> Any:  # noqa: ANN401 - bytes, an array, a list or None
+        """Await more."""
+        if self._pull is not None:
+            return await self._pull(native.pull)
+        return await on_thread(native.pull)
+
+    def feed(self, value: Any, is_future: bool) -> Callable[[], Any]:  # noqa: ANN401 - called by the native side
+        """
+        Make what gives one value after the other, and then raises StopIteration.
+
+        Raises:
+            TypeError: nothing comes from it.
+        """
+        if isinstance(value, (PluginStream, PluginFuture)) and value._home is self:  # noqa: SLF001 - the same module
+            raise TypeError(
+                "this is a stream of the plugin itself, which stands still while it is read for it\n"
+                "hint: give it what was read of it: `list(stream)`"
+            )
+        if is_future:
+            return self._future(value)
+        if hasattr(value, "__iter__") and not (self._bridge is not None and hasattr(value, "__aiter__")):
+            given: Iterator[Any] = iter(value)
+            return given.__next__
+        if hasattr(value, "__aiter__"):
+            return self._ahead(value.__aiter__().__anext__)
+        raise TypeError(
+            f"expected an iterable, not {type(value).__name__:.100}\n"
+            "hint: give a list, an iterator, or an asynchronous one"
+        )
+
+    def _future(self, value: Any) -> Callable[[], Any]:  # noqa: ANN401 - a value of any type
+        if hasattr(value, "__await__"):
+            return _Once(self._ahead(_awaiting(value)), value)
+        if callable(getattr(value, "result", None)):
+            return _Once(value.result, None)
+        raise TypeError(
+            f"expected something to be awaited, not {type(value).__name__:.100}\n"
+            "hint: give a coroutine, or a future with `result()`"
+        )
+
+    def _ahead(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], Any]:
+        """Call what is to be awaited: in the caller's event loop, or in one of its own."""
+
+        async def ahead() -> tuple[Any, ...]:
+            # No coroutine may raise StopIteration, and a task should not end as StopAsyncIteration.
+            try:
+                return (await step(),)
+            except StopAsyncIteration:
+                return ()
+
+        call = _Loop(ahead) if self._bridge is None else self._bridge(ahead)
+
+        def value() -> Any:  # noqa: ANN401 - a value of any type
+            came = call()
+            if not came:
+                raise StopIteration
+            return came[0]
+
+        return value
+
+
+def _awaiting(value: Any) -> Callable[[], Coroutine[Any, Any, Any]]:  # noqa: ANN401 - what can be awaited
+    async def awaited() -> Any:  # noqa: ANN401 - a value of any type
+        return await value
+
+    return awaited
+
+
+class _Once:
+    """Gives one value. A coroutine that nobody came to await is closed with it, and complains to nobody."""
+
+    def __init__(self, value: Callable[[], Any], coroutine: Any) -> None:  # noqa: ANN401 - what can be awaited
+        self._value: Callable[[], Any] | None = value
+        self._coroutine = coroutine
+
+    def __call__(self) -> Any:  # noqa: ANN401 - a value of any type
+        if self._value is None:
+            raise StopIteration
+        value, self._value = self._value, None
+        return value()
+
+    def __del__(self) -> None:
+        if self._value is not None and hasattr(self._coroutine, "close"):
+            self._coroutine.close()
+
+
+class _Loop:
+    """Runs a coroutine for each call in one event loop, which lasts as long as what they are of."""
+
+    def __init__(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._step = step
+        self._loop: Any = None
+
+    def __call__(self) -> Any:  # noqa: ANN401 - what the step gives
+        import asyncio
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._run()
+        # Inline, in a call that a coroutine made: its loop stands still meanwhile, and has no other inside of it.
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(self._run).result()
+
+    def _run(self) -> Any:  # noqa: ANN401 - what the step gives
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(self._step())
+
+    def __del__(self) -> None:
+        if self._loop is not None and not self._loop.is_running():
+            self._loop.close()

@@ -1,0 +1,213 @@
+"""A plugin with streams and futures of one type at its border, both ways."""
+
+from __future__ import annotations
+
+from ringfence import Limits, Policy
+
+STREAMS = Policy(wasi="0.3", limits=Limits(wall="10s"))
+
+
+def streaming(kind: str, size: int, declared: str = "") -> bytes:
+    """
+    Give the text of a component for values of that type, which are so many bytes in memory.
+
+    `echo` gives back the stream that it is given, `pass` the future, `last` and `now` the last value of either;
+    `count` gives a stream of numbers, and `total` their sum. `hand` writes numbers for the imported `take` meanwhile,
+    and `fetch` sums up those of the imported `give`.
+    """
+    return f"""(component
+  {declared}
+  (type $s (stream {kind}))
+  (type $f (future {kind}))
+  (type $n (stream u32))
+  (import "take" (func $take async (param "numbers" $n) (result u32)))
+  (import "give" (func $give async (param "count" u32) (result $n)))
+  (core module $memory (memory (export "memory") 16)
+    (global $top (mut i32) (i32.const 65536))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+      (global.set $top (i32.add (local.get $at) (local.get 3)))
+      (local.get $at)))
+  (core instance $memory (instantiate $memory))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $take (canon lower (func $take) async (memory $mem)))
+  (core func $give (canon lower (func $give) (memory $mem)))
+  (core func $give-stream (canon task.return (result $s)))
+  (core func $give-future (canon task.return (result $f)))
+  (core func $give-numbers (canon task.return (result $n)))
+  (core func $give-number (canon task.return (result u32)))
+  (core func $s-new (canon stream.new $s))
+  (core func $s-read (canon stream.read $s async (memory $mem) (realloc $realloc)))
+  (core func $s-write (canon stream.write $s async (memory $mem) (realloc $realloc)))
+  (core func $s-close (canon stream.drop-readable $s))
+  (core func $s-end (canon stream.drop-writable $s))
+  (core func $n-new (canon stream.new $n))
+  (core func $n-read (canon stream.read $n async (memory $mem)))
+  (core func $n-write (canon stream.write $n async (memory $mem)))
+  (core func $n-close (canon stream.drop-readable $n))
+  (core func $n-end (canon stream.drop-writable $n))
+  (core func $f-new (canon future.new $f))
+  (core func $f-read (canon future.read $f async (memory $mem) (realloc $realloc)))
+  (core func $f-write (canon future.write $f async (memory $mem) (realloc $realloc)))
+  (core func $f-close (canon future.drop-readable $f))
+  (core func $f-end (canon future.drop-writable $f))
+  (core func $set (canon waitable-set.new))
+  (core func $join (canon waitable.join))
+  (core func $wait (canon waitable-set.wait (memory $mem)))
+  (core func $drop (canon subtask.drop))
+  (core module $m
+    (import "host" "memory" (memory 16))
+    (import "host" "take" (func $take (param i32 i32) (result i32)))
+    (import "host" "give" (func $give (param i32) (result i32)))
+    (import "host" "give-stream" (func $give-stream (param i32)))
+    (import "host" "give-future" (func $give-future (param i32)))
+    (import "host" "give-numbers" (func $give-numbers (param i32)))
+    (import "host" "give-number" (func $give-number (param i32)))
+    (import "host" "s-new" (func $s-new (result i64)))
+    (import "host" "s-read" (func $s-read (param i32 i32 i32) (result i32)))
+    (import "host" "s-write" (func $s-write (param i32 i32 i32) (result i32)))
+    (import "host" "s-close" (func $s-close (param i32)))
+    (import "host" "s-end" (func $s-end (param i32)))
+    (import "host" "n-new" (func $n-new (result i64)))
+    (import "host" "n-read" (func $n-read (param i32 i32 i32) (result i32)))
+    (import "host" "n-write" (func $n-write (param i32 i32 i32) (result i32)))
+    (import "host" "n-close" (func $n-close (param i32)))
+    (import "host" "n-end" (func $n-end (param i32)))
+    (import "host" "f-new" (func $f-new (result i64)))
+    (import "host" "f-read" (func $f-read (param i32 i32) (result i32)))
+    (import "host" "f-write" (func $f-write (param i32 i32) (result i32)))
+    (import "host" "f-close" (func $f-close (param i32)))
+    (import "host" "f-end" (func $f-end (param i32)))
+    (import "host" "set" (func $set (result i32)))
+    (import "host" "join" (func $join (param i32 i32)))
+    (import "host" "wait" (func $wait (param i32 i32) (result i32)))
+    (import "host" "drop" (func $drop (param i32)))
+    (global $waiting (mut i32) (i32.const 0))
+    ;; What became of it, in the end.
+    (func $done (param $end i32) (param $status i32) (result i32)
+      (if (i32.ne (local.get $status) (i32.const -1)) (then (return (local.get $status))))
+      (if (i32.eqz (global.get $waiting)) (then (global.set $waiting (call $set))))
+      (call $join (local.get $end) (global.get $waiting))
+      (drop (call $wait (global.get $waiting) (i32.const 64)))
+      (call $join (local.get $end) (i32.const 0))
+      (i32.load (i32.const 68)))
+    (func $reads (param $ends i64) (result i32) (i32.wrap_i64 (local.get $ends)))
+    (func $writes (param $ends i64) (result i32) (i32.wrap_i64 (i64.shr_u (local.get $ends) (i64.const 32))))
+    (func (export "echo") (param $from i32) (result i32)
+      (local $ends i64) (local $to i32) (local $status i32) (local $count i32)
+      (local.set $ends (call $s-new))
+      (local.set $to (call $writes (local.get $ends)))
+      (call $give-stream (call $reads (local.get $ends)))
+      (block $over (loop $more
+        (local.set $status (call $done (local.get $from)
+          (call $s-read (local.get $from) (i32.const 1024) (i32.const 100))))
+        (local.set $count (i32.shr_u (local.get $status) (i32.const 4)))
+        (loop $rest
+          (if (local.get $count) (then
+            (local.set $ends (i64.extend_i32_u (call $done (local.get $to)
+              (call $s-write (local.get $to) (i32.const 1024) (local.get $count)))))
+            (br_if $over (i32.and (call $reads (local.get $ends)) (i32.const 15)))
+            (memory.copy (i32.const 1024) (i32.add (i32.const 1024)
+                (i32.mul (i32.const {size}) (i32.shr_u (call $reads (local.get $ends)) (i32.const 4))))
+              (i32.mul (i32.const {size}) (local.get $count)))
+            (local.set $count (i32.sub (local.get $count) (i32.shr_u (call $reads (local.get $ends)) (i32.const 4))))
+            (br $rest))))
+        (br_if $more (i32.eqz (i32.and (local.get $status) (i32.const 15))))))
+      (call $s-close (local.get $from))
+      (call $s-end (local.get $to))
+      (i32.const 0))
+    (func (export "pass") (param $from i32) (result i32)
+      (local $ends i64)
+      (local.set $ends (call $f-new))
+      (call $give-future (call $reads (local.get $ends)))
+      (drop (call $done (local.get $from) (call $f-read (local.get $from) (i32.const 1024))))
+      (call $f-close (local.get $from))
+      (drop (call $done (call $writes (local.get $ends))
+        (call $f-write (call $writes (local.get $ends)) (i32.const 1024))))
+      (call $f-end (call $writes (local.get $ends)))
+      (i32.const 0))
+    ;; Writes the numbers below that one, until nobody reads them.
+    (func $count (param $to i32) (param $numbers i32)
+      (local $next i32)
+      (block $over (loop $more
+        (br_if $over (i32.ge_u (local.get $next) (local.get $numbers)))
+        (i32.store (i32.const 512) (local.get $next))
+        (br_if $over (i32.and (i32.const 15)
+          (call $done (local.get $to) (call $n-write (local.get $to) (i32.const 512) (i32.const 1)))))
+        (local.set $next (i32.add (local.get $next) (i32.const 1)))
+        (br $more)))
+      (call $n-end (local.get $to)))
+    (func (export "count") (param $numbers i32) (result i32)
+      (local $ends i64)
+      (local.set $ends (call $n-new))
+      (call $give-numbers (call $reads (local.get $ends)))
+      (call $count (call $writes (local.get $ends)) (local.get $numbers))
+      (i32.const 0))
+    (func $total (param $from i32) (result i32)
+      (local $status i32) (local $sum i32) (local $at i32)
+      (loop $more
+        (local.set $status (call $done (local.get $from)
+          (call $n-read (local.get $from) (i32.const 1024) (i32.const 4))))
+        (local.set $at (i32.shr_u (local.get $status) (i32.const 4)))
+        (loop $rest
+          (if (local.get $at) (then
+            (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+            (local.set $sum (i32.add (local.get $sum)
+              (i32.load (i32.add (i32.const 1024) (i32.mul (local.get $at) (i32.const 4))))))
+            (br $rest))))
+        (br_if $more (i32.eqz (i32.and (local.get $status) (i32.const 15)))))
+      (call $n-close (local.get $from))
+      (local.get $sum))
+    (func (export "total") (param $from i32) (result i32)
+      (call $give-number (call $total (local.get $from)))
+      (i32.const 0))
+    (func (export "first") (param $from i32) (result i32)
+      (drop (call $done (local.get $from) (call $n-read (local.get $from) (i32.const 1024) (i32.const 1))))
+      (call $n-close (local.get $from))
+      (call $give-number (i32.load (i32.const 1024)))
+      (i32.const 0))
+    (func (export "fetch") (param $count i32) (result i32)
+      (call $give-number (call $total (call $give (local.get $count))))
+      (i32.const 0))
+    (func (export "hand") (param $numbers i32) (result i32)
+      (local $ends i64) (local $task i32)
+      (local.set $ends (call $n-new))
+      (local.set $task (i32.shr_u (call $take (call $reads (local.get $ends)) (i32.const 256)) (i32.const 4)))
+      (call $count (call $writes (local.get $ends)) (local.get $numbers))
+      (if (local.get $task) (then
+        (if (i32.eqz (global.get $waiting)) (then (global.set $waiting (call $set))))
+        (call $join (local.get $task) (global.get $waiting))
+        (block $over (loop $again
+          (drop (call $wait (global.get $waiting) (i32.const 64)))
+          (br_if $again (i32.ne (i32.load (i32.const 68)) (i32.const 2)))))
+        (call $join (local.get $task) (i32.const 0))
+        (call $drop (local.get $task))))
+      (call $give-number (i32.load (i32.const 256)))
+      (i32.const 0))
+    (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
+  (core instance $i (instantiate $m (with "host" (instance
+    (export "memory" (memory $mem)) (export "take" (func $take)) (export "give" (func $give))
+    (export "give-stream" (func $give-stream)) (export "give-future" (func $give-future))
+    (export "give-numbers" (func $give-numbers)) (export "give-number" (func $give-number))
+    (export "s-new" (func $s-new)) (export "s-read" (func $s-read)) (export "s-write" (func $s-write))
+    (export "s-close" (func $s-close)) (export "s-end" (func $s-end))
+    (export "n-new" (func $n-new)) (export "n-read" (func $n-read)) (export "n-write" (func $n-write))
+    (export "n-close" (func $n-close)) (export "n-end" (func $n-end))
+    (export "f-new" (func $f-new)) (export "f-read" (func $f-read)) (export "f-write" (func $f-write))
+    (export "f-close" (func $f-close)) (export "f-end" (func $f-end))
+    (export "set" (func $set)) (export "join" (func $join)) (export "wait" (func $wait))
+    (export "drop" (func $drop))))))
+  {_lifted("echo", "values", "$s", "$s")}
+  {_lifted("pass", "value", "$f", "$f")}
+  {_lifted("count", "numbers", "u32", "$n")}
+  {_lifted("total", "numbers", "$n", "u32")}
+  {_lifted("first", "numbers", "$n", "u32")}
+  {_lifted("fetch", "count", "u32", "u32")}
+  {_lifted("hand", "numbers", "u32", "u32")})""".encode()
+
+
+def _lifted(name: str, param: str, takes: str, gives: str) -> str:
+    return f"""(func (export "{name}") async (param "{param}" {takes}) (result {gives})
+    (canon lift (core func $i "{name}") async (callback (core func $i "callback"))))"""
