@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
 # ruff: noqa: T201
 """
-What does a fork of a session cost, and do fresh runs scale with threads?
+What does a fork of a session cost?
 
 A session that holds a dict of 10,000 numbers is forked, directly and from a snapshot, with and without a turn in the
 fork. Beside it: a new session that runs the same source again, and `os.fork` of a native interpreter that holds the
-same. Then fresh runs of `print(1)` and of `console.log(1)` on one thread and on two, for as long on each.
+same.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ import ringfence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS, TIMES, SECONDS = 10, 20, 1.0
+ROUNDS, TIMES = 10, 20
 PREPARE = "import random, uuid; state = {number: str(number) for number in range(10_000)}"
 TURN = "state[-1] = len(state)"
 
@@ -45,15 +44,6 @@ def main() -> None:
                 "os.fork of this process, one turn": lambda: process(native),
             },
         )
-    for language, code in (("python", "print(1)"), ("javascript", "console.log(1)")):
-        sandbox = ringfence.Sandbox(code=code, language=language)
-        sandbox.run()
-        each: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(5):
-            for threads, rates in each.items():
-                rates.append(rate(sandbox.run, threads))
-        one, two = (max(rates) for rates in each.values())
-        print(f"{code}: {one:.0f} a second on one thread, {two:.0f} on two, {two / one:.2f} times as many")
 
 
 def turned(fork: ringfence.Session) -> None:
@@ -75,23 +65,6 @@ def process(state: dict[str, object]) -> None:
         exec(TURN, state)  # noqa: S102 - a constant of ours
         os._exit(0)
     os.waitpid(child, 0)
-
-
-def rate(work: Callable[[], object], threads: int) -> float:
-    """Give how many a second that many threads do together."""
-    done, end = [0] * threads, time.perf_counter() + SECONDS
-
-    def loop(at: int) -> None:
-        while time.perf_counter() < end:
-            work()
-            done[at] += 1
-
-    running = [threading.Thread(target=loop, args=(at,)) for at in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    return sum(done) / SECONDS
 
 
 def compare(what: str, works: dict[str, Callable[[], object]]) -> None:

@@ -70,6 +70,13 @@ def main() -> None:
             {"ringfence": ringfence.Sandbox(code="puts 1", language="ruby").run}
             | ({"ruby -e": process(ruby, "-e", "puts 1")} if ruby else {}),
         )
+    if "perl" in ringfence.languages.names():
+        perl = shutil.which("perl")
+        compare(
+            "a fresh Perl, print 1",
+            {"ringfence": ringfence.Sandbox(code="print 1", language="perl").run}
+            | ({"perl -e": process(perl, "-e", "print 1")} if perl else {}),
+        )
     native = sqlite3.connect(":memory:")
     compare(
         "a fresh SQLite, select 1",

@@ -4,8 +4,9 @@
 What do forks of a warm pandas session cost?
 
 A session of `python-data` that holds a DataFrame is captured once. Then: a fork and its end; with a turn that computes
-a mean; with a turn that describes the whole frame; the same turn in one session that stays; a fresh run from its
-beginning; and for as many forks as are asked for, alive at one time, what each holds of its own.
+a mean; with a turn that describes the whole frame; the same turn in one session that stays; runs from the pack's
+beginning in new stores, and in one that is rewound; and for as many forks as are asked for, alive at one time, what
+each holds of its own.
 
     benches/python_data.py [LIVE]
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ROUNDS, TIMES = 10, 20
 PREPARE = "import numpy as np, pandas as pd\ndf = pd.DataFrame({'a': range(1000), 'b': np.arange(1000.0)})\ndf.a.mean()"
+MEAN = "import pandas as pd; print(pd.Series(range(1000)).mean())"
 LIVE = 1000
 SMAPS = Path("/proc/self/smaps_rollup")
 
@@ -38,12 +40,16 @@ def main() -> None:
         session.eval(PREPARE)
         snapshot = session.snapshot()
         sandbox = ringfence.Sandbox(language="python-data", policy=policy)
+        rewound = ringfence.Sandbox(language="python-data", policy=policy, reuse="tenant", tenant="bench")
         compare({
             "snapshot.fork(), closed": lambda: snapshot.fork().close(),
             "snapshot.fork(), df.a.mean(), closed": lambda: turned(snapshot.fork(), "df.a.mean()"),
             "snapshot.fork(), df.describe(), closed": lambda: turned(snapshot.fork(), "df.describe()"),
             "df.a.mean() in a session that stays": lambda: session.eval("df.a.mean()"),
             'run(code="print(1)")': lambda: sandbox.run(code="print(1)"),
+            'run(code="print(1)"), rewound': lambda: rewound.run(code="print(1)"),
+            "run(code=a mean of a new series)": lambda: sandbox.run(code=MEAN),
+            "run(code=a mean of a new series), rewound": lambda: rewound.run(code=MEAN),
         })  # fmt: skip
         live(snapshot, int(sys.argv[1]) if len(sys.argv) > 1 else LIVE)
 
@@ -71,7 +77,7 @@ def compare(works: dict[str, Callable[[], object]]) -> None:
                 taken[name].append(time.perf_counter() - begun)
     for name, each in taken.items():
         middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
-        print(f"  {name:<40} {min(each) * 1e6:9.1f} at least, {middle * 1e6:9.1f} µs, p99 {late * 1e6:9.1f} µs")
+        print(f"  {name:<42} {min(each) * 1e6:9.1f} at least, {middle * 1e6:9.1f} µs, p99 {late * 1e6:9.1f} µs")
 
 
 def live(snapshot: ringfence.Snapshot, count: int) -> None:

@@ -103,6 +103,20 @@ def compiled_web(cache: Path) -> Path:
 @pytest.fixture(scope="module")
 def compiled_ruby() -> Iterator[None]:
     """The same of Ruby, kept for other runs of the tests on this machine: it takes the better part of a minute."""
+    with kept("ruby"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def compiled_perl() -> Iterator[None]:
+    """The same of Perl, which takes some seconds."""
+    with kept("perl"):
+        yield
+
+
+@contextlib.contextmanager
+def kept(language: str) -> Iterator[None]:
+    """Compile a language where other runs of the tests on this machine find it."""
     from packs.building import cache
 
     from ringfence import Limits, Policy, Sandbox
@@ -111,7 +125,7 @@ def compiled_ruby() -> Iterator[None]:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(place))
-        Sandbox(language="ruby", policy=Policy(limits=Limits(compile=550)))
+        Sandbox(language=language, policy=Policy(limits=Limits(compile=550)))
         yield
 
 

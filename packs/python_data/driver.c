@@ -109,6 +109,14 @@ static PyObject *immortal(PyObject *self, PyObject *arguments) {
     _Py_SetImmortal(object);
     return nothing();
 }
+static void fill_pools(size_t smallest, size_t largest);
+/* fill(largest): what is made next lies side by side, block by block of a size. */
+static PyObject *fill(PyObject *self, PyObject *arguments) {
+    uint32_t largest;
+    if (!PyArg_ParseTuple(arguments, "I", &largest)) return NULL;
+    fill_pools(BLOCK_STEP, largest);
+    return nothing();
+}
 static struct { const char *name; function *call; int flags; const char *doc; } methods[] = {
     {"raw", raw, VARARGS, "Send one message to the host as it is."},
     {"strings", strings, VARARGS, "The arguments, or the environment."},
@@ -117,14 +125,15 @@ static struct { const char *name; function *call; int flags; const char *doc; } 
     {"give", give, VARARGS, "Say what came of a turn."},
     {"interrupt_by", interrupt_by, VARARGS, "Say which exceptions a host may have raised."},
     {"immortal", immortal, VARARGS, "Make an object immortal."},
+    {"fill", fill, VARARGS, "Leave no holes between blocks of up to so many bytes."},
     {0},
 };
 
 /* ---- room for what a run makes: see ../python/room.c ---- */
 /* Python's own allocator, which is mimalloc here: until blocks follow one another for a page, one of the holes may have
  * served. Blocks of neighbouring sizes may be as long as each other. */
-static void fill_pools(void) {
-    for (size_t size = BLOCK_STEP; size <= LARGEST_BLOCK; size += BLOCK_STEP) {
+static void fill_pools(size_t smallest, size_t largest) {
+    for (size_t size = smallest; size <= largest; size += size < LARGEST_BLOCK ? BLOCK_STEP : size / BLOCK_STEP / 2) {
         char *block = NULL, *last;
         for (size_t in_a_row = 0, step = 0, before; in_a_row * size < PAGE; in_a_row = step == before ? in_a_row + 1 : 0) {
             last = block;
@@ -211,7 +220,7 @@ void EXPORT(rf_init)(void) {
     if (!path || !PyObject_CallMethod(path, "insert", "is", 0, "/boot")) die();
     if (!PyImport_ImportModule("_start")) die();
     if (!(boot = PyImport_ImportModule("_ringfence")) || !PyObject_CallMethod(boot, "begin", NULL)) die();
-    fill_pools();
+    fill_pools(BLOCK_STEP, LARGEST_BLOCK);
     fill_holes();
     resume_word = RESUME_FRESH;
     __wasilibc_reset_preopens();

@@ -24,6 +24,10 @@ mod worker;
 
 use pyo3::prelude::*;
 
+/// Of what this library allocates, and nobody else in the process.
+#[global_allocator]
+static ALLOCATOR: ringfence::Allocator = ringfence::Allocator;
+
 #[pymodule(gil_used = false)]
 mod _core {
     use pyo3::prelude::*;

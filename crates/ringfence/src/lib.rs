@@ -3,6 +3,7 @@
 //! `policy → load → sandbox → run → result`
 
 mod after;
+mod allocator_unsafe;
 mod apart;
 pub mod doctor;
 mod ending;
@@ -30,6 +31,7 @@ pub mod text;
 pub mod worker;
 
 pub use after::Init;
+pub use allocator_unsafe::Allocator;
 pub use error::{Error, Parts, Result};
 pub use host::{HostFunction, HostFunctions};
 pub use load::Program;

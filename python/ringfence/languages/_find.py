@@ -26,6 +26,7 @@ _OURS = {
     "sqlite": (".sql", "sqlite3"),
     "python-data": (),
     "ruby": (".rb", "ruby"),
+    "perl": (".pl", "perl"),
 }
 
 _MAX_METADATA_BYTES = 1 << 20

@@ -1,6 +1,7 @@
 //! Regions and stacks that wait to be used again: few, and given back when nothing has run for a second.
 
 use std::sync::{Mutex, MutexGuard};
+use std::thread::{ThreadId, current};
 
 use super::region_unsafe::Region;
 use super::stack_unsafe::Stack;
@@ -14,8 +15,22 @@ const MOST: usize = 12;
 #[derive(Default)]
 struct Kept {
     /// Each with the number of its image, the one used last at the end.
-    regions: Vec<(u64, Region)>,
-    stacks: Vec<Stack>,
+    regions: Vec<Waits<(u64, Region)>>,
+    stacks: Vec<Waits<Stack>>,
+}
+
+/// What waits, and who used it last: the caches of that thread's processor still hold it.
+struct Waits<T> {
+    by: ThreadId,
+    what: T,
+}
+
+/// Takes what this thread used last, else what anybody did.
+fn taken<T>(all: &mut Vec<Waits<T>>, fits: impl Fn(&T) -> bool) -> Option<T> {
+    let me = current().id();
+    let mine = all.iter().rposition(|each| each.by == me && fits(&each.what));
+    let at = mine.or_else(|| all.iter().rposition(|each| fits(&each.what)))?;
+    Some(all.remove(at).what)
 }
 
 static KEPT: PerProcess<Mutex<Kept>> = PerProcess::new();
@@ -26,9 +41,7 @@ fn kept() -> MutexGuard<'static, Kept> {
 
 /// A region of that image.
 pub(super) fn take(image: u64) -> Option<Region> {
-    let mut kept = kept();
-    let at = kept.regions.iter().rposition(|(of, _)| *of == image)?;
-    Some(kept.regions.remove(at).1)
+    taken(&mut kept().regions, |(of, _)| *of == image).map(|(_, region)| region)
 }
 
 /// Whether one more region may wait.
@@ -40,7 +53,7 @@ pub(super) fn has_room() -> bool {
 pub(super) fn put(image: u64, region: Region) {
     let mut regions = kept();
     if regions.regions.len() < MOST {
-        regions.regions.push((image, region));
+        regions.regions.push(Waits { by: current().id(), what: (image, region) });
     }
     drop(regions);
     keep_for_a_while();
@@ -50,7 +63,7 @@ pub(super) fn put(image: u64, region: Region) {
 pub(super) fn forget(image: u64) {
     let mut gone = Vec::new();
     let mut kept = kept();
-    while let Some(at) = kept.regions.iter().position(|(of, _)| *of == image) {
+    while let Some(at) = kept.regions.iter().position(|each| each.what.0 == image) {
         gone.push(kept.regions.swap_remove(at));
     }
     drop(kept);
@@ -58,16 +71,14 @@ pub(super) fn forget(image: u64) {
 
 /// A stack of that length.
 pub(super) fn take_stack(len: usize) -> Option<Stack> {
-    let mut kept = kept();
-    let at = kept.stacks.iter().rposition(|stack| stack.len() == len)?;
-    Some(kept.stacks.remove(at))
+    taken(&mut kept().stacks, |stack| stack.len() == len)
 }
 
 /// Keeps a stack that nothing runs on.
 pub(super) fn put_stack(stack: Stack) {
     let mut stacks = kept();
     if stacks.stacks.len() < MOST {
-        stacks.stacks.push(stack);
+        stacks.stacks.push(Waits { by: current().id(), what: stack });
     }
     drop(stacks);
     keep_for_a_while();
@@ -89,5 +100,23 @@ pub(crate) fn give_back() {
 fn keep_for_a_while() {
     if ticker::Running::start().is_none() {
         give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_thread_takes_what_it_used_last_and_otherwise_what_anybody_did() {
+        let other = std::thread::spawn(|| current().id()).join().unwrap();
+        let waits = |by, what| Waits { by, what };
+        let me = current().id();
+        let mut all = vec![waits(me, 1), waits(me, 2), waits(other, 3), waits(other, 4), waits(me, 5)];
+        let mut take = |fits: fn(&i32) -> bool| taken(&mut all, fits);
+        assert_eq!([Some(2), Some(5), Some(1)], [take(|what| *what < 5), take(|_| true), take(|_| true)]);
+        assert_eq!([Some(3), None, Some(4)], [take(|what| *what < 4), take(|what| *what > 4), take(|_| true)]);
     }
 }

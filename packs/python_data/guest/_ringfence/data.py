@@ -1,17 +1,19 @@
 """What is done once, before the snapshot: the imports that take long, and repairs; and what differs afterwards."""
 
-import contextlib
 import os
+import struct
 import sys
 
 MODULES = """
 numpy numpy.random numpy.linalg numpy.fft pandas scipy scipy.stats scipy.optimize scipy.linalg scipy.sparse
 scipy.interpolate scipy.integrate scipy.signal
 """.split()  # noqa: SIM905
+# What turns do most comes first: it lies together.
 WARM = (
     "import numpy as np, pandas as pd",
     "df = pd.DataFrame({'a': range(100), 'b': [1.5] * 100, 'c': list('xy') * 50})",
-    "df.a.mean()",
+    "x = df.a.mean(); print(x, end=''); x + 1",
+    "df['b'] = df.a * 2; df.b.sum(); df[df.a > 3].head(); df.a.to_numpy().tolist()",
     "df.describe()",
     "df.groupby('c').a.sum().to_dict()",
     "repr(df)",
@@ -24,7 +26,7 @@ NAP_SECONDS = 0.02
 OURS = ["ringfence", "ssl"]
 OURS += [
     f"_ringfence.{name}"
-    for name in ["command", "ending", "errors", "functions", "network", "resources", "resume", "values"]
+    for name in ["command", "ending", "errors", "functions", "network", "resources", "resume", "together", "values"]
 ]
 
 
@@ -61,8 +63,15 @@ def warm(run):
     """Walk the usual ways, so that what the interpreter makes on first use is in the snapshot."""
     for _ in range(20):
         for source in WARM:
-            with contextlib.suppress(ZeroDivisionError):
-                run(source.encode(), 1)
+            run(source)
+
+
+def gather(run):
+    """Have the usual ways lie together, and walk them again."""
+    from _ringfence import together
+
+    together.move(together.traced(run, WARM))
+    warm(run)
 
 
 def settle(main, cells):
@@ -86,7 +95,7 @@ def make_all_immortal():
 
     from _ringfence_native import immortal
 
-    waiting = gc.get_objects()
+    waiting = [*gc.get_objects(), *unknown_to_the_collector()]
     while waiting:
         each = waiting.pop()
         if not sys._is_immortal(each):
@@ -95,9 +104,29 @@ def make_all_immortal():
             immortal(each)
 
 
+def unknown_to_the_collector():
+    """Give what it does not find: the members of types that C defines, and numpy's own types of data."""
+    import gc
+
+    import numpy as np
+
+    types, found = {id(object): object}, [np.dtype(code) for code in np.typecodes["All"]]
+    waiting = [object]
+    while waiting:
+        each = waiting.pop()
+        more = [one for one in type.__subclasses__(each) if id(one) not in types]
+        waiting += more
+        types |= {id(one): one for one in more}
+        found += [each.__mro__, *gc.get_referents(each.__dict__)]
+    return found
+
+
 def reseed():
-    """Make the random numbers of numpy differ; those of Python do."""
-    seed(int.from_bytes(os.urandom(4)))
+    """Make the random numbers of numpy and the names of temporary files differ; the random numbers of Python do."""
+    seed(struct.unpack("8I", os.urandom(32)))
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None  # its numbers are its own, and made anew for another process only
 
 
 def seed(number):

@@ -1,0 +1,125 @@
+"""Joins an interpreter that others have linked with a driver of ours, which may stand between it and its host."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packs.building.failure import Failure
+from packs.components import npm
+from packs.python_data import merge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from packs.building.pack import Build
+
+BINARYEN = {
+    "binaryen": ("130.0.0", "XDrb+zql0RbFPKgj7MuH9zOc78R3Fa/P/VSGnnpdwYsvNZPWjcMYMdAkKCOQEL2A7yqgjSMTDRFp6gfSDW+/QQ==")
+}
+FLAGS = ["--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-mutable-globals", "--enable-sign-ext"]
+WASI = "wasi_snapshot_preview1"
+FUNCTION = b"\0"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """
+    A module whose functions have no names, but numbers: they are those of one file, so its digest is pinned.
+
+    Attributes:
+        sha256: of its bytes.
+        functions: what the driver calls, by names of ours.
+        between: imports that are the driver's functions instead.
+        exports: exports that stay, beside those functions.
+    """
+
+    sha256: str
+    functions: dict[str, int]
+    between: frozenset[str]
+    exports: tuple[str, ...] = field(default=("memory",))
+
+    def opened(self, wasm: bytes, pages: int) -> bytes:
+        """Give the module with those doors, and with a memory of so many pages."""
+        if (found := hashlib.sha256(wasm).hexdigest()) != self.sha256:
+            raise Failure("the interpreter is not the pinned one", f"its sha256 is {found}", "do not use this registry")
+        module = merge.Module.of(wasm)
+        module.sections[merge.IMPORT] = self._imports(module)
+        module.sections[merge.EXPORT] = self._exports(module)
+        module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
+        return assembled(module)
+
+    def _imports(self, module: merge.Module) -> bytes:
+        missing = self.between - {name for _, name, _ in module.imports}
+        if missing:
+            raise merge.MergeError(f"it imports no {', '.join(sorted(missing))}")
+        written = merge.number(len(module.imports))
+        for origin, name, kind in module.imports:
+            place = "driver" if name in self.between else origin
+            written += merge.blob(place.encode()) + merge.blob(name.encode()) + kind
+        return written
+
+    def _exports(self, module: merge.Module) -> bytes:
+        kept = []
+        reader = merge.Reader(module.sections[merge.EXPORT])
+        for _ in range(reader.number()):
+            name, kind, at = reader.text(), reader.number(), reader.number()
+            if name in self.exports:
+                kept.append(merge.blob(name.encode()) + merge.number(kind) + merge.number(at))
+        kept += [merge.blob(name.encode()) + FUNCTION + merge.number(at) for name, at in self.functions.items()]
+        return merge.number(len(kept)) + b"".join(kept)
+
+
+def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[str, int]) -> Path:
+    """
+    Compile the folder's `driver.c` and join it with the interpreter, in the same memory.
+
+    Args:
+        build: the build.
+        interpreter: what of the module is opened.
+        wasm: the module.
+        constants: numbers that the driver is compiled with: where in the interpreter's memory things lie.
+    """
+    held = wasm.read_bytes()
+    module = merge.Module.of(held)
+    build.compiler_path = build.compiler().path
+    build.run([
+        "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin",
+        *(f"-D{name}={at}u" for name, at in constants.items()), "-c", build.folder / "driver.c", "-o", "driver.o",
+    ])  # fmt: skip
+    build.run([
+        "wasi-cc", "-nostdlib", "-mexec-model=reactor", "driver.o", "-Wl,--no-entry",
+        "-Xlinker", "--import-memory=interpreter,memory",
+        "-Wl,-z,stack-size=65536", f"-Wl,--global-base={module.memory_end}", "-o", "driver.wasm",
+    ])  # fmt: skip
+    pages = merge.Module.of((build.work / "driver.wasm").read_bytes()).pages
+    (build.work / "interpreter.wasm").write_bytes(interpreter.opened(held, pages))
+    node = npm.node(build.steps)
+    tools = npm.packages(node, BINARYEN, build.steps) / "node_modules" / "binaryen" / "bin"
+    build.run([
+        node, tools / "wasm-merge", *FLAGS, "interpreter.wasm", "interpreter", "driver.wasm", "driver",
+        "-o", "joined.wasm",
+    ])  # fmt: skip
+    written = shut((build.work / "joined.wasm").read_bytes(), {*interpreter.functions, *interpreter.between})
+    (build.work / "joined.wasm").write_bytes(written)
+    return build.work / "joined.wasm"
+
+
+def shut(wasm: bytes, names: set[str]) -> bytes:
+    """Give a module without exports of these names."""
+    module = merge.Module.of(wasm)
+    kept = []
+    reader = merge.Reader(module.sections[merge.EXPORT])
+    for _ in range(reader.number()):
+        name, kind, at = reader.text(), reader.number(), reader.number()
+        if name not in names:
+            kept.append(merge.blob(name.encode()) + merge.number(kind) + merge.number(at))
+    module.sections[merge.EXPORT] = merge.number(len(kept)) + b"".join(kept)
+    return assembled(module)
+
+
+def assembled(module: merge.Module) -> bytes:
+    """Give a module's bytes, without names."""
+    held = module.sections
+    return merge.HEADER + b"".join(bytes([kind]) + merge.blob(held[kind]) for kind in merge.ORDER if kind in held)

@@ -1,0 +1,1 @@
+"""Perl: an interpreter that others have linked, with our driver."""

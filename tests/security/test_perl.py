@@ -1,0 +1,190 @@
+"""Attacks in Perl: endless, boundless, deep, and on what stands between it and its host."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ringfence
+from ringfence import Limits, Policy
+from security.isolated import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ringfence import Result
+
+pytest.importorskip(
+    "ringfence_language_perl", reason="NOT TESTED: perl is not installed (`ringfence languages install perl`)"
+)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_perl", "isolation")]
+
+WALL = 0.5
+ENDLESS = [
+    "1 while 1",
+    "BEGIN { 1 while 1 }",
+    "END { 1 while 1 }",
+    "sub DESTROY { 1 while 1 } our $o = bless []",
+    "$SIG{ALRM} = sub { 1 while 1 }; $SIG{__DIE__} = sub { 1 while 1 }; die",
+    "('a' x 40) =~ /^(a|aa|aaa)*b\\1(?{ 1 while 1 })/; sleep 100",
+    "('a' x 60 . 'b') =~ /^((a+)+)+$(?!x)/ while 1",
+    "select undef, undef, undef, 100",
+    "sleep 100 while 1",
+    "use overload '\"\"' => sub { 1 while 1 }; die bless []",
+    "tie my $x, 'main'; sub TIESCALAR { bless [] } sub FETCH { 1 while 1 } print $x",
+    "eval q{1 while 1; BEGIN { 1 while 1 }} while 1",
+    "my @a = (1) x 1e6; @a = sort { 1 while 1 } @a",
+]
+HOGS = [
+    "my @a; push @a, 'x' x 1e6 while 1",
+    "my $s = 'x'; $s .= $s while 1",
+    "my %h; $h{$_} = {$_ => [$_]} for 1 .. 1e9",
+    "my @a = (0) x 1e9",
+    "my $s = 'x' x 4e9",
+    "vec(my $v, 1e9, 32) = 1",
+    "sub f { f() } f()",
+    "my $n = 0; my $c = sub { 1 }; while (1) { my $d = $c; $c = sub { $d; 1 } }",
+    "open my $m, '>', \\my $b; print $m 'x' x 1e6 while 1",
+]
+DEEP = [
+    "use overload '\"\"' => sub { '' . $_[0] }; print bless []",
+    "package O; use overload '\"\"' => sub { eval { die }; '' . n() }; sub n { bless [] } print n()",
+    "sub f { sort { f() } 1, 2 } f()",
+    "sub DESTROY { eval { die }; bless [] } bless []",
+    "sub DESTROY { bless [] } bless []",
+    "while (1) { eval { die [] } }",
+    "eval '[' x 1e5; eval '-' x 1e5 . '1'; eval '(' x 1e5 . ')' x 1e5; eval q{eval } x 1e4",
+    "my $r = []; $r = [$r] for 1 .. 1e5; require Data::Dumper; print length Data::Dumper::Dumper($r)",
+    "require JSON::PP; eval { JSON::PP->new->max_depth(1e9)->decode('[' x 1e5) }",
+    "sub f { local $SIG{__DIE__} = sub { f(); die }; die } f()",
+    "sub AUTOLOAD { $AUTOLOAD->() } nope()",
+    "tie my $t, 'main'; sub TIESCALAR { bless [] } sub FETCH { \"$t\" } print $t",
+]
+
+
+def attack(code: str, **limits: Any) -> Result:
+    """Run the attack, where the fixture says."""
+    policy = Policy(limits=Limits(**{"wall": 60, "memory": "512MiB", **limits}))
+    return ringfence.run(code=code, language="perl", policy=policy, **options())
+
+
+def alive() -> None:
+    """Look whether the next run is as if nothing had been."""
+    result = attack("print 1 + 2, defined $main::left ? 'left' : 'none', scalar(keys %ENV)")
+    assert ("3none0", b"", ()) == (result.text, result.stderr, result.denials)
+
+
+@pytest.mark.parametrize("code", ENDLESS)
+def test_endless_perl_ends_at_its_deadline(code: str) -> None:
+    """Whatever it is busy with, handlers and ends included."""
+    began = time.monotonic()
+    result = attack(f"$main::left = 1; {code}", wall=WALL)
+
+    assert "wall" == result.limit, result
+    assert result.usage.wall_seconds < WALL + 0.5
+    assert time.monotonic() - began < 20
+    alive()
+
+
+@pytest.mark.parametrize("code", HOGS)
+def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
+    """As a limit, as Perl's own error, or as a trap where Perl trusts that there is memory; never as the host's."""
+    result = attack(f"no warnings; {code}", memory="200MiB", wall=20)
+
+    assert "memory" == result.limit or b"Out of memory" in result.stderr or "trapped" == result.outcome, result
+    assert result.usage.memory_bytes <= 200 << 20
+    alive()
+
+
+def test_flood_of_output_ends_at_its_limit() -> None:
+    """On both streams, at once and by little."""
+    for code in (
+        "print 'x' x 1000 while 1",
+        "print STDERR 'x' while 1",
+        "syswrite STDOUT, 'x' while 1",
+        "print 'x' x (1 << 27)",
+        "warn 'x' while 1",
+    ):
+        result = attack(code, output="64KiB")
+        assert "output" == result.limit, (code, result)
+        assert result.usage.output_bytes <= 64 << 10
+    alive()
+
+
+@pytest.mark.parametrize("code", DEEP)
+def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
+    """Perl's own error, a limit, or the trap of a stack that is full; never the host's stack."""
+    result = attack(code, wall=10, memory="200MiB", output="1MiB")
+
+    assert result.outcome in {"exited", "trapped", "limited"}, result
+    assert result.trap in {None, "stack overflow", "unreachable", "out of bounds memory access"}, result
+    alive()
+
+
+def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables, files, processes, sockets or users."""
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    (tmp_path / "secret").write_text("s3cr3t", encoding="utf-8")
+    code = f"""
+        print join(',', %ENV), "@ARGV\\n";
+        for my $path ('{tmp_path}/secret', '/etc/passwd', '../../etc/passwd', '/proc/self/environ', '/dev/mem',
+                       '/dev/fd/0/x') {{
+            print open(my $f, '<', $path) ? <$f> : 'no', "\\n";
+        }}
+        for my $try (sub {{ open my $f, '>', '/x' }}, sub {{ mkdir '/x' }}, sub {{ symlink '/etc/passwd', '/x' }},
+                     sub {{ opendir my $d, '/etc' }}, sub {{ link '/etc/passwd', '/x' }}) {{
+            print eval {{ $try->() }} ? 'yes' : 'no', "\\n";
+        }}
+        for my $fd (3, 4, 10, 62, 1000) {{
+            print open(my $f, '<&=', $fd) && defined(readline $f) ? 'yes' : 'no', "\\n"
+        }}
+        print eval {{ getpwnam('root') }} ? 'yes' : 'no', "\\n", eval {{ gethostbyname('localhost') }} ? 'yes' : 'no';
+    """
+    result = attack(code)
+
+    assert "\n" + "no\n" * 17 + "no" == result.text, result
+    alive()
+
+
+def test_files_that_are_nowhere_harm_only_the_guest() -> None:
+    """The script and the random numbers are files of the driver: used beyond all ends."""
+    for code in (
+        "for (1100, 1101) { open F, '+<&=', $_; sysseek F, 1 << 40, 0; sysseek F, -5, 2; read F, $b, 1e6; close F }",
+        "open F, '<&=', 1100; sysseek F, (1 << 31) - 1, 0; sysread F, $b, 1 << 20; sysread F, $b, 1 << 20, 1 << 20",
+        "open my $f, '<', '/dev/urandom'; sysread $f, my $b, 1 << 30",
+        "open my $f, '>', '/dev/urandom'; print $f 'x' x 1e6; close $f; truncate '/dev/urandom', 1 << 40",
+        "my @f; for (1 .. 3000) { open $f[$_], '<', '/dev/urandom' } read $f[-1], my $b, 1",
+        "my @f; for (1 .. 3000) { open $f[$_], '<', '/zeroperl/lib/5.42.0/strict.pm' or last } print scalar @f",
+    ):
+        assert attack(code, memory="200MiB", wall=20).outcome in {"exited", "trapped", "limited"}, code
+        alive()
+
+
+def test_closed_and_stolen_descriptors_harm_only_the_guest() -> None:
+    """Streams that are closed, and numbers that are opened again."""
+    for code in (
+        "close STDOUT; close STDERR; close STDIN; print 1; die",
+        "for my $fd (0 .. 1200) { open my $f, '<&=', $fd and close $f } print 1",
+        "open STDIN, '<&=', 1 and <STDIN>; open STDOUT, '>&=', 0 and print 1; open STDERR, '>&=', 3 and warn 1",
+    ):
+        assert attack(code).outcome in {"exited", "trapped"}, code
+        alive()
+
+
+def test_broken_language_still_ends() -> None:
+    """What the interpreter itself uses is taken away or made to lie."""
+    for code in (
+        "undef %main::; exit 3",
+        "delete $main::{$_} for keys %main::; die 1",
+        "*CORE::GLOBAL::exit = sub { 1 }; undef *STDOUT; undef *STDERR; exit 3",
+        "$? = 1 << 40; END { $? = -1e30 } $! = 1e9; die",
+        "for (1 .. 100) { eval { exit }; eval q{exit} } print 'never'",
+        "pack('p', 'x') && unpack('p', pack('L', $_)) for 0, 1, 4096, 30_000_000, 4_294_967_295",
+        "unpack('P100000000', pack('L', 4096)) for 1 .. 3",
+        "syscall(1) if 0; dump() if 0; local $^W = 1e9; $^P = 0xffff; $^H = -1; %^H = (a => \\1); eval q{1}",
+    ):
+        result = attack(code, wall=10, memory="200MiB")
+        assert result.outcome in {"exited", "trapped", "limited"}, (code, result)
+        alive()
