@@ -18,7 +18,7 @@ PACKS = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            name in {"perl", "python_data", "ruby"} and find_spec(f"ringfence_language_{name}") is None,
+            name in {"perl", "php", "python_data", "ruby"} and find_spec(f"ringfence_language_{name}") is None,
             reason=f"NOT TESTED: {name} is not installed",
         ),
     )
