@@ -113,7 +113,7 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
     module = merge.Module.of(held)
     build.compiler_path = build.compiler().path
     build.run([
-        "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin",
+        "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin", "-Wno-c23-extensions",
         *(f"-D{name}={at}u" for name, at in constants.items()), "-c", build.folder / "driver.c", "-o", "driver.o",
     ])  # fmt: skip
     build.run([
