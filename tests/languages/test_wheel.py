@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import platform
 import hashlib
+import platform
 import tomllib
 from importlib.metadata import distribution, entry_points
 from importlib.resources import files
