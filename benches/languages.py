@@ -77,6 +77,13 @@ def main() -> None:
             {"ringfence": ringfence.Sandbox(code="print 1", language="perl").run}
             | ({"perl -e": process(perl, "-e", "print 1")} if perl else {}),
         )
+    if "php" in ringfence.languages.names():
+        php = shutil.which("php")
+        compare(
+            "a fresh PHP, echo 1",
+            {"ringfence": ringfence.Sandbox(code="echo 1;", language="php").run}
+            | ({"php -r": process(php, "-r", "echo 1;")} if php else {}),
+        )
     native = sqlite3.connect(":memory:")
     compare(
         "a fresh SQLite, select 1",

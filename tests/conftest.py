@@ -114,6 +114,13 @@ def compiled_perl() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def compiled_php() -> Iterator[None]:
+    """The same of PHP."""
+    with kept("php"):
+        yield
+
+
 @contextlib.contextmanager
 def kept(language: str) -> Iterator[None]:
     """Compile a language where other runs of the tests on this machine find it."""

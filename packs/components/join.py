@@ -21,6 +21,25 @@ BINARYEN = {
 FLAGS = ["--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-mutable-globals", "--enable-sign-ext"]
 WASI = "wasi_snapshot_preview1"
 FUNCTION = b"\0"
+ASYNCIFY = [f"asyncify_{name}" for name in ("start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state")]
+
+
+@dataclass(frozen=True)
+class Held:
+    """
+    A function that unwinds to the driver in its middle, and comes back there.
+
+    Attributes:
+        function: its number.
+        before: what stands there once in its body.
+        call: a call of an import, which goes before that.
+        by: that import.
+    """
+
+    function: int
+    before: bytes
+    call: bytes
+    by: str
 
 
 @dataclass(frozen=True)
@@ -32,12 +51,14 @@ class Interpreter:
         sha256: of its bytes.
         functions: what the driver calls, by names of ours.
         between: imports that are the driver's functions instead.
+        held: the function that is left in its middle, if any.
         exports: exports that stay, beside those functions.
     """
 
     sha256: str
     functions: dict[str, int]
     between: frozenset[str]
+    held: Held | None = None
     exports: tuple[str, ...] = field(default=("memory",))
 
     def opened(self, wasm: bytes, pages: int) -> bytes:
@@ -45,10 +66,17 @@ class Interpreter:
         if (found := hashlib.sha256(wasm).hexdigest()) != self.sha256:
             raise Failure("the interpreter is not the pinned one", f"its sha256 is {found}", "do not use this registry")
         module = merge.Module.of(wasm)
+        if self.held:
+            module.sections[merge.CODE] = interrupted(module, self.held)
         module.sections[merge.IMPORT] = self._imports(module)
         module.sections[merge.EXPORT] = self._exports(module)
         module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
-        return assembled(module)
+        opened = assembled(module)
+        if self.held:
+            # asyncify takes functions by their names.
+            name = merge.number(1) + merge.number(self.held.function) + merge.blob(b"held")
+            opened += b"\0" + merge.blob(merge.blob(b"name") + b"\x01" + merge.blob(name))
+        return opened
 
     def _imports(self, module: merge.Module) -> bytes:
         missing = self.between - {name for _, name, _ in module.imports}
@@ -85,25 +113,42 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
     module = merge.Module.of(held)
     build.compiler_path = build.compiler().path
     build.run([
-        "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin",
+        "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin", "-Wno-c23-extensions",
         *(f"-D{name}={at}u" for name, at in constants.items()), "-c", build.folder / "driver.c", "-o", "driver.o",
     ])  # fmt: skip
     build.run([
         "wasi-cc", "-nostdlib", "-mexec-model=reactor", "driver.o", "-Wl,--no-entry",
         "-Xlinker", "--import-memory=interpreter,memory",
-        "-Wl,-z,stack-size=65536", f"-Wl,--global-base={module.memory_end}", "-o", "driver.wasm",
+        "-Wl,-z,stack-size=65536", "-Wl,--no-stack-first", f"-Wl,--global-base={module.memory_end}",
+        "-o", "driver.wasm",
     ])  # fmt: skip
     pages = merge.Module.of((build.work / "driver.wasm").read_bytes()).pages
     (build.work / "interpreter.wasm").write_bytes(interpreter.opened(held, pages))
     node = npm.node(build.steps)
     tools = npm.packages(node, BINARYEN, build.steps) / "node_modules" / "binaryen" / "bin"
+    if held := interpreter.held:
+        build.run([
+            node, tools / "wasm-opt", *FLAGS, "interpreter.wasm", "--asyncify", "--pass-arg=asyncify-onlylist@held",
+            f"--pass-arg=asyncify-imports@driver.{held.by}", "--pass-arg=asyncify-ignore-indirect",
+            "-o", "interpreter.wasm",
+        ])  # fmt: skip
     build.run([
         node, tools / "wasm-merge", *FLAGS, "interpreter.wasm", "interpreter", "driver.wasm", "driver",
         "-o", "joined.wasm",
     ])  # fmt: skip
-    written = shut((build.work / "joined.wasm").read_bytes(), {*interpreter.functions, *interpreter.between})
+    written = shut((build.work / "joined.wasm").read_bytes(), {*interpreter.functions, *interpreter.between, *ASYNCIFY})
     (build.work / "joined.wasm").write_bytes(written)
     return build.work / "joined.wasm"
+
+
+def interrupted(module: merge.Module, held: Held) -> bytes:
+    """Give the functions of a module with that call in one of them."""
+    bodies = list(module.bodies())
+    at = held.function - len(module.imports)
+    if bodies[at].count(held.before) != 1:
+        raise merge.MergeError(f"function {held.function} is not what it was")
+    bodies[at] = bodies[at].replace(held.before, held.call + held.before)
+    return merge.number(len(bodies)) + b"".join(map(merge.blob, bodies))
 
 
 def shut(wasm: bytes, names: set[str]) -> bytes:

@@ -27,6 +27,7 @@ _OURS = {
     "python-data": (),
     "ruby": (".rb", "ruby"),
     "perl": (".pl", "perl"),
+    "php": (".php", "php"),
 }
 
 _MAX_METADATA_BYTES = 1 << 20

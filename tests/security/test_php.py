@@ -1,0 +1,146 @@
+"""Attacks in PHP: endless, boundless, deep, and on what stands between it and its host."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ringfence
+from ringfence import Limits, Policy
+from security.isolated import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ringfence import Result
+
+pytest.importorskip(
+    "ringfence_language_php", reason="NOT TESTED: php is not installed (`ringfence languages install php`)"
+)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_php", "isolation")]
+
+WALL = 0.5
+ENDLESS = [
+    "while (true);",
+    "register_shutdown_function(function () { while (true); });",
+    "class O { function __destruct() { while (true); } } $o = new O;",
+    "set_error_handler(function () { while (true); }); echo $x;",
+    "sleep(100);",
+    "ob_start(function ($s) { while (true); }); echo 1;",
+    "set_time_limit(1); while (true) usleep(1000);",
+    "ini_set('pcre.backtrack_limit', PHP_INT_MAX); while (true) preg_match('/^(a+)+$/', str_repeat('a', 40) . 'b');",
+    "set_exception_handler(function () { while (true); }); throw new Exception;",
+    "(new PDO('sqlite:'))->query('with recursive t(a) as (values(1) union all select 1 from t) select max(a) from t');",
+    "function f() { while (true) yield 1; } foreach (f() as $x);",
+]
+HOGS = [
+    "$a = []; while (true) $a[] = str_repeat('x', 1000000);",
+    "$s = 'x'; while (true) $s .= $s;",
+    "$a = array_fill(0, 1 << 30, 1);",
+    "function f() { f(); } f();",
+    "$a = []; while (true) $a[] = new stdClass;",
+    "$i = imagecreatetruecolor(30000, 30000);",
+    "range(0, 1e9);",
+]
+DEEP = [
+    "eval('echo ' . str_repeat('(', 100000) . '1;');",
+    "eval('echo ' . str_repeat('-', 100000) . '1;');",
+    "$a = []; for ($i = 0; $i < 100000; $i++) $a = [$a]; var_dump($a);",
+    "$a = []; for ($i = 0; $i < 100000; $i++) $a = [$a]; echo json_encode($a, 0, PHP_INT_MAX), serialize($a);",
+    "json_decode(str_repeat('[', 100000), false, PHP_INT_MAX); unserialize(str_repeat('a:1:{i:0;', 100000));",
+    "class O { function __toString() { return '' . new O; } } echo new O;",
+    "preg_match('/' . str_repeat('(', 10000) . '/', 'x'); preg_match('/^(a|b)*$/', str_repeat('ab', 1000000));",
+    "$f = function ($x) use (&$f) { array_map($f, [1]); }; $f(1);",
+    "spl_autoload_register(function ($n) { class_exists($n . 'x'); }); new A;",
+]
+
+
+def attack(code: str, **limits: Any) -> Result:
+    """Run the attack, where the fixture says."""
+    policy = Policy(limits=Limits(**{"wall": 60, "memory": "512MiB", **limits}))
+    return ringfence.run(code=code, language="php", policy=policy, **options())
+
+
+def alive() -> None:
+    """Look whether the next run is as if nothing had been."""
+    result = attack("echo 1 + 2, isset($GLOBALS['left']) ? 'left' : 'none', count(getenv());")
+    assert ("3none0", b"", ()) == (result.text, result.stderr, result.denials)
+
+
+@pytest.mark.parametrize("code", ENDLESS)
+def test_endless_php_ends_at_its_deadline(code: str) -> None:
+    """Whatever it is busy with, handlers and ends included."""
+    began = time.monotonic()
+    result = attack(f"$left = 1; {code}", wall=WALL)
+
+    assert "wall" == result.limit, result
+    assert result.usage.wall_seconds < WALL + 0.5
+    assert time.monotonic() - began < 20
+    alive()
+
+
+@pytest.mark.parametrize("code", HOGS)
+def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
+    """As a limit, as PHP's own error, or as a trap; never as the host's."""
+    result = attack(code, memory="200MiB", wall=20)
+
+    assert "memory" == result.limit or "trapped" == result.outcome or result.exit_code in {1, 255}, result
+    assert result.usage.memory_bytes <= 200 << 20
+    alive()
+
+
+def test_flood_of_output_ends_at_its_limit() -> None:
+    """On both streams, at once and by little."""
+    for code in (
+        "while (true) echo str_repeat('x', 1000);",
+        "while (true) fwrite(STDERR, 'x');",
+        "echo str_repeat('x', 1 << 27);",
+        "while (true) echo $x;",
+    ):
+        result = attack(code, output="64KiB")
+        assert "output" == result.limit, (code, result)
+        assert result.usage.output_bytes <= 64 << 10
+    alive()
+
+
+@pytest.mark.parametrize("code", DEEP)
+def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
+    """PHP's own error, a limit, or a trap; never the host's stack."""
+    result = attack(code, wall=10, memory="200MiB", output="1MiB")
+
+    assert result.outcome in {"exited", "trapped", "limited"}, result
+    alive()
+
+
+def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables, files, processes, sockets or users; the settings of the build lead nowhere."""
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    (tmp_path / "secret").write_text("s3cr3t", encoding="utf-8")
+    code = f"""
+        echo count(getenv()), count($argv), "\\n";
+        foreach (['{tmp_path}/secret', '/etc/passwd', '../../etc/passwd', '/proc/self/environ',
+                  'file:///etc/passwd'] as $path)
+            echo @file_get_contents($path) === false ? 'no' : 'yes', "\\n";
+        foreach (['file_put_contents' => ['/x', 'x'], 'mkdir' => ['/x'], 'symlink' => ['/etc/passwd', '/x'],
+                  'scandir' => ['/etc'], 'chdir' => ['/etc'], 'unlink' => ['/.prelude.php']] as $f => $given)
+            echo @$f(...$given) ? 'yes' : 'no', "\\n";
+    """
+    result = attack(code)
+
+    assert "01\n" + "no\n" * 11 == result.text, result
+    alive()
+
+
+def test_files_that_are_nowhere_harm_only_the_guest() -> None:
+    """The prelude and the script are files of the driver: used beyond all ends."""
+    for code in (
+        "for ($i = 0; $i < 100; $i++) $f[] = @fopen('/.prelude.php', 'r'); foreach ($f as $h) $h && fseek($h, 1e9);",
+        "$f = fopen('/.prelude.php', 'r+'); fseek($f, 1e9); fread($f, 1 << 20); fwrite($f, 'x'); ftruncate($f, 0);",
+        "include '/.prelude.php'; include __FILE__;",
+        "fclose(STDIN); fclose(STDOUT); fclose(STDERR); echo 1;",
+        "rename('/.prelude.php', '/y'); touch('/.prelude.php'); opendir('/.prelude.php');",
+    ):
+        assert attack(code, memory="200MiB", wall=5).outcome in {"exited", "trapped", "limited"}, code
+        alive()
