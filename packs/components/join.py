@@ -109,8 +109,8 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
         wasm: the module.
         constants: numbers that the driver is compiled with: where in the interpreter's memory things lie.
     """
-    held = wasm.read_bytes()
-    module = merge.Module.of(held)
+    whole = wasm.read_bytes()
+    module = merge.Module.of(whole)
     build.compiler_path = build.compiler().path
     build.run([
         "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin", "-Wno-c23-extensions",
@@ -123,7 +123,7 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
         "-o", "driver.wasm",
     ])  # fmt: skip
     pages = merge.Module.of((build.work / "driver.wasm").read_bytes()).pages
-    (build.work / "interpreter.wasm").write_bytes(interpreter.opened(held, pages))
+    (build.work / "interpreter.wasm").write_bytes(interpreter.opened(whole, pages))
     node = npm.node(build.steps)
     tools = npm.packages(node, BINARYEN, build.steps) / "node_modules" / "binaryen" / "bin"
     if held := interpreter.held:

@@ -333,7 +333,10 @@ def test_fork_does_not_know_the_random_numbers_of_another(times: int) -> None:
     """Not from the state of a generator that its session looked at, however many numbers it drew."""
     with Session(language="python") as session:
         session.eval(f"import random, uuid, os\nstate = random.getstate()\n[random.random() for _ in range({times})]")
+        session.eval("import tempfile\ntempfile.mktemp(dir='/')")
         draw = "repr([random.random(), random.getrandbits(64), uuid.uuid4(), os.urandom(8)])"
+        named = [fork.eval("tempfile.mktemp(dir='/')").value for fork in session.fork_many(9)]
+        assert len(set(named)) == len(named)
         forks = [*session.fork_many(2), *session.snapshot().fork_many(2), session]
         drawn = [fork.eval(draw).value for fork in forks]
         assert len(set(drawn)) == len(drawn)

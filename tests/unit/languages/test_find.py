@@ -138,7 +138,7 @@ def test_scripts_are_claimed_by_suffix_and_interpreter() -> None:
 
 def test_languages_of_ours_are_known_before_they_are_installed() -> None:
     """So that the error can name the command."""
-    assert ("python", "python", "javascript", None) == (ours(".py"), ours("python3.13"), ours("node"), ours(".php"))
+    assert ("python", "python", "javascript", None) == (ours(".py"), ours("python3.13"), ours("node"), ours(".tcl"))
 
 
 @pytest.mark.usefixtures("shout")

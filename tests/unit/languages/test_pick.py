@@ -124,8 +124,8 @@ def test_language_of_ours_that_is_missing_names_the_command(tmp_path: Path, monk
 @pytest.mark.usefixtures("shout")
 def test_interpreter_that_nobody_knows_is_named(tmp_path: Path) -> None:
     """It is told apart from a program that is broken."""
-    with pytest.raises(LoadError, match="its first line asks for `perl`, and no installed language is that"):
-        pick(script(tmp_path, "tool", "#!/usr/bin/perl -w\n"))
+    with pytest.raises(LoadError, match="its first line asks for `tclsh`, and no installed language is that"):
+        pick(script(tmp_path, "tool", "#!/usr/bin/tclsh -w\n"))
 
 
 @pytest.mark.usefixtures("shout")

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import sys
+import tempfile
 import time
 
 import _ringfence_host
@@ -35,6 +36,7 @@ def resume_copy():
     """Go on in the copy of a live session: it keeps its variables and its search path."""
     importer.shortcut.granted = None
     reseed()
+    tempfile._name_sequence = None  # its numbers are its own, and made anew for another process only
 
 
 def buffer_lines():
