@@ -258,6 +258,23 @@ static char *asked(const char *message, uint32_t length, uint32_t *n) {
     answer[*n = (uint32_t)told] = 0;
     return answer;
 }
+/* A script on standard input: all of it, to its end. */
+static char *standard_input(uint32_t *n) {
+    uint32_t room = 64 << 10, given;
+    char *text = malloc(room);
+    for (*n = 0; text; *n += given) {
+        if (*n == room) {
+            char *more = room < 1u << 30 ? malloc(2 * room) : NULL;
+            if (more) __builtin_memcpy(more, text, room);
+            text = more;
+            room *= 2;
+        }
+        part rest = {text + *n, room - *n};
+        if (!text || fd_read(0, &rest, 1, &given)) return NULL;
+        if (!given) break;
+    }
+    return text;
+}
 /* The folders of this run, as the library of C has them: without slashes in front. */
 static void open_folders(void) {
     static char name[MOST_NAME];
@@ -313,7 +330,9 @@ int EXPORT(rf_run)(void) {
         all = given + 2;
         words = count;
     } else if (count > 1 && same(given[3], "-")) {
-        hand_in("-", "", 0);
+        char *text = standard_input(&n);
+        if (!text) return OUR_FAILURE;
+        hand_in("-", text, n);
     } else if (count > 1 && given[3][0] != '-') {
         char *text = asked("S", 1, &n);
         if (text) hand_in(given[3], text, n);

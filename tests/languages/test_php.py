@@ -58,6 +58,8 @@ def test_command_runs_scripts_code_and_standard_input(ringfence: Command, tmp_pa
     assert ("script sub/a.php12a.php\n", 3) == (ended.stdout, ended.exit_code)
     assert "shebang\n" == ringfence("run", "b").stdout
     assert "code x\n" == ringfence("run", "--language", "php", "-c", 'echo "code $argv[1]\\n";', "x").stdout
+    script = "<?php // " + "long " * 40_000 + '\necho "from input $argv[1]\\n";'
+    assert "from input y\n" == ringfence("run", "--language", "php", "-", "y", input=script.encode()).stdout
 
 
 @pytest.mark.parametrize(
