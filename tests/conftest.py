@@ -115,6 +115,13 @@ def compiled_perl() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def compiled_python_data() -> Iterator[None]:
+    """The same of python-data, which takes minutes."""
+    with kept("python-data"):
+        yield
+
+
+@pytest.fixture(scope="module")
 def compiled_php() -> Iterator[None]:
     """The same of PHP."""
     with kept("php"):

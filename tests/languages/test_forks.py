@@ -92,6 +92,14 @@ TURNS["ruby"] = [
     "$held = 'x' * ({R} * 40); GC.start; $s << $held.size; 0",
     "Random.srand({R}); $s << rand; 0",
 ]
+TURNS["python-data"] = [
+    *TURNS["python"],
+    "import numpy as np; A = np.arange({R} % 1000); S.append(float(A.sum()))",
+    "S.append(float((A * {R}).mean()) if 'A' in globals() and len(A) else -4)",
+    "import pandas as pd; D = pd.DataFrame({{'a': range({R} % 40), 'b': [{R}] * ({R} % 40)}})",
+    "S.append(repr(D.groupby('b').a.sum().to_dict()) if 'D' in globals() else -5)",
+    "import numpy as np; np.random.seed({R}); S.append(float(np.random.random()))",
+]
 BEGIN = {
     "python": "S = []",
     "javascript": "globalThis.S = []; 0",
@@ -113,8 +121,10 @@ PRINT = {
     "sqlite": ASK["sqlite"],
     "ruby": "puts $s.inspect",
 }
-# The two that came last share the engine with the others: one seed each, here and in workers.
-SEEDS = {"sqlite": [0, 4], "ruby": [0, 4]}
+for told_as in (BEGIN, ASK, PRINT):
+    told_as["python-data"] = told_as["python"]
+# Those that came last share the engine with the others: one seed each, here and in workers.
+SEEDS = {"sqlite": [0, 4], "ruby": [0, 4], "python-data": [0, 4]}
 
 
 def told(session: Session, language: str) -> str:
@@ -135,6 +145,7 @@ def compare(session: Session, turns: list[str], language: str, replaying: list[S
         assert f"{expected}\n" == sandbox.run(code=source).stdout.decode(), turns
 
 
+@pytest.mark.timeout(1200)  # where python-data is compiled
 @pytest.mark.parametrize(
     ("language", "seed"), [(language, seed) for language in TURNS for seed in SEEDS.get(language, range(5))]
 )
@@ -147,9 +158,10 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
     Runs replay them too: in new stores, in stores that were rewound, and in spares. `RINGFENCE_FORK_SEED` is added to
     the seeds, for others than these.
     """
-    pytest.importorskip(f"ringfence_language_{language}", reason=f"NOT TESTED: the pack {language} is not installed")
-    if language == "ruby":
-        request.getfixturevalue("compiled_ruby")
+    name = language.replace("-", "_")
+    pytest.importorskip(f"ringfence_language_{name}", reason=f"NOT TESTED: the pack {language} is not installed")
+    if language in {"ruby", "python-data"}:
+        request.getfixturevalue(f"compiled_{name}")
     draw = random.Random(seed + int(os.environ.get("RINGFENCE_FORK_SEED", "0")))  # noqa: S311
     isolation: Literal["wasm", "worker"] = "worker" if seed == 4 else "wasm"
     replaying = [

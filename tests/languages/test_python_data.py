@@ -6,12 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from packs.building import cache
 
 from ringfence import Dir, Limits, Policy, Sandbox, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from ringfence import Snapshot
@@ -20,18 +18,7 @@ pytest.importorskip(
     "ringfence_language_python_data",
     reason="NOT TESTED: python-data is not installed (`ringfence languages install python-data`: minutes, 2 GB)",
 )
-pytestmark = pytest.mark.timeout(1200)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> Iterator[None]:
-    """Compile it once for all runs of these tests: that takes minutes."""
-    place = cache.directory() / "compiled"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RINGFENCE_CACHE", str(place))
-        Sandbox(language="python-data", policy=Policy(limits=Limits(compile=1000)))
-        yield
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("compiled_python_data")]
 
 
 @pytest.fixture(scope="module")

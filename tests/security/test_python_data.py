@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from packs.building import cache
 
-from ringfence import Limits, Policy, Sandbox, Session
+from ringfence import Sandbox, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from ringfence import Snapshot
@@ -19,7 +17,7 @@ pytest.importorskip(
     "ringfence_language_python_data",
     reason="NOT TESTED: python-data is not installed (`ringfence languages install python-data`: minutes, 2 GB)",
 )
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.usefixtures("compiled_python_data")]
 
 # All that a program may take for a number that nobody else has, each under its name.
 DRAWS = """
@@ -50,17 +48,6 @@ def drawn():
         "permutation": repr(np.random.permutation(1000)[:8].tolist()),
     }
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> Iterator[None]:
-    """Compile it once for all runs of these tests: that takes minutes."""
-    place = cache.directory() / "compiled"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RINGFENCE_CACHE", str(place))
-        Sandbox(language="python-data", policy=Policy(limits=Limits(compile=1000)))
-        yield
 
 
 @pytest.fixture(scope="module")
