@@ -182,7 +182,7 @@ def test_hundred_loops_at_once_all_end() -> None:
         thread.join()
 
     assert [("limited", "wall")] * 100 == ended
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 12  # most of it is the start of a hundred workers, on two processors
 
 
 def test_killed_and_cancelled_guests_are_gone_at_once() -> None:
