@@ -47,6 +47,17 @@ print(sys.version_info[:2], df.a.mean())
     )
 
 
+def test_numbers_of_numpy_are_numbers_of_the_caller(warm: Snapshot) -> None:
+    """Booleans, integers and floats, alone and inside of what else is plain; what is longer than Python's is not."""
+    with warm.fork() as fork:
+        value = fork.eval(
+            "[df.a.mean(), df.a.max(), df.a.max() > 3, np.float32(0.5), {'n': np.uint64(2**64 - 1)}]"
+        ).value
+        assert [49.5, 99, True, 0.5, {"n": 2**64 - 1}] == value
+        assert [float, int, bool] == [type(each) for each in value[:3]]
+        assert isinstance(fork.eval("np.complex128(1)").value, str)
+
+
 def test_scikit_learn_learns() -> None:
     """A part of it lies in a folder that is a package without a file of its own."""
     code = """

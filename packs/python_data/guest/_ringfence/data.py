@@ -47,6 +47,7 @@ def preload():
                 if name in MODULES:
                     raise
                 print(f"not in this Python: {name}: {error}")
+    numbers_of_numpy()
     importer.step_back()
     importer.know_lines()
     shared.builtins_of_site()
@@ -119,6 +120,16 @@ def unknown_to_the_collector():
         types |= {id(one): one for one in more}
         found += [each.__mro__, *gc.get_referents(each.__dict__)]
     return found
+
+
+def numbers_of_numpy():
+    """Have its booleans, integers and floats cross to the host as those of Python; none longer than those."""
+    import numpy as np
+
+    from _ringfence import values
+
+    kinds = {np.dtype(code).type for code in "?" + np.typecodes["AllInteger"] + "efd"}
+    values.scalars.update((id(kind), kind.item) for kind in kinds)
 
 
 def reseed():

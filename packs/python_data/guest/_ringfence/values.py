@@ -8,6 +8,10 @@ MAX_BIG_BYTES = 4096
 SIMPLE = (*[None] * 20, False, True, None)
 NEGATIVE, BYTES, TEXT, ARRAY, MAP, TAG = 0x20, 0x40, 0x60, 0x80, 0xA0, 0xC0
 
+# By the number of a type of numpy, whose values are numbers of Python: its method that tells which. A look-up by the
+# type itself would ask the type of the type, which may be a guest's.
+scalars = {}
+
 
 class NotPlain(Exception):
     """A value that does not cross."""
@@ -55,6 +59,8 @@ def put(out, value, tuples, depth):  # noqa: C901, PLR0912 - one branch a type
     elif kind is bytes:
         head(out, BYTES, len(value))
         out += value
+    elif id(kind) in scalars:
+        put(out, scalars[id(kind)](value), tuples, depth)
     elif depth >= MAX_DEPTH:
         raise NotPlain
     elif kind is list or (tuples and kind is tuple):
