@@ -20,7 +20,7 @@ BINARYEN = {
 }
 FLAGS = ["--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-mutable-globals", "--enable-sign-ext"]
 WASI = "wasi_snapshot_preview1"
-FUNCTION = b"\0"
+FUNCTION = 0
 ASYNCIFY = [f"asyncify_{name}" for name in ("start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state")]
 
 
@@ -71,7 +71,7 @@ class Interpreter:
         module.sections[merge.IMPORT] = self._imports(module)
         module.sections[merge.EXPORT] = self._exports(module)
         module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
-        opened = assembled(module)
+        opened = merge.assembled(module.sections)
         if self.held:
             # asyncify takes functions by their names.
             name = merge.number(1) + merge.number(self.held.function) + merge.blob(b"held")
@@ -89,14 +89,8 @@ class Interpreter:
         return written
 
     def _exports(self, module: merge.Module) -> bytes:
-        kept = []
-        reader = merge.Reader(module.sections[merge.EXPORT])
-        for _ in range(reader.number()):
-            name, kind, at = reader.text(), reader.number(), reader.number()
-            if name in self.exports:
-                kept.append(merge.blob(name.encode()) + merge.number(kind) + merge.number(at))
-        kept += [merge.blob(name.encode()) + FUNCTION + merge.number(at) for name, at in self.functions.items()]
-        return merge.number(len(kept)) + b"".join(kept)
+        kept = [each for each in merge.exports(module.sections[merge.EXPORT]) if each[0].decode() in self.exports]
+        return merge.exporting([*kept, *((name.encode(), FUNCTION, at) for name, at in self.functions.items())])
 
 
 def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[str, int]) -> Path:
@@ -154,17 +148,6 @@ def interrupted(module: merge.Module, held: Held) -> bytes:
 def shut(wasm: bytes, names: set[str]) -> bytes:
     """Give a module without exports of these names."""
     module = merge.Module.of(wasm)
-    kept = []
-    reader = merge.Reader(module.sections[merge.EXPORT])
-    for _ in range(reader.number()):
-        name, kind, at = reader.text(), reader.number(), reader.number()
-        if name not in names:
-            kept.append(merge.blob(name.encode()) + merge.number(kind) + merge.number(at))
-    module.sections[merge.EXPORT] = merge.number(len(kept)) + b"".join(kept)
-    return assembled(module)
-
-
-def assembled(module: merge.Module) -> bytes:
-    """Give a module's bytes, without names."""
-    held = module.sections
-    return merge.HEADER + b"".join(bytes([kind]) + merge.blob(held[kind]) for kind in merge.ORDER if kind in held)
+    kept = [each for each in merge.exports(module.sections[merge.EXPORT]) if each[0].decode() not in names]
+    module.sections[merge.EXPORT] = merge.exporting(kept)
+    return merge.assembled(module.sections)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 TYPE, IMPORT, FUNCTION, TABLE, MEMORY, GLOBAL, EXPORT, ELEMENT, CODE, DATA = 1, 2, 3, 4, 5, 6, 7, 9, 10, 11
 FUNCTION_INDEX, TYPE_INDEX = 0, 6
@@ -150,6 +150,24 @@ class Module:
         return found
 
 
+def assembled(sections: dict[int, bytes]) -> bytes:
+    """Write a module of these sections, without names."""
+    return HEADER + b"".join(bytes([kind]) + blob(sections[kind]) for kind in ORDER if kind in sections)
+
+
+def exports(section: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Read exports: the name, the kind and the number of each."""
+    reader = Reader(section)
+    for _ in range(reader.number()):
+        yield reader.held(), reader.number(), reader.number()
+
+
+def exporting(entries: Iterable[tuple[bytes, int, int]]) -> bytes:
+    """Write them."""
+    kept = [blob(name) + number(kind) + number(at) for name, kind, at in entries]
+    return number(len(kept)) + b"".join(kept)
+
+
 def counted(section: bytes, more: int, added: bytes) -> bytes:
     """Add entries to the end of a section."""
     reader = Reader(section)
@@ -201,7 +219,7 @@ class Merge:
         out[MEMORY] = b"\x01" + limits(base[MEMORY][1:], self.driver.pages)
         out[TABLE], out[ELEMENT] = self.table()
         out[EXPORT] = self.exports()
-        return HEADER + b"".join(bytes([kind]) + blob(out[kind]) for kind in ORDER if kind in out)
+        return assembled(out)
 
     def imports(self, doors: dict[int, tuple[str, str, str]]) -> bytes:
         """Write the module's imports, some of them under another name and type."""
@@ -247,16 +265,11 @@ class Merge:
 
     def exports(self) -> bytes:
         """Write the exports: the module's memory and `_initialize`, and the driver's functions."""
-        kept = []
-        for module in (self.base, self.driver):
-            reader = Reader(module.sections[EXPORT])
-            for _ in range(reader.number()):
-                name, kind, at = reader.held(), reader.number(), reader.number()
-                if module is self.base and name in (b"memory", b"_initialize"):
-                    kept.append(blob(name) + number(kind) + number(at))
-                elif module is self.driver and kind == 0:
-                    kept.append(blob(name) + number(kind) + number(self.function(at)))
-        return number(len(kept)) + b"".join(kept)
+        theirs = [each for each in exports(self.base.sections[EXPORT]) if each[0] in (b"memory", b"_initialize")]
+        ours = [
+            (name, kind, self.function(at)) for name, kind, at in exports(self.driver.sections[EXPORT]) if kind == 0
+        ]
+        return exporting([*theirs, *ours])
 
 
 def after_count(section: bytes) -> bytes:
