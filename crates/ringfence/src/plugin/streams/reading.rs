@@ -30,12 +30,18 @@ pub enum Pulled {
     Ended(Box<RunResult>),
 }
 
+impl From<Option<Items>> for Pulled {
+    fn from(came: Option<Items>) -> Self {
+        came.map_or(Self::Over, Self::Items)
+    }
+}
+
 impl Plugin {
     /// The next values of a stream: the instance runs for as long as that takes, within the limits of a call.
     pub fn pull(&self, stream: &Stream, asked: &Asked) -> Result<Pulled> {
         let inbox = stream.inbox();
         if let Ok(came) = inbox.taken() {
-            return Ok(came.map_or(Pulled::Over, Pulled::Items));
+            return Ok(came.into());
         }
         let until = Instant::now() + self.shared.prepared.policy.limits.wall.0;
         let outer = apart::outer()?;
@@ -58,7 +64,7 @@ impl Plugin {
             // The guest of a call that is under way writes it meanwhile.
             inbox.wait(LOOK);
             if let Ok(came) = inbox.taken() {
-                return Ok(came.map_or(Pulled::Over, Pulled::Items));
+                return Ok(came.into());
             }
             let is_given_up = asked.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed))
                 || outer.as_ref().is_some_and(|outer| outer.is_cancelled() || outer.deadline <= Instant::now())
@@ -77,10 +83,7 @@ impl Plugin {
         }
         Ok(match self.work((live, usage, back), Work::Pull(inbox.clone()), asked)? {
             Returned::Ended(result) => Pulled::Ended(result),
-            Returned::Values(_) => match inbox.taken() {
-                Ok(came) => came.map_or(Pulled::Over, Pulled::Items),
-                Err(()) => Pulled::Over,
-            },
+            Returned::Values(_) => inbox.taken().unwrap_or_default().into(),
         })
     }
 }
