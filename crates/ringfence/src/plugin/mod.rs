@@ -13,6 +13,7 @@ mod live;
 mod lower;
 mod modules;
 mod pool;
+mod seat;
 mod stack_unsafe;
 mod streams;
 mod tape;
@@ -22,7 +23,7 @@ mod values_unsafe;
 mod world;
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use wasmtime::Module;
@@ -30,22 +31,24 @@ use wasmtime::component::Component;
 
 use self::call::Work;
 use self::live::Live;
-use self::modules::Views;
+use self::modules::Kept;
+use self::seat::{Back, Seat, why};
 use crate::error::{Error, Result};
 use crate::host::{HostFunctions, Raised};
-use crate::load::{self, Code, Loaded, Program};
+use crate::load::{self, Code, Kind, Loaded, Program};
 use crate::policy::{Limits, Policy, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
-use crate::sandbox::engine::Engines;
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::extism::Settings;
 use crate::sandbox::files::Grants;
+use crate::sandbox::views_unsafe::Views;
 use crate::text;
 
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
-pub use modules::{Access, Accessed, GlobalExport};
+pub use modules::{Access, Accessed, GlobalExport, Snapshot};
 pub use pool::{Instances, Pool};
 pub use streams::{Element, Feed, Items, Pulled, Stream};
 pub use tape::{Held, MixedUp, Placed, Reader, Tape};
@@ -100,6 +103,8 @@ pub struct Source {
     world: Arc<World>,
     made: Made,
     extism: Option<Settings>,
+    /// Why its instances cannot be captured, where they cannot.
+    uncaptured: Option<String>,
 }
 
 /// Compiled code.
@@ -109,12 +114,14 @@ enum Made {
 }
 
 impl Source {
-    /// Compiles it, or takes it from the cache.
+    /// Compiles it, or takes it from the cache; a core module so that its instances can be captured if it is `lasting`,
+    /// and can be at all.
     pub fn load(
         program: &Program,
         policy: Policy,
         grants: Arc<Grants>,
         extism: Option<Settings>,
+        lasting: bool,
         watch: Option<load::Watch<'_>>,
     ) -> Result<Self> {
         let what = || format!("cannot load the plugin `{}`", program.name());
@@ -125,8 +132,7 @@ impl Source {
                 "open a session: `ringfence.Session`",
             ));
         }
-        let engines = Engines::of(profile(&policy, false))?;
-        let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
+        let (engines, loaded, uncaptured) = compiled(program, &policy, lasting, watch)?;
         let (made, world) = match &*loaded.code {
             Code::Component(_) if extism.is_some() => {
                 return Err(Error::load(
@@ -140,15 +146,19 @@ impl Source {
                 (Made::Component(component.clone()), world)
             }
             Code::Module(module) => {
-                let world = World::of_module(module, program.name(), extism.as_ref())?;
+                let world = World::of_module(module, false, program.name(), extism.as_ref())?;
                 (Made::Module(module.clone()), world)
             }
-            Code::Imaged(..) => return Err(Error::load(what(), "it was compiled for a snapshot", "load it anew")),
+            Code::Imaged(module, _) => {
+                let world = World::of_module(module, true, program.name(), extism.as_ref())?;
+                (Made::Module(module.clone()), world)
+            }
+            Code::Uncaptured(why) => return Err(Error::load(what(), why, "load it anew")),
         };
         let world = Arc::new(world);
         let functions = HostFunctions::default();
         let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
-        Ok(Self { recipe, loaded, engines, world, made, extism })
+        Ok(Self { recipe, loaded, engines, world, made, extism, uncaptured })
     }
 
     /// What it offers, and what it wants.
@@ -158,7 +168,7 @@ impl Source {
 
     /// Links it and makes an instance; `inline` keeps functions of the host on their caller's thread.
     pub fn open(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Plugin> {
-        Plugin::open(&Arc::new(self.link(imports, inline, look)?))
+        Plugin::open(&Arc::new(self.link(imports, inline, look)?), &Arc::default(), None)
     }
 
     /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
@@ -182,9 +192,8 @@ impl Source {
     }
 
     fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Shared> {
-        let Self { recipe, loaded, engines, world, made, extism } = self;
+        let Self { recipe, loaded, engines, world, made, extism, uncaptured } = self;
         let name = text::quote(recipe.name());
-        let views = Arc::default();
         let entry = match &made {
             Made::Component(component) => {
                 let policy = &recipe.policy;
@@ -196,7 +205,6 @@ impl Source {
                 &world,
                 &name,
                 imports.as_ref(),
-                &views,
                 extism.as_ref(),
             )?),
         };
@@ -204,8 +212,32 @@ impl Source {
         let prepared = recipe.plugin(loaded, engines, entry);
         let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
         let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
-        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, views, extism })
+        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, extism, uncaptured })
     }
+}
+
+/// The code of a program; where it was to be such that its instances can be captured and is not, the reason.
+fn compiled(
+    program: &Program,
+    policy: &Policy,
+    lasting: bool,
+    watch: Option<load::Watch<'_>>,
+) -> Result<(Arc<Engines>, Loaded, Option<String>)> {
+    let (usual, limit) = (profile(policy, false), policy.limits.compile.0);
+    let mut uncaptured = None;
+    if program.kind() == Kind::Component {
+        uncaptured = Some("it is a component, and only core modules are captured".to_owned());
+    } else if lasting {
+        let engines = Engines::of(Profile { captured: true, concurrency: false, ..usual })?;
+        let loaded = load::load_to_capture(program, &engines, limit, watch)?;
+        match &*loaded.code {
+            Code::Uncaptured(why) => uncaptured = Some(why.clone()),
+            _ => return Ok((engines, loaded, None)),
+        }
+    }
+    let engines = Engines::of(usual)?;
+    let loaded = load::load(program, &engines, limit, watch)?;
+    Ok((engines, loaded, uncaptured))
 }
 
 /// What the instances of a plugin share, one after the other.
@@ -220,16 +252,17 @@ struct Shared {
     /// Whether its functions may be async, as the policy lets them.
     concurrent: bool,
     look: Look,
-    /// Memories of its guests, of a core module, that are inside of functions of the host.
-    views: Arc<Views>,
     /// What a plugin for Extism is granted.
     extism: Option<Settings>,
+    /// Why its instances cannot be captured, where they cannot.
+    uncaptured: Option<String>,
 }
 
 impl Shared {
-    fn open(&self) -> Result<Live> {
+    /// Makes an instance, which goes on from what was kept of another one, if anything was.
+    fn open(&self, views: &Arc<Views>, from: Option<&Kept>) -> Result<Live> {
         let look = self.look.clone();
-        Live::open(self, &mut || look())
+        Live::open(self, views, from, &mut || look())
     }
 }
 
@@ -242,40 +275,37 @@ pub enum Returned {
     Ended(Box<RunResult>),
 }
 
-enum Seat {
-    Free(Box<Live>, Usage),
-    /// A call has it.
-    Taken(Usage),
-    /// It is gone, and why.
-    Poisoned(String, Usage),
-    Closed,
-}
-
 /// One live instance of a component.
 pub struct Plugin {
     shared: Arc<Shared>,
     generation: u64,
     closed: AtomicBool,
+    /// How many threads are about to tell it what was dropped, which no caller has asked for.
+    settling: AtomicU32,
     seat: Here<Mutex<Seat>>,
+    /// Memories of its guest, of a core module, while that is inside of a function of the host; of all of a pool.
+    views: Arc<Views>,
 }
 
 impl Plugin {
-    fn open(shared: &Arc<Shared>) -> Result<Self> {
-        let live = shared.open()?;
-        Ok(Self::with(shared, Seat::Free(Box::new(live), Usage::default())))
+    fn open(shared: &Arc<Shared>, views: &Arc<Views>, from: Option<&Kept>) -> Result<Self> {
+        let live = shared.open(views, from)?;
+        Ok(Self::with(shared, views, Seat::Free(Box::new(live), Usage::default())))
     }
 
     /// One without an instance, until it is restarted.
-    fn empty(shared: &Arc<Shared>) -> Self {
-        Self::with(shared, Seat::Poisoned("it has not begun".into(), Usage::default()))
+    fn empty(shared: &Arc<Shared>, views: &Arc<Views>) -> Self {
+        Self::with(shared, views, Seat::Poisoned("it has not begun".into(), Usage::default()))
     }
 
-    fn with(shared: &Arc<Shared>, seat: Seat) -> Self {
+    fn with(shared: &Arc<Shared>, views: &Arc<Views>, seat: Seat) -> Self {
         Self {
             shared: shared.clone(),
             generation: generation(),
             closed: AtomicBool::new(false),
+            settling: AtomicU32::new(0),
             seat: Here::new(Mutex::new(seat)),
+            views: views.clone(),
         }
     }
 
@@ -297,8 +327,14 @@ impl Plugin {
     pub fn settle(&self) -> Result<Option<Returned>> {
         let is_free =
             self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
-        let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
-        self.work(taken, Work::Settle, &Asked::default()).map(Some)
+        if !is_free {
+            return Ok(None);
+        }
+        self.settling.fetch_add(1, Ordering::SeqCst);
+        let taken = self.take_now().ok();
+        let settled = taken.map(|taken| self.work(taken, Work::Settle, &Asked::default()));
+        self.settling.fetch_sub(1, Ordering::SeqCst);
+        settled.transpose()
     }
 
     fn work(
@@ -373,7 +409,7 @@ impl Plugin {
             drop(old);
         }
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
-        let live = self.shared.open()?;
+        let live = self.shared.open(&self.views, None)?;
         back.seat = Some(Seat::Free(Box::new(live), back.usage));
         Ok(())
     }
@@ -403,26 +439,6 @@ impl Plugin {
         Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
     }
 
-    fn take(&self) -> Result<(Box<Live>, Usage, Back<'_>)> {
-        self.check_process()?;
-        let mut seat = self.seat();
-        let usage = match &*seat {
-            Seat::Free(_, usage) => *usage,
-            Seat::Taken(_) => return Err(self.busy()),
-            Seat::Poisoned(why, _) => {
-                return Err(self.refused(why, "call `restart()`: it begins anew, without what it had"));
-            }
-            Seat::Closed => return Err(self.gone()),
-        };
-        match std::mem::replace(&mut *seat, Seat::Taken(usage)) {
-            Seat::Free(live, usage) => Ok((live, usage, Back { plugin: self, usage, seat: None })),
-            other => {
-                *seat = other;
-                Err(self.busy())
-            }
-        }
-    }
-
     /// Whether a call is under way.
     fn is_taken(&self) -> bool {
         self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
@@ -442,45 +458,6 @@ impl Plugin {
     fn refused(&self, why: &str, fix: &str) -> Error {
         Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
     }
-}
-
-/// Whatever happens to a call, its seat does not stay taken.
-struct Back<'a> {
-    plugin: &'a Plugin,
-    usage: Usage,
-    seat: Option<Seat>,
-}
-
-impl Back<'_> {
-    /// Nothing was done with it.
-    fn put_back(&mut self, live: Box<Live>, usage: Usage) {
-        self.seat = Some(Seat::Free(live, usage));
-    }
-}
-
-impl Drop for Back<'_> {
-    fn drop(&mut self) {
-        if self.plugin.generation != generation() {
-            return;
-        }
-        let seat = self.seat.take();
-        let seat = seat.unwrap_or_else(|| Seat::Poisoned("its last call could not be made".into(), self.usage));
-        let is_closed = self.plugin.closed.load(Ordering::SeqCst);
-        let gone = std::mem::replace(&mut *self.plugin.seat(), if is_closed { Seat::Closed } else { seat });
-        drop(gone);
-    }
-}
-
-/// Why a plugin is poisoned, after a call that ended so.
-fn why(result: &RunResult) -> String {
-    let how = match (&result.raised, &result.abandoned, result.limit, &result.trap) {
-        (Some(raised), ..) => format!("ended as {}", raised.why),
-        (_, Some(name), ..) => format!("was left inside `{name}`, which did not come back in time"),
-        (_, _, Some(limit), _) => format!("reached the limit `{limit}`"),
-        (_, _, _, Some(trap)) => format!("trapped: {trap}"),
-        _ => format!("ended as {}", result.outcome.name()),
-    };
-    format!("its last call {how}")
 }
 
 impl std::fmt::Debug for Plugin {

@@ -40,8 +40,9 @@ pub struct Pool {
 impl Pool {
     pub(super) fn open(shared: Shared, number: u64, count: usize, fresh: bool) -> Result<Self> {
         let shared = Arc::new(shared);
-        let first = Plugin::open(&shared)?;
-        let more = (1..count).map(|_| Plugin::empty(&shared));
+        let views = Arc::default();
+        let first = Plugin::open(&shared, &views, None)?;
+        let more = (1..count).map(|_| Plugin::empty(&shared, &views));
         let plugins: Vec<Plugin> = std::iter::once(first).chain(more).collect();
         Ok(Self {
             number,
