@@ -49,6 +49,7 @@ pub mod heard;
 mod isolated;
 mod parcel;
 mod place;
+mod plugins;
 mod pool;
 mod process;
 mod protocol;
@@ -66,6 +67,7 @@ pub use process::set_worker;
 
 pub(crate) use carried::{Carried, Taken};
 pub(crate) use client::Client;
+pub(crate) use plugins::{Given, Place, Plugged};
 pub(crate) use remote::Remote;
 
 use crate::error::{Error, Result};
