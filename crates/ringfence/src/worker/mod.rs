@@ -27,6 +27,7 @@
 //! | `run` | `ended`, after any number of `call`s, each of which is answered by `returned` |
 //! | `open`: a session of what was loaded | `opened` |
 //! | `eval`: a turn of it | `turned`, after any number of `ask`s, each of which is answered by `answered` |
+//! | `plug` and `invoke`: an instance of a plugin, and a call of it | see `plugins` |
 //! | any of them | `failed`, with the three parts of an error |
 //!
 //! A run that has private layers is handed an empty directory, where it leaves what it changed before it says `ended`

@@ -137,7 +137,7 @@ impl Plugged {
         drop(bytes);
         let talk = Talk::new(given, control, *limits, started, Some(function));
         let (held, called) = match running {
-            Ok(running) => talk.to_the_end(Line { held, running }, asked.context.clone(), caller)?,
+            Ok(running) => talk.end_of(Line { held, running }, asked.context.clone(), caller)?,
             Err(told) => talk.done(held, End::Told(told))?,
         };
         let Some(held) = held else { return Ok((None, called)) };

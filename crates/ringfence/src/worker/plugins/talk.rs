@@ -124,12 +124,7 @@ impl Talk {
     }
 
     /// The same, on this thread as far as it calls no function of the host that its caller may have to leave behind.
-    pub(super) fn to_the_end(
-        mut self,
-        mut line: Line,
-        context: Option<Context>,
-        mut caller: Caller<'_>,
-    ) -> Result<Done> {
+    pub(super) fn end_of(mut self, mut line: Line, context: Option<Context>, mut caller: Caller<'_>) -> Result<Done> {
         if self.given.inline {
             let end = self.through(&mut line, &mut caller);
             return self.done(line.held, end);
