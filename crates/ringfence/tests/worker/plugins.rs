@@ -249,10 +249,10 @@ fn open(name: &str, policy: Policy, host: &Arc<Host>, inline: bool) -> (ringfenc
     (source.open(Some(host.clone()), inline, Arc::new(|| true)), workers)
 }
 
-fn called(plugin: &Plugin, function: usize) -> Result<Tape, RunResult> {
+fn called(plugin: &Plugin, function: usize) -> Result<Tape, Box<RunResult>> {
     match plugin.call(function, Tape::default(), &Asked::default()).unwrap() {
         Returned::Values(tape) => Ok(tape),
-        Returned::Ended(result) => Err(*result),
+        Returned::Ended(result) => Err(result),
     }
 }
 
