@@ -347,11 +347,13 @@ class PluginSource:
         progress: Callable[[float], None] | None = None,
         extism: tuple[Any, ...] | None = None,
         lasting: bool = True,
+        isolation: str = "wasm",
+        tenant: str | None = None,
     ) -> PluginSource:
         """
-        Load it; if it is `lasting`, so that its instances can be captured where they can be.
+        Load it, to have its instances where the isolation says; if it is `lasting`, so that they can be captured.
 
-        Raises LoadError for what is no component, and for types that are not supported.
+        Raises LoadError for what is no component, for types that are not supported, and for what does not cross.
         """
 
     def types(self) -> list[tuple[Any, ...]]:

@@ -9,6 +9,7 @@ use pyo3::types::{PyList, PyTuple};
 use ringfence::plugin::{
     Extism, Function, Imports, Instances, Interface, Look, Resource, Shape, Source, TypeId, World,
 };
+use ringfence::worker::Isolation;
 
 use super::callbacks::{Callback, Callbacks};
 use super::made::{Made, Named};
@@ -34,7 +35,8 @@ pub struct PluginSource {
 #[pymethods]
 impl PluginSource {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, extism = None, lasting = true))]
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (program, policy, progress = None, extism = None, lasting = true, isolation = "wasm", tenant = None))]
     fn new(
         py: Python<'_>,
         program: &Program,
@@ -42,7 +44,10 @@ impl PluginSource {
         progress: Option<Py<PyAny>>,
         extism: Option<Granted>,
         lasting: bool,
+        isolation: &str,
+        tenant: Option<String>,
     ) -> PyResult<Self> {
+        let isolation = enter(py, || Isolation::read(isolation))?;
         let (grants, program, policy) = (policy.grants.clone(), program.program.clone(), policy.policy.clone());
         let source = watched(py, progress, |watch| {
             let settings = extism.map(|(config, functions, var_bytes, log_level)| Extism {
@@ -51,7 +56,7 @@ impl PluginSource {
                 log_level,
                 functions,
             });
-            Source::load(&program, policy, grants, settings, lasting, Some(watch))
+            Source::load(&program, policy, grants, settings, lasting, Some(watch), (isolation, tenant))
         })?;
         Ok(Self { world: source.world().clone(), source: Mutex::new(Some(source)) })
     }

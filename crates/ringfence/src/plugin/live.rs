@@ -31,6 +31,7 @@ use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::Control;
 use crate::sandbox::views_unsafe::Views;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::session::Given;
 use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 
@@ -106,6 +107,15 @@ pub(super) struct Live {
     pub(super) _slot: Here<OwnedSemaphorePermit>,
 }
 
+/// How an instance begins.
+pub(super) enum Beginning<'a> {
+    New,
+    /// The same with what a worker was handed for it.
+    Handed(Given),
+    /// It goes on from what was kept of another one, and nothing of the guest runs.
+    From(&'a Kept),
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         self.life.end();
@@ -113,11 +123,11 @@ impl Drop for Live {
 }
 
 impl Live {
-    /// Makes an instance, within the limits of a call; of what was kept `from` another one, nothing of the guest runs.
+    /// Makes an instance, within the limits of a call.
     pub(super) fn open(
         shared: &Shared,
         views: &Arc<Views>,
-        from: Option<&Kept>,
+        beginning: Beginning<'_>,
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<Self> {
         let Shared { prepared, world, waits, concurrent, look, name, .. } = shared;
@@ -132,14 +142,14 @@ impl Live {
         let nowhere = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, Arc::default(), output);
-        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
-        let secrets = match from {
-            Some(kept) => kept.knowing(secrets)?,
-            None => secrets,
+        let secrets = || Secrets::from_environment(&prepared.policy.secrets);
+        let (space, secrets, from) = match beginning {
+            Beginning::New => (Space::default(), secrets()?, None),
+            Beginning::Handed(Given { space, secrets }) => (space, secrets, None),
+            Beginning::From(kept) => (Space::default(), kept.knowing(secrets()?)?, Some(kept)),
         };
         let placeholders = secrets.placeholders();
-        let given = (Space::default(), &secrets);
-        let (mut state, network) = lasting::state(prepared, given, &limits, &control, started)?;
+        let (mut state, network) = lasting::state(prepared, (space, &secrets), &limits, &control, started)?;
         let control = state.control.clone();
         let memory = match from {
             Some(kept) => Some(kept.memory(name, &limits, &mut state)?),
@@ -155,6 +165,9 @@ impl Live {
         let ending = if *waits {
             let host_calls = HostCalls::of_plugin();
             store.data_mut().state.host_calls = host_calls.clone();
+            if let Some(begins) = &shared.begins {
+                begins(&control, &host_calls);
+            }
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
                 found = Some(begin(&mut store, &prepared.entry, world, *concurrent, (memory, from)).await?);
@@ -199,7 +212,7 @@ impl Live {
 }
 
 /// The memory of an instance where it is lent to it, and what it goes on from.
-type Given<'a> = (Option<Lent>, Option<&'a Kept>);
+type Lending<'a> = (Option<Lent>, Option<&'a Kept>);
 
 /// What is called of an instance.
 type Opened = (Vec<Export>, Option<ModuleInstance>);
@@ -213,7 +226,7 @@ fn begin_here(
     store: &mut Store<ComponentState>,
     entry: &Entry,
     world: &World,
-    (memory, from): Given<'_>,
+    (memory, from): Lending<'_>,
 ) -> wasmtime::Result<Opened> {
     match entry {
         Entry::Plugin(linked) => {
@@ -239,7 +252,7 @@ async fn begin(
     entry: &Entry,
     world: &World,
     concurrent: bool,
-    (memory, from): Given<'_>,
+    (memory, from): Lending<'_>,
 ) -> wasmtime::Result<Opened> {
     match entry {
         Entry::Plugin(linked) => {

@@ -6,12 +6,14 @@
 
 mod call;
 mod handles;
+mod inside;
 mod layout;
 mod lift;
 mod link;
 mod live;
 mod lower;
 mod modules;
+mod place;
 mod pool;
 mod seat;
 mod stack_unsafe;
@@ -20,31 +22,37 @@ mod tape;
 mod types;
 mod usage;
 mod values_unsafe;
+mod wire;
 mod world;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use wasmtime::Module;
 use wasmtime::component::Component;
 
 use self::call::Work;
-use self::live::Live;
-use self::modules::Kept;
+use self::inside::Hooks;
+use self::live::Beginning;
+use self::modules::{COMPONENT, compiled};
+use self::place::Instance;
 use self::seat::{Back, Seat, why};
 use crate::error::{Error, Result};
+use crate::given::environment;
 use crate::host::{HostFunctions, Raised};
 use crate::load::{self, Code, Kind, Loaded, Program};
-use crate::policy::{Limits, Policy, WasiLevel};
+use crate::policy::{Limits, Policy, Seconds, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
-use crate::sandbox::engine::{Engines, Profile};
+use crate::sandbox::engine::Engines;
 use crate::sandbox::extism::Settings;
 use crate::sandbox::files::Grants;
 use crate::sandbox::views_unsafe::Views;
 use crate::text;
+use crate::worker::{self, Isolation, Place};
 
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
@@ -55,6 +63,11 @@ pub use tape::{Held, MixedUp, Placed, Reader, Tape};
 pub use types::{Number, Resource, Shape, TypeId, Types};
 pub use usage::Usage;
 pub use world::{Function, Interface, World};
+
+pub(crate) use call::{Called, nothing};
+pub(crate) use handles::Life;
+pub(crate) use inside::{Begins, Inside, Linked};
+pub(crate) use wire::Counts;
 
 /// Called about every 50 ms while a guest computes: `false` ends it.
 pub type Look = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -93,6 +106,8 @@ pub struct Asked {
     pub cancelled: Option<Arc<AtomicBool>>,
     /// For the functions of the host.
     pub context: Option<Context>,
+    /// The longest that it may take, where that is less than the policy's `wall`.
+    pub wall: Option<Duration>,
 }
 
 /// A plugin's code, and what that says of itself. Nothing of it has run.
@@ -105,6 +120,10 @@ pub struct Source {
     extism: Option<Settings>,
     /// Why its instances cannot be captured, where they cannot.
     uncaptured: Option<String>,
+    /// Where its instances are, unless they are here.
+    place: Option<Place>,
+    name: String,
+    env: Vec<Vec<u8>>,
 }
 
 /// Compiled code.
@@ -114,8 +133,8 @@ enum Made {
 }
 
 impl Source {
-    /// Compiles it, or takes it from the cache; a core module so that its instances can be captured if it is `lasting`,
-    /// and can be at all.
+    /// Compiles it, or takes it from the cache; its instances are where `isolation` and the tenant say. A core module is
+    /// compiled so that its instances can be captured if it is `lasting`, and can be at all.
     pub fn load(
         program: &Program,
         policy: Policy,
@@ -123,42 +142,67 @@ impl Source {
         extism: Option<Settings>,
         lasting: bool,
         watch: Option<load::Watch<'_>>,
+        (isolation, tenant): (Isolation, Option<String>),
     ) -> Result<Self> {
-        let what = || format!("cannot load the plugin `{}`", program.name());
         if program.is_language() {
             return Err(Error::load(
-                what(),
+                cannot_load(program.name()),
                 "it is a language pack, whose code is text",
                 "open a session: `ringfence.Session`",
             ));
         }
-        let (engines, loaded, uncaptured) = compiled(program, &policy, lasting, watch)?;
+        let mut uncaptured = (program.kind() == Kind::Component).then(|| COMPONENT.to_owned());
+        let binding = worker::Client::place(&policy, &grants, isolation, tenant, false)?;
+        let (engines, loaded, place) = match binding {
+            None => {
+                let (engines, loaded, why) = compiled(program, &policy, lasting, watch)?;
+                uncaptured = why;
+                (engines, loaded, None)
+            }
+            Some(binding) => {
+                let engines = Engines::of(profile(&policy, false))?;
+                let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
+                (engines, loaded, Some(Place { binding, image }))
+            }
+        };
+        let (functions, env) = (HostFunctions::default(), environment(&policy));
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
+        let source = Self::of(recipe, (loaded, engines), program.name(), env, extism)?;
+        match place.is_some().then(|| inside::refused(&source)).flatten() {
+            Some(why) => Err(Error::load(cannot_load(program.name()), why, "load it without `isolation`")),
+            None => Ok(Self { place, uncaptured, ..source }),
+        }
+    }
+
+    /// What compiled code says of itself.
+    fn of(
+        recipe: Recipe,
+        (loaded, engines): (Loaded, Arc<Engines>),
+        name: &str,
+        env: Vec<Vec<u8>>,
+        extism: Option<Settings>,
+    ) -> Result<Self> {
         let (made, world) = match &*loaded.code {
             Code::Component(_) if extism.is_some() => {
                 return Err(Error::load(
-                    what(),
+                    cannot_load(name),
                     "it is a component, and Extism's are core modules",
                     "load it as a `Plugin`",
                 ));
             }
             Code::Component(component) => {
-                let world = World::of(&loaded.engine, component, program.name())?;
-                (Made::Component(component.clone()), world)
+                (Made::Component(component.clone()), World::of(&loaded.engine, component, name)?)
             }
             Code::Module(module) => {
-                let world = World::of_module(module, false, program.name(), extism.as_ref())?;
-                (Made::Module(module.clone()), world)
+                (Made::Module(module.clone()), World::of_module(module, false, name, extism.as_ref())?)
             }
             Code::Imaged(module, _) => {
-                let world = World::of_module(module, true, program.name(), extism.as_ref())?;
-                (Made::Module(module.clone()), world)
+                (Made::Module(module.clone()), World::of_module(module, true, name, extism.as_ref())?)
             }
-            Code::Uncaptured(why) => return Err(Error::load(what(), why, "load it anew")),
+            Code::Uncaptured(why) => return Err(Error::load(cannot_load(name), why, "load it anew")),
         };
-        let world = Arc::new(world);
-        let functions = HostFunctions::default();
-        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
-        Ok(Self { recipe, loaded, engines, world, made, extism, uncaptured })
+        let (world, name) = (Arc::new(world), name.to_owned());
+        Ok(Self { recipe, loaded, engines, world, made, extism, uncaptured: None, place: None, name, env })
     }
 
     /// What it offers, and what it wants.
@@ -168,7 +212,7 @@ impl Source {
 
     /// Links it and makes an instance; `inline` keeps functions of the host on their caller's thread.
     pub fn open(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Plugin> {
-        Plugin::open(&Arc::new(self.link(imports, inline, look)?), &Arc::default(), None)
+        Plugin::open(&Arc::new(self.link(imports, inline, Hooks::of(look))?), &Arc::default(), Beginning::New)
     }
 
     /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
@@ -182,18 +226,18 @@ impl Source {
     ) -> Result<Pool> {
         if !self.world.types.resources().is_empty() || self.world.types.have_streams() {
             return Err(Error::load(
-                format!("cannot make a pool of `{}`", text::quote(self.recipe.name())),
+                format!("cannot make a pool of `{}`", text::quote(&self.name)),
                 "it has resources or streams, and each belongs to one instance",
                 "load it as a `Plugin`",
             ));
         }
         let (imports, number) = pool::marked(imports);
-        Pool::open(self.link(imports, inline, look)?, number, count, fresh)
+        Pool::open(self.link(imports, inline, Hooks::of(look))?, number, count, fresh)
     }
 
-    fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Shared> {
-        let Self { recipe, loaded, engines, world, made, extism, uncaptured } = self;
-        let name = text::quote(recipe.name());
+    fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, hooks: Hooks) -> Result<Shared> {
+        let Self { recipe, loaded, engines, world, made, extism, uncaptured, place, name: program, env } = self;
+        let name = text::quote(&program);
         let entry = match &made {
             Made::Component(component) => {
                 let policy = &recipe.policy;
@@ -209,35 +253,39 @@ impl Source {
             )?),
         };
         drop(made);
-        let prepared = recipe.plugin(loaded, engines, entry);
+        let prepared = recipe.plugin(loaded, engines, entry, &program, env);
         let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
         let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
-        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, extism, uncaptured })
+        let worker = match (place, &recipe.program) {
+            (Some(place), Some(program)) => Some(place.client(program, &prepared, stubs(&world, imports.as_ref()))),
+            _ => None,
+        };
+        let Hooks { look, begins } = hooks;
+        Ok(Shared {
+            prepared,
+            world,
+            name,
+            imports,
+            inline,
+            waits,
+            concurrent,
+            look,
+            begins,
+            extism,
+            uncaptured,
+            worker,
+        })
     }
 }
 
-/// The code of a program; where it was to be such that its instances can be captured and is not, the reason.
-fn compiled(
-    program: &Program,
-    policy: &Policy,
-    lasting: bool,
-    watch: Option<load::Watch<'_>>,
-) -> Result<(Arc<Engines>, Loaded, Option<String>)> {
-    let (usual, limit) = (profile(policy, false), policy.limits.compile.0);
-    let mut uncaptured = None;
-    if program.kind() == Kind::Component {
-        uncaptured = Some("it is a component, and only core modules are captured".to_owned());
-    } else if lasting {
-        let engines = Engines::of(Profile { captured: true, concurrency: false, ..usual })?;
-        let loaded = load::load_to_capture(program, &engines, limit, watch)?;
-        match &*loaded.code {
-            Code::Uncaptured(why) => uncaptured = Some(why.clone()),
-            _ => return Ok((engines, loaded, None)),
-        }
-    }
-    let engines = Engines::of(usual)?;
-    let loaded = load::load(program, &engines, limit, watch)?;
-    Ok((engines, loaded, uncaptured))
+fn cannot_load(program: &str) -> String {
+    format!("cannot load the plugin `{program}`")
+}
+
+/// Which functions nobody gave, of those that are imported; nothing where none is.
+fn stubs(world: &World, imports: Option<&Arc<dyn Imports>>) -> Option<Vec<bool>> {
+    let count = world.imports.iter().map(|interface| interface.functions.len()).sum();
+    imports.map(|imports| (0..count).map(|index| imports.is_stub(index)).collect())
 }
 
 /// What the instances of a plugin share, one after the other.
@@ -252,18 +300,14 @@ struct Shared {
     /// Whether its functions may be async, as the policy lets them.
     concurrent: bool,
     look: Look,
+    /// Told of each call that begins, and may wait.
+    begins: Option<Begins>,
     /// What a plugin for Extism is granted.
     extism: Option<Settings>,
     /// Why its instances cannot be captured, where they cannot.
     uncaptured: Option<String>,
-}
-
-impl Shared {
-    /// Makes an instance, which goes on from what was kept of another one, if anything was.
-    fn open(&self, views: &Arc<Views>, from: Option<&Kept>) -> Result<Live> {
-        let look = self.look.clone();
-        Live::open(self, views, from, &mut || look())
-    }
+    /// Where its instances are, unless they are here.
+    worker: Option<worker::Client>,
 }
 
 /// What a call gave.
@@ -288,9 +332,8 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    fn open(shared: &Arc<Shared>, views: &Arc<Views>, from: Option<&Kept>) -> Result<Self> {
-        let live = shared.open(views, from)?;
-        Ok(Self::with(shared, views, Seat::Free(Box::new(live), Usage::default())))
+    fn open(shared: &Arc<Shared>, views: &Arc<Views>, beginning: Beginning<'_>) -> Result<Self> {
+        Ok(Self::with(shared, views, Seat::Free(shared.open(views, beginning)?, Usage::default())))
     }
 
     /// One without an instance, until it is restarted.
@@ -312,7 +355,7 @@ impl Plugin {
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         let (live, usage, mut back) = self.take()?;
-        if !params.is_of(&live.life) {
+        if !params.is_of(live.life()) {
             back.put_back(live, usage);
             return Err(self.refused(
                 "a resource that it is given is not its own, or of an instance that is gone",
@@ -325,8 +368,8 @@ impl Plugin {
     /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
     /// next.
     pub fn settle(&self) -> Result<Option<Returned>> {
-        let is_free =
-            self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
+        let is_free = self.generation == generation()
+            && matches!(&*self.seat(), Seat::Free(live, _) if live.life().has_dropped());
         if !is_free {
             return Ok(None);
         }
@@ -339,14 +382,15 @@ impl Plugin {
 
     fn work(
         &self,
-        (live, mut usage, mut back): (Box<Live>, Usage, Back<'_>),
+        (live, mut usage, mut back): (Instance, Usage, Back<'_>),
         work: Work,
         asked: &Asked,
     ) -> Result<Returned> {
-        let limits = &self.shared.prepared.policy.limits;
+        let limits = self.shared.prepared.policy.limits;
+        let limits = Limits { wall: asked.wall.map_or(limits.wall, |wall| limits.wall.min(Seconds(wall))), ..limits };
         let is_call = matches!(work, Work::Call(..));
-        let life = live.life.clone();
-        let (live, mut called) = self.called(live, limits, work, asked)?;
+        let life = live.life().clone();
+        let (live, mut called) = self.called(live, &limits, work, asked)?;
         if let Returned::Values(tape) = &mut called.returned {
             tape.adopt(&life);
         }
@@ -357,14 +401,6 @@ impl Plugin {
             (None, Returned::Values(_)) => Seat::Poisoned("its instance is gone".into(), usage),
         });
         Ok(called.returned)
-    }
-
-    fn called(&self, live: Box<Live>, limits: &Limits, work: Work, asked: &Asked) -> Result<call::Done> {
-        let look = &self.shared.look;
-        match self.shared.waits {
-            false => call::here(live, limits, work, asked, &mut || look()),
-            true => call::waiting(live, &self.shared, limits, work, asked, &mut || look()),
-        }
     }
 
     /// What it offers, and what it wants.
@@ -409,8 +445,8 @@ impl Plugin {
             drop(old);
         }
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
-        let live = self.shared.open(&self.views, None)?;
-        back.seat = Some(Seat::Free(Box::new(live), back.usage));
+        let live = self.shared.open(&self.views, Beginning::New)?;
+        back.seat = Some(Seat::Free(live, back.usage));
         Ok(())
     }
 
@@ -426,37 +462,6 @@ impl Plugin {
             drop(seat);
             drop(gone);
         }
-    }
-
-    fn seat(&self) -> MutexGuard<'_, Seat> {
-        self.seat.lock().unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    fn check_process(&self) -> Result<()> {
-        if self.generation == generation() {
-            return Ok(());
-        }
-        Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
-    }
-
-    /// Whether a call is under way.
-    fn is_taken(&self) -> bool {
-        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
-    }
-
-    fn busy(&self) -> Error {
-        self.refused(
-            "a call is under way, and a plugin has one at a time",
-            "wait for its end, or make one plugin for each thread and for each function that calls into it",
-        )
-    }
-
-    fn gone(&self) -> Error {
-        self.refused("it was closed", "make a new one")
-    }
-
-    fn refused(&self, why: &str, fix: &str) -> Error {
-        Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
     }
 }
 

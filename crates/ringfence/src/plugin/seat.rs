@@ -1,19 +1,21 @@
-//! Where a plugin's instance is: at rest, in a call, or gone.
+//! Where a plugin's instance sits between calls: one call at a time takes it, and puts it back or leaves why it is gone.
 
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::live::Live;
+use super::place::Instance;
 use super::{Plugin, Usage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::process_unsafe::generation;
 use crate::result::RunResult;
 
 /// How long a call waits for an instance that is being told of what was dropped.
 const SETTLING_WAIT: Duration = Duration::from_millis(50);
 
+/// What is where a plugin's instance sits.
 pub(super) enum Seat {
-    Free(Box<Live>, Usage),
+    Free(Instance, Usage),
     /// A call has it.
     Taken(Usage),
     /// It is gone, and why.
@@ -22,9 +24,20 @@ pub(super) enum Seat {
 }
 
 impl Plugin {
+    pub(super) fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
+    }
+
     /// Takes the instance; one that is being told of what was dropped is waited for, but not for ever: what it does then
     /// may call functions of the host that ask for it.
-    pub(super) fn take(&self) -> Result<(Box<Live>, Usage, Back<'_>)> {
+    pub(super) fn take(&self) -> Result<(Instance, Usage, Back<'_>)> {
         if self.settling.load(Ordering::SeqCst) > 0 {
             let until = Instant::now() + SETTLING_WAIT;
             while self.settling.load(Ordering::SeqCst) > 0 && Instant::now() < until {
@@ -34,7 +47,7 @@ impl Plugin {
         self.take_now()
     }
 
-    pub(super) fn take_now(&self) -> Result<(Box<Live>, Usage, Back<'_>)> {
+    pub(super) fn take_now(&self) -> Result<(Instance, Usage, Back<'_>)> {
         self.check_process()?;
         let mut seat = self.seat();
         let usage = match &*seat {
@@ -53,6 +66,26 @@ impl Plugin {
             }
         }
     }
+
+    /// Whether a call is under way.
+    pub(super) fn is_taken(&self) -> bool {
+        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
+    }
+
+    pub(super) fn busy(&self) -> Error {
+        self.refused(
+            "a call is under way, and a plugin has one at a time",
+            "wait for its end, or make one plugin for each thread and for each function that calls into it",
+        )
+    }
+
+    pub(super) fn gone(&self) -> Error {
+        self.refused("it was closed", "make a new one")
+    }
+
+    pub(super) fn refused(&self, why: &str, fix: &str) -> Error {
+        Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
+    }
 }
 
 /// Whatever happens to a call, its seat does not stay taken.
@@ -64,7 +97,7 @@ pub(super) struct Back<'a> {
 
 impl Back<'_> {
     /// Nothing was done with it.
-    pub(super) fn put_back(&mut self, live: Box<Live>, usage: Usage) {
+    pub(super) fn put_back(&mut self, live: Instance, usage: Usage) {
         self.seat = Some(Seat::Free(live, usage));
     }
 }

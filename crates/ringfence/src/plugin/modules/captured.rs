@@ -7,11 +7,16 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::{Instance, Store};
 
 use crate::error::{Error, Result};
-use crate::plugin::live::Live;
+use crate::load::{self, Code, Kind, Loaded, Program};
+use crate::plugin::inside::Hooks;
+use crate::plugin::live::{Beginning, Live};
+use crate::plugin::place::Instance as Place;
 use crate::plugin::{Imports, Instances, Look, Plugin, Seat, Shared, Source};
-use crate::policy::{Limits, Secret, wider};
+use crate::policy::{Limits, Policy, Secret, wider};
+use crate::prepared::profile;
 use crate::process_unsafe::generation;
 use crate::sandbox::components::ComponentState;
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::http::Secrets;
 use crate::sandbox::store::State;
 use crate::snapshot::{Before, Capture, Lent, Shown};
@@ -21,6 +26,32 @@ const COPIED_FORKS: usize = 4;
 
 const NO_MEMORY: &str = "close plugins, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; `ringfence doctor` tells \
                          what the system refuses";
+
+pub(in crate::plugin) const COMPONENT: &str = "it is a component, and only core modules are captured";
+
+/// The code of a program; where it was to be such that its instances can be captured and is not, the reason.
+pub(in crate::plugin) fn compiled(
+    program: &Program,
+    policy: &Policy,
+    lasting: bool,
+    watch: Option<load::Watch<'_>>,
+) -> Result<(Arc<Engines>, Loaded, Option<String>)> {
+    let (usual, limit) = (profile(policy, false), policy.limits.compile.0);
+    let mut uncaptured = None;
+    if program.kind() == Kind::Component {
+        uncaptured = Some(COMPONENT.to_owned());
+    } else if lasting {
+        let engines = Engines::of(Profile { captured: true, concurrency: false, ..usual })?;
+        let loaded = load::load_to_capture(program, &engines, limit, watch)?;
+        match &*loaded.code {
+            Code::Uncaptured(why) => uncaptured = Some(why.clone()),
+            _ => return Ok((engines, loaded, None)),
+        }
+    }
+    let engines = Engines::of(usual)?;
+    let loaded = load::load(program, &engines, limit, watch)?;
+    Ok((engines, loaded, uncaptured))
+}
 
 /// What the memory of an instance shows that can be captured, and what was captured of it last.
 pub(in crate::plugin) struct Showing {
@@ -104,11 +135,14 @@ impl Instances {
 impl Plugin {
     /// Takes what it is, to fork from later. No call may be under way.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let (mut live, usage, mut back) = self.take()?;
-        let caught = self.caught(&mut live);
+        let (mut instance, usage, mut back) = self.take()?;
+        let caught = match &mut instance {
+            Place::Here(live) => self.caught(live),
+            Place::Worker(_) => Err(Uncaught::Not(self.not_shown())),
+        };
         back.seat = Some(match &caught {
             Err(Uncaught::Lost(why)) => Seat::Poisoned(why.clone(), usage),
-            Ok(_) | Err(Uncaught::Not(_)) => Seat::Free(live, usage),
+            Ok(_) | Err(Uncaught::Not(_)) => Seat::Free(instance, usage),
         });
         drop(back);
         match caught {
@@ -125,11 +159,7 @@ impl Plugin {
             Some((module.instance, showing, image))
         });
         let Some((instance, showing, image)) = shown else {
-            let why = self.shared.uncaptured.as_deref().unwrap_or("its memory is not lent to it");
-            return Err(Uncaught::Not(self.not_captured(
-                why,
-                "build it as a core module without that; as it is it can be called, and not be captured",
-            )));
+            return Err(Uncaught::Not(self.not_shown()));
         };
         if let Some(why) = store.data().state.descriptors.difference() {
             let fix = "let it close what it opened before the call returns, and nothing else";
@@ -151,6 +181,13 @@ impl Plugin {
         let secrets = self.shared.prepared.policy.secrets.iter().cloned().zip(placeholders.iter().cloned());
         let variables = store.data().kernel.as_ref().map(|kernel| kernel.variables().clone());
         Ok(Kept { memory: captured, secrets: secrets.collect(), variables: variables.unwrap_or_default() })
+    }
+
+    fn not_shown(&self) -> Error {
+        self.not_captured(
+            self.shared.uncaptured.as_deref().unwrap_or("its memory is not lent to it"),
+            "build it as a core module without that; as it is it can be called, and not be captured",
+        )
     }
 
     fn not_captured(&self, why: &str, fix: &str) -> Error {
@@ -192,7 +229,7 @@ impl Source {
             let found = self.recipe.grants.wider_than(&self.recipe.policy, &theirs.grants, &theirs.policy);
             wider::refuse(what(), &found)?;
         }
-        Ok(Snapshot::of(Arc::new(self.link(imports, inline, look)?), snapshot.kept.clone()))
+        Ok(Snapshot::of(Arc::new(self.link(imports, inline, Hooks::of(look))?), snapshot.kept.clone()))
     }
 }
 
@@ -210,7 +247,7 @@ impl Snapshot {
             if !(self.shared.look)() {
                 return Err(self.refused("the caller gave up on it", "fork it again"));
             }
-            forks.push(Plugin::open(&self.shared, &Arc::default(), Some(kept))?);
+            forks.push(Plugin::open(&self.shared, &Arc::default(), Beginning::From(kept))?);
         }
         Ok(forks)
     }

@@ -6,7 +6,7 @@ mod link;
 mod memory;
 mod outline;
 
-pub(super) use captured::{Kept, Showing};
+pub(super) use captured::{COMPONENT, Kept, Showing, compiled};
 pub(super) use instance::ModuleInstance;
 pub(super) use link::link;
 
