@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ._engine import core
 from ._failure import failure
+from ._isolation import close_at_exit
 from ._plugin_imports import functions_of, spare
 from ._plugin_names import member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes, differences, kept
+from ._plugin_snapshot import PluginSnapshot, without_instance
 from ._plugin_streams import Streams
 from ._plugin_values import Classes
 from ._policy import Policy
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
+    from ._isolation import Isolation
     from ._plugin_imports import Bridge
     from ._plugin_profile import FunctionProfile
     from ._program import Program
@@ -129,6 +132,10 @@ class Plugin:
             out of the call as itself.
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
         stub: let functions be missing from `imports`; a call of one of those is a trap.
+        isolation: what keeps it from this process, as for `Sandbox`: with "process" or "worker" each instance has a
+            child process of its own, for components whose types are values. A call costs more there. Functions of yours
+            stay in this process; with `inline` its guest is ended at the deadline, though a function of yours is not.
+        tenant: whose it is, as for `Sandbox`.
         profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.
 
@@ -138,10 +145,17 @@ class Plugin:
 
     Raises:
         ProgramNotFound: there is no such program.
-        LoadError: it is no plugin, its types are not supported, or what it imports is not given as it should be.
+        LoadError: it is no plugin, its types are not supported, or not in isolation, or what it imports is not given as
+            it should be.
+        PolicyError: `isolation` and `tenant` contradict each other.
+        Busy: in isolation, as many child processes as there may be have guests.
     """
 
     _before: Shapes | None = None
+    # A snapshot that its forks go on from, and whether its policy may be wider; no instance of it is made then.
+    _from: tuple[core.PluginSnapshot, bool] | None = None
+    _native: core.Plugin
+    exports: Exports
     _resource: type[Resource] = Resource
 
     def __init__(
@@ -152,21 +166,26 @@ class Plugin:
         imports: Mapping[str, object] | None = None,
         inline: bool = False,
         stub: bool = False,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
         profile: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
+        natives = self.program._native, self.policy._native  # noqa: SLF001
+        lasting = self._instances() is None
+        source = core.PluginSource(*natives, progress, self._granted(), lasting, isolation, tenant)
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
         resources = classes_of(source.resources(), given, self._resource)
         classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
+        self._words |= {"isolation": isolation, "tenant": tenant}
         self._shapes = Shapes(source.types(), self._before)
         if self._before is not None:
             kept(classes, self._shapes, self._before)
-        self._shapes.classes = classes
+        self._classes = self._shapes.classes = classes
         functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
         self._profile = Profile(source.types(), classes.given) if profile else None
         if self._profile is not None:
@@ -181,16 +200,26 @@ class Plugin:
             for _, functions_there, _ in exports
             for name, params, result, _ in functions_there
         ]
-        self._native = source.open(classes.given, functions, names, inline, self._instances())
-        others = _others(source.others(), self._native)
-        called = self._awaited(exports, measuring(self._profile, exports, self._native.functions()))
-        self.exports = _exports(exports, called, classes, others)
+        self._others = source.others()
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
             [(f"type-{number}", number) for number in classes.nameless()],
         )
         self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
+        given_all = classes.given, functions, names, inline
+        if self._from is not None:
+            self._from = source.continuing(*given_all, *self._from), False
+        else:
+            self._open(source.open(*given_all, self._instances()))
+        if isolation != "wasm":
+            close_at_exit(self)
+
+    def _open(self, native: core.Plugin) -> None:
+        """Export what an instance does."""
+        self._native = native
+        called = self._awaited(self._declared, measuring(self._profile, self._declared, native.functions()))
+        self.exports = _exports(self._declared, called, self._classes, _others(self._others, native))
 
     def _granted(self) -> tuple[Any, ...] | None:
         """What a plugin for Extism is granted; None for others."""
@@ -278,8 +307,45 @@ class Plugin:
         self.__dict__.update(after.__dict__)
         old.close()
 
+    def snapshot(self) -> PluginSnapshot:
+        """
+        Take what it is between two calls, to fork plugins from later; of a core module.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+        """
+        return PluginSnapshot(self._native.snapshot(), without_instance(self))
+
+    def fork(
+        self, *, policy: Policy | None = None, allow_wider: bool = False, imports: Mapping[str, object] | None = None
+    ) -> Plugin:
+        """
+        Open a plugin that goes on from where this one is, which goes on too; of a core module.
+
+        Args:
+            policy: what it may do instead of what this one may; no wider, see `Policy.wider_than`.
+            allow_wider: let `policy` grant more.
+            imports: objects instead of those that this one was given.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+            PolicyError: `policy` is wider; says in what.
+        """
+        return self.snapshot().fork(policy=policy, allow_wider=allow_wider, imports=imports)
+
+    def fork_many(
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+    ) -> list[Plugin]:
+        """Open `count` plugins that go on from where this one is, as `fork` does."""
+        return self.snapshot().fork_many(count, policy=policy, allow_wider=allow_wider, imports=imports)
+
     def restart(self) -> None:
-        """Begin anew with a new instance, of which nothing has been called."""
+        """Begin anew with a new instance, of which nothing has been called: not from where a fork began."""
         self._native.restart()
 
     def close(self) -> None:

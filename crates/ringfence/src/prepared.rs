@@ -105,7 +105,7 @@ impl Recipe {
         let language = engines.profile().language;
         let image = match &*loaded.code {
             Code::Imaged(_, image) => Some(image.clone()),
-            Code::Module(_) | Code::Component(_) => None,
+            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
         };
         let entry = match &*loaded.code {
             Code::Module(module) | Code::Imaged(module, _) => {
@@ -116,6 +116,7 @@ impl Recipe {
                 link_functions::refuse_for_component(functions, name)?;
                 Entry::Component(link::component(&loaded.engine, component, name, policy, language)?)
             }
+            Code::Uncaptured(why) => return Err(link::broken(&wasmtime::Error::msg(why.clone()))),
         };
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
@@ -136,11 +137,22 @@ impl Recipe {
     }
 
     /// What instances of a plugin share, from its code, once that was linked.
-    pub(crate) fn plugin(&self, loaded: Loaded, engines: Arc<Engines>, entry: Entry) -> Arc<Prepared> {
+    pub(crate) fn plugin(
+        &self,
+        loaded: Loaded,
+        engines: Arc<Engines>,
+        entry: Entry,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Arc<Prepared> {
         let Self { policy, grants, functions, .. } = self;
+        let image = match &*loaded.code {
+            Code::Imaged(_, image) => Some(image.clone()),
+            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
+        };
         Arc::new(Prepared {
-            env: Arc::new(environment(policy)),
-            argv0: argv0(self.name()),
+            env: Arc::new(env),
+            argv0: argv0(name),
             program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),
@@ -149,7 +161,7 @@ impl Recipe {
             engines,
             engine: loaded.engine,
             entry,
-            image: None,
+            image,
             words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),
