@@ -57,6 +57,64 @@ fn every_profile_compiles() {
     }
 }
 
+/// A language of 65 MiB, nearly all of it data, with functions that take seconds to compile.
+fn large_language() -> Program {
+    let mut text = String::from("(module (memory 1) (func (export \"rf_abi\") (result i32) (i32.const 1))");
+    for function in 0..6000 {
+        text.push_str("(func (param i32) (result i32) (local i64)");
+        for step in 0..60 {
+            text.push_str(&format!(
+                "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const {function})) (i32.const {step})))"
+            ));
+        }
+        text.push_str("(local.get 0))");
+    }
+    text.push(')');
+    let mut binary = wat::parse_str(text).unwrap();
+    let data = 65_u32 << 20;
+    binary.push(0);
+    let mut length = data;
+    while length > 0x7f {
+        binary.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    binary.push(length as u8);
+    binary.extend(std::iter::once(1).chain(std::iter::repeat_n(b'x', data as usize - 1)));
+    Program::language_from_bytes(binary, "large").unwrap()
+}
+
+#[test]
+fn large_language_goes_on_from_where_its_compiler_was_stopped() {
+    let _alone = compiler([OURS]);
+    let place = tempfile::tempdir().unwrap();
+    let cache = Cache::at(place.path()).unwrap();
+    let engines = Engines::of(Profile::default()).unwrap();
+    let kept = || {
+        let parts = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap());
+        let mut parts = parts.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
+        parts.next().map(|entry| entry.metadata().unwrap().len())
+    };
+    let program = large_language();
+    let stop = |_: Duration| match kept() {
+        Some(100_000..) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let minute = Duration::from_secs(60);
+    let error = load_in(&cache, &program, &engines, minute, Some(&stop)).err().expect("it was compiled");
+    assert!(error.to_string().contains("was abandoned"), "{error}");
+    let before = kept().unwrap();
+
+    let least = Cell::new(u64::MAX);
+    let watch = |_: Duration| {
+        least.set(kept().unwrap_or(u64::MAX).min(least.get()));
+        ControlFlow::Continue(())
+    };
+    assert!(!load_in(&cache, &program, &engines, minute, Some(&watch)).unwrap().from_cache);
+    assert!(before <= least.get(), "{before} bytes were kept, and then {}", least.get());
+    assert_eq!(None, kept());
+    no_child_is_left();
+}
+
 #[test]
 fn an_invalid_program_is_refused_with_the_reason() {
     let _alone = compiler([OURS]);

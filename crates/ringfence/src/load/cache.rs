@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::error::Result;
-use crate::load::cache_dir::{CacheDir, EntryLock, Temporary, Unusable, standard_path};
+use crate::load::cache_dir::{CacheDir, EntryLock, Temporary, UNFINISHED, Unusable, standard_path};
 use crate::load::image::reopened;
 use crate::load::inventory::{self, CacheInfo, Pruned};
 use crate::load::seal::{Identity, SEAL_BYTES, Seal};
+use crate::load::unfinished::Place;
 
 /// Largest compiled program, in bytes. CPython with numpy and pandas compiles to 261 MB.
 pub(super) const MAX_CODE_BYTES: u64 = 1 << 30;
@@ -120,6 +121,21 @@ impl Cache {
         }
     }
 
+    /// Where unfinished work on an entry is kept, and the file; to be asked for by whoever has its lock.
+    pub(super) fn unfinished(&self, name: &str) -> Option<(File, Place)> {
+        let dir = self.dir.as_ref()?;
+        let file = dir.open_unfinished(&unfinished_name(name)).ok()?;
+        let place = Place::of(&file, dir.key.of_unfinished(name));
+        Some((file, place))
+    }
+
+    /// Forgets unfinished work.
+    pub(super) fn forget_unfinished(&self, name: &str) {
+        if let Some(dir) = &self.dir {
+            dir.remove(&unfinished_name(name));
+        }
+    }
+
     /// A file for the compiler to write to: in the cache where there is one, else in memory.
     pub(super) fn output(&self) -> std::io::Result<Output<'_>> {
         if let Some(dir) = &self.dir
@@ -197,6 +213,10 @@ fn note_use(seal: &File) {
 
 fn code_name(name: &str) -> String {
     format!("{name}.cwasm")
+}
+
+fn unfinished_name(name: &str) -> String {
+    format!("{name}{UNFINISHED}")
 }
 
 fn seal_name(name: &str) -> String {

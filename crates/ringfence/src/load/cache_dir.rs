@@ -27,6 +27,8 @@ const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NON
 const KEY_FILE: &str = "key";
 /// How the names of unfinished files begin.
 pub(super) const TEMPORARY: &str = "tmp-";
+/// How the names of unfinished work end that another compilation goes on from.
+pub(super) const UNFINISHED: &str = ".part";
 
 /// Where the cache belongs: `RINGFENCE_CACHE`, `$XDG_CACHE_HOME/ringfence/compiled` or `~/.cache/ringfence/compiled`.
 pub fn standard_path() -> Option<PathBuf> {
@@ -70,6 +72,15 @@ impl CacheDir {
     /// Opens a private regular file of ours for reading; anything else is not there.
     pub(super) fn open_private(&self, name: &str) -> Option<File> {
         open_private(&self.fd, name).ok().flatten()
+    }
+
+    /// Opens a private file of ours to be added to, making it if it is not there.
+    pub(super) fn open_unfinished(&self, name: &str) -> std::io::Result<File> {
+        if open_private(&self.fd, name)?.is_none() {
+            self.remove(name);
+        }
+        let fd = rustix::fs::openat(&self.fd, name, SAFELY | OFlags::RDWR | OFlags::CREATE, PRIVATE)?;
+        Ok(File::from(fd))
     }
 
     /// Removes a file; one that is not there is fine.

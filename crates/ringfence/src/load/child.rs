@@ -18,6 +18,7 @@ use crate::load::cache::MAX_CODE_BYTES;
 use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
 use crate::load::image::write_sparsely;
+use crate::load::unfinished::Place;
 use crate::load::wit::{Wasi, wit};
 use crate::sandbox::engine::Profile;
 use crate::snapshot::appendix;
@@ -70,12 +71,15 @@ pub(super) struct Job {
     /// The parent's build and process: a child that does not fit them gives up.
     pub(super) build: String,
     pub(super) parent: u32,
+    /// What an earlier child has made of it already.
+    pub(super) unfinished: Option<Place>,
 }
 
 impl Job {
     pub(super) fn to_text(&self) -> String {
-        let Self { task, profile, kind, limit, build, parent } = self;
-        format!("{} {} {kind} {} {build} {parent}", task.name(), profile.name(), limit.as_secs())
+        let Self { task, profile, kind, limit, build, parent, unfinished } = self;
+        let unfinished = unfinished.as_ref().map_or("-".into(), Place::to_text);
+        format!("{} {} {kind} {} {build} {parent} {unfinished}", task.name(), profile.name(), limit.as_secs())
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -87,6 +91,7 @@ impl Job {
             limit: Duration::from_secs(words.next()?.parse().ok()?),
             build: words.next()?.to_owned(),
             parent: words.next()?.parse().ok()?,
+            unfinished: words.next().and_then(Place::from_text),
         })
     }
 }
@@ -117,6 +122,7 @@ pub fn compile_child() -> i32 {
 fn compile() -> Result<(), Failure> {
     let job = std::env::var(JOB_VARIABLE).ok().and_then(|text| Job::from_text(&text));
     let job = job.ok_or_else(|| Failure::Host(format!("{JOB_VARIABLE} does not hold a job")))?;
+    let unfinished = job.unfinished.as_ref().and_then(|place| place.open(job.parent));
     confine(&job)?;
 
     let given = read_program()?;
@@ -135,7 +141,12 @@ fn compile() -> Result<(), Failure> {
         let written = stdio(rustix::stdio::stdout())?.write_all(text.as_bytes());
         return written.map_err(|error| Failure::Host(format!("cannot write: {error}")));
     }
-    let engine = Engine::new(&job.profile.config()).map_err(|error| Failure::Host(format!("{error:#}")))?;
+    let failed = |error: wasmtime::Error| Failure::Host(format!("{error:#}"));
+    let mut config = job.profile.config();
+    if let Some(unfinished) = unfinished {
+        config.enable_incremental_compilation(unfinished).map_err(failed)?;
+    }
+    let engine = Engine::new(&config).map_err(failed)?;
     if Build::of(job.profile, &engine).to_hex() != job.build {
         return Err(Failure::Host("the compiler is of another build of Ringfence".into()));
     }

@@ -12,6 +12,7 @@ use crate::load::cache::{Attempt, Cache, Proven};
 use crate::load::entry::{Build, entry_name};
 use crate::load::image::Image;
 use crate::load::patience::{Patience, Watch};
+use crate::load::unfinished::LEAST_BYTES;
 use crate::load::{Kind, Program, cache_unsafe, compile, memo};
 use crate::process_unsafe::whole;
 use crate::sandbox::engine::{Engines, Profile};
@@ -164,8 +165,12 @@ fn load_or(
         Error::system(what, &error, "make room on the disk and in memory, then run `ringfence doctor`")
     };
     let output = cache.output().map_err(failed)?;
-    compile::compile(program, profile, build, output.file(), &patience)?;
+    let is_large = program.is_language() && program.size() >= LEAST_BYTES;
+    let unfinished = is_large.then(|| cache.unfinished(&name)).flatten();
+    let (_file, place) = unfinished.unzip();
+    compile::compile(program, profile, build, output.file(), place, &patience)?;
     let proven = output.finish(&name).map_err(failed)?;
+    cache.forget_unfinished(&name);
     let (code, engine) = map(program.kind(), engines, &proven).map_err(|error| {
         let why = cut(&format!("{error:#}"), 500);
         let fix = if no_room(&error).is_some() { ROOM } else { "run `ringfence doctor`" };

@@ -17,6 +17,7 @@ use crate::load::cache::memory_file;
 use crate::load::child::{EXIT_HOST, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES, Task};
 use crate::load::entry::Build;
 use crate::load::patience::Patience;
+use crate::load::unfinished::Place;
 use crate::load::wit::Wasi;
 use crate::sandbox::engine::Profile;
 use crate::text::cut;
@@ -57,10 +58,12 @@ pub(super) fn compile(
     profile: Profile,
     build: Build,
     output: &File,
+    unfinished: Option<Place>,
     patience: &Patience<'_>,
 ) -> Result<()> {
     let (build, limit) = (build.to_hex(), patience.limit());
-    let job = Job { task: Task::Code, profile, kind: program.kind(), limit, build, parent: std::process::id() };
+    let (task, kind, parent) = (Task::Code, program.kind(), std::process::id());
+    let job = Job { task, profile, kind, limit, build, parent, unfinished };
     child(program, &job, output, patience)
 }
 
@@ -74,6 +77,7 @@ pub(super) fn wit(program: &Program, wasi: Wasi, patience: &Patience<'_>) -> Res
         limit: patience.limit(),
         build: "any".into(),
         parent: std::process::id(),
+        unfinished: None,
     };
     child(program, &job, &output, patience)?;
     let mut bytes = Vec::new();

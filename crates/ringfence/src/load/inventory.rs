@@ -7,10 +7,13 @@ use rustix::fs::AtFlags;
 use serde::Serialize;
 
 use crate::load::cache::MAX_CACHE_BYTES;
-use crate::load::cache_dir::{CacheDir, TEMPORARY};
+use crate::load::cache_dir::{CacheDir, TEMPORARY, UNFINISHED};
 
 /// Age past which an unfinished file belongs to nobody: no compilation takes that long.
 const STALE: Duration = Duration::from_secs(3600);
+
+/// Age past which nobody is expected to go on with unfinished work.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Where the cache is and what is in it, for `ringfence cache`.
 #[derive(Clone, Debug, Serialize)]
@@ -51,8 +54,12 @@ pub(super) fn info(path: Option<&Path>, dir: Option<&CacheDir>, problem: Option<
 pub(super) fn prune(dir: &CacheDir, keep_bytes: u64) -> Pruned {
     let now = SystemTime::now();
     let (left_behind, items): (Vec<_>, Vec<_>) = list(dir).into_iter().partition(|item| {
-        let unfinished = item.name.starts_with(TEMPORARY) || item.name.ends_with(".lock");
-        unfinished && now.duration_since(item.modified).is_ok_and(|age| age > STALE)
+        let most = match item.name.ends_with(UNFINISHED) {
+            true if keep_bytes == 0 => return true,
+            true => Some(GIVEN_UP),
+            false => (item.name.starts_with(TEMPORARY) || item.name.ends_with(".lock")).then_some(STALE),
+        };
+        most.is_some_and(|most| now.duration_since(item.modified).is_ok_and(|age| age > most))
     });
     let mut pruned = Pruned::default();
     for item in &left_behind {
@@ -124,7 +131,8 @@ fn list(dir: &CacheDir) -> Vec<Item> {
     let names = listing.filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
     names
         .filter(|name| {
-            name.starts_with(TEMPORARY) || [".cwasm", ".seal", ".lock"].iter().any(|suffix| name.ends_with(suffix))
+            name.starts_with(TEMPORARY)
+                || [".cwasm", ".seal", ".lock", UNFINISHED].iter().any(|suffix| name.ends_with(suffix))
         })
         .filter_map(|name| {
             let stat = rustix::fs::statat(&dir.fd, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;

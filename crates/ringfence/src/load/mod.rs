@@ -22,6 +22,7 @@ mod memo;
 mod patience;
 mod program;
 mod seal;
+mod unfinished;
 mod wit;
 mod wit_types;
 

@@ -25,6 +25,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub(super) struct Key {
     content: [u8; 32],
     seal: [u8; 32],
+    unfinished: [u8; 32],
 }
 
 impl Key {
@@ -32,7 +33,13 @@ impl Key {
         Self {
             content: blake3::derive_key("ringfence 2026 cache: compiled code", secret),
             seal: blake3::derive_key("ringfence 2026 cache: seal", secret),
+            unfinished: blake3::derive_key("ringfence 2026 cache: unfinished", secret),
         }
+    }
+
+    /// The key of an entry's unfinished work: whoever compiles it may know this, and no other.
+    pub(super) fn of_unfinished(&self, name: &str) -> [u8; 32] {
+        *named(&self.unfinished, name).finalize().as_bytes()
     }
 
     /// The tag of a file's whole content under an entry's name, read through this very file.
