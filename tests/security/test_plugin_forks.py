@@ -186,14 +186,14 @@ def test_saved_plugin_is_believed_only_as_it_was_written(tmp_path: Path, monkeyp
         plugin.mark(8)
         plugin.snapshot().save(tmp_path / "other")
     other = (tmp_path / "other").read_bytes()
-    given = {"imports": {"env": {"ask": nothing}}}
+    imports = {"env": {"ask": nothing}}
     changed = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(0, len(whole), 13)]
     for forged in [*changed, whole[:-1], whole[:40], whole + b"\0", b"", whole[:-32] + other[-32:]]:
         file.write_bytes(forged)
         with pytest.raises(SnapshotError):
-            PluginSnapshot.load(file, STATE, **given)
+            PluginSnapshot.load(file, STATE, imports=imports)
     file.write_bytes(whole)
-    assert {0, 7} == marks(PluginSnapshot.load(file, STATE, **given).fork())
+    assert {0, 7} == marks(PluginSnapshot.load(file, STATE, imports=imports).fork())
 
 
 def test_fork_in_a_function_of_the_host_goes_on_from_before_the_call() -> None:
