@@ -48,6 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     wanted = _packages.asked_for(arguments, sandbox._runnable)  # noqa: SLF001
     if wanted:
         sandbox = source.sandbox(policy, arguments.isolation, [*packages, *wanted])
+    if sandbox.diagnostics and not sandbox._runnable.compiles:  # noqa: SLF001 - one that does not compile says it itself
+        _output.say(sandbox.diagnostics.removesuffix("\n"))
     try:
         if arguments.json:
             result = _run(sandbox, source.args, "capture")
@@ -82,7 +84,7 @@ def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) ->
         return
     policy, runnable = sandbox.policy, sandbox._runnable  # noqa: SLF001
     from ._hints import limit_hint, refusal_hint
-    from ._neighbours import neighbour_hint
+    from ._neighbours import header_hint, neighbour_hint
 
     error = result.error()
     if result.outcome != "exited":
@@ -91,6 +93,7 @@ def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) ->
         limit_hint(result, policy)
         or _packages.package_hint(arguments, runnable)
         or neighbour_hint(result, policy, runnable)
+        or header_hint(runnable.words, arguments.program)
         or refusal_hint(result, policy)
     )
     if found:
