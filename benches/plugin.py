@@ -54,6 +54,9 @@ ROUNDS, MEBIBYTE, MANY = 300, 1 << 20, 1000
 def main() -> None:
     """Print the least that each took."""
     show("ringfence, add(s32, s32)", least(calling(Plugin(PLAIN.encode()).add, 1, 2), 500))
+    for isolation in ("process", "worker"):
+        with Plugin(PLAIN.encode(), isolation=isolation) as plugin:
+            show(f"ringfence, the same in isolation={isolation!r}", least(calling(plugin.add, 1, 2), 20))
     peers()
     echo = Echo(RECORD, ("list", "string"), ("list", "u8"), ("list", "f64"))
     with plugin_of(echo) as plugin:

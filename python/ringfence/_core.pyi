@@ -347,8 +347,14 @@ class PluginSource:
         policy: Policy,
         progress: Callable[[float], None] | None = None,
         extism: tuple[Any, ...] | None = None,
+        isolation: str = "wasm",
+        tenant: str | None = None,
     ) -> PluginSource:
-        """Load it. Raises LoadError for what is no component, and for types that are not supported."""
+        """
+        Load it, to have its instances where the isolation says.
+
+        Raises LoadError for what is no component, for types that are not supported, and for what does not cross.
+        """
 
     def types(self) -> list[tuple[Any, ...]]:
         """Its types by their numbers: a kind, and its parts."""

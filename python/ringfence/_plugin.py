@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._engine import core
 from ._failure import failure
+from ._isolation import close_at_exit
 from ._plugin_imports import functions_of, spare
 from ._plugin_names import member, short, spelled
 from ._plugin_profile import Profile, measuring
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
+    from ._isolation import Isolation
     from ._plugin_imports import Bridge
     from ._plugin_profile import FunctionProfile
     from ._program import Program
@@ -129,6 +131,10 @@ class Plugin:
             out of the call as itself.
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
         stub: let functions be missing from `imports`; a call of one of those is a trap.
+        isolation: what keeps it from this process, as for `Sandbox`: with "process" or "worker" each instance has a
+            child process of its own, for components whose types are values. A call costs more there. Functions of yours
+            stay in this process; with `inline` its guest is ended at the deadline, though a function of yours is not.
+        tenant: whose it is, as for `Sandbox`.
         profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.
 
@@ -138,7 +144,10 @@ class Plugin:
 
     Raises:
         ProgramNotFound: there is no such program.
-        LoadError: it is no plugin, its types are not supported, or what it imports is not given as it should be.
+        LoadError: it is no plugin, its types are not supported, or not in isolation, or what it imports is not given as
+            it should be.
+        PolicyError: `isolation` and `tenant` contradict each other.
+        Busy: in isolation, as many child processes as there may be have guests.
     """
 
     _before: Shapes | None = None
@@ -152,17 +161,21 @@ class Plugin:
         imports: Mapping[str, object] | None = None,
         inline: bool = False,
         stub: bool = False,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
         profile: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        source = core.PluginSource(self.program._native, self.policy._native, progress, self._granted())  # noqa: SLF001
+        given_to = (self.program._native, self.policy._native)  # noqa: SLF001
+        source = core.PluginSource(*given_to, progress, self._granted(), isolation, tenant)
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
         resources = classes_of(source.resources(), given, self._resource)
         classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
+        self._words |= {"isolation": isolation, "tenant": tenant}
         self._shapes = Shapes(source.types(), self._before)
         if self._before is not None:
             kept(classes, self._shapes, self._before)
@@ -182,6 +195,8 @@ class Plugin:
             for name, params, result, _ in functions_there
         ]
         self._native = source.open(classes.given, functions, names, inline, self._instances())
+        if isolation != "wasm":
+            close_at_exit(self)
         others = _others(source.others(), self._native)
         called = self._awaited(exports, measuring(self._profile, exports, self._native.functions()))
         self.exports = _exports(exports, called, classes, others)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any, Literal, Self
 
+    from ._isolation import Isolation
     from ._plugin import PluginUsage
     from ._policy import Policy
     from ._program import Program
@@ -43,6 +44,8 @@ class APlugin:
             are a pool, as for `PluginPool`.
         fresh: as for `PluginPool`.
         stub: as for `Plugin`.
+        isolation: as for `PluginPool`.
+        tenant: as for `Plugin`.
         progress: as for `Plugin`.
 
     Raises:
@@ -58,6 +61,8 @@ class APlugin:
         instances: int = 1,
         fresh: Literal["call"] | None = None,
         stub: bool = False,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         checked(instances, fresh)
@@ -70,6 +75,8 @@ class APlugin:
             imports=imports,
             fresh=fresh,
             stub=stub,
+            isolation=isolation,
+            tenant=tenant,
             progress=progress,
         )
         self._places = asyncio.Semaphore(instances)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Literal, Self
 
+    from ._isolation import Isolation
     from ._policy import Policy
     from ._program import Program
 
@@ -32,6 +33,8 @@ class PluginPool(Plugin):
         fresh: "call" makes a new instance for each call, which finds nothing of any call before it.
         inline: as for `Plugin`.
         stub: as for `Plugin`.
+        isolation: as for `Plugin`; each instance has a child process of its own.
+        tenant: as for `Plugin`.
         progress: as for `Plugin`.
 
     Attributes:
@@ -53,10 +56,13 @@ class PluginPool(Plugin):
         fresh: Literal["call"] | None = None,
         inline: bool = False,
         stub: bool = False,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.count, self.fresh = checked(count, fresh), fresh
-        super().__init__(program, policy=policy, imports=imports, inline=inline, stub=stub, progress=progress)
+        given: dict[str, Any] = {"isolation": isolation, "tenant": tenant, "progress": progress}
+        super().__init__(program, policy=policy, imports=imports, inline=inline, stub=stub, **given)
 
     def restart(self) -> None:
         """Replace every instance by a new one before its next call."""

@@ -41,6 +41,13 @@ def test_bad_case_of_a_result_exits_with_1(ringfence: Command, tmp_path: Path) -
     assert [(0, "ok\n"), (1, "err\n")] == [(call.exit_code, call.stdout) for call in ended]
 
 
+def test_plugin_is_called_in_a_worker(ringfence: Command, tmp_path: Path) -> None:
+    """With the same words as a run."""
+    (tmp_path / "adder.wat").write_text(ADDER)
+
+    assert "42\n" == ringfence("call", "--isolation", "worker", tmp_path / "adder.wat", "add(2, 40)").stdout
+
+
 def test_call_is_under_the_policy_of_its_flags(ringfence: Command, tmp_path: Path) -> None:
     """And ends as a run would."""
     (tmp_path / "adder.wat").write_text(ADDER)

@@ -74,9 +74,9 @@ CASES: tuple[Type, ...] = (
 )
 
 
-@pytest.fixture(scope="module")
-def cases() -> Iterator[tuple[Echo, Plugin]]:
+@pytest.fixture(scope="module", params=["wasm", "worker"])
+def cases(request: pytest.FixtureRequest) -> Iterator[tuple[Echo, Plugin]]:
     """One component for all the types that are looked at one by one."""
     echo = Echo(*CASES)
-    with plugin_of(echo) as plugin:
+    with plugin_of(echo, isolation=request.param) as plugin:
         yield echo, plugin

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ringfence import Plugin
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_value_of_any_type_comes_back_as_it_was(cases: tuple[Echo, Plugin], data: st.DataObject) -> None:
     """Through memory and through numbers, to the guest and to a function of the host."""

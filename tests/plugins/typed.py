@@ -187,9 +187,9 @@ class _Writer:
         return self._known[text]
 
 
-def plugin_of(echo: Echo) -> Plugin:
+def plugin_of(echo: Echo, **given: Any) -> Plugin:
     """Load it, with a host that gives back what it is given too."""
-    return Plugin(echo.wat, imports={f"host-{at}": _same for at in range(len(echo.types))})
+    return Plugin(echo.wat, imports={f"host-{at}": _same for at in range(len(echo.types))}, **given)
 
 
 def round_trips(echo: Echo, plugin: Plugin, at: int, value: object) -> list[object]:

@@ -59,6 +59,11 @@ def Session(language: str | ringfence.Program, **keywords: Any) -> ringfence.Ses
     return ringfence.Session(language, **_options, **keywords)
 
 
+def Plugin(program: Program, **keywords: Any) -> ringfence.Plugin:  # noqa: N802 - as above
+    """Load a plugin as `ringfence.Plugin` does."""
+    return ringfence.Plugin(program, **_options, **keywords)
+
+
 def close_workers() -> None:
     """End the workers that are kept for the next run, and all that is theirs; nothing where there are none."""
     from ringfence._engine import core

@@ -136,11 +136,18 @@ impl Recipe {
     }
 
     /// What instances of a plugin share, from its code, once that was linked.
-    pub(crate) fn plugin(&self, loaded: Loaded, engines: Arc<Engines>, entry: Entry) -> Arc<Prepared> {
+    pub(crate) fn plugin(
+        &self,
+        loaded: Loaded,
+        engines: Arc<Engines>,
+        entry: Entry,
+        name: &str,
+        env: Vec<Vec<u8>>,
+    ) -> Arc<Prepared> {
         let Self { policy, grants, functions, .. } = self;
         Arc::new(Prepared {
-            env: Arc::new(environment(policy)),
-            argv0: argv0(self.name()),
+            env: Arc::new(env),
+            argv0: argv0(name),
             program: self.program.clone(),
             net: Arc::new(policy.net.clone()),
             policy: policy.clone(),

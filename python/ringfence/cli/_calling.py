@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _output
 from ._grants import add_grants, policy_of
+from ._isolation import add_isolation
 from ._verbs import UsageError
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def add_plugin(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a policy, and those that give a plugin what it imports."""
     add_grants(parser)
+    add_isolation(parser)
     parser.add_argument(
         "--host",
         metavar="NAME=MODULE:OBJECT",
@@ -32,8 +34,9 @@ def plugin_of(arguments: argparse.Namespace, **given: Any) -> Plugin:  # noqa: A
     from ringfence._plugin import Plugin
 
     imports = dict(_import(word) for word in arguments.host)
+    given |= {"imports": imports, "isolation": arguments.isolation}
     with _output.Progress(arguments.program) as progress:
-        return Plugin(arguments.program, policy=policy_of(arguments), imports=imports, progress=progress, **given)
+        return Plugin(arguments.program, policy=policy_of(arguments), progress=progress, **given)
 
 
 def made(plugin: Plugin, texts: list[str]) -> list[TextCall]:

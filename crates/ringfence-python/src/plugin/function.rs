@@ -55,7 +55,7 @@ impl PluginFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)) };
+        let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)), wall: None };
         let tape = self.called(py, args, Some(kwargs), &asked)?;
         if whole { self.whole(py, &tape) } else { self.given(py, &tape) }
     }

@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use ringfence::plugin::{Extism, Function, Instances, Interface, Resource, Shape, Source, TypeId, World};
+use ringfence::worker::Isolation;
 
 use super::callbacks::{Callback, Callbacks};
 use super::plan::Plan;
@@ -31,14 +32,17 @@ pub struct PluginSource {
 #[pymethods]
 impl PluginSource {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, extism = None))]
+    #[pyo3(signature = (program, policy, progress = None, extism = None, isolation = "wasm", tenant = None))]
     fn new(
         py: Python<'_>,
         program: &Program,
         policy: &Policy,
         progress: Option<Py<PyAny>>,
         extism: Option<Granted>,
+        isolation: &str,
+        tenant: Option<String>,
     ) -> PyResult<Self> {
+        let isolation = enter(py, || Isolation::read(isolation))?;
         let (grants, program, policy) = (policy.grants.clone(), program.program.clone(), policy.policy.clone());
         let source = watched(py, progress, |watch| {
             let settings = extism.map(|(config, functions, var_bytes, log_level)| Extism {
@@ -47,7 +51,7 @@ impl PluginSource {
                 log_level,
                 functions,
             });
-            Source::load(&program, policy, grants, settings, Some(watch))
+            Source::load(&program, policy, grants, settings, Some(watch), (isolation, tenant))
         })?;
         Ok(Self { world: source.world().clone(), source: Mutex::new(Some(source)) })
     }

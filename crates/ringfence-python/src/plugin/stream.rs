@@ -43,7 +43,7 @@ impl PluginStream {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let inner = self.inner.as_ref().ok_or_else(|| PyRuntimeError::new_err("the plugin of this stream is gone"))?;
         let context = context.map(|context| Arc::new(context) as Arc<_>);
-        let asked = Asked { cancelled: kill.map(|kill| kill.cancelled.clone()), context };
+        let asked = Asked { cancelled: kill.map(|kill| kill.cancelled.clone()), context, wall: None };
         let pulled = enter(py, || inner.plugin.pull(&self.stream, &asked));
         inner.interrupted()?;
         match (pulled?, self.element) {

@@ -6,7 +6,7 @@ use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, Compo
 use wasmparser::types::Types;
 use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
-use super::wit_types::{Room, Scope, label};
+use super::wit_types::{Room, Scope, Uses, label, use_lines};
 use crate::text;
 
 /// Longest text that is written, in bytes: types that double themselves thirty times end there.
@@ -80,7 +80,7 @@ struct Interface {
 /// What is in an interface or in the world, each with its name.
 #[derive(Default)]
 struct Body {
-    uses: Vec<String>,
+    uses: Uses,
     types: Vec<(String, Vec<String>)>,
     functions: Vec<(String, String)>,
     methods: HashMap<String, Vec<(String, String)>>,
@@ -107,7 +107,7 @@ impl<'a> Writer<'a> {
         }
         world.uses = self.scope.uses("");
         let mut text = format!("package {ROOT};\n\nworld root {{\n");
-        let mut inside = world.lines();
+        let mut inside = world.lines("");
         inside.retain(|line| !line.is_empty());
         for line in lines.iter().flatten().chain(&inside) {
             indented(&mut text, 1, line);
@@ -134,7 +134,7 @@ impl<'a> Writer<'a> {
                     }
                 } else {
                     lines.push(format!("{way} {}: interface {{", label(name)));
-                    lines.extend(body.lines().into_iter().map(|line| format!("  {line}")));
+                    lines.extend(body.lines(name).into_iter().map(|line| format!("  {line}")));
                     lines.push("}".into());
                 }
             }
@@ -204,9 +204,7 @@ impl<'a> Writer<'a> {
                 return;
             }
             "constructor" => self.scope.constructor(of, id, resource),
-            "static" => {
-                format!("{}: {};", label(own), self.scope.function(of, id, false).replacen("func", "static func", 1))
-            }
+            "static" => format!("{}: static {};", label(own), self.scope.function(of, id, false)),
             _ => format!("{}: {};", label(own), self.scope.function(of, id, true)),
         };
         let methods = body.methods.entry(resource.to_owned()).or_default();
@@ -232,7 +230,7 @@ impl<'a> Writer<'a> {
                 text.push_str(if at == 0 { "" } else { "\n" });
                 let short = interface.name.split('@').next().and_then(|path| path.rsplit('/').next());
                 indented(text, 1, &format!("interface {} {{", label(short.unwrap_or_default())));
-                for line in interface.body.lines() {
+                for line in interface.body.lines(&interface.name) {
                     indented(text, 2, &line);
                 }
                 indented(text, 1, "}");
@@ -246,18 +244,16 @@ impl Body {
     fn merge(&mut self, other: Self) {
         add(&mut self.types, other.types);
         add(&mut self.functions, other.functions);
-        for line in other.uses {
-            if !self.uses.contains(&line) {
-                self.uses.push(line);
-            }
+        for (interface, names) in other.uses {
+            self.uses.entry(interface).or_default().extend(names);
         }
         for (resource, methods) in other.methods {
             add(self.methods.entry(resource).or_default(), methods);
         }
     }
 
-    fn lines(&self) -> Vec<String> {
-        let mut lines = self.uses.clone();
+    fn lines(&self, of: &str) -> Vec<String> {
+        let mut lines: Vec<String> = use_lines(of, &self.uses).collect();
         let apart = |lines: &mut Vec<String>| {
             if !lines.is_empty() {
                 lines.push(String::new());
@@ -289,7 +285,7 @@ fn add<T>(to: &mut Vec<(String, T)>, from: Vec<(String, T)>) {
 }
 
 fn indented(text: &mut String, depth: usize, line: &str) {
-    if !line.is_empty() {
+    if !line.trim().is_empty() {
         text.push_str(&"  ".repeat(depth));
         text.push_str(line);
     }
@@ -311,3 +307,7 @@ fn what(item: &ComponentEntityType) -> &'static str {
         ComponentEntityType::Component(_) => "a component",
     }
 }
+
+#[cfg(test)]
+#[path = "wit_tests.rs"]
+mod tests;

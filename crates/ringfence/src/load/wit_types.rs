@@ -1,6 +1,6 @@
 //! Types of a component as words of WIT, and the names that they have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentDefinedType, ComponentFuncTypeId, ComponentValType};
 use wasmparser::types::Types;
@@ -79,59 +79,81 @@ impl Room {
     }
 }
 
+/// The name in another interface, and here.
+type Mentions = BTreeSet<(String, String)>;
+
+/// What an interface mentions of others, by their names.
+pub(super) type Uses = BTreeMap<String, Mentions>;
+
+/// The lines that take the names of other interfaces into this one.
+pub(super) fn use_lines<'a>(of: &str, uses: &'a Uses) -> impl Iterator<Item = String> + use<'a> {
+    let package = |name: &str| {
+        let (path, version) = name.split_once('@').unwrap_or((name, ""));
+        path.rsplit_once('/').map(|(package, short)| (format!("{package}@{version}"), short.to_owned()))
+    };
+    let here = package(of).map(|(package, _)| package);
+    uses.iter().map(move |(interface, names)| {
+        let near = package(interface).filter(|(package, _)| Some(package) == here.as_ref());
+        let place = near.map_or_else(|| path(interface), |(_, short)| label(&short));
+        let names = names.iter().map(|(theirs, ours)| match theirs == ours {
+            true => label(theirs),
+            false => format!("{} as {}", label(theirs), label(ours)),
+        });
+        format!("use {place}.{{{}}};", names.collect::<Vec<_>>().join(", "))
+    })
+}
+
 /// The types of a component, and the names under which they were found so far.
 pub(super) struct Scope<'a> {
     pub(super) types: &'a Types,
     pub(super) room: Room,
     /// By the interface, which is empty for the world, and the name in it.
     pub(super) names: HashMap<ComponentAnyTypeId, (String, String)>,
-    /// What the current interface mentions of others: by interface, the names there with those here.
-    foreign: BTreeMap<String, BTreeMap<String, String>>,
+    /// What each interface mentions of others: by interface, the names there with those here, of which there may be several.
+    foreign: HashMap<String, Uses>,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(types: &'a Types, room: Room) -> Self {
-        Self { types, room, names: HashMap::new(), foreign: BTreeMap::new() }
+        Self { types, room, names: HashMap::new(), foreign: HashMap::new() }
     }
 
-    /// The lines that take the names of other interfaces into this one; from here on there are none.
-    pub(super) fn uses(&mut self, of: &str) -> Vec<String> {
-        let package = |name: &str| {
-            let (path, version) = name.split_once('@').unwrap_or((name, ""));
-            path.rsplit_once('/').map(|(package, short)| (format!("{package}@{version}"), short.to_owned()))
+    /// What this interface mentions of others.
+    pub(super) fn uses(&mut self, of: &str) -> Uses {
+        self.foreign.remove(of).unwrap_or_default()
+    }
+
+    fn mentioned(&mut self, of: &str, place: String) -> &mut Mentions {
+        self.foreign.entry(of.to_owned()).or_default().entry(place).or_default()
+    }
+
+    /// The names that a type has: its own, and those of what it is an alias of.
+    fn names(&self, id: ComponentAnyTypeId) -> impl Iterator<Item = &(String, String)> {
+        std::iter::successors(Some(id), |id| self.types.peel_alias(*id)).filter_map(|id| self.names.get(&id))
+    }
+
+    /// The name by which an interface may call a type. What the world has taken from an interface is that interface's.
+    fn named(&self, of: &str, id: ComponentAnyTypeId) -> Option<(String, String)> {
+        let is_taken = |(place, name): &&(String, String)| {
+            self.foreign
+                .get(of)
+                .and_then(|places| places.get(place))
+                .is_some_and(|names| names.iter().any(|(theirs, _)| theirs == name))
         };
-        let here = package(of).map(|(package, _)| package);
-        let lines = std::mem::take(&mut self.foreign).into_iter().map(|(interface, names)| {
-            let near = package(&interface).filter(|(package, _)| Some(package) == here.as_ref());
-            let place = near.map_or_else(|| path(&interface), |(_, short)| label(&short));
-            let names = names.into_iter().map(|(theirs, ours)| match theirs == ours {
-                true => label(&theirs),
-                false => format!("{} as {}", label(&theirs), label(&ours)),
-            });
-            format!("use {place}.{{{}}};", names.collect::<Vec<_>>().join(", "))
-        });
-        lines.collect()
-    }
-
-    fn named(&self, id: ComponentAnyTypeId) -> Option<&(String, String)> {
-        let mut id = id;
-        loop {
-            if let Some(name) = self.names.get(&id) {
-                return Some(name);
-            }
-            id = self.types.peel_alias(id)?;
-        }
+        let all = || self.names(id);
+        let found = all().find(|(place, _)| place == of).or_else(|| all().find(is_taken));
+        found.or_else(|| all().find(|(place, _)| !place.is_empty())).or_else(|| all().next()).cloned()
     }
 
     /// The lines that define this name; none where another interface has it, and it is only used here.
     pub(super) fn definition(&mut self, of: &str, name: &str, id: ComponentAnyTypeId) -> Option<Vec<String>> {
         let shown = label(name);
         self.room.take(shown.len());
-        if let Some((place, known)) = self.named(id).cloned() {
+        if let Some((place, known)) = self.named(of, id) {
             if place == of || place.is_empty() {
                 return Some(vec![format!("type {shown} = {};", label(&known))]);
             }
-            self.foreign.entry(place).or_default().insert(known, name.to_owned());
+            self.mentioned(of, place).insert((known, name.to_owned()));
             return None;
         }
         let defined = match id {
@@ -202,12 +224,19 @@ impl<'a> Scope<'a> {
     }
 
     fn reference(&mut self, of: &str, id: ComponentAnyTypeId) -> String {
-        let Some((place, name)) = self.named(id).cloned() else { return "a-resource-without-a-name".into() };
-        if place != of && !place.is_empty() {
-            self.foreign.entry(place).or_default().entry(name.clone()).or_insert_with(|| name.clone());
-        }
+        let Some((place, name)) = self.named(of, id) else { return "a-resource-without-a-name".into() };
         self.room.take(name.len());
-        label(&name)
+        if place == of || place.is_empty() {
+            return label(&name);
+        }
+        let mentions = self.mentioned(of, place);
+        match mentions.iter().find(|(theirs, _)| *theirs == name) {
+            Some((_, ours)) => label(ours),
+            None => {
+                mentions.insert((name.clone(), name.clone()));
+                label(&name)
+            }
+        }
     }
 
     fn value(&mut self, of: &str, kind: &ComponentValType) -> String {
@@ -217,7 +246,7 @@ impl<'a> Scope<'a> {
         self.room.take(4);
         match kind {
             ComponentValType::Primitive(kind) => kind.to_string(),
-            ComponentValType::Type(id) if self.named(ComponentAnyTypeId::Defined(*id)).is_some() => {
+            ComponentValType::Type(id) if self.names(ComponentAnyTypeId::Defined(*id)).next().is_some() => {
                 self.reference(of, ComponentAnyTypeId::Defined(*id))
             }
             ComponentValType::Type(id) => match self.types.as_ref().get(*id) {

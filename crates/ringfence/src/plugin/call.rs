@@ -41,12 +41,12 @@ pub(super) enum Work {
 }
 
 /// What a call gave and used.
-pub(super) struct Called {
-    pub(super) returned: Returned,
-    pub(super) wall: Duration,
-    pub(super) fuel: Option<u64>,
-    pub(super) memory: u64,
-    pub(super) host_calls: u64,
+pub(crate) struct Called {
+    pub(crate) returned: Returned,
+    pub(crate) wall: Duration,
+    pub(crate) fuel: Option<u64>,
+    pub(crate) memory: u64,
+    pub(crate) host_calls: u64,
 }
 
 /// Calls a function of a plugin that has no imports: nothing in it can wait.
@@ -208,6 +208,9 @@ pub(super) fn waiting(
         live.store.set_fuel(fuel).map_err(|error| crate::link::broken(&error))?;
     }
     live.store.set_epoch_deadline(1);
+    if let Some(begins) = &shared.begins {
+        begins(&control, &calls);
+    }
     let desk: Arc<Mutex<Desk>> = Arc::default();
     let mut lent = Lent { live: Some(live), said: None, desk: desk.clone() };
     let mut work = Some(work);
@@ -328,7 +331,8 @@ fn abandoned(stop: Stop, name: String, control: &Control, calls: &HostCalls, sta
     Called { returned: Returned::Ended(Box::new(result)), wall, fuel: None, memory, host_calls: calls.made() }
 }
 
-fn nothing(ending: Ending) -> RunResult {
+/// The result of a call that ended so, without what it used.
+pub(crate) fn nothing(ending: Ending) -> RunResult {
     RunResult {
         outcome: ending.outcome,
         exit_code: ending.exit_code,

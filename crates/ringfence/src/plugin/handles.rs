@@ -8,7 +8,7 @@ use wasmtime::component::ResourceAny;
 
 /// One instance's life. What the host lets go of is queued here, from any thread and without waiting: the guest hears of
 /// it before its next call.
-pub(super) struct Life {
+pub(crate) struct Life {
     dropped: Mutex<Vec<ResourceAny>>,
     /// Whether any are queued: most calls of most plugins find none, and take no lock for that.
     is_waiting: AtomicBool,
@@ -16,12 +16,12 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(is_over: Arc<AtomicBool>) -> Arc<Self> {
+    pub(crate) fn new(is_over: Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self { dropped: Mutex::default(), is_waiting: AtomicBool::new(false), is_over })
     }
 
     /// Ends it: its handles are worth nothing from here on.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::SeqCst);
         let mut queue = self.queue();
         self.is_waiting.store(false, Ordering::Release);

@@ -15,7 +15,7 @@ use super::types::Number;
 use crate::sandbox::stop::{Limit, Stop};
 
 /// What the host holds for one item of a list, beside its bytes: a word here, and an object where it is made one.
-const ITEM_BYTES: usize = 32;
+pub(super) const ITEM_BYTES: usize = 32;
 
 /// What the host holds for one resource: its place in a table or two, and an object.
 const HANDLE_BYTES: usize = 256;

@@ -30,6 +30,7 @@ use crate::sandbox::http::Secrets;
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::Control;
 use crate::sandbox::{signals_unsafe, ticker};
+use crate::session::Given;
 use crate::supervisor::{Supervisor, runtime};
 
 /// Ticks between two looks at what the caller wants, such as an end after Ctrl-C.
@@ -107,8 +108,8 @@ impl Drop for Live {
 }
 
 impl Live {
-    /// Makes an instance, within the limits of a call.
-    pub(super) fn open(shared: &Shared, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
+    /// Makes an instance, within the limits of a call, with what a worker was handed for it.
+    pub(super) fn open(shared: &Shared, given: Option<Given>, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
         let Shared { prepared, world, waits, concurrent, look, name, .. } = shared;
         let runtime = runtime(!prepared.net.is_empty())?;
         let slot = prepared.slot(runtime, &Arc::default(), tick)?;
@@ -121,9 +122,11 @@ impl Live {
         let nowhere = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, Arc::default(), output);
-        let secrets = Secrets::from_environment(&prepared.policy.secrets)?;
-        let given = (Space::default(), &secrets);
-        let (state, network) = lasting::state(prepared, given, &limits, &control, started)?;
+        let (space, secrets) = match given {
+            Some(Given { space, secrets }) => (space, secrets),
+            None => (Space::default(), Secrets::from_environment(&prepared.policy.secrets)?),
+        };
+        let (state, network) = lasting::state(prepared, (space, &secrets), &limits, &control, started)?;
         let control = state.control.clone();
         let state = ComponentState::new(state, network, secrets, prepared.policy.random);
         let mut store = Here::new(prepared.store(state, &limits)?);
@@ -133,6 +136,9 @@ impl Live {
         let ending = if *waits {
             let host_calls = HostCalls::of_plugin();
             store.data_mut().state.host_calls = host_calls.clone();
+            if let Some(begins) = &shared.begins {
+                begins(&control, &host_calls);
+            }
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
                 found = Some(begin(&mut store, &prepared.entry, world, *concurrent).await?);

@@ -6,35 +6,43 @@
 
 mod call;
 mod handles;
+mod inside;
 mod layout;
 mod lift;
 mod link;
 mod live;
 mod lower;
 mod modules;
+mod place;
 mod pool;
+mod seat;
 mod stack_unsafe;
 mod streams;
 mod tape;
 mod types;
 mod usage;
 mod values_unsafe;
+mod wire;
 mod world;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use wasmtime::Module;
 use wasmtime::component::Component;
 
 use self::call::Work;
-use self::live::Live;
+use self::inside::Hooks;
 use self::modules::Views;
+use self::place::Instance;
+use self::seat::{Back, Seat, why};
 use crate::error::{Error, Result};
+use crate::given::environment;
 use crate::host::{HostFunctions, Raised};
 use crate::load::{self, Code, Loaded, Program};
-use crate::policy::{Limits, Policy, WasiLevel};
+use crate::policy::{Limits, Policy, Seconds, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
 use crate::result::RunResult;
@@ -42,6 +50,7 @@ use crate::sandbox::engine::Engines;
 use crate::sandbox::extism::Settings;
 use crate::sandbox::files::Grants;
 use crate::text;
+use crate::worker::{self, Isolation, Place};
 
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
@@ -52,6 +61,11 @@ pub use tape::{Held, MixedUp, Placed, Reader, Tape};
 pub use types::{Number, Resource, Shape, TypeId, Types};
 pub use usage::Usage;
 pub use world::{Function, Interface, World};
+
+pub(crate) use call::{Called, nothing};
+pub(crate) use handles::Life;
+pub(crate) use inside::{Begins, Inside, Linked};
+pub(crate) use wire::Counts;
 
 /// Called about every 50 ms while a guest computes: `false` ends it.
 pub type Look = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -90,6 +104,8 @@ pub struct Asked {
     pub cancelled: Option<Arc<AtomicBool>>,
     /// For the functions of the host.
     pub context: Option<Context>,
+    /// The longest that it may take, where that is less than the policy's `wall`.
+    pub wall: Option<Duration>,
 }
 
 /// A plugin's code, and what that says of itself. Nothing of it has run.
@@ -100,6 +116,10 @@ pub struct Source {
     world: Arc<World>,
     made: Made,
     extism: Option<Settings>,
+    /// Where its instances are, unless they are here.
+    place: Option<Place>,
+    name: String,
+    env: Vec<Vec<u8>>,
 }
 
 /// Compiled code.
@@ -109,46 +129,66 @@ enum Made {
 }
 
 impl Source {
-    /// Compiles it, or takes it from the cache.
+    /// Compiles it, or takes it from the cache; its instances are where `isolation` and the tenant say.
     pub fn load(
         program: &Program,
         policy: Policy,
         grants: Arc<Grants>,
         extism: Option<Settings>,
         watch: Option<load::Watch<'_>>,
+        (isolation, tenant): (Isolation, Option<String>),
     ) -> Result<Self> {
-        let what = || format!("cannot load the plugin `{}`", program.name());
         if program.is_language() {
             return Err(Error::load(
-                what(),
+                cannot_load(program.name()),
                 "it is a language pack, whose code is text",
                 "open a session: `ringfence.Session`",
             ));
         }
+        let binding = worker::Client::place(&policy, &grants, isolation, tenant, false)?;
         let engines = Engines::of(profile(&policy, false))?;
-        let loaded = load::load(program, &engines, policy.limits.compile.0, watch)?;
+        let (loaded, place) = match binding {
+            None => (load::load(program, &engines, policy.limits.compile.0, watch)?, None),
+            Some(binding) => {
+                let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
+                (loaded, Some(Place { binding, image }))
+            }
+        };
+        let (functions, env) = (HostFunctions::default(), environment(&policy));
+        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
+        let source = Self::of(recipe, (loaded, engines), program.name(), env, extism)?;
+        match place.is_some().then(|| inside::refused(&source)).flatten() {
+            Some(why) => Err(Error::load(cannot_load(program.name()), why, "load it without `isolation`")),
+            None => Ok(Self { place, ..source }),
+        }
+    }
+
+    /// What compiled code says of itself.
+    fn of(
+        recipe: Recipe,
+        (loaded, engines): (Loaded, Arc<Engines>),
+        name: &str,
+        env: Vec<Vec<u8>>,
+        extism: Option<Settings>,
+    ) -> Result<Self> {
         let (made, world) = match &*loaded.code {
             Code::Component(_) if extism.is_some() => {
                 return Err(Error::load(
-                    what(),
+                    cannot_load(name),
                     "it is a component, and Extism's are core modules",
                     "load it as a `Plugin`",
                 ));
             }
             Code::Component(component) => {
-                let world = World::of(&loaded.engine, component, program.name())?;
-                (Made::Component(component.clone()), world)
+                (Made::Component(component.clone()), World::of(&loaded.engine, component, name)?)
             }
-            Code::Module(module) => {
-                let world = World::of_module(module, program.name(), extism.as_ref())?;
-                (Made::Module(module.clone()), world)
+            Code::Module(module) => (Made::Module(module.clone()), World::of_module(module, name, extism.as_ref())?),
+            Code::Imaged(..) => {
+                return Err(Error::load(cannot_load(name), "it was compiled for a snapshot", "load it anew"));
             }
-            Code::Imaged(..) => return Err(Error::load(what(), "it was compiled for a snapshot", "load it anew")),
         };
-        let world = Arc::new(world);
-        let functions = HostFunctions::default();
-        let recipe = Recipe { program: Some(program.clone()), policy, grants, functions };
-        Ok(Self { recipe, loaded, engines, world, made, extism })
+        let (world, name) = (Arc::new(world), name.to_owned());
+        Ok(Self { recipe, loaded, engines, world, made, extism, place: None, name, env })
     }
 
     /// What it offers, and what it wants.
@@ -158,7 +198,7 @@ impl Source {
 
     /// Links it and makes an instance; `inline` keeps functions of the host on their caller's thread.
     pub fn open(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Plugin> {
-        Plugin::open(&Arc::new(self.link(imports, inline, look)?))
+        Plugin::open(&Arc::new(self.link(imports, inline, Hooks::of(look))?))
     }
 
     /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
@@ -172,18 +212,18 @@ impl Source {
     ) -> Result<Pool> {
         if !self.world.types.resources().is_empty() || self.world.types.have_streams() {
             return Err(Error::load(
-                format!("cannot make a pool of `{}`", text::quote(self.recipe.name())),
+                format!("cannot make a pool of `{}`", text::quote(&self.name)),
                 "it has resources or streams, and each belongs to one instance",
                 "load it as a `Plugin`",
             ));
         }
         let (imports, number) = pool::marked(imports);
-        Pool::open(self.link(imports, inline, look)?, number, count, fresh)
+        Pool::open(self.link(imports, inline, Hooks::of(look))?, number, count, fresh)
     }
 
-    fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Shared> {
-        let Self { recipe, loaded, engines, world, made, extism } = self;
-        let name = text::quote(recipe.name());
+    fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, hooks: Hooks) -> Result<Shared> {
+        let Self { recipe, loaded, engines, world, made, extism, place, name: program, env } = self;
+        let name = text::quote(&program);
         let views = Arc::default();
         let entry = match &made {
             Made::Component(component) => {
@@ -201,11 +241,26 @@ impl Source {
             )?),
         };
         drop(made);
-        let prepared = recipe.plugin(loaded, engines, entry);
+        let prepared = recipe.plugin(loaded, engines, entry, &program, env);
         let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
         let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
-        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, views, extism })
+        let worker = match (place, &recipe.program) {
+            (Some(place), Some(program)) => Some(place.client(program, &prepared, stubs(&world, imports.as_ref()))),
+            _ => None,
+        };
+        let Hooks { look, begins } = hooks;
+        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, begins, views, extism, worker })
     }
+}
+
+fn cannot_load(program: &str) -> String {
+    format!("cannot load the plugin `{program}`")
+}
+
+/// Which functions nobody gave, of those that are imported; nothing where none is.
+fn stubs(world: &World, imports: Option<&Arc<dyn Imports>>) -> Option<Vec<bool>> {
+    let count = world.imports.iter().map(|interface| interface.functions.len()).sum();
+    imports.map(|imports| (0..count).map(|index| imports.is_stub(index)).collect())
 }
 
 /// What the instances of a plugin share, one after the other.
@@ -220,17 +275,14 @@ struct Shared {
     /// Whether its functions may be async, as the policy lets them.
     concurrent: bool,
     look: Look,
+    /// Told of each call that begins, and may wait.
+    begins: Option<Begins>,
     /// Memories of its guests, of a core module, that are inside of functions of the host.
     views: Arc<Views>,
     /// What a plugin for Extism is granted.
     extism: Option<Settings>,
-}
-
-impl Shared {
-    fn open(&self) -> Result<Live> {
-        let look = self.look.clone();
-        Live::open(self, &mut || look())
-    }
+    /// Where its instances are, unless they are here.
+    worker: Option<worker::Client>,
 }
 
 /// What a call gave.
@@ -240,15 +292,6 @@ pub enum Returned {
     Values(Tape),
     /// It ended otherwise; the instance is gone.
     Ended(Box<RunResult>),
-}
-
-enum Seat {
-    Free(Box<Live>, Usage),
-    /// A call has it.
-    Taken(Usage),
-    /// It is gone, and why.
-    Poisoned(String, Usage),
-    Closed,
 }
 
 /// One live instance of a component.
@@ -261,8 +304,7 @@ pub struct Plugin {
 
 impl Plugin {
     fn open(shared: &Arc<Shared>) -> Result<Self> {
-        let live = shared.open()?;
-        Ok(Self::with(shared, Seat::Free(Box::new(live), Usage::default())))
+        Ok(Self::with(shared, Seat::Free(shared.open()?, Usage::default())))
     }
 
     /// One without an instance, until it is restarted.
@@ -282,7 +324,7 @@ impl Plugin {
     /// Calls the function at that place among all that are exported.
     pub fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<Returned> {
         let (live, usage, mut back) = self.take()?;
-        if !params.is_of(&live.life) {
+        if !params.is_of(live.life()) {
             back.put_back(live, usage);
             return Err(self.refused(
                 "a resource that it is given is not its own, or of an instance that is gone",
@@ -295,22 +337,23 @@ impl Plugin {
     /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
     /// next.
     pub fn settle(&self) -> Result<Option<Returned>> {
-        let is_free =
-            self.generation == generation() && matches!(&*self.seat(), Seat::Free(live, _) if live.life.has_dropped());
+        let is_free = self.generation == generation()
+            && matches!(&*self.seat(), Seat::Free(live, _) if live.life().has_dropped());
         let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
         self.work(taken, Work::Settle, &Asked::default()).map(Some)
     }
 
     fn work(
         &self,
-        (live, mut usage, mut back): (Box<Live>, Usage, Back<'_>),
+        (live, mut usage, mut back): (Instance, Usage, Back<'_>),
         work: Work,
         asked: &Asked,
     ) -> Result<Returned> {
-        let limits = &self.shared.prepared.policy.limits;
+        let limits = self.shared.prepared.policy.limits;
+        let limits = Limits { wall: asked.wall.map_or(limits.wall, |wall| limits.wall.min(Seconds(wall))), ..limits };
         let is_call = matches!(work, Work::Call(..));
-        let life = live.life.clone();
-        let (live, mut called) = self.called(live, limits, work, asked)?;
+        let life = live.life().clone();
+        let (live, mut called) = self.called(live, &limits, work, asked)?;
         if let Returned::Values(tape) = &mut called.returned {
             tape.adopt(&life);
         }
@@ -321,14 +364,6 @@ impl Plugin {
             (None, Returned::Values(_)) => Seat::Poisoned("its instance is gone".into(), usage),
         });
         Ok(called.returned)
-    }
-
-    fn called(&self, live: Box<Live>, limits: &Limits, work: Work, asked: &Asked) -> Result<call::Done> {
-        let look = &self.shared.look;
-        match self.shared.waits {
-            false => call::here(live, limits, work, asked, &mut || look()),
-            true => call::waiting(live, &self.shared, limits, work, asked, &mut || look()),
-        }
     }
 
     /// What it offers, and what it wants.
@@ -374,7 +409,7 @@ impl Plugin {
         }
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
         let live = self.shared.open()?;
-        back.seat = Some(Seat::Free(Box::new(live), back.usage));
+        back.seat = Some(Seat::Free(live, back.usage));
         Ok(())
     }
 
@@ -391,96 +426,6 @@ impl Plugin {
             drop(gone);
         }
     }
-
-    fn seat(&self) -> MutexGuard<'_, Seat> {
-        self.seat.lock().unwrap_or_else(|broken| broken.into_inner())
-    }
-
-    fn check_process(&self) -> Result<()> {
-        if self.generation == generation() {
-            return Ok(());
-        }
-        Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
-    }
-
-    fn take(&self) -> Result<(Box<Live>, Usage, Back<'_>)> {
-        self.check_process()?;
-        let mut seat = self.seat();
-        let usage = match &*seat {
-            Seat::Free(_, usage) => *usage,
-            Seat::Taken(_) => return Err(self.busy()),
-            Seat::Poisoned(why, _) => {
-                return Err(self.refused(why, "call `restart()`: it begins anew, without what it had"));
-            }
-            Seat::Closed => return Err(self.gone()),
-        };
-        match std::mem::replace(&mut *seat, Seat::Taken(usage)) {
-            Seat::Free(live, usage) => Ok((live, usage, Back { plugin: self, usage, seat: None })),
-            other => {
-                *seat = other;
-                Err(self.busy())
-            }
-        }
-    }
-
-    /// Whether a call is under way.
-    fn is_taken(&self) -> bool {
-        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
-    }
-
-    fn busy(&self) -> Error {
-        self.refused(
-            "a call is under way, and a plugin has one at a time",
-            "wait for its end, or make one plugin for each thread and for each function that calls into it",
-        )
-    }
-
-    fn gone(&self) -> Error {
-        self.refused("it was closed", "make a new one")
-    }
-
-    fn refused(&self, why: &str, fix: &str) -> Error {
-        Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
-    }
-}
-
-/// Whatever happens to a call, its seat does not stay taken.
-struct Back<'a> {
-    plugin: &'a Plugin,
-    usage: Usage,
-    seat: Option<Seat>,
-}
-
-impl Back<'_> {
-    /// Nothing was done with it.
-    fn put_back(&mut self, live: Box<Live>, usage: Usage) {
-        self.seat = Some(Seat::Free(live, usage));
-    }
-}
-
-impl Drop for Back<'_> {
-    fn drop(&mut self) {
-        if self.plugin.generation != generation() {
-            return;
-        }
-        let seat = self.seat.take();
-        let seat = seat.unwrap_or_else(|| Seat::Poisoned("its last call could not be made".into(), self.usage));
-        let is_closed = self.plugin.closed.load(Ordering::SeqCst);
-        let gone = std::mem::replace(&mut *self.plugin.seat(), if is_closed { Seat::Closed } else { seat });
-        drop(gone);
-    }
-}
-
-/// Why a plugin is poisoned, after a call that ended so.
-fn why(result: &RunResult) -> String {
-    let how = match (&result.raised, &result.abandoned, result.limit, &result.trap) {
-        (Some(raised), ..) => format!("ended as {}", raised.why),
-        (_, Some(name), ..) => format!("was left inside `{name}`, which did not come back in time"),
-        (_, _, Some(limit), _) => format!("reached the limit `{limit}`"),
-        (_, _, _, Some(trap)) => format!("trapped: {trap}"),
-        _ => format!("ended as {}", result.outcome.name()),
-    };
-    format!("its last call {how}")
 }
 
 impl std::fmt::Debug for Plugin {

@@ -23,15 +23,15 @@ pub type Held = Box<dyn AsRef<[u8]> + Send + Sync>;
 /// The values of one call, in one direction.
 #[derive(Default)]
 pub struct Tape {
-    words: Vec<u64>,
-    pieces: Vec<Piece>,
-    copied: Vec<u8>,
-    handles: Vec<Passed>,
-    placed: Vec<Placed>,
+    pub(super) words: Vec<u64>,
+    pub(super) pieces: Vec<Piece>,
+    pub(super) copied: Vec<u8>,
+    pub(super) handles: Vec<Passed>,
+    pub(super) placed: Vec<Placed>,
 }
 
 /// A handle on its way.
-enum Passed {
+pub(super) enum Passed {
     /// Out of the guest, and nobody's yet.
     Raw(ResourceAny),
     Owned(Arc<Owned>),
@@ -54,7 +54,7 @@ pub struct Placed {
     pub is_lent: bool,
 }
 
-enum Piece {
+pub(super) enum Piece {
     Copied(Range<usize>),
     Held(Held),
 }
@@ -77,6 +77,14 @@ impl Tape {
         self.words.push(self.pieces.len() as u64);
         self.pieces.push(Piece::Copied(start..self.copied.len()));
         filled
+    }
+
+    /// The bytes of a piece, which was made for this tape.
+    pub(super) fn of<'a>(&'a self, piece: &'a Piece) -> &'a [u8] {
+        match piece {
+            Piece::Copied(range) => self.copied.get(range.clone()).unwrap_or_default(),
+            Piece::Held(held) => (**held).as_ref(),
+        }
     }
 
     /// How many bytes were written last.
@@ -235,10 +243,12 @@ impl<'a> Reader<'a> {
     /// The next bytes.
     pub fn piece(&mut self) -> Result<&'a [u8], MixedUp> {
         let index = self.count()?;
-        match self.tape.pieces.get(index).ok_or(MixedUp)? {
-            Piece::Copied(range) => self.tape.copied.get(range.clone()).ok_or(MixedUp),
-            Piece::Held(held) => Ok((**held).as_ref()),
-        }
+        Ok(self.tape.of(self.tape.pieces.get(index).ok_or(MixedUp)?))
+    }
+
+    /// Whether there is no word any more.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.tape.words.len()
     }
 
     /// The next resource of the guest's, as the host keeps it.

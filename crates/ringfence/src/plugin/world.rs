@@ -164,6 +164,28 @@ impl World {
         Ok(Function { name: of, params, result, is_async: function.async_() })
     }
 
+    /// The function at that place among all that are exported.
+    pub(crate) fn exported(&self, index: usize) -> Option<&Function> {
+        self.exports.iter().flat_map(|interface| &interface.functions).nth(index)
+    }
+
+    /// The same of those that are imported.
+    pub(crate) fn imported(&self, index: usize) -> Option<&Function> {
+        self.imports.iter().flat_map(|interface| &interface.functions).nth(index)
+    }
+
+    /// What a function at that place is called in messages.
+    pub(crate) fn imported_title(&self, index: usize) -> String {
+        let all =
+            self.imports.iter().flat_map(|of| of.functions.iter().map(move |function| (&of.name, &function.name)));
+        let title = match all.into_iter().nth(index) {
+            Some((interface, name)) if interface.is_empty() => name.clone(),
+            Some((interface, name)) => format!("{interface}.{name}"),
+            None => String::new(),
+        };
+        text::quote(&title)
+    }
+
     /// Whether the host has to give something for an interface that is imported.
     pub fn wants(&self, interface: &Interface) -> bool {
         !interface.functions.is_empty()

@@ -11,6 +11,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::client::Caller;
 use super::frame::{Broken, Caps, Frame};
+use super::plugins::{Callback, Gave};
 use super::pool::Worker;
 use super::protocol::{self, ANSWER, Answer, Call, From, MAX_ANSWER_BYTES, Request, To, read, write};
 use super::turns::{Ask, most_tail};
@@ -32,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Most input that goes through the socket, in bytes; more goes as a file in memory.
 pub(super) const MAX_TAIL_BYTES: usize = 64 << 10;
+
+const OTHER: &str = "it answered something else than was asked";
 
 /// Asks what has no output, and gives the answer.
 pub(super) fn ask(
@@ -92,7 +95,35 @@ pub(super) struct Running {
     kill_at: Instant,
     is_cancelled: bool,
     is_interrupted: bool,
-    is_turn: bool,
+    asked: What,
+}
+
+/// What was asked for, which says what may be answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Run,
+    Turn,
+    /// An instance of a plugin.
+    Instance,
+    /// A call of a plugin's function.
+    Call,
+}
+
+impl What {
+    /// Most bytes of an answer beside what is said of it.
+    fn most_tail(self, limits: &Limits) -> u64 {
+        if self == Self::Run { limits.output.0 } else { most_tail(limits) }
+    }
+
+    /// What the guest calls of the parent, if it can call that in there.
+    fn asks(self, answer: Answer, tail: Vec<u8>) -> Option<Next> {
+        match (answer, self) {
+            (Answer::Call(call), Self::Run) if tail.is_empty() => Some(Next::Call(call)),
+            (Answer::Ask(ask), Self::Turn) => Some(Next::Ask(ask, tail)),
+            (Answer::Callback(callback), Self::Instance | Self::Call) => Some(Next::Callback(callback, tail)),
+            _ => None,
+        }
+    }
 }
 
 /// What a worker says while it runs something.
@@ -103,6 +134,12 @@ pub(super) enum Next {
     Call(Call),
     /// The same in a turn, with its message.
     Ask(Ask, Vec<u8>),
+    /// The same of a plugin, with a tape.
+    Callback(Callback, Vec<u8>),
+    /// There is an instance.
+    Plugged,
+    /// A function of it gave a tape.
+    Gave(Gave, Vec<u8>),
 }
 
 /// What came of it.
@@ -205,19 +242,18 @@ impl Running {
         [stdout, stderr]: [Sink; 2],
         limits: Limits,
     ) -> Self {
-        let (is_cancelled, is_interrupted, is_turn) = (false, false, false);
-        Self { stdout, stderr, limits, number, started, kill_at, is_cancelled, is_interrupted, is_turn }
+        let (is_cancelled, is_interrupted, asked) = (false, false, What::Run);
+        Self { stdout, stderr, limits, number, started, kill_at, is_cancelled, is_interrupted, asked }
     }
 
-    /// The same of a turn.
-    pub(super) fn of_turn(self) -> Self {
-        Self { is_turn: true, ..self }
+    /// The same of something else than a run.
+    pub(super) fn of(self, asked: What) -> Self {
+        Self { asked, ..self }
     }
 
     /// Waits for what the worker says next, and kills it where it does not end in time.
     pub(super) fn next(&mut self, worker: &mut Worker, caller: &mut Caller<'_>) -> Next {
-        let tail = if self.is_turn { most_tail(&self.limits) } else { self.limits.output.0 };
-        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail, descriptors: 0 };
+        let caps = Caps { metadata: MAX_ANSWER_BYTES, tail: self.asked.most_tail(&self.limits), descriptors: 0 };
         loop {
             if !self.is_interrupted && caller.is_interrupted() {
                 self.interrupt(worker, Instant::now());
@@ -227,11 +263,11 @@ impl Running {
             let now = Instant::now();
             match answer {
                 Ok(None) => {}
-                Ok(Some((Answer::Ended(ended), tail))) if !self.is_turn => {
+                Ok(Some((Answer::Ended(ended), tail))) if matches!(self.asked, What::Run | What::Call) => {
                     let told = ended.into_result(tail, &self.limits, self.started.elapsed());
                     return Next::Over(self.ended(worker, told.map(|result| (result, None))));
                 }
-                Ok(Some((Answer::Turned(turned), tail))) if self.is_turn => {
+                Ok(Some((Answer::Turned(turned), tail))) if self.asked == What::Turn => {
                     let told = turned.into_result(tail, &self.limits, self.started.elapsed());
                     let told = told.map(|result| result.apart()).map(|(result, said)| (result, Some(said)));
                     return Next::Over(self.ended(worker, told));
@@ -243,20 +279,23 @@ impl Running {
                     });
                 }
                 // Of a guest that is told to end: it hears of that instead.
-                Ok(Some((Answer::Call(_) | Answer::Ask(_), _))) if self.is_cancelled => {}
-                Ok(Some((Answer::Call(call), tail))) if !self.is_turn && tail.is_empty() && now < self.kill_at => {
+                Ok(Some((Answer::Call(_) | Answer::Ask(_) | Answer::Callback(_), _))) if self.is_cancelled => {}
+                Ok(Some((asks @ (Answer::Call(_) | Answer::Ask(_) | Answer::Callback(_)), tail)))
+                    if now < self.kill_at =>
+                {
+                    let Some(next) = self.asked.asks(asks, tail) else {
+                        return Next::Over(self.broken(worker, OTHER));
+                    };
                     if caller.look().is_continue() {
-                        return Next::Call(call);
+                        return next;
                     }
                     self.cancel(worker, now);
                 }
-                Ok(Some((Answer::Ask(ask), message))) if self.is_turn && now < self.kill_at => {
-                    if caller.look().is_continue() {
-                        return Next::Ask(ask, message);
-                    }
-                    self.cancel(worker, now);
+                Ok(Some((Answer::Plugged, tail))) if self.asked == What::Instance && tail.is_empty() => {
+                    return Next::Plugged;
                 }
-                Ok(Some(_)) => return Next::Over(self.broken(worker, "it answered something else than was asked")),
+                Ok(Some((Answer::Gave(gave), tape))) if self.asked == What::Call => return Next::Gave(gave, tape),
+                Ok(Some(_)) => return Next::Over(self.broken(worker, OTHER)),
                 Err(broken) => return Next::Over(self.lost(worker, broken)),
             }
             if now >= self.kill_at {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::descriptor_unsafe::take_stdin;
 use super::frame::{Broken, Caps, Frame, Link, MAX_DESCRIPTORS};
+use super::plugins::Plugins;
 use super::protocol::{
     Answer, Bind, Ended, Failed, From, Load, MAX_REQUEST_BYTES, Ready, Request, Run, To, build, read, write,
 };
@@ -22,6 +23,7 @@ use super::turns::Turned;
 use super::wall::{Needs, Wall, close_all_but};
 use crate::error::{Error, Result};
 use crate::load::Kind;
+use crate::plugin::Linked;
 use crate::policy::{Policy, WasiLevel};
 use crate::prepared::{Recipe, profile};
 use crate::result::RunResult;
@@ -98,8 +100,17 @@ fn serve_parent() -> Result<(), Broken> {
                 Ok(caught) => parent.with(|parent| parent.answer(number, &Answer::Caught(caught), [&[], &[]]))?,
                 Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
-            // Of a run or a turn that has ended meanwhile.
-            Request::Cancel | Request::Interrupt | Request::Returned(_) | Request::Answered(_) => {}
+            Request::Plug(plug) => match room.plugins.plug(plug, &room.policy, descriptors, number) {
+                Ok(()) => parent.with(|parent| parent.answer(number, &Answer::Plugged, [&[], &[]]))?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
+            Request::Invoke(invoke) => match room.plugins.invoke(invoke, tail, descriptors, number) {
+                Ok((answer, [tape, rest])) => parent.with(|parent| parent.answer(number, &answer, [&tape, &rest]))?,
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
+            // Of what has ended meanwhile.
+            Request::Cancel | Request::Interrupt => {}
+            Request::Returned(_) | Request::Answered(_) | Request::Settled(_) => {}
         }
     }
 }
@@ -185,6 +196,7 @@ pub(super) struct Room {
     pub(super) journal: Option<Journal>,
     language: bool,
     pub(super) session: Option<Inside>,
+    plugins: Plugins,
 }
 
 pub(super) fn no_space(error: &std::io::Error) -> Error {
@@ -219,7 +231,8 @@ impl Room {
             raise(&policy, &grants, home, bind.language)?;
         }
         let (grants, programs, session) = (Arc::new(grants), HashMap::new(), None);
-        Ok(Self { policy, grants, programs, journal, language: bind.language, session })
+        let plugins = Plugins::default();
+        Ok(Self { policy, grants, programs, journal, language: bind.language, session, plugins })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
@@ -227,10 +240,16 @@ impl Room {
         let code = one(descriptors)?;
         if let Some(program) = load.forget {
             self.programs.remove(&program);
+            self.plugins.forget(program);
         }
         let env = load.env.into_iter().map(|variable| [variable.as_bytes(), b"\0"].concat()).collect();
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let recipe = Recipe { program: None, policy, grants, functions: parent.functions(load.functions) };
+        if let Some(plugin) = load.plugin {
+            return self.plugins.load(load.program, plugin, (&self.policy, parent), |imports, look, begins| {
+                Linked::map((kind, code.into()), recipe, (&load.argv0, env), imports, (look, begins))
+            });
+        }
         let sandbox = Sandbox::from_image((kind, self.language), code.into(), recipe, &load.argv0, env)?;
         self.programs.insert(load.program, sandbox);
         Ok(())

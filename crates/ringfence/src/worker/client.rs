@@ -10,10 +10,10 @@ use super::Isolation;
 use super::ask::{Asked, Next, Told, ask, without_answer};
 use super::binding::Binding;
 use super::frame::Broken;
-use super::functions::{Functions, NO_TURN};
+use super::functions::{Functions, NO_RUN};
 use super::pool::{self, NotReady, Pool, Worker};
 use super::process::not_started;
-use super::protocol::{Answer, Function, Load, Request, build};
+use super::protocol::{Answer, AsPlugin, Function, Load, Request, build};
 use super::wall::Wall;
 use crate::error::{Error, Result};
 use crate::load::{Image, Kind, Program};
@@ -53,12 +53,14 @@ pub(super) struct Loadable {
     argv0: String,
     env: Vec<String>,
     functions: Vec<Function>,
+    /// Of a plugin.
+    plugin: Option<AsPlugin>,
 }
 
 impl PartialEq for Loadable {
     fn eq(&self, other: &Self) -> bool {
         let same_code = self.kind == other.kind && self.digest == other.digest && self.argv0 == other.argv0;
-        same_code && self.env == other.env && self.functions == other.functions
+        same_code && self.env == other.env && self.functions == other.functions && self.plugin == other.plugin
     }
 }
 
@@ -91,6 +93,27 @@ impl Client {
 
     /// Workers bound so, for this program.
     pub(crate) fn new(binding: Arc<Binding>, program: &Program, image: Image, prepared: &Prepared) -> Self {
+        Self::of(binding, program, image, prepared, None)
+    }
+
+    /// The same for a plugin; which of the functions that it imports nobody gave, if it is given any.
+    pub(super) fn of_plugin(
+        binding: Arc<Binding>,
+        program: &Program,
+        image: Image,
+        prepared: &Prepared,
+        stubs: Option<Vec<bool>>,
+    ) -> Self {
+        Self::of(binding, program, image, prepared, Some(AsPlugin { stubs }))
+    }
+
+    fn of(
+        binding: Arc<Binding>,
+        program: &Program,
+        image: Image,
+        prepared: &Prepared,
+        plugin: Option<AsPlugin>,
+    ) -> Self {
         let variable = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into();
         let functions = Functions::of(prepared);
         let program = Loadable {
@@ -100,6 +123,7 @@ impl Client {
             argv0: prepared.argv0.clone(),
             env: prepared.env.iter().map(variable).collect(),
             functions: functions.named(),
+            plugin,
         };
         Self { binding, program: Arc::new(program), functions }
     }
@@ -200,7 +224,7 @@ impl Taken {
             Ok(Ok(mut running)) => match running.next(&mut self.worker, caller) {
                 Next::Over(told) => told,
                 Next::Call(_) => running.broken(&self.worker, "it called a function, and was given none"),
-                Next::Ask(..) => running.broken(&self.worker, NO_TURN),
+                _ => running.broken(&self.worker, NO_RUN),
             },
             Ok(Err(told)) => told,
             Err(error) => {
@@ -289,6 +313,11 @@ impl<'a> Caller<'a> {
         Self { soft, ..Self::new(cancelled, outer, tick) }
     }
 
+    /// What else waits has its tick from here on.
+    pub(super) fn into_tick(self) -> &'a mut dyn FnMut() -> bool {
+        self.tick
+    }
+
     /// Whether the guest is to be asked to end by itself.
     pub(super) fn is_interrupted(&self) -> bool {
         self.soft.as_ref().is_some_and(|soft| soft.is_interrupted())
@@ -375,6 +404,7 @@ fn load(worker: &mut Worker, program: &Arc<Loadable>, is_walled: bool, look: Loo
         argv0: program.argv0.clone(),
         env: program.env.clone(),
         functions: program.functions.clone(),
+        plugin: program.plugin.clone(),
     };
     let image =
         if program.kind == Kind::Component && is_walled { program.image.copy() } else { Ok(program.image.file()) };

@@ -20,8 +20,8 @@ use crate::sandbox::stop::Stop;
 use crate::sandbox::store::{Control, Outer};
 use crate::text;
 
-/// Why a worker goes that speaks of a turn where there is none.
-pub(super) const NO_TURN: &str = "it spoke of a turn of a session, and this is a run";
+/// Why a worker goes that speaks of something else than a run.
+pub(super) const NO_RUN: &str = "it spoke of a session or a plugin, and this is a run";
 
 /// The functions that a program was linked with.
 #[derive(Clone)]
@@ -119,8 +119,8 @@ impl Talk {
             let call = match running.next(&mut taken.worker, &mut caller) {
                 Next::Call(call) => call,
                 Next::Over(told) => return taken.give_back(told).map(|result| self.complete(result, raised, over)),
-                Next::Ask(..) => {
-                    let told = running.broken(&taken.worker, NO_TURN);
+                _ => {
+                    let told = running.broken(&taken.worker, NO_RUN);
                     return taken.give_back(told).map(|result| self.complete(result, raised, over));
                 }
             };

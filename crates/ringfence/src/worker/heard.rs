@@ -11,6 +11,7 @@ use super::protocol::{Answer, MAX_ANSWER_BYTES, Request, read};
 use super::turns::most_tail;
 use crate::error::Error;
 use crate::host::{Signature, ValueType};
+use crate::plugin::Tape;
 use crate::policy::Limits;
 use crate::result::RunResult;
 use crate::sandbox::language::message_of;
@@ -29,6 +30,8 @@ pub enum Believed {
     Turned(Box<TurnResult>),
     /// That its guest asks the functions of its session something, in so many bytes.
     Asked(usize),
+    /// That a plugin gave, or calls a function with, a tape.
+    Gave(Tape),
     /// Something else that it may say.
     Other,
 }
@@ -57,9 +60,10 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 message_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
                 Believed::Asked(tail.len())
             }
-            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Opened(_) | Answer::Caught(_) => {
-                Believed::Other
-            }
+            Answer::Gave(gave) => Believed::Gave(gave.into_any(tail)?),
+            Answer::Callback(callback) => Believed::Gave(callback.into_any(tail)?),
+            Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Plugged => Believed::Other,
+            Answer::Opened(_) | Answer::Caught(_) => Believed::Other,
         })
     })
 }

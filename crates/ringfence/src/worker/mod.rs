@@ -27,6 +27,7 @@
 //! | `run` | `ended`, after any number of `call`s, each of which is answered by `returned` |
 //! | `open`: a session of what was loaded | `opened` |
 //! | `eval`: a turn of it | `turned`, after any number of `ask`s, each of which is answered by `answered` |
+//! | `plug` and `invoke`: an instance of a plugin, and a call of it | see `plugins` |
 //! | any of them | `failed`, with the three parts of an error |
 //!
 //! A run that has private layers is handed an empty directory, where it leaves what it changed before it says `ended`
@@ -49,6 +50,7 @@ pub mod heard;
 mod isolated;
 mod parcel;
 mod place;
+mod plugins;
 mod pool;
 mod process;
 mod protocol;
@@ -66,6 +68,7 @@ pub use process::set_worker;
 
 pub(crate) use carried::{Carried, Taken};
 pub(crate) use client::Client;
+pub(crate) use plugins::{Given, Place, Plugged};
 pub(crate) use remote::Remote;
 
 use crate::error::{Error, Result};

@@ -43,6 +43,11 @@ impl<C> Place<C> {
         Self(Arc::new(Mutex::new(State::Waiting(Box::new(taken)))))
     }
 
+    /// That of a worker that somebody talks to already.
+    pub(super) fn talking() -> Self {
+        Self(Arc::new(Mutex::new(State::Talking)))
+    }
+
     fn state(&self) -> MutexGuard<'_, State<C>> {
         self.0.lock().unwrap_or_else(|broken| broken.into_inner())
     }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::Caps;
+use super::plugins::{Callback, Gave, Invoke, Plug, Settled};
 use super::turns::{Answered, Ask, Capture, Caught, Eval, Open, Opened, Turned};
 use crate::error::{Error, Parts};
 use crate::host::{Signature, Value};
@@ -57,6 +58,12 @@ pub(super) enum Request {
     Interrupt,
     /// Go on in the turn of this number: a function has come back, and the tail is its answer.
     Answered(Answered),
+    /// Make an instance of a plugin that was loaded.
+    Plug(Plug),
+    /// Call a function of it.
+    Invoke(Invoke),
+    /// Go on in the call of this number: a function has come back.
+    Settled(Settled),
 }
 
 /// A policy; its directories and files come as descriptors, in the order of `grants`, then the worker's home, and last
@@ -108,6 +115,16 @@ pub(super) struct Load {
     pub(super) env: Vec<String>,
     /// The functions of the parent that it may call: all that a child is ever told of them.
     pub(super) functions: Vec<Function>,
+    /// Of what is no program that runs, but a plugin.
+    pub(super) plugin: Option<AsPlugin>,
+}
+
+/// What a plugin is linked with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AsPlugin {
+    /// Which of the functions that it imports nobody gave, in their order; none where it is given none.
+    pub(super) stubs: Option<Vec<bool>>,
 }
 
 /// The name of one function. Equal names are called alike, whatever the parent does then.
@@ -182,6 +199,12 @@ pub(super) enum Answer {
     Ask(Ask),
     /// The turn is over.
     Turned(Box<Turned>),
+    /// There is an instance of the plugin.
+    Plugged,
+    /// Its guest calls a function of the parent, and waits.
+    Callback(Callback),
+    /// A function of it gave something.
+    Gave(Gave),
     /// It could not.
     Failed(Failed),
 }
@@ -290,6 +313,7 @@ impl Failed {
             "policy" => Ok(Error::Policy(parts)),
             "load" => Ok(Error::Load(parts)),
             "host" => Ok(Error::Host(parts)),
+            "plugin" => Ok(Error::Plugin(parts)),
             code => Err(format!("it failed with `{}`, which is no error of a worker", text::quote(code))),
         }
     }

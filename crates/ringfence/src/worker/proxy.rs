@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::child::{CAPS, Parent};
+use super::plugins::Settled;
 use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
 use super::served::handed;
 use super::turns::{Answered, Ask, Reply};
@@ -58,6 +59,25 @@ impl Line {
     /// There is no run any more.
     pub(super) fn ended(&self) {
         self.state().run = None;
+    }
+
+    /// Asks the parent for the guest that runs: with what that has used, in processor time and memory.
+    pub(super) fn ask(&self, tail: &[u8], question: impl FnOnce(u64, u64) -> Answer) -> Result<Back, Raised> {
+        let mut state = self.state();
+        let Some(Current { number, control, host_calls }) = state.run.clone() else {
+            return Err(Raised::new("it was called while nothing runs"));
+        };
+        let cpu_nanos = u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
+        let question = question(cpu_nanos, host_calls.memory_peak());
+        let Some(back) = state.parent.ask(number, &question, tail, control.deadline + GRACE) else {
+            // The guest runs no further instruction, and its call is cancelled.
+            host_calls.abandon();
+            return Err(Raised::new("nobody waits for the call any more"));
+        };
+        if let Request::Settled(Settled { cpu_nanos, .. }) = &back.0 {
+            control.cpu.used_elsewhere(Duration::from_nanos(*cpu_nanos));
+        }
+        Ok(back)
     }
 
     /// The functions of a session, of which this list tells.
@@ -149,7 +169,7 @@ impl Relay for SessionProxy {
 }
 
 /// What came of a call, with what came along.
-type Back = (Request, Vec<u8>, Vec<OwnedFd>);
+pub(super) type Back = (Request, Vec<u8>, Vec<OwnedFd>);
 
 impl Parent {
     /// What came of a call; none when the parent gave up on its run, or is late.
@@ -163,7 +183,7 @@ impl Parent {
                 // What else there is to hear is of runs before this one.
                 if frame.request == number {
                     match read(&frame.metadata) {
-                        Ok(back @ (Request::Returned(_) | Request::Answered(_))) => {
+                        Ok(back @ (Request::Returned(_) | Request::Answered(_) | Request::Settled(_))) => {
                             return Some((back, frame.tail, frame.descriptors));
                         }
                         Ok(Request::Interrupt) => self.interrupted = Some(number),

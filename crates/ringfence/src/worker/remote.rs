@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ask::{GRACE, Next, Running, Told, answer, sink};
+use super::ask::{GRACE, Next, Running, Told, What, answer, sink};
 use super::carried::Carried;
 use super::client::{Caller, Client, Taken};
 use super::frame::Broken;
@@ -41,8 +41,8 @@ pub(crate) struct Remote {
     hears: bool,
 }
 
-/// A worker that goes with its session.
-struct Held(Option<Box<Taken>>);
+/// A worker that goes with its session, or with its plugin.
+pub(super) struct Held(pub(super) Option<Box<Taken>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -217,7 +217,7 @@ impl Talk {
             let (ask, message) = match running.next(&mut taken.worker, &mut caller) {
                 Next::Ask(ask, message) => (ask, message),
                 Next::Over(told) => return self.end(taken, told, raised, over),
-                Next::Call(_) => {
+                _ => {
                     let told = running.broken(&taken.worker, "it called a function that is none of a session");
                     return self.end(taken, told, raised, over);
                 }
@@ -283,7 +283,7 @@ impl Talk {
         let sent = write(&request).map_err(Broken::Protocol).and_then(|metadata| {
             taken.worker.link.send(number, &metadata, [parcel.tail(source), &[]], &descriptors, &mut look)
         });
-        let mut running = Running::new((number, self.started), kill_at, [stdout, stderr], self.limits).of_turn();
+        let mut running = Running::new((number, self.started), kill_at, [stdout, stderr], self.limits).of(What::Turn);
         Ok(match sent {
             Ok(()) => Ok(running),
             Err(broken) => {

@@ -43,6 +43,8 @@ pub fn serve() -> ! {
             }
             "open" => answer(&mut parent, number, r#"{"opened": {"hears": true}}"#, b""),
             "eval" => crate::turns::misbehave(&name, number, &mut parent),
+            "plug" => crate::plugins::plug(&name, number, &mut parent),
+            "invoke" => crate::plugins::misbehave(&name, number, &mut parent),
             "capture" => crate::captures::misbehave(&name, number, &handed()[0], &house, &mut parent),
             _ => {}
         }

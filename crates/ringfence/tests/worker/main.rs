@@ -15,6 +15,7 @@ mod driver;
 mod escape;
 mod hostile;
 mod mapped_unsafe;
+mod plugins;
 mod turns;
 
 use std::path::{Path, PathBuf};

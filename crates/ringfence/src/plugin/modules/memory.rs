@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::plugin::live::Live;
 use crate::plugin::pool::Instances;
 use crate::plugin::tape::Tape;
-use crate::plugin::{Plugin, Seat};
+use crate::plugin::{Instance, Plugin, Seat};
 
 /// What to do with a memory, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -149,9 +149,12 @@ impl Plugin {
 
     /// Does something with an instance that no call is in.
     fn at_rest<T>(&self, act: impl FnOnce(&mut Live) -> wasmtime::Result<T>) -> Result<T> {
-        let (mut live, usage, mut back) = self.take()?;
-        let done = act(&mut live);
-        back.seat = Some(Seat::Free(live, usage));
+        let (mut instance, usage, mut back) = self.take()?;
+        let done = match &mut instance {
+            Instance::Here(live) => act(live),
+            Instance::Worker(_) => Err(wasmtime::Error::msg("it is in a worker")),
+        };
+        back.seat = Some(Seat::Free(instance, usage));
         done.map_err(|error| crate::link::broken(&error))
     }
 

@@ -77,7 +77,7 @@ impl Plugin {
                 ));
             }
         };
-        if !inbox.is_of(live.life.over()) {
+        if !inbox.is_of(live.life().over()) {
             back.put_back(live, usage);
             return Err(self.refused("this stream is of another plugin", "read it by the plugin that gave it"));
         }

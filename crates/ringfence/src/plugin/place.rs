@@ -1,0 +1,69 @@
+//! Where the instances of a plugin are: in this process, or in a worker.
+
+use std::sync::Arc;
+
+use super::call::{self, Called, Work};
+use super::handles::Life;
+use super::live::Live;
+use super::{Asked, Plugin, Shared};
+use crate::error::Result;
+use crate::policy::Limits;
+use crate::worker::{self, Plugged};
+
+impl Shared {
+    pub(super) fn open(&self) -> Result<Instance> {
+        let look = &self.look;
+        match &self.worker {
+            None => Live::open(self, None, &mut || look()).map(|live| Instance::Here(Box::new(live))),
+            Some(client) => client.plug(&self.name, self.given(), &mut || look()).map(Box::new).map(Instance::Worker),
+        }
+    }
+
+    /// What whoever talks to a worker has to know.
+    fn given(&self) -> worker::Given {
+        worker::Given { world: self.world.clone(), imports: self.imports.clone(), inline: self.inline }
+    }
+}
+
+/// Where an instance is.
+pub(super) enum Instance {
+    Here(Box<Live>),
+    Worker(Box<Plugged>),
+}
+
+impl Instance {
+    pub(super) fn life(&self) -> &Arc<Life> {
+        match self {
+            Self::Here(live) => &live.life,
+            Self::Worker(plugged) => plugged.life(),
+        }
+    }
+}
+
+impl Plugin {
+    /// Has the instance do it; that is given back, unless it is gone.
+    pub(super) fn called(
+        &self,
+        instance: Instance,
+        limits: &Limits,
+        work: Work,
+        asked: &Asked,
+    ) -> Result<(Option<Instance>, Called)> {
+        let look = &self.shared.look;
+        let tick = &mut || look();
+        let live = match (instance, work) {
+            (Instance::Worker(plugged), Work::Call(index, params)) => {
+                let (plugged, called) = plugged.call(self.shared.given(), (index, params), limits, asked, tick)?;
+                return Ok((plugged.map(Instance::Worker), called));
+            }
+            (Instance::Worker(_), _) => return Err(self.refused("it is in a worker", "load it without `isolation`")),
+            (Instance::Here(live), work) => (live, work),
+        };
+        let (live, work) = live;
+        let (live, called) = match self.shared.waits {
+            false => call::here(live, limits, work, asked, tick)?,
+            true => call::waiting(live, &self.shared, limits, work, asked, tick)?,
+        };
+        Ok((live.map(Instance::Here), called))
+    }
+}

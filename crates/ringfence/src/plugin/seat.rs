@@ -1,0 +1,112 @@
+//! Where a plugin's instance sits between calls: one call at a time takes it, and puts it back or leaves why it is gone.
+
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use super::place::Instance;
+use super::{Plugin, Usage};
+use crate::error::{Error, Result};
+use crate::process_unsafe::generation;
+use crate::result::RunResult;
+
+/// What is where a plugin's instance sits.
+pub(super) enum Seat {
+    Free(Instance, Usage),
+    /// A call has it.
+    Taken(Usage),
+    /// It is gone, and why.
+    Poisoned(String, Usage),
+    Closed,
+}
+
+impl Plugin {
+    pub(super) fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.generation == generation() {
+            return Ok(());
+        }
+        Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
+    }
+
+    pub(super) fn take(&self) -> Result<(Instance, Usage, Back<'_>)> {
+        self.check_process()?;
+        let mut seat = self.seat();
+        let usage = match &*seat {
+            Seat::Free(_, usage) => *usage,
+            Seat::Taken(_) => return Err(self.busy()),
+            Seat::Poisoned(why, _) => {
+                return Err(self.refused(why, "call `restart()`: it begins anew, without what it had"));
+            }
+            Seat::Closed => return Err(self.gone()),
+        };
+        match std::mem::replace(&mut *seat, Seat::Taken(usage)) {
+            Seat::Free(live, usage) => Ok((live, usage, Back { plugin: self, usage, seat: None })),
+            other => {
+                *seat = other;
+                Err(self.busy())
+            }
+        }
+    }
+
+    /// Whether a call is under way.
+    pub(super) fn is_taken(&self) -> bool {
+        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
+    }
+
+    pub(super) fn busy(&self) -> Error {
+        self.refused(
+            "a call is under way, and a plugin has one at a time",
+            "wait for its end, or make one plugin for each thread and for each function that calls into it",
+        )
+    }
+
+    pub(super) fn gone(&self) -> Error {
+        self.refused("it was closed", "make a new one")
+    }
+
+    pub(super) fn refused(&self, why: &str, fix: &str) -> Error {
+        Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
+    }
+}
+
+/// Whatever happens to a call, its seat does not stay taken.
+pub(super) struct Back<'a> {
+    pub(super) plugin: &'a Plugin,
+    pub(super) usage: Usage,
+    pub(super) seat: Option<Seat>,
+}
+
+impl Back<'_> {
+    /// Nothing was done with it.
+    pub(super) fn put_back(&mut self, live: Instance, usage: Usage) {
+        self.seat = Some(Seat::Free(live, usage));
+    }
+}
+
+impl Drop for Back<'_> {
+    fn drop(&mut self) {
+        if self.plugin.generation != generation() {
+            return;
+        }
+        let seat = self.seat.take();
+        let seat = seat.unwrap_or_else(|| Seat::Poisoned("its last call could not be made".into(), self.usage));
+        let is_closed = self.plugin.closed.load(Ordering::SeqCst);
+        let gone = std::mem::replace(&mut *self.plugin.seat(), if is_closed { Seat::Closed } else { seat });
+        drop(gone);
+    }
+}
+
+/// Why a plugin is poisoned, after a call that ended so.
+pub(super) fn why(result: &RunResult) -> String {
+    let how = match (&result.raised, &result.abandoned, result.limit, &result.trap) {
+        (Some(raised), ..) => format!("ended as {}", raised.why),
+        (_, Some(name), ..) => format!("was left inside `{name}`, which did not come back in time"),
+        (_, _, Some(limit), _) => format!("reached the limit `{limit}`"),
+        (_, _, _, Some(trap)) => format!("trapped: {trap}"),
+        _ => format!("ended as {}", result.outcome.name()),
+    };
+    format!("its last call {how}")
+}

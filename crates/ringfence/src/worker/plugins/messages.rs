@@ -1,0 +1,141 @@
+//! What is said about a plugin.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Given;
+use crate::plugin::{Counts, Tape, World};
+use crate::policy::Limits;
+use crate::worker::protocol::From;
+
+/// An instance of a plugin. Descriptors come in the order of the fields.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Plug {
+    pub(super) program: u32,
+    /// Whether a directory for `/tmp` comes too.
+    pub(super) tmp: bool,
+    /// Whether a directory for private layers comes too.
+    pub(super) layers: bool,
+    /// The values of the policy's secrets, in their order; what is not set is missing.
+    pub(super) secrets: Vec<Option<String>>,
+}
+
+/// A tape on its way into a worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Handed {
+    pub(super) counts: Counts,
+    /// Where it is, and its length in bytes.
+    pub(super) place: (From, u64),
+}
+
+/// A call of a function that the plugin exports.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Invoke {
+    /// Its place among all that are exported.
+    pub(super) function: u32,
+    pub(super) params: Handed,
+    /// The longest that it may take.
+    pub(super) wall_nanos: u64,
+}
+
+/// What it gave: the tail is a tape.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Gave {
+    pub(super) counts: Counts,
+    pub(super) fuel: Option<u64>,
+    pub(super) memory_bytes: u64,
+}
+
+/// The guest calls a function of the parent, and waits: the tail is a tape.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Callback {
+    /// Its place among all that are imported.
+    pub(super) function: u32,
+    pub(super) counts: Counts,
+    /// What the guest has used up to here.
+    pub(super) cpu_nanos: u64,
+    pub(super) memory_bytes: u64,
+}
+
+/// What came of such a call.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::worker) struct Settled {
+    /// None where the function broke, which ends the guest. Why is not told: that is for the caller of the plugin.
+    pub(super) result: Option<Handed>,
+    /// Processor time that functions have used in this call.
+    pub(in crate::worker) cpu_nanos: u64,
+}
+
+/// What a call has used, as a worker tells it: bounded by what it may.
+pub(super) struct Used {
+    pub(super) fuel: Option<u64>,
+    pub(super) memory: u64,
+}
+
+impl Gave {
+    /// The values, if they are what that function gives.
+    pub(super) fn into_values(
+        self,
+        tail: Vec<u8>,
+        world: &World,
+        function: usize,
+        limits: &Limits,
+    ) -> Result<(Tape, Used), String> {
+        let wrong = |_| "it gave what that function does not give".to_owned();
+        let function = world.exported(function).ok_or("it gave the values of no function")?;
+        let tape = Tape::unpack(self.counts, tail).map_err(wrong)?;
+        tape.check(&world.types, function.result.into_iter(), room(limits)).map_err(wrong)?;
+        let fuel = limits.fuel.map(|most| self.fuel.unwrap_or(0).min(most));
+        Ok((tape, Used { fuel, memory: self.memory_bytes.min(limits.memory.0) }))
+    }
+}
+
+impl Gave {
+    /// The tape, whatever it holds.
+    pub(in crate::worker) fn into_any(self, tail: Vec<u8>) -> Result<Tape, String> {
+        Tape::unpack(self.counts, tail).map_err(|why| why.to_string())
+    }
+}
+
+impl Callback {
+    /// The tape, whatever it holds.
+    pub(in crate::worker) fn into_any(self, tail: Vec<u8>) -> Result<Tape, String> {
+        Tape::unpack(self.counts, tail).map_err(|why| why.to_string())
+    }
+
+    /// Which function is called with what, if there is one that can be called so.
+    pub(super) fn to_call(&self, tail: Vec<u8>, given: &Given, limits: &Limits) -> Result<(usize, Tape), String> {
+        let wrong = |_| "it called a function with what that does not take".to_owned();
+        let index = usize::try_from(self.function).unwrap_or(usize::MAX);
+        let is_given = given.imports.as_ref().is_some_and(|imports| !imports.is_stub(index));
+        let function = given.world.imported(index).filter(|_| is_given);
+        let function = function.ok_or("it called a function that it was not given")?;
+        let tape = Tape::unpack(self.counts, tail).map_err(wrong)?;
+        let params = function.params.iter().map(|(_, kind)| *kind);
+        tape.check(&given.world.types, params, room(limits)).map_err(wrong)?;
+        Ok((index, tape))
+    }
+
+    /// Processor time of the guest.
+    pub(super) fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_nanos)
+    }
+
+    /// The most memory that it had.
+    pub(super) fn memory(&self, limits: &Limits) -> u64 {
+        self.memory_bytes.min(limits.memory.0)
+    }
+}
+
+/// What values may cost on the way out of a worker: the guest paid for them there, in another currency where they were
+/// few numbers.
+fn room(limits: &Limits) -> u64 {
+    limits.host_bytes.0.saturating_mul(2).saturating_add(4096)
+}

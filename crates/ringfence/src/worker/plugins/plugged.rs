@@ -1,0 +1,147 @@
+//! A plugin whose instance is in a worker of its own, from its opening to its end.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::Given;
+use super::messages::{Handed, Invoke, Plug};
+use super::talk::{End, Line, Talk, ask};
+use crate::apart::{self, no_thread};
+use crate::error::{Error, Result};
+use crate::host::Raised;
+use crate::plugin::{Asked, Called, Life, Tape};
+use crate::policy::Limits;
+use crate::result::Outcome;
+use crate::sandbox::files::PrivateTmp;
+use crate::sandbox::stdio::{Output, Sink};
+use crate::sandbox::store::Control;
+use crate::text;
+use crate::worker::ask::{Told, What};
+use crate::worker::client::{Caller, Client, Taken};
+use crate::worker::parcel::Parcel;
+use crate::worker::process::not_started;
+use crate::worker::protocol::Request;
+use crate::worker::remote::Held;
+
+/// An instance in a worker, which it has to itself until it is dropped.
+pub(crate) struct Plugged {
+    held: Held,
+    life: Arc<Life>,
+}
+
+impl Drop for Plugged {
+    fn drop(&mut self) {
+        self.life.end();
+    }
+}
+
+/// What bounds a guest that begins now: what it writes is for its worker to look at.
+fn control(started: Instant, limits: &Limits, cancelled: Arc<AtomicBool>) -> Result<Control> {
+    let output = Output::new(Sink::Discard, Sink::Discard, 0);
+    Ok(Control::of_guest(started, limits, Duration::ZERO, cancelled, output).inside(apart::outer()?))
+}
+
+impl Client {
+    /// Makes an instance of the plugin of that name in a worker.
+    pub(crate) fn plug(&self, name: &str, given: Given, tick: &mut dyn FnMut() -> bool) -> Result<Plugged> {
+        let limits = self.limits();
+        let mut caller = Caller::new(Arc::default(), apart::outer()?, tick);
+        let (taken, program) = self.take(limits, &mut caller)?.ok_or_else(|| gave_up(name))?;
+        // Whatever happens from here on, the worker goes with it.
+        let mut held = Held(Some(Box::new(taken)));
+        let started = Instant::now();
+        let control = control(started, &limits, Arc::default())?;
+        let Some(taken) = &mut held.0 else { return Err(gave_up(name)) };
+        let Taken { worker, space, .. } = &mut **taken;
+        let (tmp, layers) = (space.tmp.as_ref().and_then(PrivateTmp::handle), space.layers.as_ref().map(AsFd::as_fd));
+        let secrets = self.secrets();
+        let request = Request::Plug(Plug { program, tmp: tmp.is_some(), layers: layers.is_some(), secrets });
+        let descriptors: Vec<BorrowedFd<'_>> = [tmp, layers].into_iter().flatten().collect();
+        let bounds = (&control, started, limits);
+        let running = match ask(worker, What::Instance, &request, (&[], &descriptors), bounds, &mut caller) {
+            Ok(running) => running,
+            Err(told) => return Err(not_made(name, None, End::Told(told))),
+        };
+        let mut line = Line { held, running };
+        let mut talk = Talk::new(given, control, limits, started, None);
+        match (talk.through(&mut line, &mut caller), talk.raised) {
+            (End::Plugged, None) => Ok(Plugged { held: line.held, life: Life::new(Arc::default()) }),
+            (end, raised) => Err(not_made(name, raised, end)),
+        }
+    }
+}
+
+fn no_instance(name: &str) -> String {
+    format!("no instance of the plugin `{name}`")
+}
+
+fn gave_up(name: &str) -> Error {
+    Error::plugin(no_instance(name), "the caller gave up on it", "make it again")
+}
+
+/// Why there is no instance.
+fn not_made(name: &str, raised: Option<Raised>, end: End) -> Error {
+    let ended = |why: &str| {
+        let why = format!("it ended while it was set up: {why}");
+        Error::load(no_instance(name), why, "build it again, or ask who built it")
+    };
+    match (raised, end) {
+        (Some(raised), _) => ended(&text::quote(&raised.why)),
+        (None, End::Told(Told::Failed(error))) => error,
+        (None, End::Told(Told::Lost(result))) => match (result.outcome, &result.trap) {
+            (Outcome::Limited, _) => Error::policy(
+                no_instance(name),
+                "it reached the limit `wall` while it was set up",
+                "raise `wall` in the policy's limits",
+            ),
+            (Outcome::Cancelled, _) => gave_up(name),
+            (_, trap) => ended(trap.as_deref().unwrap_or("it is gone")),
+        },
+        (None, _) => not_started("it answered something else than was asked: to make an instance"),
+    }
+}
+
+impl Plugged {
+    /// What handles of its resources would hang on.
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
+    }
+
+    /// Calls a function; the instance is given back, unless it is gone.
+    pub(crate) fn call(
+        mut self: Box<Self>,
+        given: Given,
+        (function, params): (usize, Tape),
+        limits: &Limits,
+        asked: &Asked,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<(Option<Box<Self>>, Called)> {
+        let started = Instant::now();
+        let control = control(started, limits, asked.cancelled.clone().unwrap_or_default())?;
+        let (counts, bytes) = params.pack();
+        drop(params);
+        let parcel = Parcel::of(&bytes)?;
+        let request = Request::Invoke(Invoke {
+            function: u32::try_from(function).unwrap_or(u32::MAX),
+            params: Handed { counts, place: (parcel.from(), bytes.len() as u64) },
+            wall_nanos: u64::try_from(limits.wall.0.as_nanos()).unwrap_or(u64::MAX),
+        });
+        let mut held = Held(self.held.0.take());
+        let Some(taken) = &mut held.0 else { return Err(no_thread("its worker is gone")) };
+        let mut caller = Caller::new(control.cancelled.clone(), control.outer.clone(), tick);
+        let descriptors: Vec<BorrowedFd<'_>> = parcel.file().into_iter().collect();
+        let (sent, bounds) = ((parcel.tail(&bytes), &descriptors[..]), (&control, started, *limits));
+        let running = ask(&mut taken.worker, What::Call, &request, sent, bounds, &mut caller);
+        drop(bytes);
+        let talk = Talk::new(given, control, *limits, started, Some(function));
+        let (held, called) = match running {
+            Ok(running) => talk.end_of(Line { held, running }, asked.context.clone(), caller)?,
+            Err(told) => talk.done(held, End::Told(told))?,
+        };
+        let Some(held) = held else { return Ok((None, called)) };
+        self.held = held;
+        Ok((Some(self), called))
+    }
+}

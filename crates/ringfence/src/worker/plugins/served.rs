@@ -1,0 +1,189 @@
+//! The plugin of a worker, as the worker serves it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::messages::{Callback, Gave, Handed, Invoke, Plug, Settled};
+use crate::ending::Ending;
+use crate::error::Result;
+use crate::host::Raised;
+use crate::plugin::{Asked, Imports, Inside, Linked, Returned, Tape, nothing};
+use crate::policy::Policy;
+use crate::result::{Outcome, RunResult};
+use crate::sandbox::files::Space;
+use crate::sandbox::http::Secrets;
+use crate::sandbox::stop::{Limit, Stop};
+use crate::session::Given;
+use crate::worker::child::{no_space, refused};
+use crate::worker::protocol::{Answer, AsPlugin, Ended, Request};
+use crate::worker::proxy::Line;
+use crate::worker::served::handed;
+use crate::worker::turns::most_tail;
+
+/// What a worker has of plugins: several that are loaded, and an instance of one of them.
+#[derive(Default)]
+pub(in crate::worker) struct Plugins {
+    ready: HashMap<u32, Linked>,
+    inside: Option<Inside>,
+    calling: Arc<Calling>,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Calling {
+    /// The number of the request.
+    request: AtomicU64,
+    /// Whether a function of the parent was called with more than crosses.
+    is_too_much: AtomicBool,
+}
+
+/// An answer, with the two parts of its tail.
+type Said = (Answer, [Vec<u8>; 2]);
+
+impl Plugins {
+    /// Forgets a plugin that was loaded.
+    pub(in crate::worker) fn forget(&mut self, program: u32) {
+        self.ready.remove(&program);
+    }
+
+    /// Keeps one that is linked by `link`, with the functions of the parent and what it asks and tells.
+    pub(in crate::worker) fn load(
+        &mut self,
+        program: u32,
+        AsPlugin { stubs }: AsPlugin,
+        (policy, parent): (&Policy, &Line),
+        link: impl FnOnce(Option<Arc<dyn Imports>>, crate::plugin::Look, crate::plugin::Begins) -> Result<Linked>,
+    ) -> Result<()> {
+        let calling = || self.calling.clone();
+        let (line, current) = (parent.clone(), calling());
+        let look = Arc::new(move || {
+            let number = current.request.load(Ordering::Relaxed);
+            line.with(|parent| parent.lets_go_on(number))
+        });
+        let (line, current) = (parent.clone(), calling());
+        let begins: crate::plugin::Begins = Arc::new(move |control, host_calls| {
+            line.begins(current.request.load(Ordering::Relaxed), control, host_calls);
+        });
+        let most = most_tail(&policy.limits);
+        let proxy = |stubs| Proxy { line: parent.clone(), stubs, most, calling: calling() };
+        let imports = stubs.map(|stubs| Arc::new(proxy(stubs)) as Arc<dyn Imports>);
+        self.ready.insert(program, link(imports, look, begins)?);
+        Ok(())
+    }
+
+    /// Makes an instance, in the place of the one before.
+    pub(in crate::worker) fn plug(
+        &mut self,
+        plug: Plug,
+        policy: &Policy,
+        descriptors: Vec<OwnedFd>,
+        number: u64,
+    ) -> Result<()> {
+        self.inside = None;
+        let ready = self.ready.get(&plug.program).ok_or_else(|| refused("the plugin is not loaded"))?;
+        let mut descriptors = descriptors.into_iter();
+        let mut directory = |comes: bool| match comes {
+            true => descriptors.next().map(Some).ok_or_else(|| refused("a plugin's directories are missing")),
+            false => Ok(None),
+        };
+        let (tmp, layers) = (directory(plug.tmp)?, directory(plug.layers)?);
+        let space = Space::handed(tmp, layers).map_err(|error| no_space(&error))?;
+        let values = plug.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
+        let secrets = Secrets::with_values(&policy.secrets, values)?;
+        self.calling.begins(number);
+        self.inside = Some(ready.open(Given { space, secrets })?);
+        Ok(())
+    }
+
+    /// Calls a function of it.
+    pub(in crate::worker) fn invoke(
+        &mut self,
+        invoke: Invoke,
+        tail: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+        number: u64,
+    ) -> Result<Said> {
+        let Some(inside) = &self.inside else { return Err(refused("there is no plugin")) };
+        let params = tape(invoke.params, tail, descriptors)?;
+        let asked = Asked { wall: Some(Duration::from_nanos(invoke.wall_nanos)), ..Asked::default() };
+        self.calling.begins(number);
+        let index = usize::try_from(invoke.function).unwrap_or(usize::MAX);
+        let (returned, usage) = inside.call(index, params, &asked)?;
+        let most = most_tail(inside.limits());
+        Ok(match returned {
+            Returned::Values(tape) => {
+                let (counts, bytes) = tape.pack();
+                if bytes.len() as u64 > most {
+                    let result = too_much(nothing(Ending::stopped(Stop::Limit(Limit::HostBytes))));
+                    return Ok((Answer::Ended(Box::new(Ended::of(&result))), Default::default()));
+                }
+                let (fuel, memory_bytes) = (usage.last_fuel, usage.memory);
+                (Answer::Gave(Gave { counts, fuel, memory_bytes }), [bytes, Vec::new()])
+            }
+            Returned::Ended(result) => {
+                let result = if self.calling.is_too_much.load(Ordering::Relaxed) { too_much(*result) } else { *result };
+                let ended = Ended::of(&result);
+                (Answer::Ended(Box::new(ended)), [result.stdout, result.stderr])
+            }
+        })
+    }
+}
+
+impl Calling {
+    fn begins(&self, number: u64) {
+        self.request.store(number, Ordering::Relaxed);
+        self.is_too_much.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The result of a guest whose values are more than the host holds for it.
+fn too_much(result: RunResult) -> RunResult {
+    let limit = Some(Limit::HostBytes.name());
+    RunResult { outcome: Outcome::Limited, limit, exit_code: None, trap: None, backtrace: None, ..result }
+}
+
+fn tape(handed_over: Handed, tail: Vec<u8>, descriptors: Vec<OwnedFd>) -> Result<Tape> {
+    let bytes = handed(handed_over.place, tail, &mut descriptors.into_iter())?;
+    Tape::unpack(handed_over.counts, bytes.into()).map_err(|_| refused("values are not as long as what came"))
+}
+
+/// The functions of the parent.
+struct Proxy {
+    line: Line,
+    stubs: Vec<bool>,
+    most: u64,
+    calling: Arc<Calling>,
+}
+
+impl Imports for Proxy {
+    fn call(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
+        let (counts, bytes) = params.pack();
+        drop(params);
+        if bytes.len() as u64 > self.most {
+            self.calling.is_too_much.store(true, Ordering::Relaxed);
+            return Err(Raised::new("it was called with more than crosses"));
+        }
+        let function = u32::try_from(index).unwrap_or(u32::MAX);
+        let callback =
+            |cpu_nanos, memory_bytes| Answer::Callback(Callback { function, counts, cpu_nanos, memory_bytes });
+        match self.line.ask(&bytes, callback)? {
+            (Request::Settled(Settled { result: Some(result), .. }), tail, descriptors) => {
+                tape(result, tail, descriptors).map_err(|error| Raised::new(error.to_string()))
+            }
+            _ => Err(Raised::new("a function of the parent broke")),
+        }
+    }
+
+    fn is_stub(&self, index: usize) -> bool {
+        self.stubs.get(index).copied().unwrap_or(false)
+    }
+
+    fn drop_object(&self, _resource: usize, _number: u32) -> std::result::Result<(), Raised> {
+        Err(Raised::new("a plugin in a worker has no objects"))
+    }
+}
