@@ -107,6 +107,7 @@ INTERNAL = {
     "unzip",
     "upper",
     "with_pumps",
+    "without_instance",
 }
 
 
