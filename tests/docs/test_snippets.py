@@ -105,7 +105,14 @@ def environment() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("compiled", "environment")
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+@pytest.mark.parametrize(
+    "page",
+    [
+        # The compiler of C may have to be compiled itself, once for this machine.
+        pytest.param(page, id=str(page.relative_to(ROOT)), marks=[pytest.mark.timeout(600)] * (page.stem == "run-c"))
+        for page in PAGES
+    ],
+)
 def test_page_is_true(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +17,6 @@ import ringfence
 from ringfence import Dir, Limits, LoadError, Policy, PolicyError, Sandbox
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Command
     from ringfence import Result
     from ringfence._isolation import Isolation
@@ -293,6 +297,54 @@ def test_what_is_absent_is_an_error_and_never_a_silence() -> None:
         assert b"error" in result.stderr, code
     thread = "void *f(void *p) { return p; }\nint main() { pthread_t t; return pthread_create(&t, 0, f, 0) == 0; }"
     assert 0 == c(f"#include <pthread.h>\n{thread}").exit_code
+
+
+BOMB = "#define M0 int;\n" + "".join(f"#define M{n} M{n - 1} M{n - 1}\n" for n in range(1, 40)) + "M39\n"
+
+
+def test_compiler_ends_at_its_limit_and_with_its_caller(tmp_path: Path) -> None:
+    """By the limit `compile`, which is no fault of the program's; and by Ctrl-C, at once."""
+    (tmp_path / "bomb.c").write_text(BOMB, encoding="utf-8")
+    with pytest.raises(LoadError, match="longer than the limit `compile` of 1 s"):
+        Sandbox(tmp_path / "bomb.c", policy=Policy(limits=Limits(compile=1)))
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ringfence.__main__ import main"
+    )
+    command = [sys.executable, "-c", f"{script}; main()", "run", "--compile", "100s", "bomb.c"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # It has begun when it has used a second of time.
+        while used_seconds(process.pid) < 1:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert (b"", b"") == process.communicate(timeout=60)
+    assert 130 == process.returncode
+    assert time.monotonic() - began < 2
+
+
+def used_seconds(process: int) -> float:
+    """Tell how long it has computed."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_command_says_warnings_escaped(ringfence: Command, tmp_path: Path) -> None:
+    """The source chose what is in them: no control character of it reaches a terminal."""
+    (tmp_path / "w.c").write_text('#pragma message("\\033[2J \x1b[2J")\nint main(void) { return 3; }', encoding="utf-8")
+    ended = ringfence("run", "w.c")
+
+    assert (3, "") == (ended.exit_code, ended.stdout)
+    assert "w.c:1:9: warning: " in ended.stderr
+    assert "\x1b" not in ended.stderr
+
+
+@pytest.mark.parametrize("isolation", ["process", "worker"])
+def test_program_writes_to_streams_that_are_handed_on(isolation: Isolation, tmp_path: Path) -> None:
+    """A C library asks whether its streams are terminals before it writes."""
+    with (tmp_path / "out").open("wb") as out:
+        result = Sandbox(code=HELLO, language="c", isolation=isolation).run(stdout=out)
+
+    assert ("exited", "hello\n") == (result.outcome, (tmp_path / "out").read_text(encoding="utf-8"))
 
 
 def test_limits_end_a_run_under_their_names() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ringfence._text import quote
+
 from . import _exit, _output, _packages, _script
 from ._changes import tell_changes
 from ._grants import add_grants, policy_of
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from ringfence._result import Result
     from ringfence._sandbox import Sandbox
+
+# Of what a compiler says, in characters.
+_MAX_LINE = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if wanted:
         sandbox = source.sandbox(policy, arguments.isolation, [*packages, *wanted])
     if sandbox.diagnostics and not sandbox._runnable.compiles:  # noqa: SLF001 - one that does not compile says it itself
-        _output.say(sandbox.diagnostics.removesuffix("\n"))
+        _output.say("\n".join(quote(line, _MAX_LINE) for line in sandbox.diagnostics.splitlines()))
     try:
         if arguments.json:
             result = _run(sandbox, source.args, "capture")
