@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Saved",
+    "SavedPlugin",
     "Session",
     "Snapshot",
     "Tree",
@@ -37,6 +38,8 @@ __all__ = [
     "compile_child",
     "doctor",
     "is_compiled",
+    "keep_made",
+    "made",
     "policy_schema",
     "precompile",
     "set_compiler",
@@ -392,7 +395,7 @@ class PluginSource:
         functions: Sequence[Callable[..., Any] | None],
         names: Sequence[tuple[str, Sequence[str], object]],
         inline: bool,
-        snapshot: PluginSnapshot,
+        begun: PluginSnapshot | SavedPlugin,
         allow_wider: bool,
     ) -> PluginSnapshot:
         """Make a snapshot whose forks are of this source, as `open` makes plugins; `allow_wider` of the policy."""
@@ -403,6 +406,22 @@ class PluginSnapshot:
 
     def fork(self, count: int) -> list[Plugin]:
         """Open plugins that go on from here."""
+
+    def save(self, path: str, key: bytes | None) -> None:
+        """Write it to a file, whole or not at all; with the caller's key, or that of this installation."""
+
+@final
+class SavedPlugin:
+    """A file of a snapshot of a plugin that was proven."""
+
+    def __new__(cls, path: str, key: bytes | None) -> SavedPlugin:
+        """Read it; raises SnapshotError, by its kind, for what is not as it was written with this key."""
+
+    def facts(self) -> str:
+        """What it tells of itself, as JSON."""
+
+    def check_program(self, digest: str) -> None:
+        """Raise SnapshotMismatch for a program that is not the one that it was saved with."""
 
 @final
 class Plugin:
@@ -650,6 +669,16 @@ def is_compiled(program: Program) -> bool:
 
 def cache_info() -> str:
     """Where the cache is, how much it holds and whether it is private, as JSON text."""
+
+def made(key: str) -> bytes | None:
+    """
+    What a compiler of the language packs made, kept under the SHA-256 of all that it was given, in hexadecimal.
+
+    None where there is nothing, or nothing that the seal of this user's cache proves.
+    """
+
+def keep_made(key: str, data: bytes) -> None:
+    """Keep what it made; where there is no cache it is made again the next time."""
 
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
