@@ -341,7 +341,7 @@ GROUPS = {
     "Programs": ["Program", "Import", "Export"],
     "Sessions": ["Session", "Snapshot", "Turn", "TurnError", "TurnUsage", "Call"],
     "Functions in sandboxes": ["Sandboxed", "SandboxPoolExecutor", "SandboxFuture"],
-    "Plugins": ["Plugin", "PluginPool", "APlugin", "PluginUsage", "FunctionProfile"],
+    "Plugins": ["Plugin", "PluginSnapshot", "PluginPool", "APlugin", "PluginUsage", "FunctionProfile"],
     "Values of plugins": ["PluginStream", "PluginFuture", "Ok", "Err", "Some"],
     "Results": ["Result", "Usage", "Denial", "Changes", "Change", "ChangedFiles"],
     "Warnings": ["CallbackAbandoned"],

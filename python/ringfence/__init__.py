@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._plugin_async import APlugin
     from ._plugin_pool import PluginPool
     from ._plugin_profile import FunctionProfile
+    from ._plugin_snapshot import PluginSnapshot
     from ._plugin_streams import PluginFuture, PluginStream
     from ._plugin_values import Err, Ok, Some
     from ._policy import Limits, Policy
@@ -91,6 +92,7 @@ __all__ = [
     "PluginError",
     "PluginFuture",
     "PluginPool",
+    "PluginSnapshot",
     "PluginStream",
     "PluginUsage",
     "Policy",
@@ -144,6 +146,7 @@ _HOMES = {
     "Plugin": "_plugin",
     "PluginFuture": "_plugin_streams",
     "PluginPool": "_plugin_pool",
+    "PluginSnapshot": "_plugin_snapshot",
     "PluginStream": "_plugin_streams",
     "PluginUsage": "_plugin",
     "Policy": "_policy",

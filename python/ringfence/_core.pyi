@@ -18,6 +18,7 @@ __all__ = [
     "PluginHandle",
     "PluginMemory",
     "PluginMethod",
+    "PluginSnapshot",
     "PluginSource",
     "PluginStream",
     "Policy",
@@ -345,11 +346,12 @@ class PluginSource:
         policy: Policy,
         progress: Callable[[float], None] | None = None,
         extism: tuple[Any, ...] | None = None,
+        lasting: bool = True,
         isolation: str = "wasm",
         tenant: str | None = None,
     ) -> PluginSource:
         """
-        Load it, to have its instances where the isolation says.
+        Load it, to have its instances where the isolation says; if it is `lasting`, so that they can be captured.
 
         Raises LoadError for what is no component, for types that are not supported, and for what does not cross.
         """
@@ -384,6 +386,24 @@ class PluginSource:
         function that it exports, its name, those of its parameters, and the class of its error.
         """
 
+    def continuing(
+        self,
+        classes: list[Any],
+        functions: Sequence[Callable[..., Any] | None],
+        names: Sequence[tuple[str, Sequence[str], object]],
+        inline: bool,
+        snapshot: PluginSnapshot,
+        allow_wider: bool,
+    ) -> PluginSnapshot:
+        """Make a snapshot whose forks are of this source, as `open` makes plugins; `allow_wider` of the policy."""
+
+@final
+class PluginSnapshot:
+    """What a plugin was between two calls."""
+
+    def fork(self, count: int) -> list[Plugin]:
+        """Open plugins that go on from here."""
+
 @final
 class Plugin:
     """The live instances of a component: one, or a pool."""
@@ -403,6 +423,9 @@ class Plugin:
 
     def usage(self) -> tuple[int, int, float, float, int | None, int | None, int]:
         """Calls, calls of the host, seconds in all and of the last, fuel in all and of the last, most memory."""
+
+    def snapshot(self) -> PluginSnapshot:
+        """Take what it is between two calls; raises PluginError where it cannot be captured."""
 
     def restart(self) -> None:
         """Begin anew with a new instance."""

@@ -10,6 +10,7 @@ from ._plugin_names import member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes, differences, kept
+from ._plugin_snapshot import PluginSnapshot, without_instance
 from ._plugin_streams import Streams
 from ._plugin_values import Classes
 from ._policy import Policy
@@ -151,6 +152,10 @@ class Plugin:
     """
 
     _before: Shapes | None = None
+    # A snapshot that its forks go on from, and whether its policy may be wider; no instance of it is made then.
+    _from: tuple[core.PluginSnapshot, bool] | None = None
+    _native: core.Plugin
+    exports: Exports
     _resource: type[Resource] = Resource
 
     def __init__(
@@ -168,8 +173,9 @@ class Plugin:
     ) -> None:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
-        given_to = (self.program._native, self.policy._native)  # noqa: SLF001
-        source = core.PluginSource(*given_to, progress, self._granted(), isolation, tenant)
+        natives = self.program._native, self.policy._native  # noqa: SLF001
+        lasting = self._instances() is None
+        source = core.PluginSource(*natives, progress, self._granted(), lasting, isolation, tenant)
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
         resources = classes_of(source.resources(), given, self._resource)
@@ -179,7 +185,7 @@ class Plugin:
         self._shapes = Shapes(source.types(), self._before)
         if self._before is not None:
             kept(classes, self._shapes, self._before)
-        self._shapes.classes = classes
+        self._classes = self._shapes.classes = classes
         functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
         self._profile = Profile(source.types(), classes.given) if profile else None
         if self._profile is not None:
@@ -194,18 +200,26 @@ class Plugin:
             for _, functions_there, _ in exports
             for name, params, result, _ in functions_there
         ]
-        self._native = source.open(classes.given, functions, names, inline, self._instances())
-        if isolation != "wasm":
-            close_at_exit(self)
-        others = _others(source.others(), self._native)
-        called = self._awaited(exports, measuring(self._profile, exports, self._native.functions()))
-        self.exports = _exports(exports, called, classes, others)
+        self._others = source.others()
         nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
             "",
             [],
             [(f"type-{number}", number) for number in classes.nameless()],
         )
         self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
+        given_all = classes.given, functions, names, inline
+        if self._from is not None:
+            self._from = source.continuing(*given_all, *self._from), False
+        else:
+            self._open(source.open(*given_all, self._instances()))
+        if isolation != "wasm":
+            close_at_exit(self)
+
+    def _open(self, native: core.Plugin) -> None:
+        """Export what an instance does."""
+        self._native = native
+        called = self._awaited(self._declared, measuring(self._profile, self._declared, native.functions()))
+        self.exports = _exports(self._declared, called, self._classes, _others(self._others, native))
 
     def _granted(self) -> tuple[Any, ...] | None:
         """What a plugin for Extism is granted; None for others."""
@@ -293,8 +307,45 @@ class Plugin:
         self.__dict__.update(after.__dict__)
         old.close()
 
+    def snapshot(self) -> PluginSnapshot:
+        """
+        Take what it is between two calls, to fork plugins from later; of a core module.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+        """
+        return PluginSnapshot(self._native.snapshot(), without_instance(self))
+
+    def fork(
+        self, *, policy: Policy | None = None, allow_wider: bool = False, imports: Mapping[str, object] | None = None
+    ) -> Plugin:
+        """
+        Open a plugin that goes on from where this one is, which goes on too; of a core module.
+
+        Args:
+            policy: what it may do instead of what this one may; no wider, see `Policy.wider_than`.
+            allow_wider: let `policy` grant more.
+            imports: objects instead of those that this one was given.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+            PolicyError: `policy` is wider; says in what.
+        """
+        return self.snapshot().fork(policy=policy, allow_wider=allow_wider, imports=imports)
+
+    def fork_many(
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+    ) -> list[Plugin]:
+        """Open `count` plugins that go on from where this one is, as `fork` does."""
+        return self.snapshot().fork_many(count, policy=policy, allow_wider=allow_wider, imports=imports)
+
     def restart(self) -> None:
-        """Begin anew with a new instance, of which nothing has been called."""
+        """Begin anew with a new instance, of which nothing has been called: not from where a fork began."""
         self._native.restart()
 
     def close(self) -> None:

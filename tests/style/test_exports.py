@@ -106,6 +106,7 @@ INTERNAL = {
     "unzip",
     "upper",
     "with_pumps",
+    "without_instance",
 }
 
 

@@ -47,7 +47,8 @@ mod _core {
     use crate::doctor::doctor;
     #[pymodule_export]
     use crate::plugin::{
-        Plugin, PluginFunction, PluginGlobal, PluginHandle, PluginMemory, PluginMethod, PluginSource, PluginStream,
+        Plugin, PluginFunction, PluginGlobal, PluginHandle, PluginMemory, PluginMethod, PluginSnapshot, PluginSource,
+        PluginStream,
     };
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};

@@ -105,7 +105,7 @@ impl Recipe {
         let language = engines.profile().language;
         let image = match &*loaded.code {
             Code::Imaged(_, image) => Some(image.clone()),
-            Code::Module(_) | Code::Component(_) => None,
+            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
         };
         let entry = match &*loaded.code {
             Code::Module(module) | Code::Imaged(module, _) => {
@@ -116,6 +116,7 @@ impl Recipe {
                 link_functions::refuse_for_component(functions, name)?;
                 Entry::Component(link::component(&loaded.engine, component, name, policy, language)?)
             }
+            Code::Uncaptured(why) => return Err(link::broken(&wasmtime::Error::msg(why.clone()))),
         };
         Ok(Arc::new(Prepared {
             env: Arc::new(env),
@@ -145,6 +146,10 @@ impl Recipe {
         env: Vec<Vec<u8>>,
     ) -> Arc<Prepared> {
         let Self { policy, grants, functions, .. } = self;
+        let image = match &*loaded.code {
+            Code::Imaged(_, image) => Some(image.clone()),
+            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
+        };
         Arc::new(Prepared {
             env: Arc::new(env),
             argv0: argv0(name),
@@ -156,7 +161,7 @@ impl Recipe {
             engines,
             engine: loaded.engine,
             entry,
-            image: None,
+            image,
             words: OnceLock::new(),
             functions: functions.clone(),
             _code: EndsWhole::new(loaded.code),

@@ -2,12 +2,14 @@
 
 mod callbacks;
 mod function;
+mod made;
 mod memory;
 mod numbers;
 mod objects;
 mod plan;
 mod read;
 mod resource;
+mod snapshot;
 mod source;
 mod stream;
 mod write;
@@ -16,11 +18,13 @@ mod wrong;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use ringfence::RunResult;
 use ringfence::plugin::{Asked, Instances, Returned, Tape, World};
 
+use self::made::Made;
 use self::plan::Plan;
 use crate::call_unsafe::call;
 use crate::enter::enter;
@@ -30,6 +34,7 @@ use crate::result::Result;
 pub use function::PluginFunction;
 pub use memory::{PluginGlobal, PluginMemory};
 pub use resource::{PluginHandle, PluginMethod};
+pub use snapshot::PluginSnapshot;
 pub use source::PluginSource;
 pub use stream::PluginStream;
 
@@ -108,6 +113,8 @@ fn interrupted(interrupt: &Interrupt) -> PyResult<()> {
 pub struct Plugin {
     inner: Arc<Inner>,
     functions: Vec<Py<PluginFunction>>,
+    /// What a copy of it is made of, where there may be one.
+    made: Option<Arc<Made>>,
 }
 
 #[pymethods]
@@ -139,6 +146,14 @@ impl Plugin {
         let usage = self.inner.plugin.usage();
         let (wall, last) = (usage.wall.as_secs_f64(), usage.last_wall.as_secs_f64());
         (usage.calls, usage.host_calls, wall, last, usage.fuel, usage.last_fuel, usage.memory)
+    }
+
+    /// Takes what it is, to fork from later.
+    fn snapshot(&self, py: Python<'_>) -> PyResult<PluginSnapshot> {
+        let snapshot = enter(py, || self.inner.plugin.snapshot())?;
+        let made = self.made.clone();
+        let made = made.ok_or_else(|| PyRuntimeError::new_err("a snapshot of what is no module"))?;
+        Ok(PluginSnapshot { snapshot, made })
     }
 
     fn restart(&self, py: Python<'_>) -> PyResult<()> {

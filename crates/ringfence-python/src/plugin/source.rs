@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use ringfence::plugin::{Extism, Function, Instances, Interface, Resource, Shape, Source, TypeId, World};
+use ringfence::plugin::{
+    Extism, Function, Imports, Instances, Interface, Look, Resource, Shape, Source, TypeId, World,
+};
 use ringfence::worker::Isolation;
 
 use super::callbacks::{Callback, Callbacks};
+use super::made::{Made, Named};
 use super::plan::Plan;
-use super::{Inner, Interrupt, Plugin, PluginFunction, interrupted};
+use super::{Interrupt, Plugin, PluginSnapshot, interrupted};
 use crate::attach::attached;
 use crate::enter::enter;
 use crate::policy::Policy;
@@ -32,13 +35,15 @@ pub struct PluginSource {
 #[pymethods]
 impl PluginSource {
     #[new]
-    #[pyo3(signature = (program, policy, progress = None, extism = None, isolation = "wasm", tenant = None))]
+    #[allow(clippy::too_many_arguments)]
+    #[pyo3(signature = (program, policy, progress = None, extism = None, lasting = true, isolation = "wasm", tenant = None))]
     fn new(
         py: Python<'_>,
         program: &Program,
         policy: &Policy,
         progress: Option<Py<PyAny>>,
         extism: Option<Granted>,
+        lasting: bool,
         isolation: &str,
         tenant: Option<String>,
     ) -> PyResult<Self> {
@@ -51,7 +56,7 @@ impl PluginSource {
                 log_level,
                 functions,
             });
-            Source::load(&program, policy, grants, settings, Some(watch), (isolation, tenant))
+            Source::load(&program, policy, grants, settings, lasting, Some(watch), (isolation, tenant))
         })?;
         Ok(Self { world: source.world().clone(), source: Mutex::new(Some(source)) })
     }
@@ -98,8 +103,57 @@ impl PluginSource {
         inline: bool,
         pool: Option<(usize, bool)>,
     ) -> PyResult<Plugin> {
+        let source = self.taken()?;
+        let Linked { made, imports, look } = self.linked(py, classes, functions, names)?;
+        let opened = enter(py, || match pool {
+            None => source.open(imports, inline, look).map(Instances::One),
+            Some((count, fresh)) => source.pool(imports, inline, look, count, fresh).map(Instances::Pool),
+        });
+        interrupted(&made.interrupt)?;
+        made.plugin(py, opened?)
+    }
+
+    /// A snapshot whose forks are of this source: what `open` takes, the snapshot of another one, and whether the policy
+    /// may be wider than that one's.
+    #[allow(clippy::type_complexity, clippy::too_many_arguments)]
+    fn continuing(
+        &self,
+        py: Python<'_>,
+        classes: &Bound<'_, PyList>,
+        functions: Vec<Option<Py<PyAny>>>,
+        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
+        inline: bool,
+        snapshot: &PluginSnapshot,
+        allow_wider: bool,
+    ) -> PyResult<PluginSnapshot> {
+        let source = self.taken()?;
+        let Linked { made, imports, look } = self.linked(py, classes, functions, names)?;
+        let snapshot = enter(py, || source.continuing(&snapshot.snapshot, imports, inline, look, allow_wider))?;
+        Ok(PluginSnapshot { snapshot, made })
+    }
+}
+
+/// What a source is opened with.
+struct Linked {
+    made: Arc<Made>,
+    imports: Option<Arc<dyn Imports>>,
+    look: Look,
+}
+
+impl PluginSource {
+    fn taken(&self) -> PyResult<Source> {
         let source = self.source.lock().unwrap_or_else(|broken| broken.into_inner()).take();
-        let source = source.ok_or_else(|| PyValueError::new_err("a source is opened once"))?;
+        source.ok_or_else(|| PyValueError::new_err("a source is opened once"))
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn linked(
+        &self,
+        py: Python<'_>,
+        classes: &Bound<'_, PyList>,
+        functions: Vec<Option<Py<PyAny>>>,
+        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
+    ) -> PyResult<Linked> {
         let plan = Arc::new(Plan::new(py, &self.world.types, classes)?);
         let imported = self
             .world
@@ -125,28 +179,21 @@ impl PluginSource {
                 false
             }
         });
-        let opened = enter(py, || match pool {
-            None => source.open(imports, inline, look).map(Instances::One),
-            Some((count, fresh)) => source.pool(imports, inline, look, count, fresh).map(Instances::Pool),
-        });
-        interrupted(&interrupt)?;
-        let inner = Arc::new(Inner { plugin: opened?, plan, world: self.world.clone(), interrupt });
-        let _ = inner.plan.inner.set(Arc::downgrade(&inner));
         let exported = self
             .world
             .exports
             .iter()
             .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
-        let functions = exported.zip(names).enumerate().map(|(index, ((interface, function), named))| {
+        let functions = exported.zip(names).map(|((interface, function), named)| {
             let (name, params, error) = named;
             let params = params.into_iter().zip(&function.params).map(|(name, (_, kind))| (name, *kind)).collect();
             let signature = self.world.signature(interface, function);
             let result = function.result;
-            let (inner, classes) = (inner.clone(), classes.clone().into_any().unbind());
-            Py::new(py, PluginFunction { inner, index, name, signature, params, result, error, classes })
+            Named { name, signature, params, result, error, classes: classes.clone().into_any().unbind() }
         });
-        let functions = functions.collect::<PyResult<Vec<_>>>()?;
-        Ok(Plugin { inner, functions })
+        let functions = functions.collect();
+        let made = Arc::new(Made { plan, world: self.world.clone(), interrupt, functions });
+        Ok(Linked { made, imports, look })
     }
 }
 

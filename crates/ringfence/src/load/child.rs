@@ -39,8 +39,6 @@ pub(super) const EXIT_REFUSED: i32 = 60;
 pub(super) const EXIT_TOO_MUCH: i32 = 61;
 /// Something on our side failed; stderr says what.
 pub(super) const EXIT_HOST: i32 = 62;
-/// The program cannot be captured; stderr says why.
-pub(super) const EXIT_NOT_CAPTURED: i32 = 63;
 
 /// What a compiler child makes of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +96,6 @@ enum Failure {
     Refused(String),
     TooMuch(String),
     Host(String),
-    NotCaptured(String),
 }
 
 /// What the compiler child runs: compiles stdin to stdout under limits, and gives the exit code.
@@ -110,7 +107,6 @@ pub fn compile_child() -> i32 {
         Ok(Err(Failure::Refused(text))) => (EXIT_REFUSED, text),
         Ok(Err(Failure::TooMuch(text))) => (EXIT_TOO_MUCH, text),
         Ok(Err(Failure::Host(text))) => (EXIT_HOST, text),
-        Ok(Err(Failure::NotCaptured(text))) => (EXIT_NOT_CAPTURED, text),
         // Whoever panics, guest bytes made it do so; the message is on stderr already.
         Err(_) => (EXIT_REFUSED, "the compiler broke down".to_owned()),
     };
@@ -146,7 +142,8 @@ fn compile() -> Result<(), Failure> {
     let instrumented = job.profile.is_instrumented().then(|| instrument(&binary));
     let (binary, image) = match instrumented {
         Some(Ok(Instrumented { wasm, image })) => (Cow::Owned(wasm), Some(Ok(image))),
-        Some(Err(why)) if job.profile.captured => return Err(Failure::NotCaptured(why)),
+        // Whoever asks for it as it was given has another profile, and other code.
+        Some(Err(why)) if job.profile.captured => return written(&[], Some(Err(why))),
         Some(Err(why)) => (binary, Some(Err(why))),
         None => (binary, None),
     };
@@ -165,9 +162,13 @@ fn compile() -> Result<(), Failure> {
             MAX_CODE_BYTES >> 20
         )));
     }
+    written(&code, image)
+}
+
+fn written(code: &[u8], image: Option<Result<Vec<u8>, String>>) -> Result<(), Failure> {
     let mut output = stdio(rustix::stdio::stdout())?;
     let code_len = code.len() as u64;
-    let written = write_sparsely(&mut output, &code).and_then(|()| match image {
+    let written = write_sparsely(&mut output, code).and_then(|()| match image {
         Some(image) => appendix::append(&mut output, code_len, &image),
         None => output.set_len(code_len),
     });

@@ -19,6 +19,9 @@ use crate::snapshot as memory;
 use crate::snapshot::appendix::{self, Appendix};
 use crate::text::cut;
 
+/// Longest reason that a program cannot be captured, in characters.
+const MAX_WHY: usize = 200;
+
 /// Compiled code.
 #[derive(Clone)]
 #[expect(private_interfaces, reason = "an image is nothing outside of here")]
@@ -29,6 +32,8 @@ pub enum Code {
     Imaged(wasmtime::Module, Arc<memory::Image>),
     /// Of a component.
     Component(wasmtime::component::Component),
+    /// None, of a core module that was to be captured and cannot be; and why.
+    Uncaptured(String),
 }
 
 impl Code {
@@ -38,6 +43,7 @@ impl Code {
         let resources = match self {
             Self::Module(module) | Self::Imaged(module, _) => Some(module.resources_required()),
             Self::Component(component) => component.resources_required(),
+            Self::Uncaptured(_) => None,
         };
         resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).max(1))
     }
@@ -58,6 +64,24 @@ pub struct Loaded {
 
 /// Loads a program, from this user's cache or by compiling it in a child process within `compile_limit`.
 pub fn load(program: &Program, engines: &Engines, compile_limit: Duration, watch: Option<Watch<'_>>) -> Result<Loaded> {
+    let loaded = load_to_capture(program, engines, compile_limit, watch)?;
+    match &*loaded.code {
+        Code::Uncaptured(why) => Err(Error::load(
+            format!("no snapshot of `{}`", program.name()),
+            why,
+            "build it without that, or run it from its beginning: `Sandbox.run`",
+        )),
+        _ => Ok(loaded),
+    }
+}
+
+/// The same for whoever can do without a snapshot: why there is none is told as its code.
+pub(crate) fn load_to_capture(
+    program: &Program,
+    engines: &Engines,
+    compile_limit: Duration,
+    watch: Option<Watch<'_>>,
+) -> Result<Loaded> {
     engines.check_process()?;
     match find(program, engines.profile()) {
         Some(loaded) => Ok(loaded),
@@ -179,6 +203,11 @@ fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result
     if engines.profile().is_instrumented() {
         let appendix = appendix::read(proven.file())?;
         let appendix = appendix.ok_or_else(|| wasmtime::Error::msg("the code of a language pack has no end"))?;
+        if let Appendix::None { why } = &appendix
+            && engines.profile().captured
+        {
+            return Ok((Code::Uncaptured(cut(why, MAX_WHY)), engines.lending().map_err(host)?.clone()));
+        }
         if let Appendix::Image { at, len } = appendix {
             let engine = engines.lending().map_err(host)?;
             let Code::Module(module) = cache_unsafe::map(engine, kind, proven)? else {
@@ -202,6 +231,7 @@ fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result
     match &code {
         Code::Module(module) | Code::Imaged(module, _) => module.initialize_copy_on_write_image()?,
         Code::Component(component) => component.initialize_copy_on_write_image()?,
+        Code::Uncaptured(_) => {}
     }
     Ok((code, engine.clone()))
 }

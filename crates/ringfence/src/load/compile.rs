@@ -14,9 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use crate::error::{Error, Result};
 use crate::load::Program;
 use crate::load::cache::memory_file;
-use crate::load::child::{
-    EXIT_HOST, EXIT_NOT_CAPTURED, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES, Task,
-};
+use crate::load::child::{EXIT_HOST, EXIT_REFUSED, EXIT_TOO_MUCH, JOB_VARIABLE, Job, MAX_THREADS, MEMORY_BYTES, Task};
 use crate::load::entry::Build;
 use crate::load::patience::Patience;
 use crate::load::wit::Wasi;
@@ -191,11 +189,6 @@ fn failure(program: &Program, patience: &Patience<'_>, status: ExitStatus, compl
             what,
             format!("compiling it takes more than the compiler may use: {} GiB of memory", MEMORY_BYTES >> 30),
             SMALLER,
-        ),
-        (Some(EXIT_NOT_CAPTURED), _) => Error::load(
-            format!("no snapshot of `{}`", program.name()),
-            shown,
-            "build it without that, or run it from its beginning: `Sandbox.run`",
         ),
         (Some(EXIT_HOST), _) => Error::host(what, shown, "run `ringfence doctor`; a new installation mends it"),
         (Some(code), None) => no_compiler(&std::io::Error::other(format!("it ended with exit code {code}: {shown}"))),

@@ -30,7 +30,7 @@ pub use cache::Cache;
 pub use cache_dir::standard_path as cache_path;
 pub use child::compile_child;
 pub use code::{Code, Loaded, is_compiled, load, load_in};
-pub(crate) use code::{load_for_worker, map_image};
+pub(crate) use code::{load_for_worker, load_to_capture, map_image};
 pub use compile::set_compiler;
 pub(crate) use entry::Build;
 pub use file::read_file;

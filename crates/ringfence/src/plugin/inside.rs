@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use super::live::Live;
+use super::live::{Beginning, Live};
 use super::place::Instance;
 use super::seat::Seat;
 use super::tape::Tape;
@@ -71,9 +71,10 @@ impl Linked {
     /// Makes an instance.
     pub(crate) fn open(&self, given: Given) -> Result<Inside> {
         let look = &self.0.look;
-        let live = Live::open(&self.0, Some(given), &mut || look())?;
+        let views = Arc::default();
+        let live = Live::open(&self.0, &views, Beginning::Handed(given), &mut || look())?;
         let seat = Seat::Free(Instance::Here(Box::new(live)), Usage::default());
-        Ok(Inside(Plugin::with(&self.0, seat)))
+        Ok(Inside(Plugin::with(&self.0, &views, seat)))
     }
 }
 

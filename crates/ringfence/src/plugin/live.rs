@@ -10,7 +10,7 @@ use wasmtime::component::{Func, TypedFunc};
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
 use super::handles::Life;
-use super::modules::ModuleInstance;
+use super::modules::{Kept, ModuleInstance, Showing};
 use super::tape::Tape;
 use super::values_unsafe::{Lifted, Lowered, MAX_FLAT};
 use super::world::World;
@@ -29,8 +29,10 @@ use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::Control;
+use crate::sandbox::views_unsafe::Views;
 use crate::sandbox::{signals_unsafe, ticker};
 use crate::session::Given;
+use crate::snapshot::{self, Lent};
 use crate::supervisor::{Supervisor, runtime};
 
 /// Ticks between two looks at what the caller wants, such as an end after Ctrl-C.
@@ -98,7 +100,20 @@ pub(super) struct Live {
     pub(super) ended: Option<Instant>,
     /// What the host's handles of its resources hang on.
     pub(super) life: Arc<Life>,
+    /// What its memory shows, where it can be captured.
+    pub(super) showing: Option<Showing>,
+    /// What its guest holds instead of secrets, in the order of the policy.
+    pub(super) placeholders: Vec<Arc<str>>,
     pub(super) _slot: Here<OwnedSemaphorePermit>,
+}
+
+/// How an instance begins.
+pub(super) enum Beginning<'a> {
+    New,
+    /// The same with what a worker was handed for it.
+    Handed(Given),
+    /// It goes on from what was kept of another one, and nothing of the guest runs.
+    From(&'a Kept),
 }
 
 impl Drop for Live {
@@ -108,8 +123,13 @@ impl Drop for Live {
 }
 
 impl Live {
-    /// Makes an instance, within the limits of a call, with what a worker was handed for it.
-    pub(super) fn open(shared: &Shared, given: Option<Given>, tick: &mut dyn FnMut() -> bool) -> Result<Self> {
+    /// Makes an instance, within the limits of a call.
+    pub(super) fn open(
+        shared: &Shared,
+        views: &Arc<Views>,
+        beginning: Beginning<'_>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Self> {
         let Shared { prepared, world, waits, concurrent, look, name, .. } = shared;
         let runtime = runtime(!prepared.net.is_empty())?;
         let slot = prepared.slot(runtime, &Arc::default(), tick)?;
@@ -122,15 +142,24 @@ impl Live {
         let nowhere = Output::new(Sink::Discard, Sink::Discard, limits.output.0);
         let output = Output::new(Sink::Capture(Vec::new()), Sink::Capture(Vec::new()), limits.output.0);
         let control = Control::of_guest(started, &limits, Duration::ZERO, Arc::default(), output);
-        let (space, secrets) = match given {
-            Some(Given { space, secrets }) => (space, secrets),
-            None => (Space::default(), Secrets::from_environment(&prepared.policy.secrets)?),
+        let secrets = || Secrets::from_environment(&prepared.policy.secrets);
+        let (space, secrets, from) = match beginning {
+            Beginning::New => (Space::default(), secrets()?, None),
+            Beginning::Handed(Given { space, secrets }) => (space, secrets, None),
+            Beginning::From(kept) => (Space::default(), kept.knowing(secrets()?)?, Some(kept)),
         };
-        let (state, network) = lasting::state(prepared, (space, &secrets), &limits, &control, started)?;
+        let placeholders = secrets.placeholders();
+        let (mut state, network) = lasting::state(prepared, (space, &secrets), &limits, &control, started)?;
         let control = state.control.clone();
+        let memory = match from {
+            Some(kept) => Some(kept.memory(name, &limits, &mut state)?),
+            None => prepared.memory()?,
+        };
+        let showing = Showing::of(memory.as_ref(), from);
         let state = ComponentState::new(state, network, secrets, prepared.policy.random);
         let mut store = Here::new(prepared.store(state, &limits)?);
         components::bound_tasks(&mut store);
+        store.data_mut().views.clone_from(views);
         store.data_mut().kernel = shared.extism.clone().map(|settings| Box::new(Kernel::new(settings)));
         let mut found = None;
         let ending = if *waits {
@@ -141,13 +170,13 @@ impl Live {
             }
             let supervisor = Supervisor { runtime, control: &control, host_calls: &host_calls };
             let opened = async {
-                found = Some(begin(&mut store, &prepared.entry, world, *concurrent).await?);
+                found = Some(begin(&mut store, &prepared.entry, world, *concurrent, (memory, from)).await?);
                 Ok(Ending::exited(0))
             };
             supervisor.end(opened, tick)
         } else {
             store.epoch_deadline_callback(ticked(look.clone()));
-            match begin_here(&mut store, &prepared.entry, world) {
+            match begin_here(&mut store, &prepared.entry, world, (memory, from)) {
                 Ok(opened) => {
                     found = Some(opened);
                     Ending::exited(0)
@@ -163,12 +192,27 @@ impl Live {
             Some((exports, module)) => {
                 let (patient, life) = (Arc::default(), Life::new(store.data().over.clone()));
                 let limit = limits.memory.0;
-                Ok(Self { store, exports, module, limit, nowhere, patient, ended: None, life, _slot: Here::new(slot) })
+                Ok(Self {
+                    store,
+                    exports,
+                    module,
+                    limit,
+                    nowhere,
+                    patient,
+                    ended: None,
+                    life,
+                    showing,
+                    placeholders,
+                    _slot: Here::new(slot),
+                })
             }
             None => Err(not_opened(name, &ending)),
         }
     }
 }
+
+/// The memory of an instance where it is lent to it, and what it goes on from.
+type Lending<'a> = (Option<Lent>, Option<&'a Kept>);
 
 /// What is called of an instance.
 type Opened = (Vec<Export>, Option<ModuleInstance>);
@@ -178,16 +222,24 @@ fn no_plugin() -> wasmtime::Error {
 }
 
 /// Makes an instance that nothing of can wait.
-fn begin_here(store: &mut Store<ComponentState>, entry: &Entry, world: &World) -> wasmtime::Result<Opened> {
+fn begin_here(
+    store: &mut Store<ComponentState>,
+    entry: &Entry,
+    world: &World,
+    (memory, from): Lending<'_>,
+) -> wasmtime::Result<Opened> {
     match entry {
         Entry::Plugin(linked) => {
             let instance = linked.instantiate(&mut *store)?;
             Ok((exports(store, &instance, world, false)?, None))
         }
         Entry::ModulePlugin(linked) => {
-            let instance = linked.instantiate(&mut *store)?;
+            let instance = snapshot::instantiate_here(store, linked, memory)?;
             let module = ModuleInstance::of(store, &instance, world)?;
-            module.begin(store)?;
+            match from {
+                Some(kept) => kept.restore(store, &instance)?,
+                None => module.begin(store)?,
+            }
             Ok((Vec::new(), Some(module)))
         }
         _ => Err(no_plugin()),
@@ -200,6 +252,7 @@ async fn begin(
     entry: &Entry,
     world: &World,
     concurrent: bool,
+    (memory, from): Lending<'_>,
 ) -> wasmtime::Result<Opened> {
     match entry {
         Entry::Plugin(linked) => {
@@ -207,9 +260,12 @@ async fn begin(
             Ok((exports(store, &instance, world, concurrent)?, None))
         }
         Entry::ModulePlugin(linked) => {
-            let instance = linked.instantiate_async(&mut *store).await?;
+            let instance = snapshot::instantiate(store, linked, memory).await?;
             let module = ModuleInstance::of(store, &instance, world)?;
-            module.begin_async(store).await?;
+            match from {
+                Some(kept) => kept.restore(store, &instance)?,
+                None => module.begin_async(store).await?,
+            }
             Ok((Vec::new(), Some(module)))
         }
         _ => Err(no_plugin()),

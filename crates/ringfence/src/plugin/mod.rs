@@ -26,7 +26,7 @@ mod wire;
 mod world;
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,13 +35,14 @@ use wasmtime::component::Component;
 
 use self::call::Work;
 use self::inside::Hooks;
-use self::modules::Views;
+use self::live::Beginning;
+use self::modules::{COMPONENT, compiled};
 use self::place::Instance;
 use self::seat::{Back, Seat, why};
 use crate::error::{Error, Result};
 use crate::given::environment;
 use crate::host::{HostFunctions, Raised};
-use crate::load::{self, Code, Loaded, Program};
+use crate::load::{self, Code, Kind, Loaded, Program};
 use crate::policy::{Limits, Policy, Seconds, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
@@ -49,12 +50,13 @@ use crate::result::RunResult;
 use crate::sandbox::engine::Engines;
 use crate::sandbox::extism::Settings;
 use crate::sandbox::files::Grants;
+use crate::sandbox::views_unsafe::Views;
 use crate::text;
 use crate::worker::{self, Isolation, Place};
 
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
-pub use modules::{Access, Accessed, GlobalExport};
+pub use modules::{Access, Accessed, GlobalExport, Snapshot};
 pub use pool::{Instances, Pool};
 pub use streams::{Element, Feed, Items, Pulled, Stream};
 pub use tape::{Held, MixedUp, Placed, Reader, Tape};
@@ -116,6 +118,8 @@ pub struct Source {
     world: Arc<World>,
     made: Made,
     extism: Option<Settings>,
+    /// Why its instances cannot be captured, where they cannot.
+    uncaptured: Option<String>,
     /// Where its instances are, unless they are here.
     place: Option<Place>,
     name: String,
@@ -129,12 +133,14 @@ enum Made {
 }
 
 impl Source {
-    /// Compiles it, or takes it from the cache; its instances are where `isolation` and the tenant say.
+    /// Compiles it, or takes it from the cache; its instances are where `isolation` and the tenant say. A core module is
+    /// compiled so that its instances can be captured if it is `lasting`, and can be at all.
     pub fn load(
         program: &Program,
         policy: Policy,
         grants: Arc<Grants>,
         extism: Option<Settings>,
+        lasting: bool,
         watch: Option<load::Watch<'_>>,
         (isolation, tenant): (Isolation, Option<String>),
     ) -> Result<Self> {
@@ -145,13 +151,18 @@ impl Source {
                 "open a session: `ringfence.Session`",
             ));
         }
+        let mut uncaptured = (program.kind() == Kind::Component).then(|| COMPONENT.to_owned());
         let binding = worker::Client::place(&policy, &grants, isolation, tenant, false)?;
-        let engines = Engines::of(profile(&policy, false))?;
-        let (loaded, place) = match binding {
-            None => (load::load(program, &engines, policy.limits.compile.0, watch)?, None),
+        let (engines, loaded, place) = match binding {
+            None => {
+                let (engines, loaded, why) = compiled(program, &policy, lasting, watch)?;
+                uncaptured = why;
+                (engines, loaded, None)
+            }
             Some(binding) => {
+                let engines = Engines::of(profile(&policy, false))?;
                 let (loaded, image) = load::load_for_worker(program, &engines, policy.limits.compile.0, watch)?;
-                (loaded, Some(Place { binding, image }))
+                (engines, loaded, Some(Place { binding, image }))
             }
         };
         let (functions, env) = (HostFunctions::default(), environment(&policy));
@@ -159,7 +170,7 @@ impl Source {
         let source = Self::of(recipe, (loaded, engines), program.name(), env, extism)?;
         match place.is_some().then(|| inside::refused(&source)).flatten() {
             Some(why) => Err(Error::load(cannot_load(program.name()), why, "load it without `isolation`")),
-            None => Ok(Self { place, ..source }),
+            None => Ok(Self { place, uncaptured, ..source }),
         }
     }
 
@@ -182,13 +193,16 @@ impl Source {
             Code::Component(component) => {
                 (Made::Component(component.clone()), World::of(&loaded.engine, component, name)?)
             }
-            Code::Module(module) => (Made::Module(module.clone()), World::of_module(module, name, extism.as_ref())?),
-            Code::Imaged(..) => {
-                return Err(Error::load(cannot_load(name), "it was compiled for a snapshot", "load it anew"));
+            Code::Module(module) => {
+                (Made::Module(module.clone()), World::of_module(module, false, name, extism.as_ref())?)
             }
+            Code::Imaged(module, _) => {
+                (Made::Module(module.clone()), World::of_module(module, true, name, extism.as_ref())?)
+            }
+            Code::Uncaptured(why) => return Err(Error::load(cannot_load(name), why, "load it anew")),
         };
         let (world, name) = (Arc::new(world), name.to_owned());
-        Ok(Self { recipe, loaded, engines, world, made, extism, place: None, name, env })
+        Ok(Self { recipe, loaded, engines, world, made, extism, uncaptured: None, place: None, name, env })
     }
 
     /// What it offers, and what it wants.
@@ -198,7 +212,7 @@ impl Source {
 
     /// Links it and makes an instance; `inline` keeps functions of the host on their caller's thread.
     pub fn open(self, imports: Option<Arc<dyn Imports>>, inline: bool, look: Look) -> Result<Plugin> {
-        Plugin::open(&Arc::new(self.link(imports, inline, Hooks::of(look))?))
+        Plugin::open(&Arc::new(self.link(imports, inline, Hooks::of(look))?), &Arc::default(), Beginning::New)
     }
 
     /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
@@ -222,9 +236,8 @@ impl Source {
     }
 
     fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, hooks: Hooks) -> Result<Shared> {
-        let Self { recipe, loaded, engines, world, made, extism, place, name: program, env } = self;
+        let Self { recipe, loaded, engines, world, made, extism, uncaptured, place, name: program, env } = self;
         let name = text::quote(&program);
-        let views = Arc::default();
         let entry = match &made {
             Made::Component(component) => {
                 let policy = &recipe.policy;
@@ -236,7 +249,6 @@ impl Source {
                 &world,
                 &name,
                 imports.as_ref(),
-                &views,
                 extism.as_ref(),
             )?),
         };
@@ -249,7 +261,20 @@ impl Source {
             _ => None,
         };
         let Hooks { look, begins } = hooks;
-        Ok(Shared { prepared, world, name, imports, inline, waits, concurrent, look, begins, views, extism, worker })
+        Ok(Shared {
+            prepared,
+            world,
+            name,
+            imports,
+            inline,
+            waits,
+            concurrent,
+            look,
+            begins,
+            extism,
+            uncaptured,
+            worker,
+        })
     }
 }
 
@@ -277,10 +302,10 @@ struct Shared {
     look: Look,
     /// Told of each call that begins, and may wait.
     begins: Option<Begins>,
-    /// Memories of its guests, of a core module, that are inside of functions of the host.
-    views: Arc<Views>,
     /// What a plugin for Extism is granted.
     extism: Option<Settings>,
+    /// Why its instances cannot be captured, where they cannot.
+    uncaptured: Option<String>,
     /// Where its instances are, unless they are here.
     worker: Option<worker::Client>,
 }
@@ -299,25 +324,31 @@ pub struct Plugin {
     shared: Arc<Shared>,
     generation: u64,
     closed: AtomicBool,
+    /// How many threads are about to tell it what was dropped, which no caller has asked for.
+    settling: AtomicU32,
     seat: Here<Mutex<Seat>>,
+    /// Memories of its guest, of a core module, while that is inside of a function of the host; of all of a pool.
+    views: Arc<Views>,
 }
 
 impl Plugin {
-    fn open(shared: &Arc<Shared>) -> Result<Self> {
-        Ok(Self::with(shared, Seat::Free(shared.open()?, Usage::default())))
+    fn open(shared: &Arc<Shared>, views: &Arc<Views>, beginning: Beginning<'_>) -> Result<Self> {
+        Ok(Self::with(shared, views, Seat::Free(shared.open(views, beginning)?, Usage::default())))
     }
 
     /// One without an instance, until it is restarted.
-    fn empty(shared: &Arc<Shared>) -> Self {
-        Self::with(shared, Seat::Poisoned("it has not begun".into(), Usage::default()))
+    fn empty(shared: &Arc<Shared>, views: &Arc<Views>) -> Self {
+        Self::with(shared, views, Seat::Poisoned("it has not begun".into(), Usage::default()))
     }
 
-    fn with(shared: &Arc<Shared>, seat: Seat) -> Self {
+    fn with(shared: &Arc<Shared>, views: &Arc<Views>, seat: Seat) -> Self {
         Self {
             shared: shared.clone(),
             generation: generation(),
             closed: AtomicBool::new(false),
+            settling: AtomicU32::new(0),
             seat: Here::new(Mutex::new(seat)),
+            views: views.clone(),
         }
     }
 
@@ -339,8 +370,14 @@ impl Plugin {
     pub fn settle(&self) -> Result<Option<Returned>> {
         let is_free = self.generation == generation()
             && matches!(&*self.seat(), Seat::Free(live, _) if live.life().has_dropped());
-        let Some(taken) = is_free.then(|| self.take().ok()).flatten() else { return Ok(None) };
-        self.work(taken, Work::Settle, &Asked::default()).map(Some)
+        if !is_free {
+            return Ok(None);
+        }
+        self.settling.fetch_add(1, Ordering::SeqCst);
+        let taken = self.take_now().ok();
+        let settled = taken.map(|taken| self.work(taken, Work::Settle, &Asked::default()));
+        self.settling.fetch_sub(1, Ordering::SeqCst);
+        settled.transpose()
     }
 
     fn work(
@@ -408,7 +445,7 @@ impl Plugin {
             drop(old);
         }
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
-        let live = self.shared.open()?;
+        let live = self.shared.open(&self.views, Beginning::New)?;
         back.seat = Some(Seat::Free(live, back.usage));
         Ok(())
     }

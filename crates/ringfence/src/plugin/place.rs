@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use super::call::{self, Called, Work};
 use super::handles::Life;
-use super::live::Live;
+use super::live::{Beginning, Live};
 use super::{Asked, Plugin, Shared};
 use crate::error::Result;
 use crate::policy::Limits;
+use crate::sandbox::views_unsafe::Views;
 use crate::worker::{self, Plugged};
 
 impl Shared {
-    pub(super) fn open(&self) -> Result<Instance> {
+    pub(super) fn open(&self, views: &Arc<Views>, beginning: Beginning<'_>) -> Result<Instance> {
         let look = &self.look;
         match &self.worker {
-            None => Live::open(self, None, &mut || look()).map(|live| Instance::Here(Box::new(live))),
+            None => Live::open(self, views, beginning, &mut || look()).map(|live| Instance::Here(Box::new(live))),
             Some(client) => client.plug(&self.name, self.given(), &mut || look()).map(Box::new).map(Instance::Worker),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
+use super::live::Beginning;
 use super::tape::Tape;
 use super::{Asked, Context, Imports, Plugin, Pulled, Returned, Shared, Stream, Usage, World};
 use crate::apart;
@@ -40,8 +41,9 @@ pub struct Pool {
 impl Pool {
     pub(super) fn open(shared: Shared, number: u64, count: usize, fresh: bool) -> Result<Self> {
         let shared = Arc::new(shared);
-        let first = Plugin::open(&shared)?;
-        let more = (1..count).map(|_| Plugin::empty(&shared));
+        let views = Arc::default();
+        let first = Plugin::open(&shared, &views, Beginning::New)?;
+        let more = (1..count).map(|_| Plugin::empty(&shared, &views));
         let plugins: Vec<Plugin> = std::iter::once(first).chain(more).collect();
         Ok(Self {
             number,

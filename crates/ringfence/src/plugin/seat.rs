@@ -2,12 +2,16 @@
 
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::place::Instance;
 use super::{Plugin, Usage};
 use crate::error::{Error, Result};
 use crate::process_unsafe::generation;
 use crate::result::RunResult;
+
+/// How long a call waits for an instance that is being told of what was dropped.
+const SETTLING_WAIT: Duration = Duration::from_millis(50);
 
 /// What is where a plugin's instance sits.
 pub(super) enum Seat {
@@ -31,7 +35,19 @@ impl Plugin {
         Err(self.refused("this process was forked, and the plugin is in its parent", "make a new one in this process"))
     }
 
+    /// Takes the instance; one that is being told of what was dropped is waited for, but not for ever: what it does then
+    /// may call functions of the host that ask for it.
     pub(super) fn take(&self) -> Result<(Instance, Usage, Back<'_>)> {
+        if self.settling.load(Ordering::SeqCst) > 0 {
+            let until = Instant::now() + SETTLING_WAIT;
+            while self.settling.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+                std::thread::yield_now();
+            }
+        }
+        self.take_now()
+    }
+
+    pub(super) fn take_now(&self) -> Result<(Instance, Usage, Back<'_>)> {
         self.check_process()?;
         let mut seat = self.seat();
         let usage = match &*seat {

@@ -22,6 +22,7 @@ pub mod stop;
 pub mod store;
 pub mod thread_clock_unsafe;
 pub mod ticker;
+pub(crate) mod views_unsafe;
 pub mod wasi01;
 pub mod wasi02;
 pub mod wasi03;

@@ -182,6 +182,24 @@ pub(crate) async fn instantiate<T: Send + 'static>(
         });
         instance.await?
     };
+    shows(store, instance, base)
+}
+
+/// The same where nothing of the module waits.
+pub(crate) fn instantiate_here<T: 'static>(
+    store: &mut Store<T>,
+    linked: &InstancePre<T>,
+    memory: Option<Lent>,
+) -> wasmtime::Result<Instance> {
+    let Some(memory) = memory else { return linked.instantiate(store) };
+    let base = memory.as_ptr();
+    let offer = Offer::new(Some(memory));
+    let instance = linked.instantiate(&mut *store);
+    drop(offer.take_back());
+    shows(store, instance?, base)
+}
+
+fn shows<T: 'static>(store: &mut Store<T>, instance: Instance, base: *mut u8) -> wasmtime::Result<Instance> {
     let memory = instance.get_memory(&mut *store, "memory").map(|memory| memory.data_ptr(&*store));
     wasmtime::ensure!(memory == Some(base), "the memory of an instance is not the one that was made for it");
     Ok(instance)

@@ -40,7 +40,7 @@ pub(crate) use capture::{Before, Capture};
 pub(crate) use faults_unsafe::Faults;
 pub(crate) use image::Image;
 pub use key::SnapshotKey;
-pub(crate) use memory_unsafe::{Creator, Lent, NO_ROOM, Since, instantiate};
+pub(crate) use memory_unsafe::{Creator, Lent, NO_ROOM, Since, instantiate, instantiate_here};
 pub(crate) use rewind::Rewind;
 pub(crate) use saved::{SavedGlobal, read_pages};
 pub(crate) use shown_unsafe::Shown;

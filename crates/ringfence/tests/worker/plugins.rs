@@ -245,7 +245,7 @@ fn open(name: &str, policy: Policy, host: &Arc<Host>, inline: bool) -> (ringfenc
     let workers = Workers::fallen(name);
     let program = Program::from_bytes(PLUGIN.as_bytes(), "plugin").unwrap();
     let grants = Grants::open(&policy, &[]).unwrap();
-    let source = Source::load(&program, policy, grants, None, None, (Isolation::Process, None)).unwrap();
+    let source = Source::load(&program, policy, grants, None, true, None, (Isolation::Process, None)).unwrap();
     (source.open(Some(host.clone()), inline, Arc::new(|| true)), workers)
 }
 

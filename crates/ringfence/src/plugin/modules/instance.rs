@@ -16,6 +16,7 @@ pub(in crate::plugin) struct ModuleInstance {
     pub(super) globals: Vec<(Global, Number)>,
     /// What it is set up by, in this order.
     begins: Vec<Func>,
+    pub(super) instance: Instance,
 }
 
 struct Function {
@@ -61,7 +62,7 @@ impl ModuleInstance {
             Ok((found, global.kind))
         });
         let globals = globals.collect::<wasmtime::Result<_>>()?;
-        Ok(Self { functions, memories, globals, begins })
+        Ok(Self { functions, memories, globals, begins, instance: *instance })
     }
 
     /// Sets it up, as libraries for WASI are.

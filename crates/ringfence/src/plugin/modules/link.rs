@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::{Caller, Engine, Extern, FuncType, InstancePre, Linker, Module, Val};
 
-use super::views_unsafe::{Place, Views};
 use super::{number, value, word};
 use crate::error::{Error, Result};
 use crate::host::Raised;
@@ -16,6 +15,7 @@ use crate::plugin::types::Number;
 use crate::plugin::world::World;
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::extism::{self, Settings};
+use crate::sandbox::views_unsafe::Place;
 use crate::sandbox::wasi01::{self, Level};
 use crate::text;
 
@@ -26,7 +26,6 @@ pub(in crate::plugin) fn link(
     world: &World,
     program: &str,
     given: Option<&Arc<dyn Imports>>,
-    views: &Arc<Views>,
     settings: Option<&Settings>,
 ) -> Result<InstancePre<ComponentState>> {
     let levels = [Level::Preview1, Level::Unstable];
@@ -58,7 +57,6 @@ pub(in crate::plugin) fn link(
                 title: text::quote(&title).into(),
                 results: kind.results().filter_map(|kind| number(&kind)).collect(),
                 blocks: blocks.map(Arc::new),
-                views: views.clone(),
                 memories: memories.clone(),
             };
             let linked =
@@ -93,7 +91,6 @@ struct Host {
     results: Arc<[Number]>,
     /// Which parameters are blocks of Extism's memory, and whether the result is one.
     blocks: Option<Arc<(Vec<bool>, bool)>>,
-    views: Arc<Views>,
     memories: Arc<[String]>,
 }
 
@@ -108,7 +105,7 @@ impl Host {
         if self.given.is_stub(self.index) {
             return Err(not_given(&self.title));
         }
-        let Self { given, index, title, results: kinds, blocks, views, memories } = self;
+        let Self { given, index, title, results: kinds, blocks, memories } = self;
         let mut tape = Tape::default();
         for (at, param) in params.iter().enumerate() {
             match blocks.as_ref().is_some_and(|blocks| blocks.0.get(at) == Some(&true)) {
@@ -122,9 +119,9 @@ impl Host {
                 places.push(Place::of(memory.data_mut(&mut *caller)));
             }
         }
-        let (calls, peak) = {
-            let state = &caller.data().state;
-            (state.host_calls.clone(), state.limiter.peak())
+        let (calls, peak, views) = {
+            let ComponentState { state, views, .. } = caller.data();
+            (state.host_calls.clone(), state.limiter.peak(), views.clone())
         };
         let answer: Arc<Mutex<Option<Tape>>> = Arc::default();
         let theirs = answer.clone();

@@ -97,7 +97,7 @@ impl Plugin {
     fn memory(&self, index: usize, access: Access<'_>, one: bool) -> Result<Accessed> {
         self.check_process()?;
         if !matches!(access, Access::Grow(_)) {
-            let views = &self.shared.views;
+            let views = &self.views;
             let is_free = matches!(&*self.seat(), Seat::Free(..));
             if let Some(done) = views.with(index, one && !is_free, |memory| access.of(memory)) {
                 return Ok(done);

@@ -1,15 +1,16 @@
 //! Plugins that are core modules: functions of numbers, memories that are copied from and to, globals.
 
+mod captured;
 mod instance;
 mod link;
 mod memory;
 mod outline;
-mod views_unsafe;
 
+pub(super) use captured::{COMPONENT, Kept, Showing, compiled};
 pub(super) use instance::ModuleInstance;
 pub(super) use link::link;
-pub(super) use views_unsafe::Views;
 
+pub use captured::Snapshot;
 pub use memory::{Access, Accessed};
 pub use outline::GlobalExport;
 

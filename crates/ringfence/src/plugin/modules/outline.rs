@@ -8,6 +8,7 @@ use crate::plugin::types::{Number, Shape, Types, name};
 use crate::plugin::world::{Function, Interface, World};
 use crate::sandbox::extism::{self, Settings};
 use crate::sandbox::wasi01::{FUNCTIONS, Level};
+use crate::snapshot::instrument::GLOBAL;
 use crate::text;
 
 /// Exports and imports that a module may have.
@@ -24,7 +25,12 @@ pub struct GlobalExport {
 
 impl World {
     /// That of a core module.
-    pub(in crate::plugin) fn of_module(module: &Module, program: &str, extism: Option<&Settings>) -> Result<Self> {
+    pub(in crate::plugin) fn of_module(
+        module: &Module,
+        is_imaged: bool,
+        program: &str,
+        extism: Option<&Settings>,
+    ) -> Result<Self> {
         let mut world = Self { is_module: true, ..Self::default() };
         let mut refusals = Vec::new();
         for import in module.imports() {
@@ -34,13 +40,16 @@ impl World {
             }
         }
         let mut root = Interface::default();
-        for export in module.exports() {
+        // What was added to be captured is nobody's; a module that has such names of its own cannot be, and has none added.
+        let added = |name: &str| is_imaged && name.starts_with(GLOBAL);
+        for export in module.exports().filter(|export| !added(export.name())) {
             if let Err(why) = world.export(export.name(), export.ty(), extism.is_some(), &mut root) {
                 refusals.push(format!("its export `{}` {why}", text::cut(export.name(), 120)));
             }
         }
         world.exports.push(root);
-        match refusals.is_empty() && module.imports().len() + module.exports().len() <= MAX_NAMES {
+        let names = module.imports().len() + module.exports().filter(|export| !added(export.name())).count();
+        match refusals.is_empty() && names <= MAX_NAMES {
             true => Ok(world),
             false if refusals.is_empty() => Err(Error::load(
                 format!("cannot load the plugin `{}`", text::quote(program)),

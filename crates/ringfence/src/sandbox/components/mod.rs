@@ -26,6 +26,7 @@ use super::http::{Http, Secrets};
 use super::network::Network;
 use super::stdio::Stream;
 use super::store::State;
+use super::views_unsafe::Views;
 use crate::policy;
 
 /// Longest piece one call or one turn of a stream moves, in bytes, which bounds what the host holds for it.
@@ -48,6 +49,8 @@ pub struct ComponentState {
     pub context: Option<Arc<dyn Any + Send + Sync>>,
     /// What a plugin for Extism has.
     pub kernel: Option<Box<Kernel>>,
+    /// Where memories of a plugin's core module are shown while it is inside of a function of the host.
+    pub(crate) views: Arc<Views>,
 }
 
 impl ComponentState {
@@ -76,7 +79,17 @@ impl ComponentState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let http = Http::new(network.clone(), secrets, state.host_bytes);
-        Self { state, ctx: ctx.build(), network, http, table, over: Arc::default(), context: None, kernel: None }
+        Self {
+            state,
+            ctx: ctx.build(),
+            network,
+            http,
+            table,
+            over: Arc::default(),
+            context: None,
+            kernel: None,
+            views: Arc::default(),
+        }
     }
 
     pub(super) fn requests(&self) -> &Http {

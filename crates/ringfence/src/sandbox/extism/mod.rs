@@ -69,6 +69,16 @@ impl Kernel {
         Self { settings, next: BASE, ..Self::default() }
     }
 
+    /// What outlives its calls, by name.
+    pub fn variables(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.vars
+    }
+
+    /// Those of the plugin that it is a copy of.
+    pub fn set_variables(&mut self, variables: BTreeMap<String, Vec<u8>>) {
+        self.vars = variables;
+    }
+
     /// A call begins: nothing of the one before is left but variables. `false` where its input is more than the guest
     /// may have.
     pub fn begin(&mut self, input: &[u8], limiter: &mut Limiter) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
 /// Where a memory is, and how many bytes it has.
-pub(super) struct Place {
+pub(crate) struct Place {
     at: NonNull<u8>,
     len: usize,
 }
@@ -15,7 +15,7 @@ pub(super) struct Place {
 unsafe impl Send for Place {}
 
 impl Place {
-    pub(super) fn of(memory: &mut [u8]) -> Self {
+    pub(crate) fn of(memory: &mut [u8]) -> Self {
         Self { at: NonNull::from(&mut *memory).cast(), len: memory.len() }
     }
 }
@@ -25,16 +25,16 @@ struct View {
     places: Vec<Place>,
 }
 
-/// The guests of a plugin that are inside of functions of the host.
+/// The guests of a plugin, or of a pool of them, that are inside of functions of the host.
 #[derive(Default)]
-pub(in crate::plugin) struct Views(Mutex<Vec<View>>);
+pub(crate) struct Views(Mutex<Vec<View>>);
 
 impl Views {
     /// Shows memories while a function of the host is called on this thread.
     ///
     /// They were taken from a store whose guest is suspended in this very call, by a future that has that store to
     /// itself, and that is neither polled nor dropped before the call is over: whoever answers the call holds it.
-    pub(super) fn while_shown<T>(&self, places: Vec<Place>, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn while_shown<T>(&self, places: Vec<Place>, call: impl FnOnce() -> T) -> T {
         if places.is_empty() {
             return call();
         }
@@ -44,7 +44,7 @@ impl Views {
     }
 
     /// Does something with a memory that is shown: on this thread; or on any, where there is `one` guest at most.
-    pub(super) fn with<T>(&self, memory: usize, one: bool, act: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, memory: usize, one: bool, act: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
         let here = thread::current().id();
         let views = self.lock();
         let view = views.iter().rev().find(|view| view.thread == here);
