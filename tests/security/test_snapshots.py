@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ringfence
-from ringfence import (
-    Dir,
-    GuestExited,
-    LimitReached,
-    Limits,
-    LoadError,
-    Net,
-    Policy,
-    PolicyError,
-    Secret,
-    Trapped,
-)
+from ringfence import Dir, GuestExited, LimitReached, Limits, LoadError, Net, Policy, PolicyError, Secret, Trapped
 from security.isolated import Sandbox
 
 if TYPE_CHECKING:

@@ -291,4 +291,4 @@ def test_started_and_awaited_runs_go_on_from_a_snapshot(guests: Path) -> None:
     prepared = Sandbox(guests / "prepared.wat").snapshot(after="init")
 
     assert b"1" == asyncio.run(prepared.arun()).stdout[:1]
-    assert b"1" == prepared.start(stdout="capture").wait().stdout[:1]
+    assert b"1" == prepared.start(stdin=None, stdout="capture").wait().stdout[:1]
