@@ -52,6 +52,7 @@ class Interpreter:
         functions: what the driver calls, by names of ours.
         between: imports that are the driver's functions instead.
         held: the function that is left in its middle, if any.
+        instead: functions without parameters that give what an import gives, with how many zeros for its parameters.
         exports: exports that stay, beside those functions.
     """
 
@@ -59,6 +60,7 @@ class Interpreter:
     functions: dict[str, int]
     between: frozenset[str]
     held: Held | None = None
+    instead: dict[int, tuple[str, int]] = field(default_factory=dict)
     exports: tuple[str, ...] = field(default=("memory",))
 
     def opened(self, wasm: bytes, pages: int) -> bytes:
@@ -68,6 +70,8 @@ class Interpreter:
         module = merge.Module.of(wasm)
         if self.held:
             module.sections[merge.CODE] = interrupted(module, self.held)
+        if self.instead:
+            module.sections[merge.CODE] = self._replaced(module)
         module.sections[merge.IMPORT] = self._imports(module)
         module.sections[merge.EXPORT] = self._exports(module)
         module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
@@ -77,6 +81,14 @@ class Interpreter:
             name = merge.number(1) + merge.number(self.held.function) + merge.blob(b"held")
             opened += b"\0" + merge.blob(merge.blob(b"name") + b"\x01" + merge.blob(name))
         return opened
+
+    def _replaced(self, module: merge.Module) -> bytes:
+        bodies = list(module.bodies())
+        names = [name for _, name, _ in module.imports]
+        for function, (name, zeros) in self.instead.items():
+            call = b"\x10" + merge.number(names.index(name))
+            bodies[function - len(names)] = b"\0" + zeros * b"\x41\0" + call + b"\x0b"
+        return merge.number(len(bodies)) + b"".join(map(merge.blob, bodies))
 
     def _imports(self, module: merge.Module) -> bytes:
         missing = self.between - {name for _, name, _ in module.imports}
@@ -108,6 +120,8 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
     build.compiler_path = build.compiler().path
     build.run([
         "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin", "-Wno-c23-extensions",
+        # Memory that is imported would be cleared by a function that starts the module: it could not be captured then.
+        "-fno-zero-initialized-in-bss",
         *(f"-D{name}={at}u" for name, at in constants.items()), "-c", build.folder / "driver.c", "-o", "driver.o",
     ])  # fmt: skip
     build.run([

@@ -89,6 +89,15 @@ def test_sql_that_is_not_whole_is_not_run() -> None:
         assert attempt(sql, "sqlite", "selec") is not None
 
 
+@pytest.mark.parametrize("text", ["foreach (1 .. 2) {", "1 +", "print 'a", "f(1,", "my %h = (a => 1,", "<<E\nx"])
+def test_perl_that_is_not_whole_is_not_run(text: str) -> None:
+    """The same; what is wrong elsewhere is told at once."""
+    pytest.importorskip("ringfence_language_perl", reason="the language pack is not installed")
+    with Session("perl") as perl:
+        assert attempt(perl, "perl", text) is None
+        assert attempt(perl, "perl", "1 + )") is not None
+
+
 def test_other_language_is_read_line_by_line(javascript: Session) -> None:
     """Nothing is known of its grammar."""
     assert attempt(javascript, "other", "foo(") is not None

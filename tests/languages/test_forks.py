@@ -92,6 +92,20 @@ TURNS["ruby"] = [
     "$held = 'x' * ({R} * 40); GC.start; $s << $held.size; 0",
     "Random.srand({R}); $s << rand; 0",
 ]
+TURNS["perl"] = [
+    "push @S, {R}; 0;",
+    "push @S, $_ for 1 .. {R} % 50; 0;",
+    "@S = map {{ $S[$_] }} grep {{ $_ % 3 }} 0 .. $#S; 0;",
+    "push @S, '{R}' x ({R} % 400); 0;",
+    "use List::Util 'sum0'; push @S, sum0 1 .. {R} % 9; 0;",
+    "our $seen = 0; sub f {{ $seen += $_[0] }} push @S, f({R}); 0;",
+    "push @S, $seen ? f({R}) : -1; 0;",
+    "our %H; $H{{{R} % 7}}++; push @S, join '', map {{ $_, $H{{$_}} }} sort keys %H; 0;",
+    "push @S, '{R}' =~ s/[0-4]+/-/gr; 0;",
+    'eval {{ die "e{R}\\n" }}; chomp $@; push @S, $@; 0;',
+    "my $held = 'x' x ({R} * 40); push @S, length $held; 0;",
+    "srand {R}; push @S, int rand 1e6; 0;",
+]
 TURNS["python-data"] = [
     *TURNS["python"],
     "import numpy as np; A = np.arange({R} % 1000); S.append(float(A.sum()))",
@@ -106,6 +120,7 @@ BEGIN = {
     "lua": "S = {}",
     "sqlite": "create table S(x);",
     "ruby": "$s = []; 0",
+    "perl": "@S = ();",
 }
 ASK = {
     "python": "repr(S)",
@@ -113,6 +128,7 @@ ASK = {
     "lua": "table.concat(S, ' ')",
     "sqlite": "select coalesce(group_concat(x, ' '), '') as told from S;",
     "ruby": "$s.inspect",
+    "perl": "join ' ', @S",
 }
 PRINT = {
     "python": "print(repr(S))",
@@ -120,11 +136,12 @@ PRINT = {
     "lua": "print(table.concat(S, ' '))",
     "sqlite": ASK["sqlite"],
     "ruby": "puts $s.inspect",
+    "perl": "print join(' ', @S), qq(\\n)",
 }
 for told_as in (BEGIN, ASK, PRINT):
     told_as["python-data"] = told_as["python"]
 # Those that came last share the engine with the others: one seed each, here and in workers.
-SEEDS = {"sqlite": [0, 4], "ruby": [0, 4], "python-data": [0, 4]}
+SEEDS = {"sqlite": [0, 4], "ruby": [0, 4], "perl": [0, 4], "python-data": [0, 4]}
 
 
 def told(session: Session, language: str) -> str:
@@ -160,7 +177,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
     """
     name = language.replace("-", "_")
     pytest.importorskip(f"ringfence_language_{name}", reason=f"NOT TESTED: the pack {language} is not installed")
-    if language in {"ruby", "python-data"}:
+    if language in {"perl", "ruby", "python-data"}:
         request.getfixturevalue(f"compiled_{name}")
     draw = random.Random(seed + int(os.environ.get("RINGFENCE_FORK_SEED", "0")))  # noqa: S311
     isolation: Literal["wasm", "worker"] = "worker" if seed == 4 else "wasm"
@@ -206,6 +223,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
          "d('select random()').fetchone()[0]"),
         ("javascript", "Math.random()", "String(Math.random())"),
         ("lua", "math.randomseed(1) math.random(0)", "math.random(0)"),
+        ("perl", "srand 1; rand", "rand"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("isolation", ["wasm", "worker"])

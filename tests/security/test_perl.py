@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ringfence
-from ringfence import Limits, Policy
+from ringfence import Limits, Policy, Session, SessionError
 from security.isolated import options
 
 if TYPE_CHECKING:
@@ -160,6 +162,51 @@ def test_files_that_are_nowhere_harm_only_the_guest() -> None:
     ):
         assert attack(code, memory="200MiB", wall=20).outcome in {"exited", "trapped", "limited"}, code
         alive()
+
+
+def test_seeds_of_runs_foretell_nothing() -> None:
+    """They are not made of the time, as this Perl would have it: of two runs neither equal nor near to each other."""
+    seeds = [int(attack("print srand").text) for _ in range(60)]
+    drawn = {attack("print rand, join ',', keys %{{map { $_, 1 } 'a' .. 'j'}}").text for _ in range(60)}
+
+    assert 60 == len(set(seeds)) == len(drawn)
+    assert not [1 for one, two in itertools.pairwise(seeds) if abs(one - two) < 100_000]
+
+
+def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
+    """Messages that are forged, answers nobody asked for, results of no turn; a run that is no session has none."""
+    assert "no" == attack("print open(my $d, '+<', '/dev/ringfence') ? 'yes' : 'no'").text
+    for code in (
+        "syswrite $d, ''; sysread $d, my $b, 1 << 20; syswrite $d, \"\\0\"; sysread $d, $b, 1 << 30, 1 << 20",
+        "syswrite $d, $_ for 'S', 'F', 'Fxxxx', \"\\0\", \"\\0r\", \"\\0rxxxx\", 'x' x 1e7",
+        "syswrite $d, \"\\0r\" . pack 'V4', 1, 0, 4294967295, 4294967295",
+        'syswrite $d, "\\0r" . pack(\'V4\', 1, 0, 3, 0) . "\\xff\\xff\\xff"; last RINGFENCE',
+        "syswrite $d, \"\\0r\" . pack('V4', $_, -1, 1, 1) . 'xx' for 2, 3, 9, 4294967295; last RINGFENCE",
+        "close $d; open $d, '<&=', 1102 and close $d",
+        "%Ringfence:: = ()",
+        "*Ringfence::written = sub { 'x' x 1e6 }; *Ringfence::keep = sub { die }",
+        "$_ = 'no glob' for values %Ringfence::",
+        "Ringfence::turn()",
+        "%Ringfence::kept = ('$x' => 'a b; die', '; exit' => 1); $Ringfence::package = '{'",
+    ):
+        with Session("perl", turn=Limits(wall=WALL), **options()) as session:
+            session.eval("my $kept = 1")
+            assert session.eval(f"open my $d, '+<', '/dev/ringfence' or die; {code}; 1").outcome, code
+            with contextlib.suppress(SessionError):
+                assert session.eval("$kept").outcome, code
+        alive()
+
+
+def test_session_at_a_limit_is_over() -> None:
+    """Nothing in it is interrupted: the next turn is refused, and a new session is clean."""
+    for code, limit in (("1 while 1", "wall"), ("my @a; push @a, 'x' x 1e6 while 1", "memory")):
+        policy = Policy(limits=Limits(memory="200MiB"))
+        with Session("perl", policy=policy, turn=Limits(wall=WALL), **options()) as session:
+            assert limit == session.eval(code).limit
+            with pytest.raises(SessionError, match="restart"):
+                session.eval("1")
+            session.restart()
+            assert 1 == session.eval("defined $a[0] ? 0 : 1").value
 
 
 def test_closed_and_stolen_descriptors_harm_only_the_guest() -> None:

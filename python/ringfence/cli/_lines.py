@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 # Where QuickJS was when it gave up, in the last line of what it says.
 _PLACE = re.compile(r"at <cell \d+>:(\d+):(\d+)\n$")
 
-# Of an error that only says that the text has ended: its type, and the end of its message.
-_ENDS_EARLY = {"lua": ("SyntaxError", "near <eof>"), "sqlite": ("SQLITE_ERROR", "incomplete input")}
+# Of an error that only says that the text has ended: its type, and what is in its message.
+_ENDS_EARLY = {
+    "lua": ("SyntaxError", re.compile(r"near <eof>\Z")),
+    "sqlite": ("SQLITE_ERROR", re.compile(r"incomplete input\Z")),
+    "perl": (
+        "SyntaxError",
+        re.compile(r"\AMissing right |\Asyntax error at .*, at EOF$|anywhere before EOF at ", re.MULTILINE),
+    ),
+}
 
 
 def attempt(session: Session, language: str, text: str) -> Turn | None:
@@ -36,9 +43,9 @@ def _wants_more(session: Session, text: str) -> bool:
     return session.eval(asked, stdout="discard", stderr="discard").value is True
 
 
-def _ends_early(turn: Turn, kind: str, words: str) -> bool:
+def _ends_early(turn: Turn, kind: str, words: re.Pattern[str]) -> bool:
     """Tell whether a language gave up at the end of the text, by the words that its own console goes by."""
-    return turn.error is not None and turn.error.type == kind and turn.error.message.endswith(words)
+    return turn.error is not None and turn.error.type == kind and words.search(turn.error.message) is not None
 
 
 def is_cut_short(turn: Turn, text: str) -> bool:
