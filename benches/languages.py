@@ -17,6 +17,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -84,6 +85,8 @@ def main() -> None:
             {"ringfence": ringfence.Sandbox(code="echo 1;", language="php").run}
             | ({"php -r": process(php, "-r", "echo 1;")} if php else {}),
         )
+    if "c" in ringfence.languages.names():
+        compare_c()
     native = sqlite3.connect(":memory:")
     compare(
         "a fresh SQLite, select 1",
@@ -123,6 +126,34 @@ def main() -> None:
             {"ringfence": lambda: calling.eval(loop), name: lambda: peer_calls(monty, loop)},
             times=1,
         )
+
+
+def compare_c() -> None:
+    """Compile a text that nobody compiled before and run it; again from what was kept; and run it where it is open."""
+    cc = shutil.which("cc")
+    number = 0
+
+    def new() -> str:
+        nonlocal number
+        number += 1
+        return f'#include <stdio.h>\nint main(void) {{ puts("{time.time_ns()} {number}"); return 0; }}\n'
+
+    def native() -> None:
+        with tempfile.TemporaryDirectory() as desk:
+            made = f"{desk}/made"
+            compiler = [str(cc), "-O2", "-x", "c", "-", "-o", made]
+            subprocess.run(compiler, input=new().encode(), check=True)  # noqa: S603 - a command of ours
+            subprocess.run([made], capture_output=True, check=True)  # noqa: S603
+
+    known = new()
+    compare(
+        "C from its source, puts",
+        {"ringfence, a new text": lambda: ringfence.run(code=new(), language="c").check()}
+        | {"ringfence, a known text": lambda: ringfence.run(code=known, language="c").check()}
+        | {"ringfence, open": ringfence.Sandbox(code=known, language="c").run}
+        | ({"cc -O2, and run": native} if cc else {}),
+        times=5,
+    )
 
 
 def peer_calls(monty: pydantic_monty.Monty, loop: str) -> None:

@@ -108,6 +108,13 @@ def compiled_ruby() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def compiled_c() -> Iterator[None]:
+    """The same of the compiler of C, which takes a minute and a half."""
+    with kept("c"):
+        yield
+
+
+@pytest.fixture(scope="module")
 def compiled_perl() -> Iterator[None]:
     """The same of Perl, which takes some seconds."""
     with kept("perl"):
@@ -140,6 +147,8 @@ def kept(language: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(place))
         Sandbox(language=language, policy=Policy(limits=Limits(compile=550)))
+        if language == "c":  # such a sandbox holds no more than what says so
+            Sandbox(code="int main() {}", language=language, policy=Policy(limits=Limits(compile=550)))
         yield
 
 

@@ -5,8 +5,8 @@ Build language packs, and install them into the Python that runs this.
 
     tools/packs.py [--no-install] [--wheels DIR] [NAME...]
 
-Without names, all of `packs` but `perl`, `php`, `python-data` and `ruby`, which others have linked. What was built is
-kept in `$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
+Without names, all of `packs` but `c`, `perl`, `php`, `python-data` and `ruby`, which others have linked. What was built
+is kept in `$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from packs.building.pack import Pack
 
 # What others have linked, and costs much to fetch, build or compile: built when it is named.
-BY_NAME = {data.NAME, "perl", "php", "ruby"}
+BY_NAME = {data.NAME, "c", "perl", "php", "ruby"}
 
 
 def main() -> int:
     """Build what is named, and install it."""
     parser = argparse.ArgumentParser(description="build language packs, and install them")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="packs (default: all but perl, php, python-data, ruby)"
+        "names", nargs="*", metavar="NAME", help="packs (default: all but c, perl, php, python-data, ruby)"
     )
     parser.add_argument("--no-install", action="store_true", help="build only")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="copy the wheels there")

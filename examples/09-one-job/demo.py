@@ -37,6 +37,7 @@ SCRIPTS = {
     "ruby": "report.rb",
     "perl": "report.pl",
     "php": "report.php",
+    "c": "report.c",
 }
 
 

@@ -37,6 +37,8 @@ __all__ = [
     "compile_child",
     "doctor",
     "is_compiled",
+    "keep_made",
+    "made",
     "policy_schema",
     "precompile",
     "set_compiler",
@@ -650,6 +652,16 @@ def is_compiled(program: Program) -> bool:
 
 def cache_info() -> str:
     """Where the cache is, how much it holds and whether it is private, as JSON text."""
+
+def made(key: str) -> bytes | None:
+    """
+    What a compiler of the language packs made, kept under the SHA-256 of all that it was given, in hexadecimal.
+
+    None where there is nothing, or nothing that the seal of this user's cache proves.
+    """
+
+def keep_made(key: str, data: bytes) -> None:
+    """Keep what it made; where there is no cache it is made again the next time."""
 
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""

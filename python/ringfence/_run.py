@@ -34,6 +34,7 @@ def run(
     imports: Imports | None = None,
     isolation: Isolation = "wasm",
     tenant: str | None = None,
+    compiler_flags: Iterable[str] = (),
     packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
@@ -50,12 +51,13 @@ def run(
     >>> run(code="print(1)", language="python").check().text
     """
     plain = program is None and not imports and isolation == "wasm" and tenant is None
-    if plain and packages == () and language is not None and isinstance(code, str):
+    if plain and packages == () == compiler_flags and language is not None and isinstance(code, str):
         sandbox = _interpreter(language) if policy is None else Sandbox._of_language(language, policy)  # noqa: SLF001
         return sandbox.run(
             args, code=code, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
         )
-    return _sandbox((program, code, language), policy, imports, isolation, tenant, packages).run(
+    source = (program, code, language)
+    return _sandbox(source, policy, imports, isolation, tenant, compiler_flags, packages).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
 
@@ -75,6 +77,7 @@ async def arun(
     imports: Imports | None = None,
     isolation: Isolation = "wasm",
     tenant: str | None = None,
+    compiler_flags: Iterable[str] = (),
     packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
@@ -83,7 +86,8 @@ async def arun(
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
     sandbox = await on_thread(
-        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant, packages), leave=True
+        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant, compiler_flags, packages),
+        leave=True,
     )
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)
 
@@ -108,6 +112,7 @@ def _sandbox(
     imports: Imports | None,
     isolation: Isolation,
     tenant: str | None,
+    compiler_flags: Iterable[str],
     packages: Iterable[str],
 ) -> Sandbox:
     program, code, language = source
@@ -119,5 +124,6 @@ def _sandbox(
         imports=imports,
         isolation=isolation,
         tenant=tenant,
+        compiler_flags=compiler_flags,
         packages=packages,
     )

@@ -61,6 +61,7 @@ class Sandbox:
         spares: how many instances a thread of ours keeps ready ahead of need, at most 64, each for one run: a run after
             a pause, or one of many at once, begins sooner. They are closed when nothing has run for a minute, and made
             again with the next run. For core modules, in this process.
+        compiler_flags: flags for the compiler of source in C, such as "-O0", "-DNAME=1", "-Wall" or "-std=c99".
         packages: packages of the Python Package Index for source in Python, as `pip install` has them: "jinja2",
             "pyyaml>=6". They are fetched once, outside of the sandbox, and granted to read at `/packages`.
 
@@ -73,7 +74,9 @@ class Sandbox:
         TypeError: one of `imports` cannot be called so.
     """
 
-    __slots__ = ("_after", "_native", "_native_run", "_runnable", "policy", "program")
+    __slots__ = ("_after", "_how", "_native", "_native_run", "_runnable", "policy", "program")
+    # Of a compiler without a source: what the programs of its sources are made with. Otherwise None.
+    _how: dict[str, Any] | None
 
     def __init__(
         self,
@@ -88,18 +91,31 @@ class Sandbox:
         tenant: str | None = None,
         reuse: Reuse = "fresh",
         spares: int = 0,
+        compiler_flags: Iterable[str] = (),
         packages: Iterable[str] = (),
     ) -> None:
-        self._runnable = runnable_of(program, code, language)
-        self.program = self._runnable.program
+        self._runnable, self._how = runnable_of(program, code, language), None
         self.policy = Policy() if policy is None else policy
         if packages:
             from .packages import granted
 
             self.policy = granted(self.policy, packages, self._runnable.pack, progress)
+        if self._runnable.compiles:
+            from ._compiled import compiled
+
+            flags = compiler_flags if isinstance(compiler_flags, str) else tuple(compiler_flags)
+            if self._runnable.bare:
+                self._how = {"isolation": isolation, "tenant": tenant, "reuse": reuse, "spares": spares}
+                self._how["compiler_flags"] = flags
+            self._runnable = compiled(self._runnable, self.policy, isolation, tenant, flags, progress)
+        elif compiler_flags:
+            raise PolicyError(
+                "compiler flags were given", "nothing here is compiled by a compiler that has some", "leave them out"
+            )
+        self.program = self._runnable.program
         functions = None
         if imports:
-            if self._runnable.pack is not None:
+            if self._runnable.pack is not None and not self._runnable.compiles:
                 raise ValueError(
                     "imports are for WebAssembly programs, and this is source text: it imports nothing from its host\n"
                     "hint: leave imports out"
@@ -143,6 +159,10 @@ class Sandbox:
             check: raise unless it exits with code 0, see `Result.check`.
         """
         plain = stdin is None and limits is None and stdout == "capture" == stderr
+        if code is not None and self._how is not None:
+            return self._compiled(code).run(
+                args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
+            )
         if plain and code is None and not args and not self._runnable.args:
             native = self._native_run((), input, None, None, None, None, None)
         elif plain and args == ():
@@ -152,6 +172,16 @@ class Sandbox:
             native = self._run(args, code, input, stdin, stdout, stderr, limits, None)
         result = Result(self._audited(native) if native.noted else native)
         return result.check() if check else result
+
+    @property
+    def diagnostics(self) -> str:
+        """
+        What the compiler said of the source; empty where it said nothing, or the source is not compiled by one.
+
+        Not escaped: it holds what is in the source. Of a source that cannot be compiled every run says the same on its
+        standard error, and exits with 1.
+        """
+        return self._runnable.words
 
     @property
     def starts(self) -> dict[str, int]:
@@ -182,6 +212,11 @@ class Sandbox:
         """
         from ._running import on_thread
 
+        if code is not None and self._how is not None:
+            made = await on_thread(lambda _: self._compiled(code), leave=True)
+            return await made.arun(
+                args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
+            )
         native = await on_thread(lambda kill: self._run(args, code, input, stdin, stdout, stderr, limits, kill))
         result = Result(self._audited(native))
         return result.check() if check else result
@@ -205,6 +240,8 @@ class Sandbox:
         from ._process import Process
         from ._streams import Streams
 
+        if code is not None and self._how is not None:
+            return self._compiled(code).start(args, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits)
         streams = Streams(stdin, stdout, stderr)
         try:
             if streams.piped:
@@ -326,13 +363,19 @@ class Sandbox:
                 policy._linked[language] = made.program, made._native  # noqa: SLF001
             return made
         sandbox = cls.__new__(cls)
+        sandbox._how = {} if runnable.compiles else None  # noqa: SLF001
         sandbox._native, sandbox._native_run, sandbox._after = known[1], known[1].run, None  # noqa: SLF001
         sandbox._runnable, sandbox.program, sandbox.policy = runnable, runnable.program, policy  # noqa: SLF001
         return sandbox
 
+    def _compiled(self, code: str) -> Sandbox:
+        assert self._runnable.pack is not None  # noqa: S101 - a compiler has one
+        return Sandbox(code=code, language=self._runnable.pack.language, policy=self.policy, **(self._how or {}))
+
     def _beginning(self, native: core.Sandbox | None, after: str) -> Sandbox:
         assert native is not None  # noqa: S101 - where there is none, the check of the result has raised
         sandbox = Sandbox.__new__(Sandbox)
+        sandbox._how = None  # noqa: SLF001
         sandbox._native, sandbox._native_run, sandbox._after = native, native.run, after  # noqa: SLF001
         sandbox._runnable, sandbox.program, sandbox.policy = self._runnable, self.program, self.policy  # noqa: SLF001
         return sandbox

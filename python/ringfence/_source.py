@@ -24,19 +24,30 @@ class Runnable:
         pack: the language; None for a WebAssembly program.
         args: arguments before the caller's.
         source: the script's text, which the interpreter takes instead of opening the file it is told.
+        words: what the compiler said of the source it was made from; empty where there is none.
     """
 
-    __slots__ = ("args", "pack", "program", "source")
+    __slots__ = ("args", "pack", "program", "source", "words")
 
     def __init__(
-        self, program: Program, pack: Pack | None = None, args: tuple[str, ...] = (), source: bytes | None = None
+        self,
+        program: Program,
+        pack: Pack | None = None,
+        args: tuple[str, ...] = (),
+        source: bytes | None = None,
+        words: str = "",
     ) -> None:
-        self.program, self.pack, self.args, self.source = program, pack, args, source
+        self.program, self.pack, self.args, self.source, self.words = program, pack, args, source, words
 
     @property
     def bare(self) -> bool:
         """Whether it is an interpreter that was given nothing yet."""
         return self.pack is not None and not self.args
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its program is a compiler: what is run is the program that this makes of the source."""
+        return self.pack is not None and self.pack.compiler is not None
 
     def with_code(self, code: str) -> Runnable:
         """Give a bare interpreter its source text."""
@@ -50,6 +61,8 @@ class Runnable:
                 "code was given, and this sandbox has its source already: there is one source\n"
                 f'hint: make it with `Sandbox(language="{self.pack.language}")`'
             )
+        if self.compiles:
+            return Runnable(self.program, self.pack, ("<code>",), _text_of(self.pack, code))
         return Runnable(self.program, self.pack, _code_arguments(self.pack, code))
 
 
@@ -90,16 +103,30 @@ def runnable_of(program: Given | None, code: str | None, language: str | None) -
     return Runnable(pack_program(script.pack), script.pack, script.args, script.source)
 
 
+def _text_of(pack: Pack, code: str) -> bytes:
+    _check_code(pack, code)
+    try:
+        return code.encode()
+    except UnicodeEncodeError as error:
+        what = f"the code cannot be run in {pack.title}"
+        raise LoadError(what, f"it is no text: {error.reason}", "decode it as UTF-8") from error
+
+
 def _code_arguments(pack: Pack, code: str) -> tuple[str, ...]:
+    if not pack.code:
+        what = f"the code cannot be run in {pack.title}"
+        raise LoadError(what, "it takes scripts only, from files", "write it to a file, and give its path")
+    _check_code(pack, code)
+    return (*pack.code, code)
+
+
+def _check_code(pack: Pack, code: str) -> None:
     from .languages._pick import MAX_SCRIPT_BYTES
 
     what = f"the code cannot be run in {pack.title}"
-    if not pack.code:
-        raise LoadError(what, "it takes scripts only, from files", "write it to a file, and give its path")
     if len(code) > MAX_SCRIPT_BYTES:
         why = f"it is longer than {MAX_SCRIPT_BYTES >> 20} MiB"
         raise LoadError(what, why, "hand data over as input, or grant a file of it")
     if "\0" in code:
         line = quote(code[code.rfind("\n", 0, code.index("\0")) + 1 : code.index("\0")], 40)
         raise LoadError(what, f"there is a NUL character in it, after `{line}`", "take it out, or write `\\0`")
-    return (*pack.code, code)

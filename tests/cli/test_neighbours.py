@@ -9,7 +9,7 @@ import pytest
 from ringfence import Dir, Policy, Result
 from ringfence._engine import core
 from ringfence._source import Runnable, runnable_of
-from ringfence.cli._neighbours import neighbour_hint
+from ringfence.cli._neighbours import header_hint, neighbour_hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +80,17 @@ def test_no_hint_where_it_would_not_help(desk: Path) -> None:
     assert neighbour_hint(ended(), Policy(), runnable_of(None, "import helper", "shout")) is None
     (desk / "helper.shout").unlink()
     assert neighbour_hint(ended(), Policy(), script("main.shout")) is None
+
+
+def test_header_beside_the_script_is_named_with_its_flag(desk: Path) -> None:
+    """By what the compiler said; nothing where it is not there, or it said something else."""
+    (desk / "sub" / "x.h").touch()
+    words = "sub/a.c:1:10: fatal error: 'x.h' file not found\n"
+    hint = header_hint(words, "sub/a.c")
+
+    assert hint is not None
+    assert "add `--dir sub`" in hint
+    assert "`--dir ../desk/sub:/source`" in (header_hint(words, "../desk/sub/a.c") or "")
+    for said, path in ((words, "a.c"), (words, None), ("error: 'x.h'", "sub/a.c"), ("", "sub/a.c")):
+        assert header_hint(said, path) is None
+    assert header_hint("fatal error: '../../../etc/passwd\n' file not found", "sub/a.c") is None

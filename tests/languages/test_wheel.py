@@ -19,7 +19,7 @@ PACKS = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            name in {"perl", "php", "python_data", "ruby"} and find_spec(f"ringfence_language_{name}") is None,
+            name in {"c", "perl", "php", "python_data", "ruby"} and find_spec(f"ringfence_language_{name}") is None,
             reason=f"NOT TESTED: {name} is not installed",
         ),
     )
@@ -57,7 +57,8 @@ def test_wheel_has_the_licences_and_the_sources(name: str) -> None:
     assert len(licences) >= 2
     assert all(file.read_text().strip() for file in licences)
     assert pack.description(name)["licence"] == told.metadata["License-Expression"]
-    linked = "@bytecodealliance/componentize-js-" if pack.description(name).get("kind") == "component" else "wasi-libc_"
+    kinds = {"component": "@bytecodealliance/componentize-js-", "compiler": "@yowasp/clang-"}
+    linked = kinds.get(str(pack.description(name).get("kind")), "wasi-libc_")
     assert [line for line in sources.splitlines() if line.split()[-1].startswith(linked)]
 
 
@@ -70,5 +71,9 @@ def test_nothing_of_the_builder_is_in_the_module(name: str) -> None:
     builder = {f"{Path.home()}/", str(cache.directory()), str(cache.ROOT), "/ringfence/packs/"}
     # Perl tells who linked it; another `root` is no trace of this machine.
     builder.add(f"{getpass.getuser()}@{platform.node()}")
+
+    if name == "c":
+        # clang knows where compilers of some Linuxes are: below `/opt/rh/devtoolset-9/root/`.
+        builder -= {"/root/"}
 
     assert [] == [path for path in sorted(builder) if path.encode() in module]

@@ -60,6 +60,7 @@ INTERNAL = {
     "cleaned",
     "close_all",
     "close_at_exit",
+    "compiled",
     "described",
     "differences",
     "failed",

@@ -1,6 +1,7 @@
 //! The cache of compiled programs, and the child process that compiles.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use ringfence::load::{self, Cache};
 use ringfence::sandbox::engine::{Engines, Profile};
 
@@ -24,6 +25,18 @@ pub fn cache_prune(py: Python<'_>, keep_bytes: u64) -> PyResult<String> {
 pub fn is_compiled(py: Python<'_>, program: &Program) -> PyResult<bool> {
     let profile = Profile { language: true, ..Profile::default() };
     enter(py, || load::is_compiled(&program.program, &*Engines::of(profile)?))
+}
+
+/// What a compiler of the language packs made, by the digest of all that it was given.
+#[pyfunction]
+pub fn made<'py>(py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    Ok(enter(py, || Cache::standard()?.made(key))?.map(|bytes| PyBytes::new(py, &bytes)))
+}
+
+/// Keeps what it made.
+#[pyfunction]
+pub fn keep_made(py: Python<'_>, key: &str, data: &[u8]) -> PyResult<()> {
+    enter(py, || Cache::standard()?.keep_made(key, data))
 }
 
 /// What the compiler child runs: a program on standard input, compiled code on standard output.

@@ -40,7 +40,7 @@ mod _core {
     #[pymodule_export]
     use crate::attach::close_interpreter;
     #[pymodule_export]
-    use crate::cache::{cache_info, cache_prune, compile_child, is_compiled, set_compiler};
+    use crate::cache::{cache_info, cache_prune, compile_child, is_compiled, keep_made, made, set_compiler};
     #[pymodule_export]
     use crate::changes::{Changes, close_changes};
     #[pymodule_export]

@@ -1,4 +1,4 @@
-"""After a script that failed to import what lies beside it: the flag that lets it."""
+"""After a script that failed to import or include what lies beside it: the flag that lets it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def neighbour_hint(result: Result, policy: Policy, script: Runnable) -> str | No
     return (
         f"`{quote(found)}` lies beside the script, which is handed in alone, and the policy does not grant it: "
         f"add `--dir {shlex.quote(flag)}`, or leave it so"
+    )
+
+
+def header_hint(words: str, path: str | None) -> str | None:
+    """Name the flag for the header that a compiler did not find and that lies beside the script; None otherwise."""
+    import re
+
+    missing = re.search(r"fatal error: '([^'\n]+)' file not found", words)
+    if missing is None or path is None:
+        return None
+    host = os.path.dirname(path) or "."  # noqa: PTH120 - pathlib costs 4 ms to import
+    if not os.path.isfile(os.path.join(host, missing[1])):  # noqa: PTH113, PTH118
+        return None
+    flag = f"{host}:/source" if ".." in host.split("/") else host
+    return (
+        f"`{quote(missing[1])}` lies beside the script, which is handed in alone, and the policy does not grant it: "
+        f"add `--dir {shlex.quote(flag)}`"
     )
 
 

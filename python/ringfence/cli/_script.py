@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _output
+from ._compiler import add_flags, read_source
 from ._verbs import REST, UsageError, whole
 
 TYPE_CHECKING = False
@@ -25,9 +26,10 @@ class Source:
         language: the language that was said.
         args: the arguments for the guest.
         name: what to call it while it compiles.
+        flags: for its compiler.
     """
 
-    __slots__ = ("args", "code", "language", "name", "program")
+    __slots__ = ("args", "code", "flags", "language", "name", "program")
 
     def __init__(self, language: str | None, name: str) -> None:
         self.program: str | None = None
@@ -35,6 +37,7 @@ class Source:
         self.language = language
         self.args: list[str] = []
         self.name = name
+        self.flags: list[str] = []
 
     def sandbox(self, policy: Policy, isolation: Isolation, packages: Sequence[str] = ()) -> Sandbox:
         """Compile it, with a line that shows how long that takes."""
@@ -48,6 +51,7 @@ class Source:
                 policy=policy,
                 isolation=isolation,
                 progress=progress,
+                compiler_flags=self.flags,
                 packages=packages,
             )
 
@@ -60,10 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "-m", dest="module", metavar="MODULE", nargs=REST, action="instead", help="run a module of the language by name"
     )
+    add_flags(parser)
 
 
 def source_of(arguments: argparse.Namespace) -> Source:
     """Find out what is to be run."""
+    source = _source_of(arguments)
+    source.flags = arguments.compiler_flags
+    return source
+
+
+def _source_of(arguments: argparse.Namespace) -> Source:
     flag = "-c" if arguments.code else "-m" if arguments.module else "-" if arguments.program == "-" else None
     if flag is None:
         source = Source(arguments.language, arguments.program)
@@ -82,6 +93,8 @@ def source_of(arguments: argparse.Namespace) -> Source:
         source.code, *source.args = arguments.code
     elif flag == "-m":
         source.args = [*_option(language, "module", flag), *arguments.module]
+    elif (code := read_source(language)) is not None:
+        source.code, source.args = code, whole(arguments.args)
     else:
         source.args = [*_option(language, "stdin", flag), *whole(arguments.args)]
     return source

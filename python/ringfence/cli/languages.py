@@ -105,5 +105,5 @@ def _report(packs: list[Pack], problems: list[RingfenceError], *, as_json: bool)
 
 
 def _facts(pack: Pack) -> dict[str, object]:
-    hidden = {"changed", "argv0", "code", "module", "stdin"}
+    hidden = {"changed", "argv0", "code", "module", "stdin", "compiler"}
     return {name: value for name, value in pack._fields().items() if name not in hidden}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ringfence._text import quote
+
 from . import _exit, _output, _packages, _script
 from ._changes import tell_changes
 from ._grants import add_grants, policy_of
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from ringfence._result import Result
     from ringfence._sandbox import Sandbox
+
+# Of what a compiler says, in characters.
+_MAX_LINE = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +53,8 @@ def execute(arguments: argparse.Namespace) -> int:
     wanted = _packages.asked_for(arguments, sandbox._runnable)  # noqa: SLF001
     if wanted:
         sandbox = source.sandbox(policy, arguments.isolation, [*packages, *wanted])
+    if sandbox.diagnostics and not sandbox._runnable.compiles:  # noqa: SLF001 - one that does not compile says it itself
+        _output.say("\n".join(quote(line, _MAX_LINE) for line in sandbox.diagnostics.splitlines()))
     try:
         if arguments.json:
             result = _run(sandbox, source.args, "capture")
@@ -82,7 +89,7 @@ def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) ->
         return
     policy, runnable = sandbox.policy, sandbox._runnable  # noqa: SLF001
     from ._hints import limit_hint, refusal_hint
-    from ._neighbours import neighbour_hint
+    from ._neighbours import header_hint, neighbour_hint
 
     error = result.error()
     if result.outcome != "exited":
@@ -91,6 +98,7 @@ def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) ->
         limit_hint(result, policy)
         or _packages.package_hint(arguments, runnable)
         or neighbour_hint(result, policy, runnable)
+        or header_hint(runnable.words, arguments.program)
         or refusal_hint(result, policy)
     )
     if found:

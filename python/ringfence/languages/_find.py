@@ -28,6 +28,7 @@ _OURS = {
     "ruby": (".rb", "ruby"),
     "perl": (".pl", "perl"),
     "php": (".php", "php"),
+    "c": (".c", "tcc"),
 }
 
 _MAX_METADATA_BYTES = 1 << 20

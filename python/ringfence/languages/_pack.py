@@ -25,9 +25,35 @@ MAX_BYTES = 64 * 1024
 _TEXTS = ("name", "title", "version", "language", "language-version", "wasm", "sha256", "licence", "argv0")
 _LISTS = ("suffixes", "shebangs")
 _OPTIONS = ("code", "module", "stdin")
-_KINDS = ("module", "component")
+_KINDS = ("module", "component", "compiler")
+_COMMANDS = ("include", "compile", "common", "link", "flags", "libraries")
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _HEX = frozenset("0123456789abcdef")
+
+
+class Compiler(Value):
+    """
+    How the compiler of a language is called.
+
+    Attributes:
+        include: the command that makes one text of a source and what it includes, on standard output.
+        compile: the command that makes `/made/object` of a text.
+        common: what both are given.
+        link: the command that makes `/made/program` of that.
+        flags: how the flags begin that a user may give to the first two.
+        libraries: the same of the last.
+    """
+
+    __slots__ = _COMMANDS
+    include: tuple[str, ...]
+    compile: tuple[str, ...]
+    common: tuple[str, ...]
+    link: tuple[str, ...]
+    flags: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+    def __init__(self, **fields: object) -> None:
+        self._fill(**fields)
 
 
 class Pack(Value):
@@ -40,7 +66,8 @@ class Pack(Value):
         title: the language's name for people.
         version: the pack's own version.
         language_version: the version of the language.
-        kind: "module", a core module that speaks the guest ABI; or "component", which runs whole programs only.
+        kind: "module", a core module that speaks the guest ABI; "component", which runs whole programs only; or
+            "compiler", which makes programs of source.
         licence: the licence of what is in it, as SPDX has it.
         suffixes: ends of the names of its scripts, such as ".py".
         shebangs: interpreters in the first line of its scripts, such as "python3".
@@ -48,6 +75,7 @@ class Pack(Value):
         code: the arguments that stand before source text, such as `-c`; empty where it takes none.
         module: the arguments that stand before the name of a module, such as `-m`; empty where it has none.
         stdin: the arguments that make it read its source from standard input; empty where it does not.
+        compiler: how it is called, where it is a compiler.
         file: the WebAssembly module.
         sha256: the digest that it must have.
         size: its length in bytes.
@@ -69,6 +97,7 @@ class Pack(Value):
         "code",
         "module",
         "stdin",
+        "compiler",
         "file",
         "sha256",
         "size",
@@ -88,6 +117,7 @@ class Pack(Value):
     code: tuple[str, ...]
     module: tuple[str, ...]
     stdin: tuple[str, ...]
+    compiler: Compiler | None
     file: str
     sha256: str
     size: int
@@ -102,13 +132,13 @@ class Pack(Value):
         Refuse a pack that holds no sessions.
 
         Raises:
-            LoadError: it is a component.
+            LoadError: it is a component, or a compiler.
         """
-        if self.kind == "component":
+        if self.kind != "module":
             near = self.language.partition("-")[0]
             raise LoadError(
                 f"`{self.language}` cannot hold a session",
-                "it is a component: each run is a whole program, and nothing is kept between runs",
+                f"it is a {self.kind}: each run is a whole program, and nothing is kept between runs",
                 f"use a language that can, such as `{near if near != self.language else 'python'}`; "
                 f'or run whole programs: `ringfence.run(code=…, language="{self.language}")`',
             )
@@ -184,7 +214,7 @@ class Reader:
 
     def checked(self, fields: dict[str, Any]) -> Pack:
         """Check every key, and that the module is there."""
-        known = {*_TEXTS, *_LISTS, "kind", "abi", "size", "options"}
+        known = {*_TEXTS, *_LISTS, "kind", "abi", "size", "options", "compiler"}
         # The ABI first: a pack of another one may have other keys.
         self._abi(fields.get("abi"))
         self._known("", fields, known)
@@ -192,15 +222,15 @@ class Reader:
         self._identity(texts["language"], texts["sha256"])
         kind = self._text("kind", fields.get("kind", "module"))
         if kind not in _KINDS:
-            raise self._refused(f"`kind` is `{quote(kind)}`, and it can be `module` or `component`")
+            raise self._refused(f"`kind` is `{quote(kind)}`, and it can be `module`, `component` or `compiler`")
         lists = {key: self._list(key, fields.get(key, [])) for key in _LISTS}
         for suffix in lists["suffixes"]:
             if not suffix.startswith(".") or "/" in suffix or suffix in {".", ".wasm", ".wat"}:
                 raise self._refused(f"`{suffix}` is not an end of names that a language may have")
-        options = fields.get("options", {})
-        if not isinstance(options, dict):
-            raise self._refused("`options` is not a table")
-        self._known("options.", options, _OPTIONS)
+        options = self._table("options", fields, _OPTIONS)
+        commands = self._table("compiler", fields, _COMMANDS)
+        if (kind == "compiler") != bool(commands):
+            raise self._refused("a compiler, and nothing else, has a table `compiler` of its commands")
         file, size, changed = self._module(texts["wasm"])
         if fields.get("size", size) != size:
             raise broken(self._language, file, f"it has {size} bytes, and not {fields['size']}")
@@ -209,11 +239,21 @@ class Reader:
             **lists,
             kind=kind,
             **{key: self._list(f"options.{key}", options.get(key, [])) for key in _OPTIONS},
+            compiler=Compiler(**{key: self._list(f"compiler.{key}", commands.get(key)) for key in _COMMANDS})
+            if commands
+            else None,
             file=file,
             size=size,
             changed=changed,
             origin=self._origin,
         )
+
+    def _table(self, name: str, fields: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+        table = fields.get(name, {})
+        if not isinstance(table, dict):
+            raise self._refused(f"`{name}` is not a table")
+        self._known(f"{name}.", table, known)
+        return table
 
     def _known(self, table: str, fields: dict[str, Any], known: Collection[str]) -> None:
         for key in fields:

@@ -63,7 +63,11 @@ def test_pack_says_what_it_is(shout: Path) -> None:
         ("abi = 1\n", "", "`abi` has to be 1"),
         ("abi = 1", "abi = 1\nsize = 7", "bytes, and not 7"),
         ('name = "shout"', "name = ", "Invalid value"),
-        ("abi = 1", 'abi = 1\nkind = "plugin"', "`kind` is `plugin`, and it can be `module` or `component`"),
+        ("abi = 1", 'abi = 1\nkind = "plugin"', "`kind` is `plugin`, and it can be `module`, `component` or"),
+        ("abi = 1", 'abi = 1\nkind = "compiler"', "a compiler, and nothing else, has a table `compiler`"),
+        ("[options]", "[compiler]\ncompile = []\n[options]", "a compiler, and nothing else, has a table `compiler`"),
+        ("[options]", "[compiler]\nassemble = []\n[options]", "a key `compiler.assemble` that nobody knows"),
+        ("abi = 1", 'abi = 1\ncompiler = "cc"', "`compiler` is not a table"),
         ("abi = 1", "abi = 1\nkind = 2", "`kind` is not text of one line"),
     ],
 )

@@ -18,6 +18,7 @@ mod imports;
 mod inspect;
 mod installation;
 mod inventory;
+mod made;
 mod memo;
 mod patience;
 mod program;

@@ -230,6 +230,7 @@ pub(super) fn files() -> Vec<Call> {
         &[
             // Whether a standard stream is a terminal.
             TCGETS,
+            TIOCGWINSZ,
             // Which pages a guest wrote, when its slot is emptied.
             PAGEMAP_SCAN,
             // The standard library, on pipes and sockets.
@@ -288,6 +289,7 @@ const FUTEX_COMMAND: u32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTI
 const PIDFD_SELF: u32 = (-10000_i32).cast_unsigned();
 const PR_GET_AUXV: u32 = 0x4155_5856;
 const TCGETS: u32 = 0x5401;
+const TIOCGWINSZ: u32 = 0x5413;
 const FIONBIO: u32 = 0x5421;
 const FIOCLEX: u32 = 0x5451;
 const PAGEMAP_SCAN: u32 = 0xc060_6610;
