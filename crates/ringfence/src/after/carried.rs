@@ -1,6 +1,5 @@
 //! What an export left, from the worker that called it to those that go on from there.
 
-use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -12,8 +11,8 @@ use crate::prepared::{Entry, Prepared};
 use crate::process_unsafe::generation;
 use crate::result::RunResult;
 use crate::run::{InWorker, Run, Sandbox};
-use crate::sandbox::http::is_placeholder;
-use crate::session::{Handed, read, write};
+use crate::sandbox::http::are_placeholders;
+use crate::session::{Handed, read_handed, write_handed};
 use crate::snapshot::{Capture, SavedGlobal};
 
 /// What is told beside memory. Whoever wrote it may have fallen.
@@ -60,10 +59,9 @@ impl Sandbox {
             return Err(wrong("its program cannot be captured in this version"));
         };
         let limit = prepared.policy.limits.memory.0;
-        let (head, bytes, body): (Head, _, _) = read(file, length, limit).map_err(wrong)?;
+        let (head, bytes, body): (Head, _, _) = read_handed(file, length, limit).map_err(wrong)?;
         let Head { memory_bytes, image: shown, globals, placeholders } = head;
-        let mut seen = HashSet::new();
-        if !placeholders.iter().all(|placeholder| is_placeholder(placeholder) && seen.insert(placeholder)) {
+        if !are_placeholders(&placeholders) {
             return Err(wrong("a placeholder in it is none"));
         }
         if memory_bytes > limit || image.digest().to_hex().as_str() != shown {
@@ -100,6 +98,6 @@ impl Left {
             globals: capture.saved_globals(linked.module()).map_err(wrong)?,
             placeholders: placeholders.iter().map(|placeholder| (**placeholder).to_owned()).collect(),
         };
-        write(&head, |each| capture.save(image, each), file, room).map_err(wrong)
+        write_handed(&head, |each| capture.save(image, each), file, room).map_err(wrong)
     }
 }
