@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "Sandbox",
     "Saved",
+    "SavedPlugin",
     "Session",
     "Snapshot",
     "Tree",
@@ -394,7 +395,7 @@ class PluginSource:
         functions: Sequence[Callable[..., Any] | None],
         names: Sequence[tuple[str, Sequence[str], object]],
         inline: bool,
-        snapshot: PluginSnapshot,
+        begun: PluginSnapshot | SavedPlugin,
         allow_wider: bool,
     ) -> PluginSnapshot:
         """Make a snapshot whose forks are of this source, as `open` makes plugins; `allow_wider` of the policy."""
@@ -405,6 +406,22 @@ class PluginSnapshot:
 
     def fork(self, count: int) -> list[Plugin]:
         """Open plugins that go on from here."""
+
+    def save(self, path: str, key: bytes | None) -> None:
+        """Write it to a file, whole or not at all; with the caller's key, or that of this installation."""
+
+@final
+class SavedPlugin:
+    """A file of a snapshot of a plugin that was proven."""
+
+    def __new__(cls, path: str, key: bytes | None) -> SavedPlugin:
+        """Read it; raises SnapshotError, by its kind, for what is not as it was written with this key."""
+
+    def facts(self) -> str:
+        """What it tells of itself, as JSON."""
+
+    def check_program(self, digest: str) -> None:
+        """Raise SnapshotMismatch for a program that is not the one that it was saved with."""
 
 @final
 class Plugin:

@@ -153,7 +153,7 @@ class Plugin:
 
     _before: Shapes | None = None
     # A snapshot that its forks go on from, and whether its policy may be wider; no instance of it is made then.
-    _from: tuple[core.PluginSnapshot, bool] | None = None
+    _from: tuple[core.PluginSnapshot | core.SavedPlugin, bool] | None = None
     _native: core.Plugin
     exports: Exports
     _resource: type[Resource] = Resource

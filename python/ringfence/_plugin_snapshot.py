@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import os
+
+from ._engine import core
 from ._plugin_imports import spare
+from ._program import to_program
+from ._saved import saved_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from ._engine import core
     from ._plugin import Plugin
     from ._policy import Policy
     from ._program import Program
@@ -21,7 +26,7 @@ class PluginSnapshot:
     What a plugin was between two calls. Plugins are forked from it as often as one likes; none sees another.
 
     It holds memory and globals of a core module: no file, no descriptor, and no secret's value. Secrets are read again
-    for each fork. It is in this process only, and is freed with its last reference.
+    for each fork. It is in this process only until it is saved, and is freed with its last reference.
     """
 
     __slots__ = ("_native", "_of")
@@ -73,6 +78,104 @@ class PluginSnapshot:
             of, native = _continuing(of, native, policy, imports, allow_wider=allow_wider)
         return [_plugin(of, each) for each in native.fork(count)]
 
+    def save(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+        """
+        Write it to a file, from which it can be loaded again: here, in another process, or on another machine.
+
+        The file holds what the plugin's memory holds, in the clear, and its policy; never a secret's value, its
+        program, or native code. Only you may read it (0600). It is there whole or not at all, whatever ends this
+        process.
+
+        Args:
+            path: where; a file that is there already is replaced.
+            key: what authenticates it, 32 random bytes or more, for another machine or user that has them too; without
+                one, a key of this user on this machine, made on first use.
+
+        Raises:
+            HostError: it cannot be written; what was there is as it was.
+            PolicyError: `key` is too short.
+            PluginError: the snapshot is of another process, or of a plugin for Extism.
+        """
+        self._native.save(os.fspath(path), key)
+
+    async def asave(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+        """Write it to a file while the event loop goes on; as `save`."""
+        from ._running import on_thread
+
+        await on_thread(lambda _: self.save(path, key=key))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        program: str | os.PathLike[str] | bytes | Program,
+        *,
+        key: bytes | None = None,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+        inline: bool = False,
+        stub: bool = False,
+        profile: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> PluginSnapshot:
+        """
+        Read a snapshot that was saved.
+
+        Nothing of the file is looked at before all of it was proven to be as it was written with the key. Whoever has
+        the key decides what it holds, its policy included: give `policy` where that is not you.
+
+        Args:
+            path: the file.
+            program: the program that it was saved with.
+            key: what it was saved with; without one, the key of this user on this machine.
+            policy: what its forks may do: nothing that the policy that it was saved under does not grant. Without one
+                they have that policy, whose directories are opened again here.
+            allow_wider: let `policy` grant more.
+            imports: as for `Plugin`.
+            inline: as for `Plugin`.
+            stub: as for `Plugin`.
+            profile: as for `Plugin`.
+            progress: as for `Plugin`.
+
+        Raises:
+            SnapshotNotFound: there is no such file.
+            SnapshotForeign: it was saved with another key.
+            SnapshotNewer: it has a format that only a newer Ringfence reads.
+            SnapshotMismatch: it is memory of another program, or of a session.
+            SnapshotError: it is no saved snapshot, or is not as it was written.
+            PolicyError: `policy` is wider than the one that it was saved under, or that cannot be had here.
+            LoadError: what it imports is not given as it should be.
+        """
+        import json
+
+        # What makes plugins is above this module, and asked for by its public name.
+        from ringfence import Plugin
+
+        saved = core.SavedPlugin(os.fspath(path), key)
+        program = to_program(program)
+        saved.check_program(program.digest)
+        if policy is None:
+            policy = saved_policy(json.loads(saved.facts())["policy"], os.fspath(path))
+        of = object.__new__(Plugin)
+        of._from = saved, allow_wider
+        Plugin.__init__(
+            of, program, policy=policy, imports=imports, inline=inline, stub=stub, profile=profile, progress=progress
+        )
+        return cls(_begun(of), of)
+
+    @classmethod
+    async def aload(
+        cls,
+        path: str | os.PathLike[str],
+        program: str | os.PathLike[str] | bytes | Program,
+        **words: Any,  # noqa: ANN401 - as for `load`
+    ) -> PluginSnapshot:
+        """Read a snapshot that was saved while the event loop goes on; as `load`."""
+        from ._running import on_thread
+
+        return await on_thread(lambda _: cls.load(path, program, **words))
+
     def __repr__(self) -> str:
         return f"<PluginSnapshot {self.program.name!r}>"
 
@@ -97,9 +200,14 @@ def _continuing(
     under._from = native, allow_wider
     words = {**of._words, "imports": spare(of._words["imports"] or {}) if imports is None else imports}
     under._begin_as(of, of.program, policy=of.policy if policy is None else policy, progress=None, **words)
-    native, _ = under._from
-    under._from = None
-    return under, native
+    return under, _begun(under)
+
+
+def _begun(of: Plugin) -> core.PluginSnapshot:
+    """Take what a plugin without an instance was loaded for."""
+    native, _ = of._from or (None, False)
+    of._from = None
+    return native  # type: ignore[return-value]
 
 
 def _plugin(of: Plugin, native: core.Plugin) -> Plugin:

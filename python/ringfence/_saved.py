@@ -72,16 +72,7 @@ class SavedFile:
         Raises:
             PolicyError: that cannot be had here.
         """
-        from ._policy import reopened
-
-        try:
-            return reopened(self.facts["policy"])
-        except PolicyError as error:
-            raise PolicyError(
-                f"the policy that `{quote(self._path)}` was saved under cannot be had here",
-                f"{error.what}: {error.why}",
-                "give one that can: `Snapshot.load(path, policy=…)`",
-            ) from error
+        return saved_policy(self.facts["policy"], self._path)
 
     def turn(self) -> Limits | None:
         """Give the limits of each turn that its session had."""
@@ -92,6 +83,25 @@ class SavedFile:
         """Give where its session was."""
         isolation: Isolation = self._note.get("isolation", "wasm")
         return isolation
+
+
+def saved_policy(document: str, path: str) -> Policy:
+    """
+    Open what a snapshot was granted that is at this path, here.
+
+    Raises:
+        PolicyError: that cannot be had here.
+    """
+    from ._policy import reopened
+
+    try:
+        return reopened(document)
+    except PolicyError as error:
+        raise PolicyError(
+            f"the policy that `{quote(path)}` was saved under cannot be had here",
+            f"{error.what}: {error.why}",
+            "give one that can: `Snapshot.load(path, policy=…)`",
+        ) from error
 
 
 def described(program: Program, language: str, turn: Limits | None, isolation: Isolation) -> tuple[str, str, str]:

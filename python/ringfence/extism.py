@@ -173,6 +173,24 @@ class Plugin:
         """What it has used so far."""
         return self._plugin.usage
 
+    def fork(self) -> Self:
+        """
+        Open a plugin that goes on from where this one is, with its variables; neither sees the other then.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+        """
+        return self.fork_many(1)[0]
+
+    def fork_many(self, count: int) -> list[Self]:
+        """Open `count` plugins that go on from where this one is, as `fork` does."""
+        forks = []
+        for plugin in self._plugin.fork_many(count):
+            fork = object.__new__(type(self))
+            fork.__dict__.update(self.__dict__, _plugin=plugin)
+            forks.append(fork)
+        return forks
+
     def restart(self) -> None:
         """Begin anew with a new instance, without variables."""
         self._plugin.restart()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ringfence
-from ringfence import Dir, Limits, Net, Plugin, PluginError, Policy, PolicyError, Secret
+from ringfence import Dir, Limits, Net, Plugin, PluginError, PluginSnapshot, Policy, PolicyError, Secret, SnapshotError
 
 MAPS = Path("/proc/self/maps")
 DESCRIPTORS = Path("/proc/self/fd")
@@ -173,6 +173,27 @@ def test_snapshot_holds_no_secret_and_forks_draw_other_random_numbers(monkeypatc
             assert held == memory.read(1000, 200)
             assert b"the-real-value" not in memory.read(0, memory.size)
         assert 5 == len({fork.random() for fork in forks})
+
+
+def test_saved_plugin_is_believed_only_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with any bit changed, cut, made longer, or in the place of another file's head."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tmp_path / "saved"
+    with state() as plugin:
+        plugin.mark(7)
+        plugin.snapshot().save(file)
+        whole = file.read_bytes()
+        plugin.mark(8)
+        plugin.snapshot().save(tmp_path / "other")
+    other = (tmp_path / "other").read_bytes()
+    imports = {"env": {"ask": nothing}}
+    changed = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(0, len(whole), 13)]
+    for forged in [*changed, whole[:-1], whole[:40], whole + b"\0", b"", whole[:-32] + other[-32:]]:
+        file.write_bytes(forged)
+        with pytest.raises(SnapshotError):
+            PluginSnapshot.load(file, STATE, imports=imports)
+    file.write_bytes(whole)
+    assert {0, 7} == marks(PluginSnapshot.load(file, STATE, imports=imports).fork())
 
 
 def test_fork_in_a_function_of_the_host_goes_on_from_before_the_call() -> None:

@@ -92,6 +92,7 @@ INTERNAL = {
     "sandbox",
     "sandbox_policy",
     "sandbox_session",
+    "saved_policy",
     "seconds",
     "serve_http",
     "serve_stdio",

@@ -115,6 +115,17 @@ def test_variables_are_kept_between_calls_until_it_begins_anew() -> None:
         assert b"" == loaded.call("keep", b"four")
 
 
+def test_fork_goes_on_with_the_variables_of_its_plugin() -> None:
+    """And neither sees what the other keeps then."""
+    with plugin() as loaded:
+        loaded.call("keep", "one")
+        first, second = loaded.fork_many(2)
+        assert [b"one", b"two"] == [first.call("keep", data) for data in ("two", "three")]
+        assert [b"one", b"one"] == [second.call("keep", b"four"), loaded.fork().call("keep", b"five")]
+        assert b"HELLO!" == first.call("host", b"hello")
+        assert loaded.program is first.program
+
+
 def test_error_of_a_plugin_is_raised_with_its_words() -> None:
     """It is not poisoned by it."""
     with plugin() as loaded:

@@ -53,6 +53,12 @@ def told(_: int) -> None:
     """Hear what is added, and keep nothing."""
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the key of each test apart."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture
 def counter() -> Iterator[Plugin]:
     """Load a plugin that has counted to 3."""
@@ -224,8 +230,10 @@ def test_components_and_pools_are_not_captured() -> None:
 
 def test_plugin_that_has_left_a_file_open_is_not_captured(tmp_path: Path) -> None:
     """Once it has closed it, it is; grants are opened again in the fork."""
-    (tmp_path / "name").write_bytes(b"")
-    with Plugin(OPENS, policy=Policy(dirs=[Dir(tmp_path, at="/in")])) as plugin:
+    granted = tmp_path / "granted"
+    granted.mkdir()
+    (granted / "name").write_bytes(b"")
+    with Plugin(OPENS, policy=Policy(dirs=[Dir(granted, at="/in")])) as plugin:
         assert 0 == plugin.open()
         with pytest.raises(PluginError, match="left 1 of its files and directories open"):
             plugin.snapshot()
@@ -250,6 +258,64 @@ def test_call_that_is_under_way_is_not_captured() -> None:
         assert 1 == plugin.exports.memory.read(16, 1)[0]
     with pytest.raises(PluginError, match="closed"):
         plugin.snapshot()
+
+
+def test_snapshot_that_is_saved_is_the_same_when_it_is_loaded(counter: Plugin, tmp_path: Path) -> None:
+    """As often as one likes, with the policy that it had, for its owner alone; memory that had grown is there."""
+    file = tmp_path / "counter.snapshot"
+    counter.grow(30)
+    counter.fill(1_900_000, 9, 1000)
+    counter.snapshot().save(file)
+    counter.add(100)
+
+    for _ in range(2):
+        loaded = PluginSnapshot.load(file, COUNTER, imports={"env": {"tell": told}})
+        fork, other = loaded.fork_many(2)
+        assert [4, 5, 11] == [fork.add(1), other.add(2), fork.hidden()]
+        assert {9} == set(fork.exports.memory.read(1_900_000, 1000))
+        assert counter.policy.wider_than(fork.policy) == fork.policy.wider_than(counter.policy) == ()
+    assert 0o600 == file.stat().st_mode & 0o777
+    # What is loaded is saved, and loaded, and gone on from under another policy.
+    loaded.save(file, key=bytes(range(32)))
+    again = PluginSnapshot.load(
+        file, COUNTER, key=bytes(range(32)), imports={"env": {"tell": told}}, policy=Policy(limits=Limits(fuel=10**6))
+    )
+    assert 3 == again.fork().add(0)
+    assert "<PluginSnapshot 'program'>" == repr(again)
+
+
+def test_what_cannot_be_loaded_says_why(counter: Plugin, tmp_path: Path) -> None:
+    """Another program, another key, a wider policy, too much memory, functions that are missing, no such file."""
+    file = tmp_path / "counter.snapshot"
+    counter.grow(5)
+    counter.snapshot().save(file)
+    imports = {"env": {"tell": told}}
+    with pytest.raises(ringfence.SnapshotMismatch, match="it is memory of `program`"):
+        PluginSnapshot.load(file, TABLES)
+    with pytest.raises(ringfence.SnapshotForeign):
+        PluginSnapshot.load(file, COUNTER, key=bytes(32), imports=imports)
+    with pytest.raises(PolicyError, match="wider"):
+        PluginSnapshot.load(file, COUNTER, imports=imports, policy=Policy(tmp=True))
+    wide = PluginSnapshot.load(file, COUNTER, imports=imports, policy=Policy(tmp=True), allow_wider=True)
+    assert 3 == wide.fork().add(0)
+    with pytest.raises(PolicyError, match="the limit `memory`"):
+        PluginSnapshot.load(file, COUNTER, imports=imports, policy=Policy(limits=Limits(memory="256KiB")))
+    with pytest.raises(LoadError, match="tell"):
+        PluginSnapshot.load(file, COUNTER)
+    with pytest.raises(ringfence.SnapshotNotFound):
+        PluginSnapshot.load(tmp_path / "none", COUNTER)
+    with pytest.raises(ringfence.SnapshotMismatch, match=r"PluginSnapshot.load\(path, program\)"):
+        ringfence.Snapshot.load(file)
+
+
+def test_snapshots_are_saved_and_loaded_while_the_loop_goes_on(counter: Plugin, tmp_path: Path) -> None:
+    """As `save` and `load` do."""
+
+    async def saved() -> PluginSnapshot:
+        await counter.snapshot().asave(tmp_path / "one")
+        return await PluginSnapshot.aload(tmp_path / "one", COUNTER, imports={"env": {"tell": told}})
+
+    assert 3 == asyncio.run(saved()).fork().add(0)
 
 
 def test_forks_of_many_threads_at_once(counter: Plugin) -> None:

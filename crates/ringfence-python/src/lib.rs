@@ -48,7 +48,7 @@ mod _core {
     #[pymodule_export]
     use crate::plugin::{
         Plugin, PluginFunction, PluginGlobal, PluginHandle, PluginMemory, PluginMethod, PluginSnapshot, PluginSource,
-        PluginStream,
+        PluginStream, SavedPlugin,
     };
     #[pymodule_export]
     use crate::policy::{Policy, policy_schema};

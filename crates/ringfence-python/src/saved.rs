@@ -15,7 +15,7 @@ pub struct Saved {
     saved: SavedSnapshot,
 }
 
-fn key_of(key: Option<&[u8]>) -> ringfence::Result<SnapshotKey> {
+pub fn key_of(key: Option<&[u8]>) -> ringfence::Result<SnapshotKey> {
     key.map_or_else(SnapshotKey::of_installation, SnapshotKey::given)
 }
 

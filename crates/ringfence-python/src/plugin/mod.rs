@@ -34,7 +34,7 @@ use crate::result::Result;
 pub use function::PluginFunction;
 pub use memory::{PluginGlobal, PluginMemory};
 pub use resource::{PluginHandle, PluginMethod};
-pub use snapshot::PluginSnapshot;
+pub use snapshot::{PluginSnapshot, SavedPlugin};
 pub use source::PluginSource;
 pub use stream::PluginStream;
 

@@ -14,6 +14,7 @@ use ringfence::worker::Isolation;
 use super::callbacks::{Callback, Callbacks};
 use super::made::{Made, Named};
 use super::plan::Plan;
+use super::snapshot::Begun;
 use super::{Interrupt, Plugin, PluginSnapshot, interrupted};
 use crate::attach::attached;
 use crate::enter::enter;
@@ -113,7 +114,7 @@ impl PluginSource {
         made.plugin(py, opened?)
     }
 
-    /// A snapshot whose forks are of this source: what `open` takes, the snapshot of another one, and whether the policy
+    /// A snapshot whose forks are of this source: what `open` takes, the snapshot of another one or a file of one, and whether the policy
     /// may be wider than that one's.
     #[allow(clippy::type_complexity, clippy::too_many_arguments)]
     fn continuing(
@@ -123,12 +124,21 @@ impl PluginSource {
         functions: Vec<Option<Py<PyAny>>>,
         names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
         inline: bool,
-        snapshot: &PluginSnapshot,
+        begun: Begun<'_>,
         allow_wider: bool,
     ) -> PyResult<PluginSnapshot> {
         let source = self.taken()?;
         let Linked { made, imports, look } = self.linked(py, classes, functions, names)?;
-        let snapshot = enter(py, || source.continuing(&snapshot.snapshot, imports, inline, look, allow_wider))?;
+        let snapshot = match &begun {
+            Begun::Snapshot(of) => {
+                let of = &of.snapshot;
+                enter(py, || source.continuing(of, imports, inline, look, allow_wider))?
+            }
+            Begun::Saved(of) => {
+                let of = &of.saved;
+                enter(py, || source.loading(of, imports, inline, look, allow_wider))?
+            }
+        };
         Ok(PluginSnapshot { snapshot, made })
     }
 }

@@ -56,7 +56,7 @@ use crate::worker::{self, Isolation, Place};
 
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
-pub use modules::{Access, Accessed, GlobalExport, Snapshot};
+pub use modules::{Access, Accessed, GlobalExport, PluginFacts, SavedPlugin, Snapshot};
 pub use pool::{Instances, Pool};
 pub use streams::{Element, Feed, Items, Pulled, Stream};
 pub use tape::{Held, MixedUp, Placed, Reader, Tape};

@@ -1,6 +1,5 @@
 //! What a session was between two turns, and the instances that go on from there.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use crate::process_unsafe::Here;
 use crate::result::Outcome;
 use crate::sandbox::files::Space;
 use crate::sandbox::host_calls::HostCalls;
-use crate::sandbox::http::{Secrets, is_placeholder};
+use crate::sandbox::http::{Secrets, are_placeholders};
 use crate::sandbox::soft::Words;
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::{Control, State};
@@ -254,8 +253,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Refuses what no host wrote: a placeholder that is another text would be put in the place of that text.
     pub(super) fn check(&self) -> std::result::Result<(), &'static str> {
-        let mut seen = HashSet::new();
-        match self.placeholders.iter().all(|placeholder| is_placeholder(placeholder) && seen.insert(placeholder)) {
+        match are_placeholders(&self.placeholders) {
             true => Ok(()),
             false => Err("a placeholder in it is none"),
         }

@@ -40,6 +40,7 @@ use live::Live;
 pub(crate) use result::Said;
 pub use result::{TurnError, TurnOutcome, TurnResult, TurnValue};
 pub use saved::{SavedFacts, SavedSnapshot, Saving};
+pub(crate) use saved::{bytes_of, damaged, doubtful, resolved, write};
 use spent::Spent;
 pub use turn::Turn;
 pub(crate) use turn::{InWorker, no_memory};

@@ -77,7 +77,6 @@ pub struct SavedSnapshot {
 impl Snapshot {
     /// Writes it to a file: whole or not at all, for its owner alone.
     pub fn save(&self, path: &Path, saving: &Saving<'_>) -> Result<()> {
-        let shown = quote(&path.to_string_lossy());
         self.check_process("nothing is saved of this snapshot of")?;
         let prepared;
         let held = match &self.kept {
@@ -104,18 +103,7 @@ impl Snapshot {
             begun: self.begun,
             kept: held.kept()?,
         };
-        let failed = |error: std::io::Error| {
-            let what = format!("the snapshot was not saved at `{shown}`");
-            Error::system(what, &error, "name a file in a directory that you may write to, where there is room")
-        };
-        let text = serde_json::to_vec(&facts).map_err(|error| failed(error.into()))?;
-        let making = Making::at(path).map_err(failed)?;
-        let write = || {
-            let mut sealing = Sealing::begin(std::io::BufWriter::new(making.file()), saving.key, &text)?;
-            held.save(&mut |piece| sealing.write(piece))?;
-            sealing.finish().map(drop)
-        };
-        write().and_then(|()| making.finish()).map_err(failed)
+        write(path, saving.key, &facts, |each| held.save(each))
     }
 
     /// What a worker has written of it, which may have fallen: nothing is signed that another program would not go on from
@@ -172,25 +160,7 @@ impl Held<'_> {
 impl SavedSnapshot {
     /// Reads a file and proves it: nothing else of it is looked at before.
     pub fn read(path: &Path, key: &SnapshotKey) -> Result<Self> {
-        let shown = quote(&path.to_string_lossy());
-        let what = || format!("no snapshot at `{shown}`");
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::SnapshotNotFound(Parts::new(
-                what(),
-                "there is no such file",
-                "name a file that `snapshot.save` wrote; `ringfence session list` lists those with names",
-            )),
-            _ => Error::system(what(), &error, "name a file that you may read"),
-        };
-        // A pipe is not waited for.
-        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
-        let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| failed(error.into()))?;
-        let file = std::fs::File::from(file);
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Error::snapshot(what(), "it is no regular file", "name a file that `snapshot.save` wrote"));
-        }
-        let bytes = sealed::read(&file).map_err(failed)?;
-        Self::from_bytes(bytes, &path.to_string_lossy(), key)
+        Self::from_bytes(bytes_of(path)?, &path.to_string_lossy(), key)
     }
 
     /// The same of bytes that were read already; `name` is for messages.
@@ -199,6 +169,15 @@ impl SavedSnapshot {
         let proven = Proven::of(bytes, key).map_err(|doubt| doubtful(&shown, &doubt))?;
         // Who holds the key wrote it: another version, or an own program.
         let facts: SavedFacts = serde_json::from_slice(proven.text()).map_err(|error| {
+            if serde_json::from_slice::<serde_json::Value>(proven.text())
+                .is_ok_and(|facts| facts.get("plugin").is_some())
+            {
+                return Error::SnapshotMismatch(Parts::new(
+                    format!("the snapshot `{shown}` is of no session"),
+                    "it is of a plugin",
+                    "load it with its program: `ringfence.PluginSnapshot.load(path, program)`",
+                ));
+            }
             let why = format!("its head is authentic and not understood: {}", quote(&error.to_string()));
             damaged(&shown, &why)
         })?;
@@ -318,8 +297,52 @@ impl SavedSnapshot {
     }
 }
 
+/// Writes a file of facts and of a memory: whole or not at all, for its owner alone.
+pub(crate) fn write(
+    path: &Path,
+    key: &SnapshotKey,
+    facts: &impl Serialize,
+    save: impl FnOnce(&mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()>,
+) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        let what = format!("the snapshot was not saved at `{}`", quote(&path.to_string_lossy()));
+        Error::system(what, &error, "name a file in a directory that you may write to, where there is room")
+    };
+    let text = serde_json::to_vec(facts).map_err(|error| failed(error.into()))?;
+    let making = Making::at(path).map_err(failed)?;
+    let write = || {
+        let mut sealing = Sealing::begin(std::io::BufWriter::new(making.file()), key, &text)?;
+        save(&mut |piece| sealing.write(piece))?;
+        sealing.finish().map(drop)
+    };
+    write().and_then(|()| making.finish()).map_err(failed)
+}
+
+/// What a file holds, of which nothing is believed yet.
+pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    let shown = quote(&path.to_string_lossy());
+    let what = || format!("no snapshot at `{shown}`");
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::SnapshotNotFound(Parts::new(
+            what(),
+            "there is no such file",
+            "name a file that `snapshot.save` wrote; `ringfence session list` lists those with names",
+        )),
+        _ => Error::system(what(), &error, "name a file that you may read"),
+    };
+    // A pipe is not waited for.
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(|error| failed(error.into()))?;
+    let file = std::fs::File::from(file);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Error::snapshot(what(), "it is no regular file", "name a file that `snapshot.save` wrote"));
+    }
+    let bytes = sealed::read(&file).map_err(failed)?;
+    Ok(bytes)
+}
+
 /// The same policy with the hosts of its grants as they are behind all links; one that is not there stays as written.
-fn resolved(policy: &Policy) -> Policy {
+pub(crate) fn resolved(policy: &Policy) -> Policy {
     let mut resolved = policy.clone();
     for host in resolved.dirs.iter_mut().filter_map(|dir| dir.host.as_mut()) {
         if let Ok(real) = host.canonicalize() {
@@ -347,7 +370,7 @@ pub(super) fn names(list: &[u8]) -> Vec<String> {
     names
 }
 
-fn doubtful(shown: &str, doubt: &Doubt) -> Error {
+pub(crate) fn doubtful(shown: &str, doubt: &Doubt) -> Error {
     let what = format!("the snapshot `{shown}` cannot be loaded");
     match doubt {
         Doubt::Other => Error::snapshot(
@@ -375,7 +398,7 @@ fn doubtful(shown: &str, doubt: &Doubt) -> Error {
     }
 }
 
-fn damaged(shown: &str, why: &str) -> Error {
+pub(crate) fn damaged(shown: &str, why: &str) -> Error {
     Error::snapshot(
         format!("the snapshot `{shown}` cannot be loaded"),
         why,

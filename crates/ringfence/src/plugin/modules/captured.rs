@@ -24,7 +24,7 @@ use crate::snapshot::{Before, Capture, Lent, Shown};
 /// Forks of one snapshot whose memory is copied; for more of them it is mapped, where their copies were larger.
 const COPIED_FORKS: usize = 4;
 
-const NO_MEMORY: &str = "close plugins, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; `ringfence doctor` tells \
+pub(super) const NO_MEMORY: &str = "close plugins, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; `ringfence doctor` tells \
                          what the system refuses";
 
 pub(in crate::plugin) const COMPONENT: &str = "it is a component, and only core modules are captured";
@@ -69,11 +69,11 @@ impl Showing {
 /// An instance as data, with what its host kept for it.
 #[derive(Clone)]
 pub(in crate::plugin) struct Kept {
-    memory: Capture,
+    pub(super) memory: Capture,
     /// Secrets of the policy that it had, and what its guest holds instead of each.
-    secrets: Vec<(Secret, Arc<str>)>,
+    pub(super) secrets: Vec<(Secret, Arc<str>)>,
     /// Variables of a plugin for Extism.
-    variables: BTreeMap<String, Vec<u8>>,
+    pub(super) variables: BTreeMap<String, Vec<u8>>,
 }
 
 impl Kept {
@@ -111,8 +111,8 @@ impl Kept {
 ///
 /// It holds no secret: their values are read again for each fork, and what its guest held instead stays the same.
 pub struct Snapshot {
-    shared: Arc<Shared>,
-    kept: Kept,
+    pub(super) shared: Arc<Shared>,
+    pub(super) kept: Kept,
     /// The same for many forks, made when there are many.
     for_many: OnceLock<Option<Kept>>,
     forked: AtomicUsize,
@@ -234,7 +234,7 @@ impl Source {
 }
 
 impl Snapshot {
-    fn of(shared: Arc<Shared>, kept: Kept) -> Self {
+    pub(super) fn of(shared: Arc<Shared>, kept: Kept) -> Self {
         Self { shared, kept, for_many: OnceLock::new(), forked: AtomicUsize::new(0), generation: generation() }
     }
 
@@ -265,7 +265,7 @@ impl Snapshot {
         Some(Kept { memory: self.kept.memory.rebased().ok()?, ..self.kept.clone() })
     }
 
-    fn check_process(&self) -> Result<()> {
+    pub(super) fn check_process(&self) -> Result<()> {
         if self.generation == generation() {
             return Ok(());
         }

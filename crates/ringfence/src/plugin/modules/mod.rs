@@ -5,6 +5,7 @@ mod instance;
 mod link;
 mod memory;
 mod outline;
+mod saved;
 
 pub(super) use captured::{COMPONENT, Kept, Showing, compiled};
 pub(super) use instance::ModuleInstance;
@@ -13,6 +14,7 @@ pub(super) use link::link;
 pub use captured::Snapshot;
 pub use memory::{Access, Accessed};
 pub use outline::GlobalExport;
+pub use saved::{PluginFacts, SavedPlugin};
 
 use wasmtime::{Val, ValType};
 

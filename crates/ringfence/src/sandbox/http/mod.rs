@@ -14,7 +14,7 @@ pub(crate) use linker::{INTERFACES, add_to_linker};
 pub use messages::Requests;
 pub use scrub::{Patterns, Scrubber, TooLong};
 pub use secrets::Secrets;
-pub(crate) use secrets::is_placeholder;
+pub(crate) use secrets::are_placeholders;
 pub use tls::{Places, places, read_authorities};
 
 use std::sync::Arc;

@@ -179,6 +179,12 @@ fn placeholder() -> Result<String> {
     Ok(random.iter().fold(PLACEHOLDER.to_owned(), |text, byte| format!("{text}{byte:02x}")))
 }
 
+/// Whether all of them are placeholders, and no two the same.
+pub(crate) fn are_placeholders(texts: &[String]) -> bool {
+    let mut seen = std::collections::HashSet::new();
+    texts.iter().all(|text| is_placeholder(text) && seen.insert(text))
+}
+
 /// Whether a text is one that [`placeholder`] could have made.
 pub(crate) fn is_placeholder(text: &str) -> bool {
     text.strip_prefix(PLACEHOLDER).is_some_and(|digits| {
