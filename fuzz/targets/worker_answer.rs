@@ -50,6 +50,12 @@ fuzz_target!(|input: &[u8]| {
                 assert!(result.usage.output <= limits.output.0 && result.usage.wall.as_secs() <= 1);
             }
             Believed::Asked(bytes) => assert!(*bytes as u64 <= limits.host_bytes.0),
+            Believed::Gave(tape) => {
+                let mut from = tape.reader();
+                while from.clone().word().is_ok() {
+                    let _ = from.piece();
+                }
+            }
             Believed::Other => {}
         }
     }

@@ -286,11 +286,47 @@ class Sandbox:
             progress: called while the program compiles, as for `Sandbox`: it is compiled in another form for this.
 
         Raises:
-            LoadError: it has no such exports; or it cannot be captured: it is a component or a language, its runs are
-                in isolation, it changes tables, has a start function, imports its memory, shares it, keeps objects of
-                the garbage collector, exited instead of returning, or left files open.
+            LoadError: it has no such exports; or it cannot be captured: it is a component or a language, it changes
+                tables, has a start function, imports its memory, shares it, keeps objects of the garbage collector,
+                exited instead of returning, or left files open.
             GuestError: the call ended in another way, see `Result.check`.
         """
+        return self._captured(after, entry, args, input, stdout, stderr, limits, progress, None)
+
+    async def asnapshot(
+        self,
+        *,
+        after: str,
+        entry: str | None = None,
+        args: Arguments = (),
+        input: bytes | None = None,
+        stdout: Sink = "capture",
+        stderr: Sink = "capture",
+        limits: Limits | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Sandbox:
+        """
+        Call an export once while the event loop goes on; as `snapshot`.
+
+        Cancelling the task ends the guest first.
+        """
+        from ._running import on_thread
+
+        given = (after, entry, args, input, stdout, stderr, limits, progress)
+        return await on_thread(lambda kill: self._captured(*given, kill))
+
+    def _captured(
+        self,
+        after: str,
+        entry: str | None,
+        args: Arguments,
+        input: bytes | None,
+        stdout: Sink,
+        stderr: Sink,
+        limits: Limits | None,
+        progress: Callable[[float], None] | None,
+        kill: core.Kill | None,
+    ) -> Sandbox:
         from ._streams import Streams
 
         texts = [os.fspath(arg) for arg in args]
@@ -308,9 +344,9 @@ class Sandbox:
 
             if streams.piped:
                 wall = (limits.wall if limits else None) or self.policy.limits.wall
-                native = streams.around(work, kill=None, wall_seconds=wall or 0.0)
+                native = streams.around(work, kill=kill, wall_seconds=wall or 0.0)
             else:
-                native = work(None)
+                native = work(kill)
         Result(self._audited(native)).check()
         return self._beginning(made[0], after)
 

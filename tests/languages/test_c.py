@@ -307,10 +307,9 @@ def test_compiler_ends_at_its_limit_and_with_its_caller(tmp_path: Path) -> None:
     (tmp_path / "bomb.c").write_text(BOMB, encoding="utf-8")
     with pytest.raises(LoadError, match="longer than the limit `compile` of 1 s"):
         Sandbox(tmp_path / "bomb.c", policy=Policy(limits=Limits(compile=1)))
-    script = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from ringfence.__main__ import main"
-    )
-    command = [sys.executable, "-c", f"{script}; main()", "run", "--compile", "100s", "bomb.c"]
+    hears = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"{hears}; from ringfence.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, "run", "--compile", "100s", "bomb.c"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         # It has begun when it has used a second of time.
         while used_seconds(process.pid) < 1:
@@ -319,7 +318,7 @@ def test_compiler_ends_at_its_limit_and_with_its_caller(tmp_path: Path) -> None:
         began = time.monotonic()
         assert (b"", b"") == process.communicate(timeout=60)
     assert 130 == process.returncode
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def used_seconds(process: int) -> float:

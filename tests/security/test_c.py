@@ -214,7 +214,7 @@ def test_hog_of_memory_ends_at_its_limit() -> None:
     for code in (
         "for (;;) { volatile char *p = malloc(1 << 20); if (!p) abort(); p[5] = 1; }",
         "for (size_t n = 1;; n *= 2) { volatile char *p = calloc(n, 1); if (!p) abort(); p[0] = 1; }",
-        "static char much[1000000000]; memset(much, 1, sizeof much);",
+        "static volatile char much[100000000]; for (size_t n = 0; n < sizeof much; n += 4096) much[n] = 1;",
         "char much[100000000]; memset(much, 1, sizeof much); write(1, much + 50000000, 1);",
         "__builtin_wasm_memory_grow(0, 65000) == -1 ? abort() : abort();",
     ):
@@ -245,7 +245,7 @@ def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
         int main(void) {{
             const char *paths[] = {{"{tmp_path}/secret", "/etc/passwd", "../../etc/passwd", "/proc/self/environ",
                                     "/dev/mem", "/usr/include/stdio.h", "/usr/include/wasm32-wasip1/stdio.h",
-                                    "/made/object", "/source/<code>", "/source", "/"}};
+                                    "/made/object", "/source/<code>", "/source", "/usr"}};
             for (int at = 0; at < 11; at++) printf("%d", open(paths[at], O_RDONLY) >= 0);
             for (int fd = 3; fd < 100; fd++) if (read(fd, text, 1) >= 0 || write(fd, text, 1) >= 0) printf("%d", fd);
             printf("%d", environ && *environ);

@@ -216,6 +216,24 @@ def test_runs_go_on_from_where_an_export_returned(guests: Path) -> None:
     assert f"<Sandbox {whole.program.name!r} after 'init'>" == repr(prepared)
 
 
+def test_snapshot_is_awaited_and_a_cancelled_task_ends_its_call(guests: Path) -> None:
+    """While the event loop goes on."""
+    spinning = Sandbox(
+        b'(module (memory (export "memory") 1) (func (export "_start")) (func (export "init") (loop (br 0))))'
+    )
+
+    async def take() -> bytes:
+        prepared = await Sandbox(guests / "prepared.wat").asnapshot(after="init")
+        task = asyncio.create_task(spinning.asnapshot(after="init"))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return prepared.run().stdout[:1]
+
+    assert b"1" == asyncio.run(take())
+
+
 def test_snapshot_of_a_snapshot_goes_further(guests: Path) -> None:
     """Each call is captured on top of those before it."""
     once = Sandbox(guests / "prepared.wat").snapshot(after="init")
@@ -273,4 +291,4 @@ def test_started_and_awaited_runs_go_on_from_a_snapshot(guests: Path) -> None:
     prepared = Sandbox(guests / "prepared.wat").snapshot(after="init")
 
     assert b"1" == asyncio.run(prepared.arun()).stdout[:1]
-    assert b"1" == prepared.start(stdout="capture").wait().stdout[:1]
+    assert b"1" == prepared.start(stdin=None, stdout="capture").wait().stdout[:1]

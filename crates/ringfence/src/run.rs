@@ -225,7 +225,7 @@ impl Sandbox {
                 if let Some((journal, number)) = journal {
                     control.output.keep_in(journal, number);
                 }
-                (space, secrets, Some(begins))
+                (space, self.begin.knowing(&prepared.policy.secrets, secrets)?, Some(begins))
             }
         };
         let guest = Guest {

@@ -65,7 +65,11 @@ pub struct Loaded {
 
 /// Loads a program, from this user's cache or by compiling it in a child process within `compile_limit`.
 pub fn load(program: &Program, engines: &Engines, compile_limit: Duration, watch: Option<Watch<'_>>) -> Result<Loaded> {
-    let loaded = load_to_capture(program, engines, compile_limit, watch)?;
+    captured(program, load_to_capture(program, engines, compile_limit, watch)?)
+}
+
+/// Refuses code that is none.
+fn captured(program: &Program, loaded: Loaded) -> Result<Loaded> {
     match &*loaded.code {
         Code::Uncaptured(why) => Err(Error::load(
             format!("no snapshot of `{}`", program.name()),
@@ -118,6 +122,7 @@ pub(crate) fn load_for_worker(
 ) -> Result<(Loaded, Image)> {
     let unreadable = |why: &str| Error::host("no code for a worker", why, "run `ringfence doctor`");
     let (loaded, proven) = load_or(&|| None, &Cache::standard()?, program, engines, compile_limit, watch)?;
+    let loaded = captured(program, loaded)?;
     let proven = proven.ok_or_else(|| unreadable("its file is gone"))?;
     let image = proven.for_worker().map_err(|error| unreadable(&error.to_string()))?;
     Ok((loaded, Image::new(image)))

@@ -10,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustix::io::{pread, pwrite, retry_on_intr};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::captured::{Captured, Kept};
@@ -57,9 +58,9 @@ pub(super) fn hand_over(captured: &Captured, file: BorrowedFd<'_>, room: u64) ->
     write(&head, |each| captured.save(each), file, room)
 }
 
-/// Writes a head, and the pieces that `pages` tells.
-pub(super) fn write(
-    head: &Head,
+/// Writes a head, whatever it tells, and the pieces that `pages` tells.
+pub(crate) fn write(
+    head: &impl Serialize,
     pages: impl FnOnce(&mut Each<'_>) -> Result<()>,
     file: BorrowedFd<'_>,
     room: u64,
@@ -92,6 +93,20 @@ pub(super) fn handed(prepared: Arc<Prepared>, name: &str, file: BorrowedFd<'_>, 
 /// Takes apart a file of which so much was written.
 pub(super) fn told(prepared: &Prepared, file: BorrowedFd<'_>, length: u64) -> Result<Told> {
     let limit = prepared.policy.limits.memory.0;
+    let (head, bytes, body) = read::<Head>(file, length, limit)?;
+    head.kept.check().map_err(wrong)?;
+    if head.memory_bytes > limit {
+        return Err(wrong("its memory is larger than the limit `memory`"));
+    }
+    if !head.kept.is_over(prepared) {
+        return Err(wrong("it is of another program"));
+    }
+    Ok(Told { head, bytes, body })
+}
+
+/// Reads a file of which so much was written, of no more memory than the limit: its head, all of it, and where its pages
+/// begin.
+pub(crate) fn read<H: DeserializeOwned>(file: BorrowedFd<'_>, length: u64, limit: u64) -> Result<(H, Vec<u8>, usize)> {
     // Room is made for no more than could have been written.
     if length > room(limit) {
         return Err(wrong("it is longer than any is"));
@@ -110,15 +125,8 @@ pub(super) fn told(prepared: &Prepared, file: BorrowedFd<'_>, length: u64) -> Re
         return Err(wrong("it is shorter than it says"));
     }
     let body = 4 + head;
-    let head: Head = serde_json::from_slice(&rest[..head])?;
-    head.kept.check().map_err(wrong)?;
-    if head.memory_bytes > limit {
-        return Err(wrong("its memory is larger than the limit `memory`"));
-    }
-    if !head.kept.is_over(prepared) {
-        return Err(wrong("it is of another program"));
-    }
-    Ok(Told { head, bytes, body })
+    let head = serde_json::from_slice(&rest[..head])?;
+    Ok((head, bytes, body))
 }
 
 /// Room for a session of so much memory, in bytes: what cannot be made smaller grows by little when it is compressed.

@@ -34,7 +34,7 @@ use crate::worker::{Client, Remote};
 
 pub use crate::snapshot::SnapshotKey;
 pub use fork::{Forking, Snapshot};
-pub(crate) use handed::room;
+pub(crate) use handed::{read as read_handed, room, write as write_handed};
 pub(crate) use inside::{Handed, Inside};
 use live::Live;
 pub(crate) use result::Said;

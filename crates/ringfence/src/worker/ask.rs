@@ -83,6 +83,8 @@ pub(super) struct Asked {
     pub(super) stderr: Sink,
     pub(super) limits: Limits,
     pub(super) secrets: Vec<Option<String>>,
+    /// The export that is called instead, and captured where it returns.
+    pub(super) until: Option<String>,
 }
 
 /// A run or a turn that was asked for.
@@ -217,6 +219,7 @@ impl Asked {
             stderr,
             tmp: tmp.is_some(),
             layers: layers.is_some(),
+            until: self.until.clone(),
             limits: self.limits,
             secrets: self.secrets.clone(),
         }));

@@ -32,7 +32,7 @@ pub(crate) struct Binding {
     key: Key,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Key {
     /// The whole policy, names of variables and host paths included.
     policy: String,
@@ -40,6 +40,8 @@ struct Key {
     isolation: Isolation,
     /// Whether it runs language packs, and nothing else: its engine is made before the wall goes up.
     language: bool,
+    /// Whether its programs are made to be captured, and nothing else.
+    captured: bool,
     /// Device and inode of each grant: one path may by now lead elsewhere than when another policy was made. What
     /// is held open has its inode to itself.
     inodes: Vec<(u64, u64)>,
@@ -85,8 +87,15 @@ impl Binding {
         }
         let speaks_tls = policy.net.http.iter().any(HttpGrant::is_https);
         let authorities = speaks_tls.then(http::places);
-        let key = Key { policy: policy.to_json()?, tenant, isolation, language, inodes, authorities };
+        let captured = false;
+        let key = Key { policy: policy.to_json()?, tenant, isolation, language, captured, inodes, authorities };
         Ok(Self { policy, grants, isolation, key })
+    }
+
+    /// The same for programs that are made to be captured.
+    pub(super) fn capturing(&self) -> Self {
+        let (policy, grants) = (self.policy.clone(), self.grants.clone());
+        Self { policy, grants, isolation: self.isolation, key: Key { captured: true, ..self.key.clone() } }
     }
 
     /// Whether the other one is of the same tenant and has a wall of the same height, whatever its policy.
@@ -130,6 +139,7 @@ impl Binding {
             has_kernel_tree_below: self.grants.has_kernel_tree_below(),
             wall: self.isolation == Isolation::Worker,
             language: self.key.language,
+            captured: self.key.captured,
             authorities: self.key.authorities.clone().map(|places| places.map(|place| place.map(OsString::into_vec))),
             pooled: engine::is_pooling(),
             journal,

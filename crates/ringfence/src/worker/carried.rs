@@ -16,6 +16,7 @@ use rustix::process::{Resource, getrlimit};
 use super::ask::{GRACE, ask};
 use super::client::Caller;
 use super::frame::Broken;
+use super::pool::Worker;
 use super::protocol::{Answer, Request};
 use super::remote::Remote;
 use super::turns::{Capture, Caught};
@@ -73,47 +74,71 @@ impl Remote {
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<Taken> {
         let limits = self.limits();
-        let failed = |error: rustix::io::Errno| {
-            Error::system(
-                "no room for a session on its way",
-                &error.into(),
-                "raise `ulimit -v`, `ulimit -f` or `ulimit -n`; `ringfence doctor` tells what the system refuses",
-            )
-        };
-        let room = room(limits.memory.0).min(most_bytes());
-        let file = match empty(room) {
-            Ok(file) => file,
-            Err(error) => return Ok(Taken::Not(self, failed(error))),
-        };
         let mut caller = Caller::new(cancelled, apart::outer()?, tick);
         let until = Instant::now() + limits.wall.0 + GRACE;
         let mut look = || if Instant::now() < until { caller.look() } else { ControlFlow::Break(()) };
         let Some(worker) = self.worker() else { return Ok(Taken::Gone("its worker is gone".into())) };
-        let why = match ask(worker, &Request::Capture(Capture { room }), &[file.as_fd()], &mut look) {
-            Ok(Answer::Caught(Caught::Written(length))) if length <= room => {
-                // Refused by the kernel for as long as the worker has it mapped to write to it.
-                match fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SEAL) {
-                    Ok(()) => return Ok(Taken::Carried(self, Carried { file, length })),
-                    Err(_) => "it broke its protocol: it holds on to what it has handed over".into(),
-                }
-            }
-            Ok(Answer::Caught(Caught::Not(why, fix))) => {
+        Ok(match carry(worker, limits.memory.0, &mut look) {
+            Wrote::Carried(carried) => Taken::Carried(self, carried),
+            Wrote::Not(why, fix) => {
                 let what = format!("no fork of this session of `{name}`");
-                return Ok(Taken::Not(self, Error::session(what, cut(&why, WHY_CHARS), cut(&fix, WHY_CHARS))));
+                Taken::Not(self, Error::session(what, why, fix))
             }
-            Ok(Answer::Caught(Caught::Gone(why))) => cut(&why, WHY_CHARS),
-            Ok(Answer::Failed(failed)) => match failed.into_error() {
-                Ok(error) => return Ok(Taken::Not(self, error)),
-                Err(why) => format!("its worker broke its protocol: {}", quote(&why)),
-            },
-            Ok(_) => "its worker broke its protocol: it answered something else than was asked".into(),
-            Err(Broken::GaveUp) if Instant::now() < until => "the caller gave up on it while it was captured".into(),
-            Err(Broken::GaveUp) => "its worker did not answer in time while it was captured".into(),
-            Err(Broken::Protocol(why)) => format!("its worker broke its protocol: {}", quote(&why)),
-            Err(Broken::Closed) => format!("its worker died of {}", worker.how_it_died()),
-        };
-        Ok(Taken::Gone(why))
+            Wrote::Failed(error) => Taken::Not(self, error),
+            Wrote::Gone(_) if Instant::now() >= until => {
+                Taken::Gone("its worker did not answer in time while it was captured".into())
+            }
+            Wrote::Gone(why) => Taken::Gone(why),
+        })
     }
+}
+
+/// What a worker wrote.
+pub(super) enum Wrote {
+    /// It is there, and sealed.
+    Carried(Carried),
+    /// It cannot be captured, and the worker goes on: why, and the fix.
+    Not(String, String),
+    /// The same, for want of something that is not the guest's.
+    Failed(Error),
+    /// The worker is gone, or has to go, and why.
+    Gone(String),
+}
+
+/// Has a worker write what it holds, of so much memory at most.
+pub(super) fn carry(worker: &mut Worker, memory: u64, look: &mut dyn FnMut() -> ControlFlow<()>) -> Wrote {
+    let room = room(memory).min(most_bytes());
+    let file = match empty(room) {
+        Ok(file) => file,
+        Err(error) => {
+            return Wrote::Failed(Error::system(
+                "no room for what is on its way between workers",
+                &error.into(),
+                "raise `ulimit -v`, `ulimit -f` or `ulimit -n`; `ringfence doctor` tells what the system refuses",
+            ));
+        }
+    };
+    Wrote::Gone(match ask(worker, &Request::Capture(Capture { room }), &[file.as_fd()], look) {
+        Ok(Answer::Caught(Caught::Written(length))) if length <= room => {
+            // Refused by the kernel for as long as the worker has it mapped to write to it.
+            match fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SEAL) {
+                Ok(()) => return Wrote::Carried(Carried { file, length }),
+                Err(_) => "it broke its protocol: it holds on to what it has handed over".into(),
+            }
+        }
+        Ok(Answer::Caught(Caught::Not(why, fix))) => {
+            return Wrote::Not(cut(&why, WHY_CHARS), cut(&fix, WHY_CHARS));
+        }
+        Ok(Answer::Caught(Caught::Gone(why))) => cut(&why, WHY_CHARS),
+        Ok(Answer::Failed(failed)) => match failed.into_error() {
+            Ok(error) => return Wrote::Failed(error),
+            Err(why) => format!("its worker broke its protocol: {}", quote(&why)),
+        },
+        Ok(_) => "its worker broke its protocol: it answered something else than was asked".into(),
+        Err(Broken::GaveUp) => "the caller gave up on it while it was captured".into(),
+        Err(Broken::Protocol(why)) => format!("its worker broke its protocol: {}", quote(&why)),
+        Err(Broken::Closed) => format!("its worker died of {}", worker.how_it_died()),
+    })
 }
 
 /// Longest file that this process may write: past that there would be a signal.

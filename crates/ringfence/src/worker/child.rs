@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ use super::protocol::{
 use super::proxy::Line;
 use super::turns::Turned;
 use super::wall::{Needs, Wall, close_all_but};
+use crate::after::Left;
 use crate::error::{Error, Result};
 use crate::load::Kind;
 use crate::plugin::Linked;
@@ -28,7 +29,7 @@ use crate::policy::{Policy, WasiLevel};
 use crate::prepared::{Recipe, profile};
 use crate::result::RunResult;
 use crate::run::{InWorker, Sandbox};
-use crate::sandbox::engine::{self, Engines};
+use crate::sandbox::engine::{self, Engines, Profile};
 use crate::sandbox::files::{Grants, Space};
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::http::{Secrets, read_authorities};
@@ -194,7 +195,9 @@ pub(super) struct Room {
     pub(super) programs: HashMap<u32, Sandbox>,
     /// Where the parent finds what a run wrote, should this process be killed.
     pub(super) journal: Option<Journal>,
-    language: bool,
+    profile: Profile,
+    /// What the last run left, where that was captured.
+    pub(super) left: Option<Left>,
     pub(super) session: Option<Inside>,
     plugins: Plugins,
 }
@@ -227,17 +230,26 @@ impl Room {
         if let Some(places) = bind.authorities {
             read_authorities(places.map(|place| place.map(OsString::from_vec)));
         }
+        let profile = profile(&policy, bind.language);
+        let profile = match bind.captured {
+            true => Profile { captured: true, concurrency: false, ..profile },
+            false => profile,
+        };
         if bind.wall {
-            raise(&policy, &grants, home, bind.language)?;
+            raise(&policy, &grants, home, profile)?;
         }
         let (grants, programs, session) = (Arc::new(grants), HashMap::new(), None);
         let plugins = Plugins::default();
-        Ok(Self { policy, grants, programs, journal, language: bind.language, session, plugins })
+        Ok(Self { policy, grants, programs, journal, profile, left: None, session, plugins })
     }
 
     fn load(&mut self, load: Load, descriptors: Vec<OwnedFd>, parent: &Line) -> Result<()> {
         let kind = Kind::from_name(&load.kind).ok_or_else(|| refused("a program is of no kind"))?;
-        let code = one(descriptors)?;
+        let mut descriptors = descriptors.into_iter();
+        let (code, file, rest) = (descriptors.next(), descriptors.next(), descriptors.next());
+        let (Some(code), None, true) = (code, rest, file.is_some() == load.after.is_some()) else {
+            return Err(refused("a program is one descriptor, and another where its runs begin after something"));
+        };
         if let Some(program) = load.forget {
             self.programs.remove(&program);
             self.plugins.forget(program);
@@ -250,13 +262,17 @@ impl Room {
                 Linked::map((kind, code.into()), recipe, (&load.argv0, env), imports, (look, begins))
             });
         }
-        let sandbox = Sandbox::from_image((kind, self.language), code.into(), recipe, &load.argv0, env)?;
+        let sandbox = Sandbox::from_image(kind, self.profile, code.into(), recipe, &load.argv0, env)?;
+        let sandbox = match load.after.zip(file) {
+            None => sandbox,
+            Some((after, file)) => sandbox.after(after.entry, (file.as_fd(), after.length))?,
+        };
         self.programs.insert(load.program, sandbox);
         Ok(())
     }
 
     fn run(
-        &self,
+        &mut self,
         run: Run,
         mut tail: Vec<u8>,
         descriptors: Vec<OwnedFd>,
@@ -294,6 +310,7 @@ impl Room {
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
         let values = run.secrets.into_iter().map(|value| value.map(Zeroizing::new)).collect();
         let secrets = Secrets::with_values(&self.policy.secrets, values)?;
+        let until = run.until;
         let run = crate::run::Run {
             args: run.args,
             input,
@@ -306,7 +323,15 @@ impl Room {
         };
         let journal = self.journal.clone().map(|journal| (journal, number));
         let begins = |control: &Control, host_calls: &HostCalls| parent.begins(number, control, host_calls);
-        let result = sandbox.run_here(run, Some(InWorker { space, secrets, journal, begins: &begins }));
+        let inside = InWorker { space, secrets, journal, begins: &begins };
+        self.left = None;
+        let result = match until {
+            None => sandbox.run_here(run, Some(inside)),
+            Some(export) => sandbox.run_until(export, run, inside).map(|(result, left)| {
+                self.left = Some(left);
+                result
+            }),
+        };
         parent.ended();
         if let Ok(RunResult { changes: Some(changes), .. }) = &result {
             changes.hand_over()?;
@@ -328,14 +353,9 @@ pub(super) fn whole(file: &OwnedFd, len: u64) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn one(descriptors: Vec<OwnedFd>) -> Result<OwnedFd> {
-    let [one] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| refused("a program is one descriptor"))?;
-    Ok(one)
-}
-
 /// Makes the engine and raises the wall; the process has one thread until then.
-fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>, language: bool) -> Result<()> {
-    Engines::of(profile(policy, language))?;
+fn raise(policy: &Policy, grants: &Grants, home: Option<OwnedFd>, profile: Profile) -> Result<()> {
+    Engines::of(profile)?;
     // Found once and then remembered: the kernel's clock in this process, which is looked for in ways that the wall
     // need not know.
     let _ = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

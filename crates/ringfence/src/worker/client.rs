@@ -1,13 +1,14 @@
 //! The workers of one sandbox: taken from the pool, bound, given the program, and asked to run it.
 
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Isolation;
 use super::ask::{Asked, Next, Told, ask, without_answer};
+use super::begun::{Begun, Until};
 use super::binding::Binding;
 use super::frame::Broken;
 use super::functions::{Functions, NO_RUN};
@@ -40,14 +41,15 @@ pub(super) const MAX_PROGRAMS: usize = 8;
 
 /// The workers of one sandbox.
 pub(crate) struct Client {
-    binding: Arc<Binding>,
-    program: Arc<Loadable>,
-    functions: Functions,
+    pub(super) binding: Arc<Binding>,
+    pub(super) program: Arc<Loadable>,
+    pub(super) functions: Functions,
 }
 
 /// What a worker is told of a program. Equal ones are loaded once.
+#[derive(Clone)]
 pub(super) struct Loadable {
-    image: Image,
+    pub(super) image: Arc<Image>,
     kind: Kind,
     digest: String,
     argv0: String,
@@ -55,12 +57,23 @@ pub(super) struct Loadable {
     functions: Vec<Function>,
     /// Of a plugin.
     plugin: Option<AsPlugin>,
+    /// Where its runs begin.
+    pub(super) begun: Option<Arc<Begun>>,
 }
 
 impl PartialEq for Loadable {
     fn eq(&self, other: &Self) -> bool {
         let same_code = self.kind == other.kind && self.digest == other.digest && self.argv0 == other.argv0;
-        same_code && self.env == other.env && self.functions == other.functions && self.plugin == other.plugin
+        let same_begin = match (&self.begun, &other.begun) {
+            (None, None) => true,
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            _ => false,
+        };
+        same_code
+            && self.env == other.env
+            && self.functions == other.functions
+            && self.plugin == other.plugin
+            && same_begin
     }
 }
 
@@ -107,7 +120,7 @@ impl Client {
         Self::of(binding, program, image, prepared, Some(AsPlugin { stubs }))
     }
 
-    fn of(
+    pub(super) fn of(
         binding: Arc<Binding>,
         program: &Program,
         image: Image,
@@ -117,29 +130,38 @@ impl Client {
         let variable = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into();
         let functions = Functions::of(prepared);
         let program = Loadable {
-            image,
+            image: Arc::new(image),
             kind: program.kind(),
             digest: program.digest().to_owned(),
             argv0: prepared.argv0.clone(),
             env: prepared.env.iter().map(variable).collect(),
             functions: functions.named(),
             plugin,
+            begun: None,
         };
         Self { binding, program: Arc::new(program), functions }
     }
 
     /// Runs the program once in a worker.
     pub(crate) fn run(&self, run: Run<'_>, outer: Option<Arc<Outer>>) -> Result<RunResult> {
+        self.run_until(run, outer, None)
+    }
+
+    /// The same up to where an export has returned, if that is what is wanted.
+    pub(super) fn run_until(&self, run: Run<'_>, outer: Option<Arc<Outer>>, until: Option<Until>) -> Result<RunResult> {
         let Run { args, input, stdout, stderr, source, mut limits, cancelled, tick } = run;
         if let Some(outer) = &outer {
             limits.wall = limits.wall.min(Seconds(outer.deadline.saturating_duration_since(Instant::now())));
         }
         let mut no_tick = || true;
         let mut caller = Caller::new(cancelled, outer, tick.unwrap_or(&mut no_tick));
-        let Some((taken, program)) = self.take(limits, &mut caller)? else {
+        let Some((mut taken, program)) = self.take(limits, &mut caller)? else {
             return Ok(without_answer(Outcome::Cancelled, Duration::ZERO));
         };
-        let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets: self.secrets() };
+        let export = until.as_ref().map(|until| until.export.clone());
+        taken.until = until;
+        let secrets = self.secrets();
+        let asked = Asked { program, args, input, source, stdout, stderr, limits, secrets, until: export };
         if self.functions.is_empty() {
             return taken.run(asked, &mut caller);
         }
@@ -165,7 +187,7 @@ impl Client {
             }
         };
         match self.binding.space(worker.home.as_ref()) {
-            Ok(space) => Ok(Some((Taken { worker, space, limits }, program))),
+            Ok(space) => Ok(Some((Taken { worker, space, limits, until: None }, program))),
             Err(error) => {
                 pool.give_back(worker);
                 Err(error)
@@ -215,6 +237,8 @@ pub(super) struct Taken {
     pub(super) worker: Worker,
     pub(super) space: Space,
     pub(super) limits: Limits,
+    /// What is wanted of a run beside its result.
+    pub(super) until: Option<Until>,
 }
 
 impl Taken {
@@ -250,6 +274,10 @@ impl Taken {
                             RunResult { outcome: Outcome::Crashed, exit_code: None, limit: None, trap, ..*result };
                         return Ok(self.lost(result));
                     }
+                }
+                if let Err(why) = self.caught(&result) {
+                    let trap = Some(text::quote(&why));
+                    return Ok(self.lost(RunResult { outcome: Outcome::Crashed, exit_code: None, trap, ..*result }));
                 }
                 Ok(*result)
             }
@@ -405,11 +433,14 @@ fn load(worker: &mut Worker, program: &Arc<Loadable>, is_walled: bool, look: Loo
         env: program.env.clone(),
         functions: program.functions.clone(),
         plugin: program.plugin.clone(),
+        after: program.begun.as_ref().map(|begun| begun.after()),
     };
     let image =
         if program.kind == Kind::Component && is_walled { program.image.copy() } else { Ok(program.image.file()) };
     let image = image.map_err(|why| Unready::Error(not_started(&why)))?;
-    match ask(worker, &Request::Load(request), &[image.as_fd()], look)? {
+    let carried = program.begun.as_ref().map(|begun| begun.file());
+    let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(image.as_fd()).chain(carried).collect();
+    match ask(worker, &Request::Load(request), &descriptors, look)? {
         Answer::Loaded if program.image.is_unchanged() => {
             worker.loaded.push((program.clone(), number));
             Ok(number)

@@ -11,7 +11,7 @@ use crate::load::{self, Kind, Program};
 use crate::policy::Policy;
 use crate::prepared::{Recipe, profile};
 use crate::run::Sandbox;
-use crate::sandbox::engine::Engines;
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::files::Grants;
 
 impl Sandbox {
@@ -43,13 +43,14 @@ impl Sandbox {
 
     /// In a worker: a program from code that the parent process proved.
     pub(super) fn from_image(
-        (kind, language): (Kind, bool),
+        kind: Kind,
+        profile: Profile,
         file: File,
         recipe: Recipe,
         name: &str,
         env: Vec<Vec<u8>>,
     ) -> Result<Self> {
-        let engines = Engines::of(profile(&recipe.policy, language))?;
+        let engines = Engines::of(profile)?;
         let (code, engine) = load::map_image(kind, &engines, file)?;
         let loaded = load::Loaded { code: Arc::new(code), engine, from_cache: true };
         let prepared = recipe.link(loaded, engines, name, env)?;

@@ -38,6 +38,7 @@
 //! protocol is killed, and its run is `crashed`.
 
 mod ask;
+mod begun;
 mod binding;
 mod carried;
 mod child;

@@ -82,6 +82,8 @@ pub(super) struct Bind {
     pub(super) wall: bool,
     /// Whether what it loads are language packs.
     pub(super) language: bool,
+    /// Whether what it loads is made to be captured.
+    pub(super) captured: bool,
     /// Where certificate authorities are read from, as bytes: a file and a directory. None is no need of any.
     pub(super) authorities: Option<[Option<Vec<u8>>; 2]>,
     /// Whether engines have pools: making one costs more than a single run saves.
@@ -117,6 +119,18 @@ pub(super) struct Load {
     pub(super) functions: Vec<Function>,
     /// Of what is no program that runs, but a plugin.
     pub(super) plugin: Option<AsPlugin>,
+    /// What a sandbox begins with that goes on from a capture, whose file comes after the code.
+    pub(super) after: Option<After>,
+}
+
+/// Where the runs of a program begin.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct After {
+    /// The export that every run calls.
+    pub(super) entry: String,
+    /// How much of the file there is.
+    pub(super) length: u64,
 }
 
 /// What a plugin is linked with.
@@ -150,6 +164,8 @@ pub(super) struct Run {
     pub(super) tmp: bool,
     /// Whether a directory for private layers comes too.
     pub(super) layers: bool,
+    /// The export that is called instead, and captured where it returns.
+    pub(super) until: Option<String>,
     pub(super) limits: Limits,
     /// The values of the policy's secrets, in their order; what is not set is missing.
     pub(super) secrets: Vec<Option<String>>,

@@ -69,10 +69,14 @@ impl Room {
         number: u64,
         parent: &Line,
     ) -> Result<Caught> {
-        let Some(session) = &mut self.session else { return Err(refused("there is no session")) };
+        let left = self.left.take();
         let file = descriptors.into_iter().next().ok_or_else(|| refused("there is no file for a session"))?;
         let mut tick = || parent.with(|parent| parent.lets_go_on(number));
-        let caught = session.capture((file.as_fd(), capture.room), &mut tick)?;
+        let caught = match (&mut self.session, left) {
+            (_, Some(left)) => left.hand_over((file.as_fd(), capture.room)),
+            (Some(session), None) => session.capture((file.as_fd(), capture.room), &mut tick)?,
+            (None, None) => return Err(refused("there is nothing to capture")),
+        };
         if matches!(caught, Handed::Gone(_)) {
             self.session = None;
         }

@@ -78,6 +78,7 @@ fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
                 std::thread::sleep(Duration::from_secs(60));
             }
         },
+        name if name.starts_with("captures") => answer(parent, number, ENDED, b""),
         other => crate::calls::misbehave(other, number, parent),
     }
 }

@@ -14,6 +14,7 @@ mod deeds;
 mod driver;
 mod escape;
 mod hostile;
+mod left;
 mod mapped_unsafe;
 mod plugins;
 mod turns;

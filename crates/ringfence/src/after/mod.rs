@@ -1,6 +1,8 @@
 //! Sandboxes whose runs begin where an export of their program returned: it is called once, and every run goes on from
 //! the memory that it left.
 
+mod carried;
+
 use std::sync::{Arc, Mutex};
 
 use wasmtime::{ExternType, Instance, Module, Store};
@@ -18,8 +20,11 @@ use crate::run::{Run, Sandbox};
 use crate::sandbox::engine::Profile;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::store::State;
+
 use crate::snapshot::{Before, Capture, Image, Lent};
 use crate::text::quote;
+
+pub(crate) use carried::Left;
 
 /// What is called once, and what is called in every run that goes on from there. Both take and give nothing.
 pub struct Init<'a> {
@@ -76,24 +81,30 @@ impl Sandbox {
                 "build it as a core module: `wasm32-wasip1`",
             );
         }
-        if self.worker().is_some() {
-            return not(
-                "its runs are in processes of their own, and are not captured there yet",
-                "leave `isolation` out for what starts from a snapshot",
-            );
-        }
         begin.check_process(recipe.name())?;
-        let prepared = match &begin.from {
-            Some(_) => self.prepared()?,
-            None => {
+        let mut apart = None;
+        let prepared = match (self.worker(), &begin.from) {
+            (Some(worker), _) if worker.entry().is_some() => {
+                apart = Some(worker.clone());
+                self.prepared()?
+            }
+            (Some(worker), _) => {
+                let (worker, prepared) = worker.capturing(recipe, init.watch)?;
+                apart = Some(Arc::new(worker));
+                prepared
+            }
+            (None, Some(_)) => self.prepared()?,
+            (None, None) => {
                 let profile = Profile { captured: true, concurrency: false, ..profile(&recipe.policy, false) };
                 recipe.prepare_as(profile, init.watch)?.0
             }
         };
         let Entry::Module { linked, start } = &prepared.entry else { return not("it is a component", "") };
-        let entry = match (init.entry, &begin.from, start) {
+        let before = begin.from.as_ref().map(|from| &*from.entry);
+        let before = before.or(apart.as_ref().and_then(|worker| worker.entry()));
+        let entry = match (init.entry, before, start) {
             (Some(entry), _, _) => entry,
-            (None, Some(from), _) => from.entry.clone(),
+            (None, Some(before), _) => before.to_owned(),
             (None, None, Start::Command) => start.export().to_owned(),
             (None, None, _) => {
                 return not(
@@ -105,26 +116,20 @@ impl Sandbox {
         for export in [&init.after, &entry] {
             check(linked.module(), recipe.name(), export)?;
         }
-        let until = Arc::new(Until {
-            name: recipe.name().to_owned(),
-            export: init.after,
-            placeholders: Mutex::default(),
-            caught: Mutex::default(),
-        });
+        if let Some(worker) = apart {
+            let (result, caught) = worker.catch((recipe.name(), init.after), run)?;
+            let Some(carried) = caught.transpose()? else { return Ok((result, None)) };
+            let worker = worker.beginning(carried, entry);
+            return Ok((result, Some(self.beginning(prepared, Begin::default()).in_worker(worker))));
+        }
+        let until = Arc::new(Until::new(recipe.name(), init.after));
         let once = Begin { from: begin.from.clone(), until: Some(until.clone()) };
         let result = self.beginning(prepared.clone(), once).run(run)?;
         if result.outcome != Outcome::Exited || result.exit_code != Some(0) {
             return Ok((result, None));
         }
-        let caught = until.caught.lock().unwrap_or_else(|broken| broken.into_inner()).take();
-        let Some(capture) = caught else {
-            return not(
-                &format!("`{}` ended the program with exit code 0, and did not return", quote(&until.export)),
-                "let it return: what `_start` would do comes in every run",
-            );
-        };
-        let placeholders = until.placeholders.lock().unwrap_or_else(|broken| broken.into_inner()).clone();
-        let after = After { capture: capture?, entry, placeholders, generation: generation() };
+        let (capture, placeholders) = until.taken()?;
+        let after = After { capture, entry, placeholders, generation: generation() };
         let begin = Begin { from: Some(Arc::new(after)), until: None };
         Ok((result, Some(self.beginning(prepared, begin))))
     }
@@ -162,9 +167,14 @@ impl Begin {
 
     /// The secrets of a run: what stands for them in a captured memory still does.
     pub(crate) fn secrets(&self, granted: &[Secret]) -> Result<Secrets> {
+        self.knowing(granted, Secrets::from_environment(granted)?)
+    }
+
+    /// The same of those that were read elsewhere.
+    pub(crate) fn knowing(&self, granted: &[Secret], secrets: Secrets) -> Result<Secrets> {
         match &self.from {
-            Some(from) => Secrets::from_environment(granted)?.for_copy(granted.iter().zip(&from.placeholders)),
-            None => Secrets::from_environment(granted),
+            Some(from) => secrets.for_copy(granted.iter().zip(&from.placeholders)),
+            None => Ok(secrets),
         }
     }
 
@@ -239,6 +249,23 @@ async fn call(store: &mut Store<State>, instance: &Instance, export: &str) -> wa
 }
 
 impl Until {
+    fn new(name: &str, export: String) -> Self {
+        Self { name: name.to_owned(), export, placeholders: Mutex::default(), caught: Mutex::default() }
+    }
+
+    /// What its run left, once that is over, with what stands for secrets in there.
+    fn taken(&self) -> Result<(Capture, Vec<Arc<str>>)> {
+        let caught = self.caught.lock().unwrap_or_else(|broken| broken.into_inner()).take();
+        let Some(capture) = caught else {
+            return Err(Error::load(
+                format!("no snapshot of `{}`", self.name),
+                format!("`{}` ended the program with exit code 0, and did not return", quote(&self.export)),
+                "let it return: what `_start` would do comes in every run",
+            ));
+        };
+        Ok((capture?, self.placeholders.lock().unwrap_or_else(|broken| broken.into_inner()).clone()))
+    }
+
     /// Captures an instance whose call has returned.
     fn capture(&self, store: &mut Store<State>, instance: &Instance, image: Option<&Arc<Image>>) -> Result<Capture> {
         let not = |why: String, fix: &str| {
