@@ -120,7 +120,7 @@ def test_without_address_space_nothing_begins_and_the_error_names_it(before: boo
     print(json.dumps(told))
     """
     errors = told(code.replace("BEFORE", str(before)), tmp_path)
-    assert (7 if before else 3) == len(errors), errors
+    assert (7 if before else 4) == len(errors), errors
     for kind, text in errors.values():
         assert ("HostError", True) == (kind, "ulimit -v" in text), text
 

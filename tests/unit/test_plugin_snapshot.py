@@ -213,6 +213,25 @@ def test_module_that_cannot_be_captured_is_a_plugin_all_the_same() -> None:
                     plugin.snapshot()
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+def test_heap_of_the_engine_is_not_taken_for_the_memory(pages: int) -> None:
+    """A module that throws has one, as large as a memory of one page, and it is made first."""
+    throws = b"""(module (memory (export "memory") %d) (tag $t) (data (i32.const 8) "held")
+      (func $caught (export "caught") (result i32)
+        (block $h (try_table (catch_all $h) (throw $t)))
+        (i32.store (i32.const 16) (i32.add (i32.load (i32.const 16)) (i32.const 1)))
+        (i32.load (i32.const 16)))
+      (func (export "held") (result i32) (i32.load8_u (i32.const 8)))
+      (func (export "init") (drop (call $caught)))
+      (func (export "_start") (if (i32.ne (i32.load (i32.const 16)) (i32.const 1)) (then unreachable))))"""
+    with Plugin(throws % pages) as plugin:
+        assert (1, ord("h")) == (plugin.caught(), plugin.held())
+        with plugin.fork() as fork:
+            assert [2, 3, 2] == [fork.caught(), fork.caught(), plugin.caught()]
+            assert ord("h") == fork.held()
+    assert 0 == ringfence.Sandbox(throws % pages).snapshot(after="init").run().exit_code
+
+
 def test_components_and_pools_are_not_captured() -> None:
     """The error says what is instead."""
     with (

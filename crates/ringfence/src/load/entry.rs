@@ -42,7 +42,8 @@ impl Build {
 
 /// The form of compiled files. Change it with what is done to a program before wasmtime compiles it, and with what is
 /// written beside its code: a build that knows another form would run something else.
-const FORM: &[u8] = b"4: memory beside the code of what can be captured, without objects of the collector or segments";
+const FORM: &[u8] =
+    b"5: memory beside the code of what can be captured, with a maximum, without objects of the collector or segments";
 
 /// The name of the entry of a program, compiled by this build under this profile.
 pub(super) fn entry_name(program: &Program, profile: Profile, build: Build) -> String {

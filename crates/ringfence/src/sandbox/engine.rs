@@ -39,7 +39,7 @@ const POOL_INSTANCES: u32 = 100_000;
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// What a guest with exceptions or objects of its own has for them from its start; one page of a memory.
-pub(crate) const GC_HEAP_BYTES: u64 = 64 << 10;
+const GC_HEAP_BYTES: u64 = 64 << 10;
 
 /// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
 /// stays under the 64 MiB that a process may hold beyond what its guests were granted.

@@ -1,13 +1,13 @@
 //! Takes the data of a module's memory out of it, so that the memory can show them from elsewhere.
 //!
 //! Nothing is renumbered: every section that is not named here stays as it is, byte for byte. Data segments become
-//! empty ones, or go where no code names them or a later one, for every instance pays for each; and every mutable global
-//! is exported. What cannot be treated so is named, and
-//! such a module is compiled as it was given.
+//! empty ones, or go where no code names them or a later one, for every instance pays for each; every mutable global is
+//! exported; and a memory without a maximum gets that of all memories, which tells it from a heap of the engine's own.
+//! What cannot be treated so is named, and such a module is compiled as it was given.
 
 use wasmparser::{
-    AbstractHeapType, DataKind, ElementItems, Encoding, ExternalKind, HeapType, Operator, Parser, Payload, RefType,
-    TypeRef, ValType,
+    AbstractHeapType, DataKind, ElementItems, Encoding, ExternalKind, HeapType, MemoryType, Operator, Parser, Payload,
+    RefType, TypeRef, ValType,
 };
 
 /// What the names of added exports begin with.
@@ -22,6 +22,10 @@ const MAX_IMAGE_BYTES: u64 = 256 << 20;
 /// A page of WebAssembly, in bytes.
 const PAGE_BYTES: u64 = 64 << 10;
 
+/// As large as a memory can be, in pages.
+const MOST_PAGES: u64 = 1 << 16;
+
+const MEMORY: u8 = 5;
 const DATA: u8 = 11;
 const DATA_COUNT: u8 = 12;
 const EXPORT: u8 = 7;
@@ -36,7 +40,7 @@ pub(crate) struct Instrumented {
 #[derive(Default)]
 struct Found<'a> {
     sections: Vec<(u8, &'a [u8])>,
-    memory: Option<wasmparser::MemoryType>,
+    memory: Option<MemoryType>,
     exports_memory: bool,
     exports: u32,
     imported_globals: u32,
@@ -68,7 +72,7 @@ pub(crate) fn instrument(wasm: &[u8]) -> Result<Instrumented, String> {
         let place = image.get_mut(*at as usize..).and_then(|rest| rest.get_mut(..bytes.len()));
         place.ok_or("its data lie outside of its memory")?.copy_from_slice(bytes);
     }
-    Ok(Instrumented { wasm: found.write()?, image })
+    Ok(Instrumented { wasm: found.write(&memory)?, image })
 }
 
 impl<'a> Found<'a> {
@@ -171,10 +175,11 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn write(&self) -> Result<Vec<u8>, String> {
+    fn write(&self, memory: &MemoryType) -> Result<Vec<u8>, String> {
         let mut written = b"\0asm\x01\0\0\0".to_vec();
         for (id, body) in &self.sections {
             match *id {
+                MEMORY => section(&mut written, MEMORY, &memory_section(memory))?,
                 DATA | DATA_COUNT if self.named == 0 => {}
                 DATA => section(&mut written, DATA, &self.data_section())?,
                 DATA_COUNT => {
@@ -221,6 +226,13 @@ impl<'a> Found<'a> {
         }
         Ok(body)
     }
+}
+
+fn memory_section(memory: &MemoryType) -> Vec<u8> {
+    let mut body = vec![1, 1];
+    number(&mut body, memory.initial);
+    number(&mut body, memory.maximum.unwrap_or(MOST_PAGES));
+    body
 }
 
 /// Refuses what may lead to objects of the garbage collector: they change, and are in no memory.

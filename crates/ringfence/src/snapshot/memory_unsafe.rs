@@ -134,7 +134,7 @@ pub(crate) struct Creator;
 unsafe impl MemoryCreator for Creator {
     fn new_memory(
         &self,
-        _: MemoryType,
+        kind: MemoryType,
         minimum: usize,
         _: Option<usize>,
         reservation: Option<usize>,
@@ -143,15 +143,13 @@ unsafe impl MemoryCreator for Creator {
         if reservation.is_none_or(|reservation| reservation > RESERVATION) || guard > GUARD {
             return Err("a memory of this kind is not made here".into());
         }
-        // A heap of the engine's own may be made first.
-        let lent = match OFFERED.take() {
-            Some(lent) if lent.is_of(minimum) => lent,
-            other => {
-                OFFERED.set(other);
-                Lent::blank(minimum).map_err(|error| format!("{NO_ROOM}{error}"))?
-            }
+        // A heap of the engine's own may be made first: it has no maximum, and memories that are offered have one.
+        let offered = kind.maximum().and_then(|_| OFFERED.take());
+        let lent = match offered {
+            Some(lent) if lent.is_of(minimum) => Ok(lent),
+            _ => Lent::blank(minimum),
         };
-        Ok(Box::new(lent))
+        Ok(Box::new(lent.map_err(|error| format!("{NO_ROOM}{error}"))?))
     }
 }
 

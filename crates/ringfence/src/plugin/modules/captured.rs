@@ -16,7 +16,7 @@ use crate::policy::{Limits, Policy, Secret, wider};
 use crate::prepared::profile;
 use crate::process_unsafe::generation;
 use crate::sandbox::components::ComponentState;
-use crate::sandbox::engine::{Engines, GC_HEAP_BYTES, Profile};
+use crate::sandbox::engine::{Engines, Profile};
 use crate::sandbox::http::Secrets;
 use crate::sandbox::store::State;
 use crate::snapshot::{Before, Capture, Lent, Shown};
@@ -45,10 +45,6 @@ pub(in crate::plugin) fn compiled(
         let loaded = load::load_to_capture(program, &engines, limit, watch)?;
         match &*loaded.code {
             Code::Uncaptured(why) => uncaptured = Some(why.clone()),
-            // The engine makes a heap for what it collects first, of one page: it would take the memory for it.
-            Code::Imaged(_, image) if image.len() as u64 == GC_HEAP_BYTES && load::has_heap(program)? => {
-                uncaptured = Some("its memory begins with one page, and it throws or has references".into());
-            }
             _ => return Ok((engines, loaded, None)),
         }
     }
