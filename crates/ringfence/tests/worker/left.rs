@@ -1,14 +1,13 @@
 //! Workers that have fallen and are to hand over what an export left: runs that go on from that refuse what is none.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfence::sandbox::stdio::{Sink, Source};
 use ringfence::worker::{self, Isolation};
-use ringfence::{Init, Outcome, Run, RunResult, Sandbox};
+use ringfence::{Init, Outcome, RunResult, Sandbox};
 
+use crate::captures::FORGED;
 use crate::driver::wall;
-use crate::{GRACE, Workers, isolated, run};
+use crate::{GRACE, Workers, asked, isolated, run};
 
 const PROGRAM: &str = r#"(module (memory (export "memory") 1) (func (export "_start")) (func (export "init")))"#;
 
@@ -18,30 +17,9 @@ fn captured(name: &str) -> (ringfence::Result<(RunResult, Option<Sandbox>)>, Wor
     (sandbox.snapshot(Init { after: "init".into(), entry: None, watch: None }, asked(&sandbox)), workers)
 }
 
-fn asked(sandbox: &Sandbox) -> Run<'static> {
-    Run {
-        args: vec![],
-        input: Source::Empty,
-        stdout: Sink::Capture(Vec::new()),
-        stderr: Sink::Capture(Vec::new()),
-        source: None,
-        limits: sandbox.policy().limits,
-        cancelled: Arc::default(),
-        tick: None,
-    }
-}
-
 #[test]
 fn attack_what_is_forged_is_refused_by_every_worker_that_is_to_go_on_from_it() {
-    for name in [
-        "captures nothing",
-        "captures zeros",
-        "captures a head of four gigabytes",
-        "captures no JSON",
-        "captures a huge memory",
-        "captures another program",
-        "captures a placeholder that is none",
-    ] {
+    for name in FORGED {
         let (captured, _workers) = captured(name);
         let (_, prepared) = captured.unwrap();
         // From here on workers are as they should be; what the fallen one wrote is there without it.

@@ -83,7 +83,11 @@ fn isolated(wat: &str, policy: Policy, isolation: Isolation) -> Sandbox {
 }
 
 fn run(sandbox: &Sandbox) -> ringfence::Result<RunResult> {
-    sandbox.run(Run {
+    sandbox.run(asked(sandbox))
+}
+
+fn asked(sandbox: &Sandbox) -> Run<'static> {
+    Run {
         args: vec![],
         input: Source::Empty,
         stdout: Sink::Capture(Vec::new()),
@@ -92,7 +96,7 @@ fn run(sandbox: &Sandbox) -> ringfence::Result<RunResult> {
         limits: sandbox.policy().limits,
         cancelled: Arc::default(),
         tick: None,
-    })
+    }
 }
 
 /// Waits for what comes true by itself.
