@@ -113,6 +113,17 @@ pub const FORGED: [&str; 7] = [
     "captures a placeholder that is none",
 ];
 
+/// How fallen workers hand over what their parent cannot keep safe.
+pub const NOT_KEPT: [&str; 7] = [
+    "captures more than there is",
+    "captures what it holds",
+    "captures and tells of its end",
+    "captures as a turn",
+    "captures another question",
+    "captures in silence",
+    "captures and dies",
+];
+
 #[test]
 fn attack_a_capture_that_is_forged_is_refused_by_whoever_is_to_go_on_from_it() {
     for name in FORGED {
@@ -179,15 +190,7 @@ fn attack_what_a_fallen_worker_made_up_is_saved_only_where_any_guest_could_be_so
 
 #[test]
 fn attack_a_capture_that_its_parent_could_not_keep_safe_is_none_and_the_session_is_over() {
-    for name in [
-        "captures more than there is",
-        "captures what it holds",
-        "captures and tells of its end",
-        "captures as a turn",
-        "captures another question",
-        "captures in silence",
-        "captures and dies",
-    ] {
+    for name in NOT_KEPT {
         let (session, _workers) = session(name);
         let began = Instant::now();
         let refused = match snapshot(&session) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ringfence::worker::{self, Isolation};
 use ringfence::{Init, Outcome, RunResult, Sandbox};
 
-use crate::captures::FORGED;
+use crate::captures::{FORGED, NOT_KEPT};
 use crate::driver::wall;
 use crate::{GRACE, Workers, asked, isolated, run};
 
@@ -32,15 +32,7 @@ fn attack_what_is_forged_is_refused_by_every_worker_that_is_to_go_on_from_it() {
 
 #[test]
 fn attack_what_its_parent_could_not_keep_safe_is_none_and_its_worker_is_gone() {
-    for name in [
-        "captures more than there is",
-        "captures what it holds",
-        "captures and tells of its end",
-        "captures as a turn",
-        "captures another question",
-        "captures in silence",
-        "captures and dies",
-    ] {
+    for name in NOT_KEPT {
         let began = Instant::now();
         let (captured, _workers) = captured(name);
         let (result, prepared) = captured.unwrap();
