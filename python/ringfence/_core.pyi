@@ -683,6 +683,9 @@ def keep_made(key: str, data: bytes) -> None:
 def cache_prune(keep_bytes: int) -> str:
     """Remove what was not used for longest until at most `keep_bytes` are left; what was removed, as JSON text."""
 
+def wasi_adapter() -> bytes:
+    """Wasmtime's adapter, a module: with it a module that asks for WASI 0.1 becomes a component that asks for 0.2."""
+
 def close_interpreter() -> None:
     """Let no guest's thread into the interpreter any more: what is done when it begins to exit."""
 

@@ -109,32 +109,64 @@ _GO = """\
 // The plugin: a function for each that it exports, as the canonical ABI has them.
 package main
 
-import "unsafe"
+import (
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+)
 
 // What the host puts into memory stays until its call is over.
 var kept [][]byte
+
+// Before Go has started there is no allocator yet: what its start needs comes from where that takes its own memory.
+var started bool
+
+// Go's collector asks for the time, and a plugin may ask for nothing while its host hands values over. So it runs when
+// it is told to: each exported function begins with `collect()`.
+func init() {
+	debug.SetGCPercent(-1)
+	started = true
+}
+
+var live uint64
+
+func collect() {
+	var memory runtime.MemStats
+	if runtime.ReadMemStats(&memory); memory.HeapAlloc > 2*live+(4<<20) {
+		runtime.GC()
+		runtime.ReadMemStats(&memory)
+		live = memory.HeapAlloc
+	}
+}
+
+//go:linkname sbrk runtime.sbrk
+func sbrk(size uintptr) unsafe.Pointer
 
 //go:wasmexport cabi_realloc
 func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
 	if size == 0 {
 		return unsafe.Pointer(uintptr(align))
 	}
-	made := make([]byte, size)
-	copy(made, unsafe.Slice((*byte)(old), oldSize))
+	if !started {
+		at := uintptr(sbrk(uintptr(size + align)))
+		return unsafe.Pointer((at + uintptr(align) - 1) &^ (uintptr(align) - 1))
+	}
+	made := make([]byte, size+align)
 	kept = append(kept, made)
-	return unsafe.Pointer(&made[0])
+	first := -uintptr(unsafe.Pointer(&made[0])) & (uintptr(align) - 1)
+	copy(made[first:], unsafe.Slice((*byte)(old), oldSize))
+	return unsafe.Pointer(&made[first])
 }
 
-var result struct {
-	text   *byte
-	length uint32
-}
+// Go's own pointers have eight bytes here.
+var result struct{ text, length uint32 }
 
 //go:wasmexport greet
 func greet(name *byte, length uint32) unsafe.Pointer {
+	collect()
 	text := []byte("Hello, " + unsafe.String(name, length) + "!")
 	kept = append(kept, text)
-	result.text, result.length = &text[0], uint32(len(text))
+	result.text, result.length = uint32(uintptr(unsafe.Pointer(&text[0]))), uint32(len(text))
 	return unsafe.Pointer(&result)
 }
 
@@ -145,13 +177,15 @@ func after(given unsafe.Pointer) {
 
 func main() {}
 """
+# Without a file of assembly, Go's compiler refuses functions that have no body.
+_ASSEMBLY = "// `sbrk` is the runtime's.\n"
 WIT_BINDGEN = "0.63"
 _SOURCES = {
     "python": {"app.py": _PYTHON},
     "javascript": {"plugin.js": _JAVASCRIPT},
     "rust": {"src/lib.rs": _RUST, "Cargo.toml": _CARGO.replace("@WIT_BINDGEN@", WIT_BINDGEN)},
     "c": {"plugin.c": _C},
-    "go": {"plugin.go": _GO, "go.mod": "module example\n\ngo 1.24\n"},
+    "go": {"plugin.go": _GO, "sbrk.s": _ASSEMBLY, "go.mod": "module example\n\ngo 1.24\n"},
 }
 LANGUAGES = tuple(_SOURCES)
 

@@ -26,10 +26,14 @@ def made(place: Path, language: str) -> Path:
     return place
 
 
-@pytest.mark.parametrize("language", ["c", "javascript", "python"])
-def test_new_plugin_is_built_and_greets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
-    """With the tools of its language, whichever those are."""
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_new_plugin_is_built_and_greets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, language: str
+) -> None:
+    """With the tools of its language, whichever those are; its memory is used again and again."""
     place = made(tmp_path, language)
+    if language == "rust":
+        request.getfixturevalue("dial_program")  # adds Rust's target
     if language == "javascript":
         if shutil.which("npm") is None and not os.environ.get("CI"):
             pytest.skip("componentize-qjs is on npm, and there is no `npm`")
@@ -43,6 +47,8 @@ def test_new_plugin_is_built_and_greets(tmp_path: Path, monkeypatch: pytest.Monk
     with Plugin(component, policy=Policy(limits=Limits(compile="160s"))) as plugin:
         assert "Hello, Ada!" == plugin.greet("Ada")
         assert "Hello, Ödön!" == plugin.greet("Ödön")
+        for _ in range(500):
+            assert 100_008 == len(plugin.greet("x" * 100_000))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

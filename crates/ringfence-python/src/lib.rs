@@ -1,5 +1,6 @@
 //! `ringfence._core`: the core for Python. It converts and forwards; it decides nothing.
 
+mod adapter;
 mod attach;
 mod cache;
 mod call_unsafe;
@@ -37,6 +38,8 @@ mod _core {
         crate::interpreter_unsafe::check_main(module.py())
     }
 
+    #[pymodule_export]
+    use crate::adapter::wasi_adapter;
     #[pymodule_export]
     use crate::attach::close_interpreter;
     #[pymodule_export]
