@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mcp import StdioServerParameters
 
     from ringfence import Limits, Result
+    from ringfence._isolation import Isolation
 
 # `security.isolated` is what all of them share.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -67,6 +68,12 @@ class Ended:
     def __str__(self) -> str:
         """Show the three together, as snapshots have them."""
         return f"exit: {self.exit_code}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
+
+
+@pytest.fixture(params=["wasm", "worker"])
+def place(request: pytest.FixtureRequest) -> Isolation:
+    """Where a plugin has its instance, for what is the same here and there."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -133,8 +133,9 @@ class Plugin:
         inline: call them on the caller's thread. A function that blocks then blocks its caller past the deadline.
         stub: let functions be missing from `imports`; a call of one of those is a trap.
         isolation: what keeps it from this process, as for `Sandbox`: with "process" or "worker" each instance has a
-            child process of its own, for components whose types are values. A call costs more there. Functions of yours
-            stay in this process; with `inline` its guest is ended at the deadline, though a function of yours is not.
+            child process of its own. A call costs more there. Functions of yours stay in this process; with `inline`
+            its guest is ended at the deadline, though a function of yours is not. Components with resources, streams
+            or futures are refused there.
         tenant: whose it is, as for `Sandbox`.
         profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Self
 
+    from ._isolation import Isolation
     from ._plugin import PluginUsage
     from ._policy import Policy
     from ._program import Program
@@ -73,10 +74,14 @@ class Plugin:
             they are annotated so; they give `bytes`, `str`, None, or an `int` if they are annotated so.
         var_bytes: how much it may keep in variables, which live as long as it does; bytes, or "1MiB".
         stub: let functions be missing; a call of one of those is a trap.
+        isolation: what keeps it from this process, as for `ringfence.Plugin`.
+        tenant: whose it is, as for `ringfence.Plugin`.
 
     Raises:
         ProgramNotFound: there is no such program.
         LoadError: it is no core module, imports what is not there, or functions are missing.
+        PolicyError: `isolation` and `tenant` contradict each other.
+        Busy: in isolation, as many child processes as there may be have guests.
     """
 
     def __init__(
@@ -88,6 +93,8 @@ class Plugin:
         functions: Mapping[str, Callable[..., Any]] | None = None,
         var_bytes: int | str = "1MiB",
         stub: bool = False,
+        isolation: Isolation = "wasm",
+        tenant: str | None = None,
     ) -> None:
         described = {name: _blocks(function) for name, function in (functions or {}).items()}
         config = dict(config or {})
@@ -102,7 +109,8 @@ class Plugin:
             level,
         )
         given = {name: _fitted(function, described[name][1]) for name, function in (functions or {}).items()}
-        self._plugin = _Extism(granted, program, policy=policy, imports=given, stub=stub)
+        where: dict[str, Any] = {"isolation": isolation, "tenant": tenant}
+        self._plugin = _Extism(granted, program, policy=policy, imports=given, stub=stub, **where)
         self.program, self.policy = self._plugin.program, self._plugin.policy
 
     @property

@@ -46,6 +46,9 @@ def test_plugin_is_called_in_a_worker(ringfence: Command, tmp_path: Path) -> Non
     (tmp_path / "adder.wat").write_text(ADDER)
 
     assert "42\n" == ringfence("call", "--isolation", "worker", tmp_path / "adder.wat", "add(2, 40)").stdout
+    module = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
+    (tmp_path / "module.wat").write_text(module)
+    assert "42\n" == ringfence("call", "--isolation", "worker", tmp_path / "module.wat", "add(2, 40)").stdout
 
 
 def test_call_is_under_the_policy_of_its_flags(ringfence: Command, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ringfence import APlugin, Limits, LoadError, Plugin, PluginError, PluginPool, Policy, Trapped, WallReached
+
+if TYPE_CHECKING:
+    from ringfence._isolation import Isolation
 
 NUMBERS = b"""(module
   (func (export "i32") (param i32) (result i32) (local.get 0))
@@ -34,9 +37,9 @@ MEMORY = b"""(module
     (global.set $count (i64.add (global.get $count) (i64.const 1))) (global.get $count)))"""
 
 
-def test_numbers_go_in_and_come_out() -> None:
+def test_numbers_go_in_and_come_out(place: Isolation) -> None:
     """Whole ones with either sign, several as a tuple; out of range is an error."""
-    with Plugin(NUMBERS) as plugin:
+    with Plugin(NUMBERS, isolation=place) as plugin:
         assert [-1, -1, 2**31 - 1] == [plugin.exports.i32(value) for value in (-1, 2**32 - 1, 2**31 - 1)]
         assert [-1, -1] == [plugin.exports.i64(value) for value in (-1, 2**64 - 1)]
         assert (0.5, 0.1) == (plugin.exports.f32(0.5), plugin.exports.f64(0.1))
@@ -61,9 +64,10 @@ def test_function_of_vectors_or_references_is_refused_by_name() -> None:
         assert plugin.__class__ is Plugin
 
 
-def test_module_ends_at_its_limits_and_is_poisoned_as_a_component_is() -> None:
+def test_module_ends_at_its_limits_and_is_poisoned_as_a_component_is(place: Isolation) -> None:
     """And begins anew."""
-    with Plugin(NUMBERS, policy=Policy(limits=Limits(wall="200ms", fuel=10**9))) as plugin:
+    policy = Policy(limits=Limits(wall="200ms", fuel=10**9))
+    with Plugin(NUMBERS, policy=policy, isolation=place) as plugin:
         with pytest.raises(WallReached):
             plugin.spin()
         with pytest.raises(PluginError, match="reached the limit `wall`"):
@@ -77,7 +81,7 @@ def test_module_ends_at_its_limits_and_is_poisoned_as_a_component_is() -> None:
         assert (plugin.usage.last_fuel or 0) > 0
 
 
-def test_memory_is_read_and_written_in_copies() -> None:
+def test_memory_is_read_and_written_in_copies(place: Isolation) -> None:
     """At rest, and in a function of the host that the guest calls."""
     seen: list[bytes] = []
     plugin: Plugin
@@ -88,7 +92,7 @@ def test_memory_is_read_and_written_in_copies() -> None:
         return len(seen)
 
     for inline in (False, True):
-        with Plugin(MEMORY, imports={"env": {"look": look}}, inline=inline) as plugin:
+        with Plugin(MEMORY, imports={"env": {"look": look}}, inline=inline, isolation=place) as plugin:
             memory = plugin.memory
             assert (65536, b"hello") == (memory.size, memory.read(16, 5))
             memory.write(0, bytearray(b"abc"))
@@ -104,9 +108,9 @@ def test_memory_is_read_and_written_in_copies() -> None:
 
 
 @pytest.mark.parametrize(("at", "length"), [(65536, 1), (65530, 7), (2**64 - 1, 2), (0, 2**63), (2**32, 1)])
-def test_place_beyond_the_end_is_an_index_error(at: int, length: int) -> None:
+def test_place_beyond_the_end_is_an_index_error(at: int, length: int, place: Isolation) -> None:
     """Nothing is read, and nothing written."""
-    with Plugin(MEMORY, stub=True) as plugin:
+    with Plugin(MEMORY, stub=True, isolation=place) as plugin:
         with pytest.raises(IndexError, match="are not inside of the memory, which has 65536"):
             plugin.memory.read(at, length)
         if length < 8:
@@ -119,9 +123,9 @@ def test_place_beyond_the_end_is_an_index_error(at: int, length: int) -> None:
         assert bytes(7) == plugin.memory.read(65529, 7)
 
 
-def test_globals_have_a_value() -> None:
+def test_globals_have_a_value(place: Isolation) -> None:
     """Which is set where it may be."""
-    with Plugin(MEMORY, stub=True) as plugin:
+    with Plugin(MEMORY, stub=True, isolation=place) as plugin:
         assert (1024, 0, 0.5) == (plugin.exports.base.value, plugin.exports.count.value, plugin.exports.ratio.value)
         plugin.exports.count.value = 41
         assert 42 == plugin.counted() == plugin.exports.count.value
@@ -162,7 +166,7 @@ def test_import_that_nobody_can_give_is_named(program: bytes, why: str) -> None:
         Plugin(program, stub=True)
 
 
-def test_import_that_is_stubbed_is_a_trap_when_it_is_called() -> None:
+def test_import_that_is_stubbed_is_a_trap_when_it_is_called(place: Isolation) -> None:
     """And not before."""
     component = b"""(component
       (import "app:host/log" (instance $host (export "write" (func (param "n" s32)))))
@@ -174,13 +178,13 @@ def test_import_that_is_stubbed_is_a_trap_when_it_is_called() -> None:
     module = b"""(module (import "env" "write" (func $write (param i32)))
       (func (export "f") (param i32) (if (local.get 0) (then (call $write (local.get 0))))))"""
     for program in (component, module):
-        with Plugin(program, stub=True) as plugin:
+        with Plugin(program, stub=True, isolation=place) as plugin:
             plugin.f(0)
             with pytest.raises(Trapped, match="was called, which nobody gave"):
                 plugin.f(1)
 
 
-def test_library_for_wasi_is_set_up_and_has_what_its_policy_grants() -> None:
+def test_library_for_wasi_is_set_up_and_has_what_its_policy_grants(place: Isolation) -> None:
     """Its `_initialize` is called once."""
     program = b"""(module
       (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
@@ -190,11 +194,11 @@ def test_library_for_wasi_is_set_up_and_has_what_its_policy_grants() -> None:
       (func (export "set") (result i32) (global.get $set))
       (func (export "variables") (result i32)
         (drop (call $sizes (i32.const 0) (i32.const 4))) (i32.load (i32.const 0))))"""
-    with Plugin(program, policy=Policy(env={"A": "1", "B": "2"})) as plugin:
+    with Plugin(program, policy=Policy(env={"A": "1", "B": "2"}), isolation=place) as plugin:
         assert (1, 2) == (plugin.set(), plugin.variables())
 
 
-def test_guests_with_garbage_collection_and_exceptions_are_plugins() -> None:
+def test_guests_with_garbage_collection_and_exceptions_are_plugins(place: Isolation) -> None:
     """An exception that nobody catches is a trap."""
     program = b"""(module
       (type $pair (struct (field i32) (field i32)))
@@ -205,13 +209,13 @@ def test_guests_with_garbage_collection_and_exceptions_are_plugins() -> None:
       (func (export "caught") (param i32) (result i32)
         (block $handler (result i32) (try_table (catch $oops $handler) (throw $oops (local.get 0))) unreachable))
       (func (export "thrown") (throw $oops (i32.const 1))))"""
-    with Plugin(program) as plugin:
+    with Plugin(program, isolation=place) as plugin:
         assert (5, 9) == (plugin.sum(2, 3), plugin.caught(9))
         with pytest.raises(Trapped, match="uncaught exception"):
             plugin.thrown()
 
 
-def test_pool_of_modules_shows_memory_to_functions_of_the_host_alone() -> None:
+def test_pool_of_modules_shows_memory_to_functions_of_the_host_alone(place: Isolation) -> None:
     """Each sees that of its own guest; from outside nobody can tell which is meant."""
     meeting = threading.Barrier(2, timeout=30)
     seen: list[bytes] = []
@@ -223,7 +227,7 @@ def test_pool_of_modules_shows_memory_to_functions_of_the_host_alone() -> None:
         seen.append(pool.memory.read(at, 1))
         return 0
 
-    with PluginPool(2, MEMORY, imports={"env": {"look": look}}) as pool:
+    with PluginPool(2, MEMORY, imports={"env": {"look": look}}, isolation=place) as pool:
         threads = [threading.Thread(target=pool.exports.look, args=(0, length)) for length in (1, 2)]
         for thread in threads:
             thread.start()
@@ -234,7 +238,7 @@ def test_pool_of_modules_shows_memory_to_functions_of_the_host_alone() -> None:
     assert {b"\x01", b"\x02"} == set(seen)
 
 
-def test_module_is_awaited() -> None:
+def test_module_is_awaited(place: Isolation) -> None:
     """Its memory can be read in an `async def` that it calls."""
     import asyncio
 
@@ -244,7 +248,33 @@ def test_module_is_awaited() -> None:
         async def look(at: int, length: int) -> int:
             return len(plugin.exports.memory.read(at, length))
 
-        async with APlugin(MEMORY, imports={"env": {"look": look}}) as plugin:
+        async with APlugin(MEMORY, imports={"env": {"look": look}}, isolation=place) as plugin:
             assert 5 == await plugin.exports.look(16, 5)
 
     asyncio.run(main())
+
+
+def test_memory_of_many_pieces_is_read_and_written_whole(place: Isolation) -> None:
+    """As long as it is, and at any place of it."""
+    program = b'(module (memory (export "memory") 400 400))'
+    with Plugin(program, isolation=place) as plugin:
+        memory = plugin.memory
+        data = bytes(range(256)) * (memory.size // 256)
+        memory.write(0, data)
+        assert data == memory.read(0, memory.size)
+        assert data[77 : 77 + (20 << 20)] == memory.read(77, 20 << 20)
+        with pytest.raises(IndexError, match="has 26214400"):
+            memory.read(1, memory.size)
+        with pytest.raises(IndexError, match="has 26214400"):
+            memory.write(1, data)
+        assert (b"", data[-1:]) == (memory.read(memory.size, 0), memory.read(memory.size - 1, 1))
+        with pytest.raises(IndexError):
+            memory.read(memory.size + 1, 0)
+
+
+def test_module_in_a_worker_is_not_captured_and_says_so() -> None:
+    """It goes on."""
+    with Plugin(NUMBERS, isolation="worker") as plugin:
+        with pytest.raises(PluginError, match="its instance is in a worker"):
+            plugin.fork()
+        assert 1 == plugin.exports.i32(1)

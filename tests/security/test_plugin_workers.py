@@ -215,11 +215,7 @@ def test_fuel_of_a_guest_in_a_worker_is_counted_for_each_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "why"),
-    [
-        (b'(module (func (export "f")))', "core module"),
-        (b'(component (type $r (resource (rep i32))) (export "r" (type $r)))', "resources"),
-    ],
+    ("program", "why"), [(b'(component (type $r (resource (rep i32))) (export "r" (type $r)))', "resources")]
 )
 def test_plugin_that_does_not_cross_is_refused_with_its_reason(program: bytes, why: str) -> None:
     """Before anything of it runs."""

@@ -16,6 +16,8 @@ from ringfence import LoadError, PluginError, Policy, Trapped, extism
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ringfence._isolation import Isolation
+
 # Calls of the kernel: what it is imported as, and its type.
 KERNEL = {
     "alloc": "(param i64) (result i64)",
@@ -95,10 +97,11 @@ def plugin(**given: Any) -> extism.Plugin:
 
 
 @pytest.mark.parametrize(("old", "user"), [(False, "extism:host/user"), (True, "env")])
-def test_bytes_go_in_and_come_out(old: bool, user: str) -> None:
+def test_bytes_go_in_and_come_out(old: bool, user: str, place: Isolation) -> None:
     """In both namespaces that plugins were built for."""
     functions: dict[str, Callable[..., Any]] = {"shout": shout, "count": count}
-    with extism.Plugin(plugin_of(old=old, user=user), functions=functions, config={"a": "1"}) as loaded:
+    given: dict[str, Any] = {"functions": functions, "config": {"a": "1"}, "isolation": place}
+    with extism.Plugin(plugin_of(old=old, user=user), **given) as loaded:
         for data in (b"", b"hello", bytes(range(256)) * 300):
             assert data == loaded.call("echo", data)
         assert b"text" == loaded.call("echo", "text") == loaded.call("echo", bytearray(b"text"))
@@ -107,12 +110,21 @@ def test_bytes_go_in_and_come_out(old: bool, user: str) -> None:
         assert b"HELLO!" == loaded.call("host", b"hello")
 
 
-def test_variables_are_kept_between_calls_until_it_begins_anew() -> None:
+def test_variables_are_kept_between_calls_until_it_begins_anew(place: Isolation) -> None:
     """And nothing else is."""
-    with plugin() as loaded:
+    with plugin(isolation=place) as loaded:
         assert [b"", b"one", b"two"] == [loaded.call("keep", data) for data in ("one", "two", "three")]
         loaded.restart()
         assert b"" == loaded.call("keep", b"four")
+
+
+def test_plugin_in_a_worker_is_not_forked_and_says_so() -> None:
+    """It goes on, with its variables."""
+    with plugin(isolation="worker", tenant="alice") as loaded:
+        loaded.call("keep", "one")
+        with pytest.raises(PluginError, match="its instance is in a worker"):
+            loaded.fork()
+        assert b"one" == loaded.call("keep", b"two")
 
 
 def test_fork_goes_on_with_the_variables_of_its_plugin() -> None:
@@ -126,9 +138,9 @@ def test_fork_goes_on_with_the_variables_of_its_plugin() -> None:
         assert loaded.program is first.program
 
 
-def test_error_of_a_plugin_is_raised_with_its_words() -> None:
+def test_error_of_a_plugin_is_raised_with_its_words(place: Isolation) -> None:
     """It is not poisoned by it."""
-    with plugin() as loaded:
+    with plugin(isolation=place) as loaded:
         with pytest.raises(extism.ExtismError, match=r"`fail` gave an error: went wrong") as caught:
             loaded.call("fail", b"went wrong")
         assert ("went wrong", 5) == (caught.value.value, caught.value.status)
@@ -140,9 +152,9 @@ def test_error_of_a_plugin_is_raised_with_its_words() -> None:
         assert b"x" == loaded.call("echo", b"x")
 
 
-def test_trap_poisons_it() -> None:
+def test_trap_poisons_it(place: Isolation) -> None:
     """As any plugin."""
-    with plugin() as loaded:
+    with plugin(isolation=place) as loaded:
         with pytest.raises(Trapped):
             loaded.call("trap")
         with pytest.raises(PluginError, match="trapped: unreachable"):
@@ -151,9 +163,9 @@ def test_trap_poisons_it() -> None:
         assert b"x" == loaded.call("echo", b"x")
 
 
-def test_messages_are_logged_under_the_name_of_the_plugin(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_are_logged_under_the_name_of_the_plugin(caplog: pytest.LogCaptureFixture, place: Isolation) -> None:
     """Where somebody listens when it is loaded."""
-    with caplog.at_level(logging.INFO, logger="ringfence.extism"), plugin() as loaded:
+    with caplog.at_level(logging.INFO, logger="ringfence.extism"), plugin(isolation=place) as loaded:
         loaded.call("say", "something")
     assert [("ringfence.extism", logging.INFO, "program: something")] == caplog.record_tuples
 
@@ -189,20 +201,20 @@ def test_what_is_no_plugin_for_extism_is_refused(program: bytes, why: str) -> No
         extism.Plugin(program)
 
 
-def test_exception_of_a_function_of_yours_comes_out_as_itself() -> None:
+def test_exception_of_a_function_of_yours_comes_out_as_itself(place: Isolation) -> None:
     """Through the plugin."""
 
     def fails(_text: str) -> str:
         raise KeyError("mine")
 
     with (
-        extism.Plugin(plugin_of(), functions={"shout": fails, "count": count}) as loaded,
+        extism.Plugin(plugin_of(), functions={"shout": fails, "count": count}, isolation=place) as loaded,
         pytest.raises(KeyError, match="mine"),
     ):
         loaded.call("host", b"x")
 
 
-def test_program_begins_anew_with_each_call() -> None:
+def test_program_begins_anew_with_each_call(place: Isolation) -> None:
     """An exit with 0 is a good end; another is not."""
     program = b"""(module
       (import "extism:host/env" "input_length" (func $n (result i64)))
@@ -213,25 +225,25 @@ def test_program_begins_anew_with_each_call() -> None:
         (if (global.get $calls) (then unreachable))
         (global.set $calls (i32.const 1))
         (call $exit (i32.wrap_i64 (call $n)))))"""
-    with extism.Plugin(program, policy=Policy()) as loaded:
+    with extism.Plugin(program, policy=Policy(), isolation=place) as loaded:
         assert [b"", b""] == [loaded.call("_start") for _ in range(2)]
         with pytest.raises(Exception, match="3"):
             loaded.call("_start", b"123")
 
 
-def test_call_is_awaited() -> None:
+def test_call_is_awaited(place: Isolation) -> None:
     """While the loop goes on."""
-    with plugin() as loaded:
+    with plugin(isolation=place) as loaded:
         assert b"x" == asyncio.run(loaded.acall("echo", b"x"))
     assert math.isfinite(loaded.usage.wall_seconds)
 
 
-def test_task_that_is_cancelled_ends_its_guest() -> None:
+def test_task_that_is_cancelled_ends_its_guest(place: Isolation) -> None:
     """Where it is, and poisons it."""
     spinning = b'(module (func (export "run") (result i32) (loop (br 0)) (i32.const 0)))'
 
     async def main() -> None:
-        with extism.Plugin(spinning) as made:
+        with extism.Plugin(spinning, isolation=place) as made:
             began = time.monotonic()
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(made.acall("run"), 0.2)

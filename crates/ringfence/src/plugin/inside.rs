@@ -12,9 +12,12 @@ use crate::error::Result;
 use crate::load::{self, Kind, Loaded};
 use crate::policy::Limits;
 use crate::prepared::{Recipe, profile};
+use crate::sandbox::access::{Access, Accessed};
 use crate::sandbox::engine::Engines;
+use crate::sandbox::extism::Settings;
 use crate::sandbox::host_calls::HostCalls;
 use crate::sandbox::store::Control;
+use crate::sandbox::views_unsafe::Views;
 use crate::session::Given;
 
 /// Told of a call that begins: when it has to end, and where its calls of the host are counted.
@@ -35,9 +38,6 @@ impl Hooks {
 /// Why a plugin cannot be in a worker, if it cannot.
 pub(super) fn refused(source: &Source) -> Option<&'static str> {
     let types = &source.world.types;
-    if source.world.is_module {
-        return Some("it is a core module, and plugins in workers are components so far");
-    }
     if types.have_streams() {
         return Some("it has streams or futures, which do not cross to a worker");
     }
@@ -47,34 +47,44 @@ pub(super) fn refused(source: &Source) -> Option<&'static str> {
     None
 }
 
-/// A plugin that is linked, and has no instance yet.
-pub(crate) struct Linked(Arc<Shared>);
+/// A plugin that is linked, and has no instance yet; where functions of the parent find memories of the one that it has
+/// then.
+pub(crate) struct Linked(Arc<Shared>, Arc<Views>);
+
+/// What is told to the worker of a plugin beside its code.
+pub(crate) struct Telling {
+    /// The functions of the parent, as far as it has any.
+    pub(crate) imports: Option<Arc<dyn Imports>>,
+    pub(crate) views: Arc<Views>,
+    pub(crate) extism: Option<Settings>,
+    pub(crate) look: Look,
+    pub(crate) begins: Begins,
+}
 
 impl Linked {
-    /// From code that the parent process proved; `imports` are its functions, as far as it has any.
+    /// From code that the parent process proved.
     pub(crate) fn map(
         (kind, file): (Kind, File),
         recipe: Recipe,
         (name, env): (&str, Vec<Vec<u8>>),
-        imports: Option<Arc<dyn Imports>>,
-        (look, begins): (Look, Begins),
+        Telling { imports, views, extism, look, begins }: Telling,
     ) -> Result<Self> {
         let engines = Engines::of(profile(&recipe.policy, false))?;
         let (code, engine) = load::map_image(kind, &engines, file)?;
         let loaded = Loaded { code: Arc::new(code), engine, from_cache: true };
-        let source = Source::of(recipe, (loaded, engines), name, env, None)?;
+        let source = Source::of(recipe, (loaded, engines), name, env, extism)?;
         // The guest and its parent's functions have this thread: who waits for the guest is another process.
         let shared = source.link(imports, true, Hooks { look, begins: Some(begins) })?;
-        Ok(Self(Arc::new(shared)))
+        Ok(Self(Arc::new(shared), views))
     }
 
     /// Makes an instance.
     pub(crate) fn open(&self, given: Given) -> Result<Inside> {
-        let look = &self.0.look;
-        let views = Arc::default();
-        let live = Live::open(&self.0, &views, Beginning::Handed(given), &mut || look())?;
+        let Self(shared, views) = self;
+        let look = &shared.look;
+        let live = Live::open(shared, views, Beginning::Handed(given), &mut || look())?;
         let seat = Seat::Free(Instance::Here(Box::new(live)), Usage::default());
-        Ok(Inside(Plugin::with(&self.0, &views, seat)))
+        Ok(Inside(Plugin::with(shared, views, seat)))
     }
 }
 
@@ -91,5 +101,20 @@ impl Inside {
     pub(crate) fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<(Returned, Usage)> {
         let returned = self.0.call(index, params, asked)?;
         Ok((returned, self.0.usage()))
+    }
+
+    /// Reads, writes or grows a memory.
+    pub(crate) fn memory(&self, index: usize, access: Access<'_>) -> Result<Accessed> {
+        self.0.memory(index, access, true)
+    }
+
+    /// The value of a global.
+    pub(crate) fn global(&self, index: usize) -> Result<Tape> {
+        self.0.global(index)
+    }
+
+    /// Sets a global.
+    pub(crate) fn set_global(&self, index: usize, to: &Tape) -> Result<()> {
+        self.0.set_global(index, to)
     }
 }

@@ -54,9 +54,10 @@ use crate::sandbox::views_unsafe::Views;
 use crate::text;
 use crate::worker::{self, Isolation, Place};
 
+pub use crate::sandbox::access::{Access, Accessed};
 pub use crate::sandbox::extism::Settings as Extism;
 pub use handles::{Gone, Handle};
-pub use modules::{Access, Accessed, GlobalExport, PluginFacts, SavedPlugin, Snapshot};
+pub use modules::{GlobalExport, PluginFacts, SavedPlugin, Snapshot};
 pub use pool::{Instances, Pool};
 pub use streams::{Element, Feed, Items, Pulled, Stream};
 pub use tape::{Held, MixedUp, Placed, Reader, Tape};
@@ -66,7 +67,7 @@ pub use world::{Function, Interface, World};
 
 pub(crate) use call::{Called, nothing};
 pub(crate) use handles::Life;
-pub(crate) use inside::{Begins, Inside, Linked};
+pub(crate) use inside::{Begins, Inside, Linked, Telling};
 pub(crate) use wire::Counts;
 
 /// Called about every 50 ms while a guest computes: `false` ends it.
@@ -257,7 +258,10 @@ impl Source {
         let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
         let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
         let worker = match (place, &recipe.program) {
-            (Some(place), Some(program)) => Some(place.client(program, &prepared, stubs(&world, imports.as_ref()))),
+            (Some(place), Some(program)) => {
+                let granted = (stubs(&world, imports.as_ref()), extism.clone());
+                Some(place.client(program, &prepared, granted))
+            }
             _ => None,
         };
         let Hooks { look, begins } = hooks;

@@ -16,13 +16,16 @@ impl Shared {
         let look = &self.look;
         match &self.worker {
             None => Live::open(self, views, beginning, &mut || look()).map(|live| Instance::Here(Box::new(live))),
-            Some(client) => client.plug(&self.name, self.given(), &mut || look()).map(Box::new).map(Instance::Worker),
+            Some(client) => {
+                client.plug(&self.name, self.given(views), &mut || look()).map(Box::new).map(Instance::Worker)
+            }
         }
     }
 
     /// What whoever talks to a worker has to know.
-    fn given(&self) -> worker::Given {
-        worker::Given { world: self.world.clone(), imports: self.imports.clone(), inline: self.inline }
+    fn given(&self, views: &Arc<Views>) -> worker::Given {
+        let (world, imports, views) = (self.world.clone(), self.imports.clone(), views.clone());
+        worker::Given { world, imports, inline: self.inline, views }
     }
 }
 
@@ -54,7 +57,8 @@ impl Plugin {
         let tick = &mut || look();
         let live = match (instance, work) {
             (Instance::Worker(plugged), Work::Call(index, params)) => {
-                let (plugged, called) = plugged.call(self.shared.given(), (index, params), limits, asked, tick)?;
+                let (plugged, called) =
+                    plugged.call(self.shared.given(&self.views), (index, params), limits, asked, tick)?;
                 return Ok((plugged.map(Instance::Worker), called));
             }
             (Instance::Worker(_), _) => return Err(self.refused("it is in a worker", "load it without `isolation`")),

@@ -90,7 +90,7 @@ impl<'a> Checker<'a> {
             Shape::Bool => self.case(2).map(drop),
             Shape::Number(number) => {
                 let word = self.from.word()?;
-                fits(is_of(*number, word))
+                fits(number.is_of(word))
             }
             Shape::Char => {
                 let word = self.from.word()?;
@@ -184,15 +184,17 @@ fn fits(is_so: bool) -> Result<(), MixedUp> {
     if is_so { Ok(()) } else { Err(MixedUp) }
 }
 
-/// Whether a word is what such a number is on a tape.
-fn is_of(number: Number, word: u64) -> bool {
-    let signed = i128::from(word.cast_signed());
-    match (number, number.range()) {
-        (Number::F32, _) => u32::try_from(word).is_ok(),
-        (Number::F64 | Number::U64 | Number::I64, _) => true,
-        (Number::I32, _) => i32::try_from(word.cast_signed()).is_ok(),
-        (_, Some((least, greatest))) => (least..=greatest).contains(&signed),
-        (_, None) => true,
+impl Number {
+    /// Whether a word is what such a number is on a tape.
+    pub(crate) fn is_of(self, word: u64) -> bool {
+        let signed = i128::from(word.cast_signed());
+        match (self, self.range()) {
+            (Self::F32, _) => u32::try_from(word).is_ok(),
+            (Self::F64 | Self::U64 | Self::I64, _) => true,
+            (Self::I32, _) => i32::try_from(word.cast_signed()).is_ok(),
+            (_, Some((least, greatest))) => (least..=greatest).contains(&signed),
+            (_, None) => true,
+        }
     }
 }
 

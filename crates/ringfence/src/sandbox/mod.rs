@@ -1,5 +1,6 @@
 //! Enforcement: each file wires the grant of the same name in `policy/`.
 
+pub(crate) mod access;
 pub mod clock;
 pub mod components;
 pub mod denials;

@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Most input that goes through the socket, in bytes; more goes as a file in memory.
 pub(super) const MAX_TAIL_BYTES: usize = 64 << 10;
 
-const OTHER: &str = "it answered something else than was asked";
+pub(super) const OTHER: &str = "it answered something else than was asked";
 
 /// Asks what has no output, and gives the answer.
 pub(super) fn ask(
@@ -55,11 +55,23 @@ pub(super) fn answer(
     number: u64,
     look: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Answer, Broken> {
+    answer_of(worker, number, ANSWER, look).map(|(answer, _)| answer)
+}
+
+/// The answer to a request, with at most so much beside it.
+pub(super) fn answer_of(
+    worker: &mut Worker,
+    number: u64,
+    caps: Caps,
+    look: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<(Answer, Vec<u8>), Broken> {
     loop {
-        if let Some(frame) = worker.link.receive(ANSWER)? {
-            return open_frame(frame, number).map(|(answer, _)| answer);
+        if let Some(frame) = worker.link.receive(caps)? {
+            return open_frame(frame, number);
         }
-        if !worker.link.wait(Some(LOOK)) && look().is_break() {
+        // Also where something came: a worker that trickles is not waited for longer than one that is silent.
+        worker.link.wait(Some(LOOK));
+        if look().is_break() {
             return Err(Broken::GaveUp);
         }
     }
@@ -309,6 +321,11 @@ impl Running {
                 self.cancel(worker, now);
             }
         }
+    }
+
+    /// The number that it was asked by.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Lets the guest that called go on; the worker must not have spoken before.

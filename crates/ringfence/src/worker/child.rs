@@ -109,6 +109,12 @@ fn serve_parent() -> Result<(), Broken> {
                 Ok((answer, [tape, rest])) => parent.with(|parent| parent.answer(number, &answer, [&tape, &rest]))?,
                 Err(error) => parent.with(|parent| parent.fail(number, &error))?,
             },
+            Request::Touch(touch) => match room.plugins.touch(touch, tail, descriptors) {
+                Ok((touched, read)) => {
+                    parent.with(|parent| parent.answer(number, &Answer::Touched(touched), [&read, &[]]))?;
+                }
+                Err(error) => parent.with(|parent| parent.fail(number, &error))?,
+            },
             // Of what has ended meanwhile.
             Request::Cancel | Request::Interrupt => {}
             Request::Returned(_) | Request::Answered(_) | Request::Settled(_) => {}
@@ -258,8 +264,8 @@ impl Room {
         let (policy, grants) = (self.policy.clone(), self.grants.clone());
         let recipe = Recipe { program: None, policy, grants, functions: parent.functions(load.functions) };
         if let Some(plugin) = load.plugin {
-            return self.plugins.load(load.program, plugin, (&self.policy, parent), |imports, look, begins| {
-                Linked::map((kind, code.into()), recipe, (&load.argv0, env), imports, (look, begins))
+            return self.plugins.load(load.program, plugin, (&self.policy, parent), |telling| {
+                Linked::map((kind, code.into()), recipe, (&load.argv0, env), telling)
             });
         }
         let sandbox = Sandbox::from_image(kind, self.profile, code.into(), recipe, &load.argv0, env)?;

@@ -109,17 +109,7 @@ impl Client {
         Self::of(binding, program, image, prepared, None)
     }
 
-    /// The same for a plugin; which of the functions that it imports nobody gave, if it is given any.
-    pub(super) fn of_plugin(
-        binding: Arc<Binding>,
-        program: &Program,
-        image: Image,
-        prepared: &Prepared,
-        stubs: Option<Vec<bool>>,
-    ) -> Self {
-        Self::of(binding, program, image, prepared, Some(AsPlugin { stubs }))
-    }
-
+    /// The same, for a plugin too.
     pub(super) fn of(
         binding: Arc<Binding>,
         program: &Program,

@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socke
 use super::ask::open_frame;
 use super::child::CAPS;
 use super::frame::{Broken, Caps, Frame, Link};
+use super::plugins::{Callback, Gave};
 use super::protocol::{Answer, MAX_ANSWER_BYTES, Request, read};
 use super::turns::most_tail;
 use crate::error::Error;
@@ -60,10 +61,11 @@ pub fn by_parent(sent: &[u8], piece: usize, limits: &Limits) -> (Vec<Believed>, 
                 message_of(&tail, limits.host_bytes.0).map_err(|_| "it is no call")?;
                 Believed::Asked(tail.len())
             }
-            Answer::Gave(gave) => Believed::Gave(gave.into_any(tail)?),
-            Answer::Callback(callback) => Believed::Gave(callback.into_any(tail)?),
+            Answer::Gave(Gave { counts, .. }) | Answer::Callback(Callback { counts, .. }) => {
+                Believed::Gave(Tape::unpack(counts, tail).map_err(|why| why.to_string())?)
+            }
             Answer::Ready(_) | Answer::Bound | Answer::Loaded | Answer::Plugged => Believed::Other,
-            Answer::Opened(_) | Answer::Caught(_) => Believed::Other,
+            Answer::Opened(_) | Answer::Caught(_) | Answer::Touched(_) => Believed::Other,
         })
     })
 }

@@ -69,7 +69,7 @@ pub use process::set_worker;
 
 pub(crate) use carried::{Carried, Taken};
 pub(crate) use client::Client;
-pub(crate) use plugins::{Given, Place, Plugged};
+pub(crate) use plugins::{Given, Place, Plugged, Touching, Untouched};
 pub(crate) use remote::Remote;
 
 use crate::error::{Error, Result};

@@ -70,6 +70,14 @@ impl<C> Place<C> {
         self.now(State::Inside(Box::new(inside)));
     }
 
+    /// Does something with a worker whose guest is inside a function, and stays so; others who want it wait.
+    pub(super) fn while_inside<T>(&self, act: impl FnOnce(&mut Inside<C>) -> T) -> Option<T> {
+        match &mut *self.state() {
+            State::Inside(inside) => Some(act(inside)),
+            _ => None,
+        }
+    }
+
     /// Changes it only where the guest is inside a function.
     pub(super) fn take_inside(&self, next: State<C>) -> Option<Inside<C>> {
         let mut state = self.state();

@@ -6,10 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::Caps;
-use super::plugins::{Callback, Gave, Invoke, Plug, Settled};
+use super::plugins::{Callback, Gave, Invoke, Plug, Settled, Touch, Touched};
 use super::turns::{Answered, Ask, Capture, Caught, Eval, Open, Opened, Turned};
 use crate::error::{Error, Parts};
 use crate::host::{Signature, Value};
+use crate::plugin::Extism;
 use crate::policy::{Limits, Mode};
 use crate::result::{Outcome, RunResult, Usage};
 use crate::sandbox::denials::{Denial, MAX_DENIALS};
@@ -64,6 +65,8 @@ pub(super) enum Request {
     Invoke(Invoke),
     /// Go on in the call of this number: a function has come back.
     Settled(Settled),
+    /// Read or write a memory of it: between two calls, or inside of the call of this number.
+    Touch(Touch),
 }
 
 /// A policy; its directories and files come as descriptors, in the order of `grants`, then the worker's home, and last
@@ -139,6 +142,8 @@ pub(super) struct After {
 pub(super) struct AsPlugin {
     /// Which of the functions that it imports nobody gave, in their order; none where it is given none.
     pub(super) stubs: Option<Vec<bool>>,
+    /// What one for Extism is granted.
+    pub(super) extism: Option<Extism>,
 }
 
 /// The name of one function. Equal names are called alike, whatever the parent does then.
@@ -221,6 +226,8 @@ pub(super) enum Answer {
     Callback(Callback),
     /// A function of it gave something.
     Gave(Gave),
+    /// A memory of it was read or written.
+    Touched(Touched),
     /// It could not.
     Failed(Failed),
 }

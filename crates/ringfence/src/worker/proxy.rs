@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::child::{CAPS, Parent};
-use super::plugins::Settled;
+use super::child::{CAPS, Parent, refused};
+use super::plugins::{Settled, Touch, Touched};
 use super::protocol::{Answer, Call, Function, Number, Request, Returned, read, write};
 use super::served::handed;
 use super::turns::{Answered, Ask, Reply};
@@ -61,15 +61,21 @@ impl Line {
         self.state().run = None;
     }
 
-    /// Asks the parent for the guest that runs: with what that has used, in processor time and memory.
-    pub(super) fn ask(&self, tail: &[u8], question: impl FnOnce(u64, u64) -> Answer) -> Result<Back, Raised> {
+    /// Asks the parent for the guest that runs: with what that has used, in processor time and memory. Meanwhile the
+    /// parent may `touch` memories of the guest.
+    pub(super) fn ask(
+        &self,
+        tail: &[u8],
+        question: impl FnOnce(u64, u64) -> Answer,
+        touch: &mut Touches<'_>,
+    ) -> Result<Back, Raised> {
         let mut state = self.state();
         let Some(Current { number, control, host_calls }) = state.run.clone() else {
             return Err(Raised::new("it was called while nothing runs"));
         };
         let cpu_nanos = u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX);
         let question = question(cpu_nanos, host_calls.memory_peak());
-        let Some(back) = state.parent.ask(number, &question, tail, control.deadline + GRACE) else {
+        let Some(back) = state.parent.ask(number, &question, tail, control.deadline + GRACE, touch) else {
             // The guest runs no further instruction, and its call is cancelled.
             host_calls.abandon();
             return Err(Raised::new("nobody waits for the call any more"));
@@ -113,7 +119,7 @@ impl HostCall for Proxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        match state.parent.ask(number, &call, &[], control.deadline + GRACE) {
+        match state.parent.ask(number, &call, &[], control.deadline + GRACE, &mut nothing_to_touch) {
             Some((Request::Returned(Returned { values, cpu_nanos }), ..)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
                 let values = values.ok_or_else(|| Raised::new("a function of the parent broke"))?;
@@ -148,7 +154,7 @@ impl Relay for SessionProxy {
             cpu_nanos: u64::try_from(control.cpu.used_here().as_nanos()).unwrap_or(u64::MAX),
             memory_bytes: host_calls.memory_peak(),
         });
-        match state.parent.ask(number, &ask, message, control.deadline + GRACE) {
+        match state.parent.ask(number, &ask, message, control.deadline + GRACE, &mut nothing_to_touch) {
             Some((Request::Answered(Answered { answer, cpu_nanos }), tail, descriptors)) => {
                 control.cpu.used_elsewhere(Duration::from_nanos(cpu_nanos));
                 match answer {
@@ -171,9 +177,23 @@ impl Relay for SessionProxy {
 /// What came of a call, with what came along.
 pub(super) type Back = (Request, Vec<u8>, Vec<OwnedFd>);
 
+/// What does something with memories of the guest that waits, with what came along.
+pub(super) type Touches<'a> = dyn FnMut(Touch, Vec<u8>, Vec<OwnedFd>) -> crate::Result<(Touched, Vec<u8>)> + 'a;
+
+fn nothing_to_touch(_: Touch, _: Vec<u8>, _: Vec<OwnedFd>) -> crate::Result<(Touched, Vec<u8>)> {
+    Err(refused("it has no memory to touch"))
+}
+
 impl Parent {
     /// What came of a call; none when the parent gave up on its run, or is late.
-    fn ask(&mut self, number: u64, call: &Answer, tail: &[u8], until: Instant) -> Option<Back> {
+    fn ask(
+        &mut self,
+        number: u64,
+        call: &Answer,
+        tail: &[u8],
+        until: Instant,
+        touch: &mut Touches<'_>,
+    ) -> Option<Back> {
         let metadata = write(call).unwrap_or_else(|_| exit(1));
         let look = &mut || if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         self.link.send(number, &metadata, [tail, &[]], &[], look).unwrap_or_else(|_| exit(1));
@@ -185,6 +205,12 @@ impl Parent {
                     match read(&frame.metadata) {
                         Ok(back @ (Request::Returned(_) | Request::Answered(_) | Request::Settled(_))) => {
                             return Some((back, frame.tail, frame.descriptors));
+                        }
+                        Ok(Request::Touch(what)) => {
+                            let (touched, read) =
+                                touch(what, frame.tail, frame.descriptors).unwrap_or_else(|_| exit(1));
+                            let metadata = write(&Answer::Touched(touched)).unwrap_or_else(|_| exit(1));
+                            self.link.send(number, &metadata, [&read, &[]], &[], look).unwrap_or_else(|_| exit(1));
                         }
                         Ok(Request::Interrupt) => self.interrupted = Some(number),
                         Ok(Request::Cancel) => return None,

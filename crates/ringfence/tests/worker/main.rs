@@ -16,6 +16,7 @@ mod escape;
 mod hostile;
 mod left;
 mod mapped_unsafe;
+mod modules;
 mod plugins;
 mod turns;
 

@@ -33,7 +33,7 @@ const PLUGIN: &str = r#"(component
   (func (export "bit") (result bool) (canon lift (core func $i "g"))))"#;
 
 /// A tape, as it crosses: words, and pieces whose places among the words are the caller's to write.
-fn tape(words: &[u64], pieces: &[&[u8]]) -> (String, Vec<u8>) {
+pub fn tape(words: &[u64], pieces: &[&[u8]]) -> (String, Vec<u8>) {
     let lengths = pieces.iter().map(|piece| piece.len() as u64);
     let mut bytes: Vec<u8> = words.iter().copied().chain(lengths).flat_map(u64::to_le_bytes).collect();
     pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
@@ -44,12 +44,12 @@ fn counts(words: u64, pieces: u64) -> String {
     format!(r#"{{"words": {words}, "pieces": {pieces}}}"#)
 }
 
-fn gave(parent: &mut UnixStream, number: u64, (counts, bytes): (String, Vec<u8>)) {
+pub fn gave(parent: &mut UnixStream, number: u64, (counts, bytes): (String, Vec<u8>)) {
     let gave = format!(r#"{{"gave": {{"counts": {counts}, "fuel": 9, "memory_bytes": 18446744073709551615}}}}"#);
     answer(parent, number, &gave, &bytes);
 }
 
-fn call(parent: &mut UnixStream, number: u64, function: u32, (counts, bytes): (String, Vec<u8>)) {
+pub fn call(parent: &mut UnixStream, number: u64, function: u32, (counts, bytes): (String, Vec<u8>)) {
     let call =
         format!(r#"{{"callback": {{"function": {function}, "counts": {counts}, "cpu_nanos": 0, "memory_bytes": 7}}}}"#);
     answer(parent, number, &call, &bytes);
@@ -145,6 +145,9 @@ fn forged_call(name: &str) -> Option<(u32, (String, Vec<u8>))> {
 
 /// What a worker of that name does when a function is called.
 pub fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
+    if let Some(name) = name.strip_prefix("module that ") {
+        return crate::modules::called(name, number, parent);
+    }
     if let Some(tape) = forged(name).or_else(|| forged_kind(name)) {
         return gave(parent, number, tape);
     }
@@ -242,14 +245,25 @@ fn host(breaks: bool) -> Arc<Host> {
 }
 
 fn open(name: &str, policy: Policy, host: &Arc<Host>, inline: bool) -> (ringfence::Result<Plugin>, Workers) {
-    let workers = Workers::fallen(name);
-    let program = Program::from_bytes(PLUGIN.as_bytes(), "plugin").unwrap();
-    let grants = Grants::open(&policy, &[]).unwrap();
-    let source = Source::load(&program, policy, grants, None, true, None, (Isolation::Process, None)).unwrap();
-    (source.open(Some(host.clone()), inline, Arc::new(|| true)), workers)
+    open_of(PLUGIN, name, policy, host.clone(), inline)
 }
 
-fn called(plugin: &Plugin, function: usize) -> Result<Tape, Box<RunResult>> {
+/// A plugin of that program in a worker of that name.
+pub fn open_of(
+    program: &str,
+    name: &str,
+    policy: Policy,
+    host: Arc<dyn Imports>,
+    inline: bool,
+) -> (ringfence::Result<Plugin>, Workers) {
+    let workers = Workers::fallen(name);
+    let program = Program::from_bytes(program.as_bytes(), "plugin").unwrap();
+    let grants = Grants::open(&policy, &[]).unwrap();
+    let source = Source::load(&program, policy, grants, None, true, None, (Isolation::Process, None)).unwrap();
+    (source.open(Some(host), inline, Arc::new(|| true)), workers)
+}
+
+pub fn called(plugin: &Plugin, function: usize) -> Result<Tape, Box<RunResult>> {
     match plugin.call(function, Tape::default(), &Asked::default()).unwrap() {
         Returned::Values(tape) => Ok(tape),
         Returned::Ended(result) => Err(result),

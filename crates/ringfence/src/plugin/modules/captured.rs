@@ -138,6 +138,10 @@ impl Plugin {
         let (mut instance, usage, mut back) = self.take()?;
         let caught = match &mut instance {
             Place::Here(live) => self.caught(live),
+            Place::Worker(_) if self.shared.uncaptured.is_none() => {
+                let fix = "load it without `isolation`, and capture that";
+                Err(Uncaught::Not(self.not_captured("its instance is in a worker", fix)))
+            }
             Place::Worker(_) => Err(Uncaught::Not(self.not_shown())),
         };
         back.seat = Some(match &caught {

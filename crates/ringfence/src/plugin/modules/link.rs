@@ -15,7 +15,7 @@ use crate::plugin::types::Number;
 use crate::plugin::world::World;
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::extism::{self, Settings};
-use crate::sandbox::views_unsafe::Place;
+use crate::sandbox::views_unsafe::{Place, Seen};
 use crate::sandbox::wasi01::{self, Level};
 use crate::text;
 
@@ -126,7 +126,7 @@ impl Host {
         let answer: Arc<Mutex<Option<Tape>>> = Arc::default();
         let theirs = answer.clone();
         let work = Box::new(move || {
-            let tape = views.while_shown(places, || given.call(index, tape))?;
+            let tape = views.while_shown(Seen::Here(places), || given.call(index, tape))?;
             *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some(tape);
             Ok(())
         });

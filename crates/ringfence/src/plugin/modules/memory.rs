@@ -9,62 +9,8 @@ use crate::plugin::live::Live;
 use crate::plugin::pool::Instances;
 use crate::plugin::tape::Tape;
 use crate::plugin::{Instance, Plugin, Seat};
-
-/// What to do with a memory, in bytes.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)]
-pub enum Access<'a> {
-    Size,
-    Read {
-        at: u64,
-        len: u64,
-    },
-    Write {
-        at: u64,
-        bytes: &'a [u8],
-    },
-    /// By so many pages.
-    Grow(u64),
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accessed {
-    /// How many bytes the memory has, or had before it grew.
-    Size(u64),
-    /// What was read.
-    Bytes(Vec<u8>),
-    /// It was written.
-    Written,
-    /// That is beyond its end, which is here.
-    Outside(u64),
-    /// It may not grow so far.
-    Full,
-}
-
-impl Access<'_> {
-    fn of(self, memory: &mut [u8]) -> Accessed {
-        let size = memory.len() as u64;
-        let range = |at: u64, len: u64| {
-            let end = at.checked_add(len).filter(|end| *end <= size)?;
-            Some(usize::try_from(at).ok()?..usize::try_from(end).ok()?)
-        };
-        match self {
-            Self::Size | Self::Grow(_) => Accessed::Size(size),
-            Self::Read { at, len } => match range(at, len).and_then(|range| memory.get(range)) {
-                Some(bytes) => Accessed::Bytes(bytes.to_vec()),
-                None => Accessed::Outside(size),
-            },
-            Self::Write { at, bytes } => match range(at, bytes.len() as u64).and_then(|range| memory.get_mut(range)) {
-                Some(place) => {
-                    place.copy_from_slice(bytes);
-                    Accessed::Written
-                }
-                None => Accessed::Outside(size),
-            },
-        }
-    }
-}
+use crate::sandbox::access::{Access, Accessed};
+use crate::worker::{Touching, Untouched};
 
 impl Instances {
     /// Reads, writes or grows a memory: of a guest at rest, or of the one that calls the function of the host that asks.
@@ -94,19 +40,18 @@ impl Instances {
 }
 
 impl Plugin {
-    fn memory(&self, index: usize, access: Access<'_>, one: bool) -> Result<Accessed> {
+    pub(in crate::plugin) fn memory(&self, index: usize, access: Access<'_>, one: bool) -> Result<Accessed> {
         self.check_process()?;
         if !matches!(access, Access::Grow(_)) {
-            let views = &self.views;
             let is_free = matches!(&*self.seat(), Seat::Free(..));
-            if let Some(done) = views.with(index, one && !is_free, |memory| access.of(memory)) {
-                return Ok(done);
+            if let Some(done) = self.views.access(index, one && !is_free, access) {
+                return done;
             }
         }
         if !one {
             return Err(self.nobodys("a memory"));
         }
-        self.at_rest(|live| {
+        let here = |live: &mut Live| {
             let Some(memory) = live.module.as_ref().and_then(|module| module.memories.get(index)).copied() else {
                 return Err(wasmtime::Error::msg("there is no such memory"));
             };
@@ -119,22 +64,29 @@ impl Plugin {
                 }
                 access => access.of(memory.data_mut(&mut *live.store)),
             })
-        })
+        };
+        self.at_rest(here, |worker| worker.access(index, access))
     }
 
-    fn global(&self, index: usize) -> Result<Tape> {
-        self.at_rest(|live| {
+    pub(in crate::plugin) fn global(&self, index: usize) -> Result<Tape> {
+        let here = |live: &mut Live| {
             let Some((global, _)) = live.module.as_ref().and_then(|module| module.globals.get(index)).copied() else {
                 return Err(wasmtime::Error::msg("there is no such global"));
             };
             let mut tape = Tape::default();
             tape.word(word(&global.get(&mut *live.store)));
             Ok(tape)
+        };
+        self.at_rest(here, |worker| {
+            let kind = self.shared.world.globals.get(index).map(|global| global.kind);
+            let mut tape = Tape::default();
+            tape.word(worker.global(index, kind)?);
+            Ok(tape)
         })
     }
 
-    fn set_global(&self, index: usize, to: &Tape) -> Result<()> {
-        self.at_rest(|live| {
+    pub(in crate::plugin) fn set_global(&self, index: usize, to: &Tape) -> Result<()> {
+        let here = |live: &mut Live| {
             let Some((global, kind)) = live.module.as_ref().and_then(|module| module.globals.get(index)).copied()
             else {
                 return Err(wasmtime::Error::msg("there is no such global"));
@@ -144,18 +96,35 @@ impl Plugin {
                 Mutability::Var => global.set(&mut *live.store, to),
                 Mutability::Const => Err(wasmtime::Error::msg("it is a constant")),
             }
-        })
+        };
+        self.at_rest(here, |worker| worker.set_global(index, to))
     }
 
-    /// Does something with an instance that no call is in.
-    fn at_rest<T>(&self, act: impl FnOnce(&mut Live) -> wasmtime::Result<T>) -> Result<T> {
+    /// Does something with an instance that no call is in: here, or in its worker.
+    fn at_rest<T>(
+        &self,
+        here: impl FnOnce(&mut Live) -> wasmtime::Result<T>,
+        there: impl FnOnce(&mut Touching<'_>) -> std::result::Result<T, Untouched>,
+    ) -> Result<T> {
         let (mut instance, usage, mut back) = self.take()?;
-        let done = match &mut instance {
-            Instance::Here(live) => act(live),
-            Instance::Worker(_) => Err(wasmtime::Error::msg("it is in a worker")),
+        let (done, gone) = match &mut instance {
+            Instance::Here(live) => (here(live).map_err(|error| crate::link::broken(&error)), None),
+            Instance::Worker(plugged) => {
+                let look = &self.shared.look;
+                match plugged.touch(&mut || look(), there) {
+                    Ok(done) => (Ok(done), None),
+                    Err(Untouched::Not(error)) => (Err(error), None),
+                    Err(Untouched::Gone(why)) => {
+                        (Err(self.refused(&why, "call `restart()`: it begins anew, without what it had")), Some(why))
+                    }
+                }
+            }
         };
-        back.seat = Some(Seat::Free(instance, usage));
-        done.map_err(|error| crate::link::broken(&error))
+        back.seat = Some(match gone {
+            None => Seat::Free(instance, usage),
+            Some(why) => Seat::Poisoned(why, usage),
+        });
+        done
     }
 
     fn nobodys(&self, what: &str) -> Error {

@@ -12,7 +12,6 @@ pub(super) use instance::ModuleInstance;
 pub(super) use link::link;
 
 pub use captured::Snapshot;
-pub use memory::{Access, Accessed};
 pub use outline::GlobalExport;
 pub use saved::{PluginFacts, SavedPlugin};
 

@@ -9,10 +9,13 @@ pub use linker::{FUNCTIONS, add_to_linker, bytes, kept, kernel_function};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::limits::Limiter;
 
 /// What is granted to a plugin, and how its functions of the host take their values.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Text under names, which it may read.
     pub config: BTreeMap<String, String>,

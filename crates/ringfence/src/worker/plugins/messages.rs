@@ -46,7 +46,7 @@ pub(in crate::worker) struct Invoke {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct Gave {
-    pub(super) counts: Counts,
+    pub(in crate::worker) counts: Counts,
     pub(super) fuel: Option<u64>,
     pub(super) memory_bytes: u64,
 }
@@ -57,7 +57,7 @@ pub(in crate::worker) struct Gave {
 pub(in crate::worker) struct Callback {
     /// Its place among all that are imported.
     pub(super) function: u32,
-    pub(super) counts: Counts,
+    pub(in crate::worker) counts: Counts,
     /// What the guest has used up to here.
     pub(super) cpu_nanos: u64,
     pub(super) memory_bytes: u64,
@@ -71,6 +71,51 @@ pub(in crate::worker) struct Settled {
     pub(super) result: Option<Handed>,
     /// Processor time that functions have used in this call.
     pub(in crate::worker) cpu_nanos: u64,
+}
+
+/// What is done with a memory or a global of the guest, by its place among those that are exported: between two calls, or
+/// while it waits inside of a function of the parent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(in crate::worker) enum Touch {
+    Size(u32),
+    Read {
+        memory: u32,
+        at: u64,
+        len: u64,
+    },
+    Write {
+        memory: u32,
+        at: u64,
+        /// Where the bytes are, and how many.
+        bytes: (From, u64),
+    },
+    /// By so many pages.
+    Grow {
+        memory: u32,
+        pages: u64,
+    },
+    Global(u32),
+    Set {
+        global: u32,
+        word: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::worker) enum Touched {
+    /// Bytes that the memory has, or had before it grew.
+    Size(u64),
+    /// The tail is what was read.
+    Read,
+    Written,
+    /// That is beyond its end, which is here.
+    Outside(u64),
+    /// It may not grow so far.
+    Full,
+    Word(u64),
 }
 
 /// What a call has used, as a worker tells it: bounded by what it may.
@@ -97,19 +142,7 @@ impl Gave {
     }
 }
 
-impl Gave {
-    /// The tape, whatever it holds.
-    pub(in crate::worker) fn into_any(self, tail: Vec<u8>) -> Result<Tape, String> {
-        Tape::unpack(self.counts, tail).map_err(|why| why.to_string())
-    }
-}
-
 impl Callback {
-    /// The tape, whatever it holds.
-    pub(in crate::worker) fn into_any(self, tail: Vec<u8>) -> Result<Tape, String> {
-        Tape::unpack(self.counts, tail).map_err(|why| why.to_string())
-    }
-
     /// Which function is called with what, if there is one that can be called so.
     pub(super) fn to_call(&self, tail: Vec<u8>, given: &Given, limits: &Limits) -> Result<(usize, Tape), String> {
         let wrong = |_| "it called a function with what that does not take".to_owned();

@@ -1,5 +1,6 @@
 //! A plugin whose instance is in a worker of its own, from its opening to its end.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Given;
 use super::messages::{Handed, Invoke, Plug};
 use super::talk::{End, Line, Talk, ask};
+use super::touch::{Touching, Untouched};
 use crate::apart::{self, no_thread};
 use crate::error::{Error, Result};
 use crate::host::Raised;
@@ -18,7 +20,7 @@ use crate::sandbox::files::PrivateTmp;
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::Control;
 use crate::text;
-use crate::worker::ask::{Told, What};
+use crate::worker::ask::{GRACE, Told, What};
 use crate::worker::client::{Caller, Client, Taken};
 use crate::worker::parcel::Parcel;
 use crate::worker::process::not_started;
@@ -64,11 +66,11 @@ impl Client {
             Ok(running) => running,
             Err(told) => return Err(not_made(name, None, End::Told(told))),
         };
-        let mut line = Line { held, running };
         let mut talk = Talk::new(given, control, limits, started, None);
-        match (talk.through(&mut line, &mut caller), talk.raised) {
-            (End::Plugged, None) => Ok(Plugged { held: line.held, life: Life::new(Arc::default()) }),
-            (end, raised) => Err(not_made(name, raised, end)),
+        match (talk.through(Line { held, running }, None, &mut caller), talk.raised) {
+            (Some((held, End::Plugged)), None) => Ok(Plugged { held, life: Life::new(Arc::default()) }),
+            (Some((_, end)), raised) => Err(not_made(name, raised, end)),
+            (None, _) => Err(gave_up(name)),
         }
     }
 }
@@ -107,6 +109,21 @@ impl Plugged {
     /// What handles of its resources would hang on.
     pub(crate) fn life(&self) -> &Arc<Life> {
         &self.life
+    }
+
+    /// Reads or writes something of it, between two calls.
+    pub(crate) fn touch<T>(
+        &mut self,
+        tick: &mut dyn FnMut() -> bool,
+        act: impl FnOnce(&mut Touching<'_>) -> std::result::Result<T, Untouched>,
+    ) -> std::result::Result<T, Untouched> {
+        let Some(taken) = &mut self.held.0 else { return Err(Untouched::Gone("its worker is gone".into())) };
+        let outer = apart::outer().map_err(Untouched::Not)?;
+        let Taken { worker, limits, .. } = &mut **taken;
+        let until = Instant::now() + limits.wall.0 + GRACE;
+        let mut caller = Caller::new(Arc::default(), outer, tick);
+        let mut look = || if Instant::now() < until { caller.look() } else { ControlFlow::Break(()) };
+        act(&mut Touching::new(worker, limits, &mut look))
     }
 
     /// Calls a function; the instance is given back, unless it is gone.

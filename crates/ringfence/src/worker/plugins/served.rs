@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::messages::{Callback, Gave, Handed, Invoke, Plug, Settled};
+use super::messages::{Callback, Gave, Handed, Invoke, Plug, Settled, Touch, Touched};
 use crate::ending::Ending;
 use crate::error::Result;
 use crate::host::Raised;
-use crate::plugin::{Asked, Imports, Inside, Linked, Returned, Tape, nothing};
+use crate::plugin::{Access, Accessed, Asked, Imports, Inside, Linked, Returned, Tape, Telling, nothing};
 use crate::policy::Policy;
 use crate::result::{Outcome, RunResult};
 use crate::sandbox::files::Space;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::stop::{Limit, Stop};
+use crate::sandbox::views_unsafe::Views;
 use crate::session::Given;
 use crate::worker::child::{no_space, refused};
 use crate::worker::protocol::{Answer, AsPlugin, Ended, Request};
@@ -55,9 +56,9 @@ impl Plugins {
     pub(in crate::worker) fn load(
         &mut self,
         program: u32,
-        AsPlugin { stubs }: AsPlugin,
+        AsPlugin { stubs, extism }: AsPlugin,
         (policy, parent): (&Policy, &Line),
-        link: impl FnOnce(Option<Arc<dyn Imports>>, crate::plugin::Look, crate::plugin::Begins) -> Result<Linked>,
+        link: impl FnOnce(Telling) -> Result<Linked>,
     ) -> Result<()> {
         let calling = || self.calling.clone();
         let (line, current) = (parent.clone(), calling());
@@ -70,9 +71,10 @@ impl Plugins {
             line.begins(current.request.load(Ordering::Relaxed), control, host_calls);
         });
         let most = most_tail(&policy.limits);
-        let proxy = |stubs| Proxy { line: parent.clone(), stubs, most, calling: calling() };
+        let views: Arc<Views> = Arc::default();
+        let proxy = |stubs| Proxy { line: parent.clone(), stubs, most, calling: calling(), views: views.clone() };
         let imports = stubs.map(|stubs| Arc::new(proxy(stubs)) as Arc<dyn Imports>);
-        self.ready.insert(program, link(imports, look, begins)?);
+        self.ready.insert(program, link(Telling { imports, views, extism, look, begins })?);
         Ok(())
     }
 
@@ -112,8 +114,7 @@ impl Plugins {
         let params = tape(invoke.params, tail, descriptors)?;
         let asked = Asked { wall: Some(Duration::from_nanos(invoke.wall_nanos)), ..Asked::default() };
         self.calling.begins(number);
-        let index = usize::try_from(invoke.function).unwrap_or(usize::MAX);
-        let (returned, usage) = inside.call(index, params, &asked)?;
+        let (returned, usage) = inside.call(place(invoke.function), params, &asked)?;
         let most = most_tail(inside.limits());
         Ok(match returned {
             Returned::Values(tape) => {
@@ -132,6 +133,61 @@ impl Plugins {
             }
         })
     }
+}
+
+impl Plugins {
+    /// Reads or writes a memory or a global of it, with what is read.
+    pub(in crate::worker) fn touch(
+        &mut self,
+        touch: Touch,
+        tail: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(Touched, Vec<u8>)> {
+        let Some(inside) = &self.inside else { return Err(refused("there is no plugin")) };
+        match touch {
+            Touch::Global(index) => {
+                let tape = inside.global(place(index))?;
+                let word = tape.reader().word().map_err(|_| refused("a global has no value"))?;
+                Ok((Touched::Word(word), Vec::new()))
+            }
+            Touch::Set { global, word } => {
+                let mut tape = Tape::default();
+                tape.word(word);
+                inside.set_global(place(global), &tape).map(|()| (Touched::Written, Vec::new()))
+            }
+            touch => touched(touch, tail, descriptors, |memory, access| inside.memory(memory, access)),
+        }
+    }
+}
+
+fn place(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}
+
+/// Does it with a memory.
+fn touched(
+    touch: Touch,
+    tail: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+    access: impl FnOnce(usize, Access<'_>) -> Result<Accessed>,
+) -> Result<(Touched, Vec<u8>)> {
+    let done = match touch {
+        Touch::Size(memory) => access(place(memory), Access::Size)?,
+        Touch::Read { memory, at, len } => access(place(memory), Access::Read { at, len })?,
+        Touch::Write { memory, at, bytes } => {
+            let bytes = handed(bytes, tail, &mut descriptors.into_iter())?;
+            access(place(memory), Access::Write { at, bytes: &bytes })?
+        }
+        Touch::Grow { memory, pages } => access(place(memory), Access::Grow(pages))?,
+        Touch::Global(_) | Touch::Set { .. } => return Err(refused("a global is for between two calls")),
+    };
+    Ok(match done {
+        Accessed::Size(size) => (Touched::Size(size), Vec::new()),
+        Accessed::Bytes(bytes) => (Touched::Read, bytes),
+        Accessed::Written => (Touched::Written, Vec::new()),
+        Accessed::Outside(size) => (Touched::Outside(size), Vec::new()),
+        Accessed::Full => (Touched::Full, Vec::new()),
+    })
 }
 
 impl Calling {
@@ -158,6 +214,8 @@ struct Proxy {
     stubs: Vec<bool>,
     most: u64,
     calling: Arc<Calling>,
+    /// Memories of the guest that calls them.
+    views: Arc<Views>,
 }
 
 impl Imports for Proxy {
@@ -171,7 +229,13 @@ impl Imports for Proxy {
         let function = u32::try_from(index).unwrap_or(u32::MAX);
         let callback =
             |cpu_nanos, memory_bytes| Answer::Callback(Callback { function, counts, cpu_nanos, memory_bytes });
-        match self.line.ask(&bytes, callback)? {
+        let touch = &mut |touch, tail, descriptors| {
+            touched(touch, tail, descriptors, |memory, access| {
+                let done = self.views.access(memory, true, access);
+                done.unwrap_or_else(|| Err(refused("there is no such memory")))
+            })
+        };
+        match self.line.ask(&bytes, callback, touch)? {
             (Request::Settled(Settled { result: Some(result), .. }), tail, descriptors) => {
                 tape(result, tail, descriptors).map_err(|error| Raised::new(error.to_string()))
             }

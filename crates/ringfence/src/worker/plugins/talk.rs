@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Given;
 use super::messages::{Callback, Handed, Settled, Used};
+use super::touch::Waiting;
 use crate::apart::{self, no_thread};
 use crate::error::Result;
 use crate::host::{Around, Raised};
@@ -18,6 +19,7 @@ use crate::result::{Outcome, RunResult};
 use crate::sandbox::stdio::Sink;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::Control;
+use crate::sandbox::views_unsafe::Seen;
 use crate::text;
 use crate::worker::ask::{GRACE, Next, Running, Told, What};
 use crate::worker::client::Caller;
@@ -41,8 +43,15 @@ pub(super) enum End {
 /// Up to what there is to do.
 enum Step {
     End(End),
-    /// A function of the host, what it is called with, and what the guest has used so far.
-    Call(usize, Tape, Callback),
+    Call(Asks),
+}
+
+/// A call of a function of the host.
+pub(super) struct Asks {
+    index: usize,
+    params: Tape,
+    /// What the guest has used so far.
+    callback: Callback,
 }
 
 /// Asks for something that may call functions of the host.
@@ -87,6 +96,10 @@ pub(super) struct Talk {
     /// Why there are no more of them.
     over: Option<Stop>,
     started: Instant,
+    /// Where the worker is while a function of the host is called.
+    place: Place<Arc<str>>,
+    /// The same for memories of its guest.
+    waiting: Arc<Waiting>,
 }
 
 /// The worker, and what it was asked for.
@@ -105,20 +118,34 @@ impl Talk {
     ) -> Self {
         // From here on, what this thread uses is looked at, and not the clock.
         control.cpu.look();
-        Self { given, control, limits, function, made: 0, raised: None, over: None, started }
+        let place = Place::talking();
+        let waiting = Arc::new(Waiting::new(place.clone(), limits, control.deadline + GRACE));
+        Self { given, control, limits, function, made: 0, raised: None, over: None, started, place, waiting }
     }
 
-    /// To its end, on this thread.
-    pub(super) fn through(&mut self, line: &mut Line, caller: &mut Caller<'_>) -> End {
+    /// To its end, on this thread, from that call of a function on; nothing where its caller has gone on without it.
+    pub(super) fn through(
+        &mut self,
+        mut line: Line,
+        mut first: Option<Asks>,
+        caller: &mut Caller<'_>,
+    ) -> Option<(Held, End)> {
         loop {
-            let (index, params, callback) = match self.step(line, caller) {
-                Step::End(end) => return end,
-                Step::Call(index, params, callback) => (index, params, callback),
+            let asks = match first.take() {
+                Some(asks) => asks,
+                None => match self.step(&mut line, caller) {
+                    Step::End(end) => return Some((line.held, end)),
+                    Step::Call(asks) => asks,
+                },
             };
-            self.begins(&callback);
-            let returned = self.given.perform(index, params);
-            if let Err(told) = self.settle(line, returned) {
-                return End::Told(told);
+            let returned;
+            (line, returned) = self.perform(line, asks)?;
+            let settled = match self.waiting.take_lost() {
+                Some(told) => Err(told),
+                None => self.settle(&mut line, returned),
+            };
+            if let Err(told) = settled {
+                return Some((line.held, End::Told(told)));
             }
         }
     }
@@ -126,57 +153,58 @@ impl Talk {
     /// The same, on this thread as far as it calls no function of the host that its caller may have to leave behind.
     pub(super) fn end_of(mut self, mut line: Line, context: Option<Context>, mut caller: Caller<'_>) -> Result<Done> {
         if self.given.inline {
-            let end = self.through(&mut line, &mut caller);
-            return self.done(line.held, end);
+            let done = self.through(line, None, &mut caller);
+            return self.done_of(done);
         }
         let first = match self.step(&mut line, &mut caller) {
             Step::End(end) => return self.done(line.held, end),
-            Step::Call(index, params, callback) => (index, params, callback),
+            Step::Call(asks) => asks,
         };
-        let (control, started) = (self.control.clone(), self.started);
+        let (control, started, place) = (self.control.clone(), self.started, self.place.clone());
         let around = self.given.imports.clone().map(|imports| {
             Arc::new(move |guest: &mut (dyn FnMut() + Send)| imports.around(context.as_ref(), guest)) as Arc<Around>
         });
         control.cpu.leave();
-        let place = Place::talking();
-        let theirs = place.clone();
-        let talk = move || self.apart(line, &theirs, first);
+        // On a thread that its caller can leave behind.
+        let talk = move || {
+            let Control { cancelled, outer, .. } = self.control.clone();
+            let done = self.through(line, Some(first), &mut Caller::new(cancelled, outer, &mut || true));
+            self.done_of(done)
+        };
         let tick = caller.into_tick();
         apart::run(&control, around, talk, tick, &mut |stop| {
             abandon(&place, stop, &control, started).map(|called| (None, called))
         })
     }
 
-    /// On a thread that its caller can leave behind.
-    fn apart(
-        mut self,
-        mut line: Line,
-        place: &Place<Arc<str>>,
-        (mut index, mut params, mut callback): (usize, Tape, Callback),
-    ) -> Result<Done> {
-        let Control { cancelled, outer, .. } = self.control.clone();
-        let mut tick = || true;
-        let mut caller = Caller::new(cancelled, outer, &mut tick);
-        loop {
-            self.begins(&callback);
-            let Line { mut held, running } = line;
-            let Some(taken) = held.0.take() else { return Err(no_thread("its worker is gone")) };
-            let (call, memory) = (self.given.world.imported_title(index).into(), callback.memory(&self.limits));
-            place.enter(Inside { taken: *taken, running, call, memory, made: self.made });
-            let returned = self.given.perform(index, params);
-            let Some(Inside { taken, running, .. }) = place.take_inside(State::Talking) else {
-                // Nobody waits for the result.
-                return Err(no_thread("its caller has given up on it"));
-            };
-            line = Line { held: Held(Some(Box::new(taken))), running };
-            if let Err(told) = self.settle(&mut line, returned) {
-                return self.done(line.held, End::Told(told));
-            }
-            match self.step(&mut line, &mut caller) {
-                Step::End(end) => return self.done(line.held, end),
-                Step::Call(next, with, asks) => (index, params, callback) = (next, with, asks),
-            }
+    fn done_of(self, done: Option<(Held, End)>) -> Result<Done> {
+        match done {
+            Some((held, end)) => self.done(held, end),
+            None => Err(no_thread("its caller has given up on it")),
         }
+    }
+
+    /// Calls a function of the host, which may look at memories of the guest meanwhile.
+    fn perform(
+        &mut self,
+        Line { mut held, running }: Line,
+        Asks { index, params, callback }: Asks,
+    ) -> Option<(Line, std::result::Result<Tape, Raised>)> {
+        self.made += 1;
+        self.control.cpu.used_elsewhere(callback.cpu());
+        let taken = held.0.take()?;
+        let (call, memory) = (self.given.world.imported_title(index).into(), callback.memory(&self.limits));
+        self.place.enter(Inside { taken: *taken, running, call, memory, made: self.made });
+        let returned = match self.given.world.memories.is_empty() {
+            true => self.given.perform(index, params),
+            false => {
+                let seen = Seen::There(self.waiting.clone());
+                self.given.views.while_shown(seen, || self.given.perform(index, params))
+            }
+        };
+        // Otherwise nobody waits for the result.
+        let Inside { taken, running, .. } = self.place.take_inside(State::Talking)?;
+        Some((Line { held: Held(Some(Box::new(taken))), running }, returned))
     }
 
     /// Waits for the end, or for a call of a function of the host.
@@ -206,7 +234,7 @@ impl Talk {
                         continue;
                     }
                     match callback.to_call(tail, &self.given, &self.limits) {
-                        Ok((index, params)) => return Step::Call(index, params, callback),
+                        Ok((index, params)) => return Step::Call(Asks { index, params, callback }),
                         Err(why) => why,
                     }
                 }
@@ -214,11 +242,6 @@ impl Talk {
             };
             return Step::End(End::Told(running.broken(&taken.worker, &why)));
         }
-    }
-
-    fn begins(&mut self, callback: &Callback) {
-        self.made += 1;
-        self.control.cpu.used_elsewhere(callback.cpu());
     }
 
     /// Lets the guest go on with what came of its call.
