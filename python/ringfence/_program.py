@@ -70,6 +70,9 @@ class Program:
         """
         Read a program from a file.
 
+        A large one that was read before, and was not changed since, is opened and not read. Replace such a file by
+        renaming another onto it: one that is written into while its program is in use cannot be compiled any more.
+
         Raises:
             ProgramNotFound: there is no such file.
             LoadError: it is not a program.

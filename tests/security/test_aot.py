@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import LoadError, Program
+from ringfence import Dir, LoadError, Policy, Program, Sandbox
+from security.binary import name, section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,3 +232,53 @@ def test_run_goes_on_where_no_cache_can_be(ringfence: Command, tmp_path: Path) -
     ended = ringfence("run", "guests/hello.wat", env={"RINGFENCE_CACHE": str(tmp_path / "file" / "cache")})
 
     assert (0, "hello, world\n") == (ended.exit_code, ended.stdout)
+
+
+REWRITE = """
+import os, sys
+was = os.stat("/desk/app.wasm")
+how, name = sys.argv[1:]
+with open("/desk/" + name, "rb") as file:
+    other = file.read()
+if how == "rename":
+    os.rename("/desk/" + name, "/desk/app.wasm")
+else:
+    with open("/desk/app.wasm", "r+b") as file:
+        file.write(other)
+os.utime("/desk/app.wasm", ns=(was.st_atime_ns, was.st_mtime_ns))
+now = os.stat("/desk/app.wasm")
+print(now.st_mtime_ns == was.st_mtime_ns, now.st_size == was.st_size)
+"""
+
+
+def test_guest_that_rewrites_a_large_program_is_seen(tmp_path: Path, hideout: Path, ringfence: Command) -> None:
+    """It writes another program of that size over it, or renames one onto it, and sets the times back: it runs."""
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    for exit_code in range(3):
+        (desk / f"{exit_code}.wasm").write_bytes(large(exit_code))
+    shutil.copy(desk / "0.wasm", desk / "app.wasm")
+    time.sleep(2.1)
+
+    def run() -> int:
+        return ringfence("run", desk / "app.wasm", env={"RINGFENCE_CACHE": str(hideout)}).exit_code
+
+    assert (0, 0) == (run(), run())
+    assert any(path.name.startswith("seen-") for path in entries(hideout))
+    for how, exit_code in (("write", 1), ("rename", 2)):
+        policy = Policy(dirs=[Dir(desk, at="/desk", mode="rw")])
+        told = Sandbox(language="python", policy=policy).run(["-c", REWRITE, how, f"{exit_code}.wasm"]).check().text
+        assert "True True\n" == told
+        assert exit_code == run()
+        time.sleep(2.1)
+        assert (exit_code, exit_code) == (run(), run())
+
+
+def large(exit_code: int) -> bytes:
+    """Give a program of more than a megabyte that exits so."""
+    program = (
+        b"\0asm\1\0\0\0\1\x08\2\x60\1\x7f\0\x60\0\0"
+        b"\2\x24\1\x16wasi_snapshot_preview1\x09proc_exit\0\0"
+        b"\3\2\1\1\5\3\1\0\1\7\x13\2\6memory\2\0\6_start\0\1\x0a\x08\1\6\0\x41" + bytes([exit_code]) + b"\x10\0\x0b"
+    )
+    return program + section(0, name(b"x") + bytes(2 << 20))

@@ -1,7 +1,6 @@
 //! The cache of compiled code: entries that our own compiler wrote, proven before they are mapped.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,7 +11,7 @@ use crate::error::Result;
 use crate::load::cache_dir::{CacheDir, EntryLock, Temporary, UNFINISHED, Unusable, standard_path};
 use crate::load::image::reopened;
 use crate::load::inventory::{self, CacheInfo, Pruned};
-use crate::load::seal::{Identity, SEAL_BYTES, Seal};
+use crate::load::seal::{Identity, Seal};
 use crate::load::unfinished::Place;
 
 /// Largest compiled program, in bytes. CPython with numpy and pandas compiles to 261 MB.
@@ -64,6 +63,10 @@ impl Cache {
         Self { path: None, dir: None, problem: Some("it was turned off".into()) }
     }
 
+    pub(super) fn directory(&self) -> Option<&CacheDir> {
+        self.dir.as_ref()
+    }
+
     /// Where it is, and what is in it.
     pub fn info(&self) -> CacheInfo {
         inventory::info(self.path.as_deref(), self.dir.as_ref(), self.problem.clone())
@@ -79,9 +82,7 @@ impl Cache {
     pub(super) fn open(&self, name: &str) -> Option<Proven> {
         let dir = self.dir.as_ref()?;
         let seal_file = dir.open_private(&seal_name(name))?;
-        let mut bytes = Vec::with_capacity(SEAL_BYTES + 1);
-        (&seal_file).take(SEAL_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
-        let seal = Seal::from_bytes(&bytes, &dir.key, name)?;
+        let seal = Seal::read(&seal_file, &dir.key, name)?;
 
         let file = dir.open_private(&code_name(name))?;
         let identity = Identity::of(&file.metadata().ok()?);
@@ -94,7 +95,7 @@ impl Cache {
             if identity.is_settled(now) {
                 let seal = Seal { tag: seal.tag, identity: Some(identity) };
                 // Not needed for this run: without it the next one reads the whole file again.
-                let _ = write_seal(dir, name, &seal);
+                let _ = seal.write(dir, &seal_name(name), name);
             }
         }
         note_use(&seal_file);
@@ -193,13 +194,7 @@ fn keep(dir: &CacheDir, temporary: Temporary<'_>, name: &str) -> std::io::Result
     // First the code, then the seal: code without a seal is not there.
     temporary.rename(&code_name(name))?;
     // Its time stamps are seconds too young to be believed: the identity comes with a later use.
-    write_seal(dir, name, &Seal { tag, identity: None })
-}
-
-fn write_seal(dir: &CacheDir, name: &str, seal: &Seal) -> std::io::Result<()> {
-    let mut temporary = Temporary::new(&dir.fd)?;
-    temporary.file.write_all(&seal.to_bytes(&dir.key, name))?;
-    temporary.rename(&seal_name(name))
+    Seal { tag, identity: None }.write(dir, &seal_name(name), name)
 }
 
 /// Notes a use in the seal's time stamp: that of the code belongs to its identity.

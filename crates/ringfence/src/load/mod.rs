@@ -23,6 +23,7 @@ mod memo;
 mod patience;
 mod program;
 mod seal;
+mod seen;
 mod unfinished;
 mod wit;
 mod wit_types;

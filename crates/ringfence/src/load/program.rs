@@ -9,10 +9,12 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::load::bytes::{self, Kind};
+use crate::load::cache::Cache;
 use crate::load::compile;
+use crate::load::file::{Opened, read_file};
 use crate::load::inspect::{self, Inspection};
 use crate::load::patience::{Patience, Watch};
-use crate::load::read_file;
+use crate::load::seen::State;
 use crate::load::wit::Wasi;
 use crate::policy::Limits;
 use crate::text::quote;
@@ -35,15 +37,48 @@ struct Inner {
 enum Held {
     /// As they were given.
     Bytes(Vec<u8>),
+    /// In a file that had the digest when it was opened.
+    Opened(Opened),
     /// In a file that has to have the digest.
     File(PathBuf),
 }
 
 impl Program {
     /// The program in a file.
+    ///
+    /// A large one that was read before and was not changed since is not read again, unless it has to be compiled:
+    /// then it is refused if it was changed meanwhile.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::from_bytes(read_file(path)?, &path.to_string_lossy())
+        Self::opened(path.as_ref(), || Cache::standard().unwrap_or_else(|_| Cache::none()))
+    }
+
+    fn opened(path: &Path, cache: impl FnOnce() -> Cache) -> Result<Self> {
+        let name = path.to_string_lossy();
+        let opened = Opened::at(path)?;
+        let Some(state) = State::of(&opened) else { return Self::from_bytes(opened.read()?, &name) };
+        let cache = cache();
+        if let Some(digest) = cache.digest_of(&state) {
+            let size = usize::try_from(opened.metadata().len()).unwrap_or(usize::MAX);
+            let (name, held, kind) = (quote(&name), Held::Opened(opened), state.kind());
+            return Ok(Self(Arc::new(Inner { name, held, size, kind, digest, language: false })));
+        }
+        let bytes = opened.read()?;
+        let digest = Sha256::digest(&bytes);
+        let program = Self::digested(bytes, &digest.into(), &name, &name, false)?;
+        cache.remember_digest(&state, &opened, &digest.into());
+        Ok(program)
+    }
+
+    /// The same with a cache of the caller's choice.
+    #[cfg(test)]
+    pub(super) fn from_file_in(cache: &Path, path: &Path) -> Result<Self> {
+        Self::opened(path, || Cache::at(cache).unwrap_or_else(|_| Cache::none()))
+    }
+
+    /// Whether its file was not read yet.
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.0.held, Held::Opened(_))
     }
 
     /// The program these bytes are; `name` is for messages.
@@ -74,9 +109,13 @@ impl Program {
     }
 
     fn of(bytes: Vec<u8>, name: &str, origin: &str, language: bool) -> Result<Self> {
+        let digest = Sha256::digest(&bytes).into();
+        Self::digested(bytes, &digest, name, origin, language)
+    }
+
+    fn digested(bytes: Vec<u8>, digest: &[u8; 32], name: &str, origin: &str, language: bool) -> Result<Self> {
         let kind = bytes::detect(&bytes, origin)?;
-        let digest = hex(&Sha256::digest(&bytes));
-        let size = bytes.len();
+        let (digest, size) = (hex(digest), bytes.len());
         Ok(Self(Arc::new(Inner { name: quote(name), held: Held::Bytes(bytes), size, kind, digest, language })))
     }
 
@@ -85,11 +124,22 @@ impl Program {
         &self.0.name
     }
 
-    /// The bytes as they were given; for a program in the text format, that text. Those of a pack are read here, and
-    /// refused unless they have its digest.
+    /// The bytes as they were given; for a program in the text format, that text. Those of a pack, and of a program that
+    /// was not read again, are read here, and refused unless they have its digest.
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
         match &self.0.held {
             Held::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Held::Opened(opened) => {
+                let bytes = opened.read()?;
+                if hex(&Sha256::digest(&bytes)) != self.digest() {
+                    return Err(Error::load(
+                        format!("cannot load `{}`", self.name()),
+                        "it was changed since it was opened",
+                        "open it again: it is another program now",
+                    ));
+                }
+                Ok(Cow::Owned(bytes))
+            }
             Held::File(path) => {
                 let read = Self::of(read_file(path)?, self.name(), &path.to_string_lossy(), true)?;
                 if read.digest() != self.digest() {

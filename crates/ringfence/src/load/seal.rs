@@ -4,16 +4,18 @@
 //! file it was found in. Nobody without the key of this cache can make one.
 
 use std::fs::{File, Metadata};
-use std::io::{Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::load::cache_dir::{CacheDir, Temporary};
 
 const MAGIC: &[u8; 8] = b"rfseal01";
 const TAG: usize = 32;
 const IDENTITY: usize = 7 * 8;
 
 /// Length of a seal, in bytes.
-pub(super) const SEAL_BYTES: usize = MAGIC.len() + TAG + 1 + IDENTITY + TAG;
+const SEAL_BYTES: usize = MAGIC.len() + TAG + 1 + IDENTITY + TAG;
 
 /// Age a file must have before its time stamps are believed to tell two contents apart.
 ///
@@ -87,14 +89,28 @@ impl Identity {
 
 /// A seal that was authentic when it was read.
 pub(super) struct Seal {
-    /// The tag of the compiled code.
+    /// The tag of the compiled code; of a program that was only read, its SHA-256.
     pub(super) tag: blake3::Hash,
     /// The file the tag was last checked in; none while its time stamps were too young to be believed.
     pub(super) identity: Option<Identity>,
 }
 
 impl Seal {
-    pub(super) fn to_bytes(&self, key: &Key, name: &str) -> Vec<u8> {
+    /// The seal in a file, if the holder of the key made it for this entry.
+    pub(super) fn read(file: &File, key: &Key, name: &str) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(SEAL_BYTES + 1);
+        file.take(SEAL_BYTES as u64 + 1).read_to_end(&mut bytes).ok()?;
+        Self::from_bytes(&bytes, key, name)
+    }
+
+    /// Writes it to a file of the cache, for the entry `name`.
+    pub(super) fn write(&self, dir: &CacheDir, file: &str, name: &str) -> std::io::Result<()> {
+        let mut temporary = Temporary::new(&dir.fd)?;
+        temporary.file.write_all(&self.to_bytes(&dir.key, name))?;
+        temporary.rename(file)
+    }
+
+    fn to_bytes(&self, key: &Key, name: &str) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(SEAL_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(self.tag.as_bytes());
@@ -107,7 +123,7 @@ impl Seal {
     }
 
     /// The seal these bytes are, if the holder of the key made it for this entry.
-    pub(super) fn from_bytes(bytes: &[u8], key: &Key, name: &str) -> Option<Self> {
+    fn from_bytes(bytes: &[u8], key: &Key, name: &str) -> Option<Self> {
         if bytes.len() != SEAL_BYTES {
             return None;
         }
