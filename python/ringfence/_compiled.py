@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[float], None] | None
 
 # Changed with what a program is kept as, or made from.
-_FORM = "1"
+_FORM = "2"
 # Beside its time, which is that of `Limits.compile`. Its words end up in memory, and so does a text with its headers.
 _MEMORY_BYTES = 1 << 30
 _OUTPUT_BYTES = 64 << 20
@@ -80,16 +80,17 @@ def compiled(
     isolation: Isolation,
     tenant: str | None,
     flags: Iterable[str],
+    sources: Iterable[str | os.PathLike[str]],
     progress: Progress,
 ) -> Runnable:
     """
     Give the program that a compiler makes of its source, see `_Compiling`.
 
     Raises:
-        LoadError: it takes too long or too much, or ends in a way of its own.
-        PolicyError: a flag is not one that it takes.
+        LoadError: it takes too long or too much, or ends in a way of its own; or one of `sources` cannot be read.
+        PolicyError: a flag is not one that it takes, or two sources would have one name.
     """
-    return _Compiling(runnable, policy, isolation, tenant, flags, progress).runnable()
+    return _Compiling(runnable, policy, isolation, tenant, flags, sources, progress).runnable()
 
 
 class _Compiling:
@@ -103,6 +104,8 @@ class _Compiling:
         isolation: where the compiler runs.
         tenant: for whom.
         flags: for the compiler, such as "-O0".
+        sources: files that are handed in beside it: those in its language are a part of the program, others can be
+            included.
         progress: called while the compiler itself is compiled.
     """
 
@@ -113,6 +116,7 @@ class _Compiling:
         isolation: Isolation = "wasm",
         tenant: str | None = None,
         flags: Iterable[str] = (),
+        sources: Iterable[str | os.PathLike[str]] = (),
         progress: Progress = None,
     ) -> None:
         pack = runnable.pack
@@ -123,6 +127,9 @@ class _Compiling:
         self._isolation: Isolation = isolation
         self._tenant = tenant
         self._flags, self._libraries = _sorted_flags(flags, pack)
+        if isinstance(sources, str | os.PathLike):
+            raise TypeError(f"sources is a list, and {sources!r} is one path\nhint: write `[{sources!r}]`")
+        self._sources = [os.fspath(path) for path in sources]
 
     def runnable(self) -> Runnable:
         """
@@ -136,21 +143,25 @@ class _Compiling:
             return _refused(words, self._pack)
         path = self._runnable.args[0]
         place = _Place(path, self._policy)
-        text = self._runnable.source
-        if text.startswith(b"#!"):
-            text = b"//" + text[2:]
-        if place.granted:
-            # What is compiled and what it is kept under is this one text, whoever changes a header meanwhile.
-            made = self._run((*self._commands.include, *self._common(place)), [*place.granted, place.source(text)])
-            if not made.ok:
-                return _refused(_words(made), self._pack)
-            text = made.stdout
-        key = self._key(place, text)
+        units = {place.name: _text(self._runnable.source)}
+        beside = self._beside(place)
+        if place.granted or beside:
+            # What is compiled and what it is kept under are these texts, whoever changes a header meanwhile.
+            units |= {name: text for name, text in beside.items() if name.endswith(self._pack.suffixes)}
+            include, texts = self._commands.include, beside | units
+            made = {name: self._run((*include, *self._common(place, name)), place.whole(texts, name)) for name in units}
+            if words := "".join(_words(each) for each in made.values() if not each.ok):
+                return _refused(words, self._pack)
+            units = {name: each.stdout for name, each in made.items()}
+        key = self._key(place, units)
         kept = core.made(key)
         if kept is None:
-            made = self._object(place, text)
-            linked = self._linked(made) if made.ok else made
-            words = _words(made) if linked is made else _words(made) + _words(linked)
+            made = {name: self._object(place, name, text) for name, text in units.items()}
+            words = "".join(map(_words, made.values()))
+            if not all(each.ok for each in made.values()):
+                return _refused(words, self._pack)
+            linked = self._linked([self._file(each, "object") for each in made.values()])
+            words += _words(linked)
             if not linked.ok:
                 return _refused(words, self._pack)
             wasm = self._file(linked, "program")
@@ -163,17 +174,45 @@ class _Compiling:
             words, wasm = kept[4 : 4 + length].decode("utf-8", "replace"), kept[4 + length :]
         return Runnable(Program.from_bytes(wasm, name=_name(path)), words=words)
 
-    def _object(self, place: _Place, text: bytes) -> Result:
-        dirs = [place.source(text), Dir.memory(at="/made")]
-        return self._run((*self._commands.compile, *self._common(place)), dirs)
+    def _beside(self, place: _Place) -> dict[str, bytes]:
+        """Read the other sources: their texts, by their names."""
+        from .languages._pick import pick
 
-    def _linked(self, made: Result) -> Result:
-        objects = Dir.memory({"object": self._file(made, "object")}, at="/made")
-        return self._run((*self._commands.link, *self._libraries), [objects])
+        texts: dict[str, bytes] = {}
+        for path in self._sources:
+            name = place.beside(path)
+            if name == os.path.normpath(place.name) or name in texts:
+                raise PolicyError(
+                    f"`{quote(path)}` is a source twice",
+                    f"another one is `{quote(name)}` too, where the compiler sees them",
+                    "name each once; what lies above the current folder has its last name only",
+                )
+            if not place.sees(path):
+                raise PolicyError(
+                    f"`{quote(path)}` cannot be a source beside `{quote(self._runnable.args[0])}`",
+                    "the policy grants the folder of that one, so the compiler sees that, and this lies outside",
+                    "grant its folder too, or neither",
+                )
+            script = pick(path, self._pack.language)
+            assert script is not None  # noqa: S101 - its language was said
+            texts[name] = _text(script.source)
+        return texts
 
-    def _common(self, place: _Place) -> tuple[str, ...]:
-        more = (*self._flags, "-working-directory", place.folder, "-main-file-name", os.path.basename(place.name))  # noqa: PTH119
-        return (*self._commands.common, *more, place.name)
+    def _object(self, place: _Place, name: str, text: bytes) -> Result:
+        dirs = [place.source(name, text), Dir.memory(at="/made")]
+        return self._run((*self._commands.compile, *self._common(place, name)), dirs)
+
+    def _linked(self, objects: Sequence[bytes]) -> Result:
+        names = ["object", *(f"object{number}" for number in range(1, len(objects)))]
+        words: list[str] = []
+        for word in self._commands.link:
+            words += (f"/made/{name}" for name in names) if word == "/made/object" else [word]
+        made = Dir.memory(dict(zip(names, objects, strict=True)), at="/made")
+        return self._run((*words, *self._libraries), [made])
+
+    def _common(self, place: _Place, name: str) -> tuple[str, ...]:
+        more = (*self._flags, "-working-directory", place.folder, "-main-file-name", os.path.basename(name))  # noqa: PTH119
+        return (*self._commands.common, *more, name)
 
     def _file(self, result: Result, name: str) -> bytes:
         try:
@@ -216,15 +255,16 @@ class _Compiling:
     def _failed(self, why: str, fix: str) -> LoadError:
         return LoadError(f"cannot compile `{quote(self._runnable.args[0])}`", why, fix)
 
-    def _key(self, place: _Place, text: bytes) -> str:
+    def _key(self, place: _Place, units: dict[str, bytes]) -> str:
         """Digest all that the compiler is given."""
         import hashlib
         import json
 
         commands = self._commands
-        given = [_FORM, self._pack.sha256, commands.compile, commands.link, self._common(place), self._libraries]
+        each = [(self._common(place, name), len(text)) for name, text in units.items()]
+        given = [_FORM, self._pack.sha256, commands.compile, commands.link, self._libraries, each]
         total = hashlib.sha256(json.dumps(given).encode())
-        total.update(b"\0" + text)
+        total.update(b"\0" + b"".join(units.values()))
         return total.hexdigest()
 
 
@@ -235,6 +275,7 @@ class _Place:
     Attributes:
         granted: what is granted of the folder it lies in, to read.
         folder: the compiler's working directory.
+        here: the same on the host.
         name: the source's name in that.
     """
 
@@ -254,7 +295,7 @@ class _Place:
             # Not below where we are, or through a link: its own name has to do.
             here, path = folder, os.path.basename(name)  # noqa: PTH119
         self.granted: list[Dir] = []
-        self.folder, self.name = "/source", path
+        self.folder, self.name, self.here = "/source", path, here
         for grant in policy.dirs:
             if grant.host is None or not os.path.isdir(grant.host):  # noqa: PTH112
                 continue
@@ -266,9 +307,27 @@ class _Place:
             if _holds(host, folder) or _holds(folder, host):
                 self.granted.append(Dir(host, at=f"/source/{os.path.relpath(host, here)}"))
 
-    def source(self, text: bytes) -> Dir:
-        """Hand in the text where it lies."""
-        return Dir.memory(file=text, at=os.path.normpath(f"{self.folder}/{self.name}"), mode="ro")
+    def beside(self, path: str) -> str:
+        """Name another source: by where it lies below the working directory, or by its last name alone."""
+        folder, last = os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path)  # noqa: PTH119, PTH120
+        name = os.path.relpath(os.path.join(folder, last), self.here)  # noqa: PTH118
+        return last if name.startswith("..") else name
+
+    def source(self, name: str, text: bytes) -> Dir:
+        """Hand in a text where it lies."""
+        return Dir.memory(file=text, at=os.path.normpath(f"{self.folder}/{name}"), mode="ro")
+
+    def whole(self, texts: dict[str, bytes], name: str) -> list[Dir]:
+        """Show one of the texts with all that it may include: what is granted of its folder, or the other texts."""
+        if self.granted:
+            return [*self.granted, self.source(name, texts[name])]
+        # One tree: a compiler tells files by their numbers, and two trees begin with the same one.
+        return [Dir.memory({os.path.normpath(name): text for name, text in texts.items()}, at=self.folder, mode="ro")]
+
+    def sees(self, path: str) -> bool:
+        """Tell whether the compiler can be shown another source."""
+        real = os.path.realpath(path)
+        return not self.granted or any(_holds(grant.host, real) for grant in self.granted if grant.host is not None)
 
 
 def _holds(folder: str, path: str) -> bool:
@@ -302,6 +361,10 @@ def _sorted_flags(flags: Iterable[str], pack: Pack) -> tuple[tuple[str, ...], tu
 def _refused(words: str, pack: Pack) -> Runnable:
     words = words.replace("\0", "\\0")[:_MAX_WORDS] or f"{pack.argv0}: error: it said nothing\n"
     return Runnable(Program.from_bytes(_REFUSED, name=pack.argv0), pack, (words,), words=words)
+
+
+def _text(source: bytes) -> bytes:
+    return b"//" + source[2:] if source.startswith(b"#!") else source
 
 
 def _words(result: Result) -> str:

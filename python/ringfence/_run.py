@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
+    from typing import Any
 
     from ._imports import Imports
     from ._isolation import Isolation
@@ -35,6 +36,7 @@ def run(
     isolation: Isolation = "wasm",
     tenant: str | None = None,
     compiler_flags: Iterable[str] = (),
+    sources: Iterable[str | os.PathLike[str]] = (),
     packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
@@ -42,8 +44,8 @@ def run(
     Run a program once under a policy, and wait for the end.
 
     The program is a path, the bytes themselves, or a `Program`; or a script, or `code` with its `language`. Without a
-    policy it is granted nothing. `imports`, `isolation`, `tenant` and `packages` are as for `Sandbox`, and the rest is
-    as for `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
+    policy it is granted nothing. What `Sandbox` takes is as there, and the rest is as for
+    `Sandbox.run`. To run a program many times, make a `Sandbox` of it.
 
     >>> result = run("tool.wasm", ["a", "b"], input=b"some text")
     >>> result.outcome, result.exit_code, result.text
@@ -51,13 +53,14 @@ def run(
     >>> run(code="print(1)", language="python").check().text
     """
     plain = program is None and not imports and isolation == "wasm" and tenant is None
-    if plain and packages == () == compiler_flags and language is not None and isinstance(code, str):
+    if plain and packages == () == compiler_flags == sources and language is not None and isinstance(code, str):
         sandbox = _interpreter(language) if policy is None else Sandbox._of_language(language, policy)  # noqa: SLF001
         return sandbox.run(
             args, code=code, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
         )
     source = (program, code, language)
-    return _sandbox(source, policy, imports, isolation, tenant, compiler_flags, packages).run(
+    more = {"compiler_flags": compiler_flags, "sources": sources, "packages": packages}
+    return _sandbox(source, policy, imports, isolation, tenant, more).run(
         args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check
     )
 
@@ -78,6 +81,7 @@ async def arun(
     isolation: Isolation = "wasm",
     tenant: str | None = None,
     compiler_flags: Iterable[str] = (),
+    sources: Iterable[str | os.PathLike[str]] = (),
     packages: Iterable[str] = (),
     check: bool = False,
 ) -> Result:
@@ -85,10 +89,9 @@ async def arun(
     from ._running import on_thread
 
     # Cancelled, a compilation is left to finish: what it made is in the cache for the next time.
-    sandbox = await on_thread(
-        lambda _: _sandbox((program, code, language), policy, imports, isolation, tenant, compiler_flags, packages),
-        leave=True,
-    )
+    more = {"compiler_flags": compiler_flags, "sources": sources, "packages": packages}
+    source = (program, code, language)
+    sandbox = await on_thread(lambda _: _sandbox(source, policy, imports, isolation, tenant, more), leave=True)
     return await sandbox.arun(args, input=input, stdin=stdin, stdout=stdout, stderr=stderr, limits=limits, check=check)
 
 
@@ -112,8 +115,7 @@ def _sandbox(
     imports: Imports | None,
     isolation: Isolation,
     tenant: str | None,
-    compiler_flags: Iterable[str],
-    packages: Iterable[str],
+    more: dict[str, Any],
 ) -> Sandbox:
     program, code, language = source
     return Sandbox(
@@ -124,6 +126,5 @@ def _sandbox(
         imports=imports,
         isolation=isolation,
         tenant=tenant,
-        compiler_flags=compiler_flags,
-        packages=packages,
+        **more,
     )

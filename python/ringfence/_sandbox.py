@@ -62,6 +62,8 @@ class Sandbox:
             a pause, or one of many at once, begins sooner. They are closed when nothing has run for a minute, and made
             again with the next run. For core modules, in this process.
         compiler_flags: flags for the compiler of source in C, such as "-O0", "-DNAME=1", "-Wall" or "-std=c99".
+        sources: files beside the source in C: those that end in `.c` are compiled and linked with it, others are found
+            by `#include`. The compiler sees them, and the program does not.
         packages: packages of the Python Package Index for source in Python, as `pip install` has them: "jinja2",
             "pyyaml>=6". They are fetched once, outside of the sandbox, and granted to read at `/packages`.
 
@@ -92,6 +94,7 @@ class Sandbox:
         reuse: Reuse = "fresh",
         spares: int = 0,
         compiler_flags: Iterable[str] = (),
+        sources: Iterable[str | os.PathLike[str]] = (),
         packages: Iterable[str] = (),
     ) -> None:
         self._runnable, self._how = runnable_of(program, code, language), None
@@ -104,13 +107,16 @@ class Sandbox:
             from ._compiled import compiled
 
             flags = compiler_flags if isinstance(compiler_flags, str) else tuple(compiler_flags)
+            beside = sources if isinstance(sources, str | os.PathLike) else tuple(sources)
             if self._runnable.bare:
                 self._how = {"isolation": isolation, "tenant": tenant, "reuse": reuse, "spares": spares}
-                self._how["compiler_flags"] = flags
-            self._runnable = compiled(self._runnable, self.policy, isolation, tenant, flags, progress)
-        elif compiler_flags:
+                self._how |= {"compiler_flags": flags, "sources": beside}
+            self._runnable = compiled(self._runnable, self.policy, isolation, tenant, flags, beside, progress)
+        elif compiler_flags or sources:
             raise PolicyError(
-                "compiler flags were given", "nothing here is compiled by a compiler that has some", "leave them out"
+                f"{'compiler flags' if compiler_flags else '`sources`'} were given",
+                "nothing here is compiled by a compiler that has some",
+                "leave them out; what a script imports is granted: `--dir .`",
             )
         self.program = self._runnable.program
         functions = None

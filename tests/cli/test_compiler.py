@@ -62,6 +62,7 @@ def test_flags_are_given_one_by_one(ringfence: Command) -> None:
 
     assert ["-O0", "-DX=1 2"] == parser.parse_args(["--compiler-flag=-O0", "--compiler-flag=-DX=1 2"]).compiler_flags
     assert [] == parser.parse_args([]).compiler_flags
+    assert ["a.c", "-b.h"] == parser.parse_args(["--source", "a.c", "--source=-b.h"]).sources
     ended = ringfence("run", "--compiler-flag=-O0", "--language", "lua", "-c", "print(1)")
     assert (2, "") == (ended.exit_code, ended.stdout)
     assert "compiler flags" in ended.stderr

@@ -89,7 +89,7 @@ def test_header_beside_the_script_is_named_with_its_flag(desk: Path) -> None:
     hint = header_hint(words, "sub/a.c")
 
     assert hint is not None
-    assert "add `--dir sub`" in hint
+    assert "add `--source sub/x.h`, or `--dir sub`" in hint
     assert "`--dir ../desk/sub:/source`" in (header_hint(words, "../desk/sub/a.c") or "")
     for said, path in ((words, "a.c"), (words, None), ("error: 'x.h'", "sub/a.c"), ("", "sub/a.c")):
         assert header_hint(said, path) is None

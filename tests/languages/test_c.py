@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ringfence
-from ringfence import Dir, Limits, LoadError, Policy, PolicyError, Sandbox
+from ringfence import Dir, Limits, LoadError, Policy, PolicyError, ProgramNotFound, Sandbox
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -199,6 +199,54 @@ def test_headers_beside_a_script_are_found_where_its_folder_is_granted(ringfence
                           "#include <inc/x.h>\nint main() { return X; }").exit_code  # fmt: skip
     (tmp_path / "sub" / "inc" / "y.h").write_text("#define X (\n", encoding="utf-8")
     assert "sub/inc/y.h" in ringfence("run", "--dir", ".", "sub/main.c").stderr
+
+
+def test_program_of_several_sources(ringfence: Command, tmp_path: Path) -> None:
+    """Each compiled by itself and linked; headers are handed in as they are, and the program sees none of them."""
+    (tmp_path / "lib").mkdir()
+    header = "int twice(int);\nint count(void);\n"
+    (tmp_path / "lib" / "shop.h").write_text(header, encoding="utf-8")
+    twice = '#include "shop.h"\nstatic int calls;\nint twice(int n) { calls++; return 2 * n; }\n'
+    (tmp_path / "lib" / "shop.c").write_text(f"{twice}int count(void) {{ return calls; }}\n", encoding="utf-8")
+    code = """#include <stdio.h>
+        #include "lib/shop.h"
+        static int calls = 5;
+        int main(void) {
+            printf("%d %d %d %d\\n", twice(3), twice(4), count(), calls);
+            return fopen("lib/shop.h", "r") || fopen("/source/lib/shop.h", "r");
+        }"""
+    (tmp_path / "main.c").write_text(code, encoding="utf-8")
+    both = ("--source", "lib/shop.c", "--source", "lib/shop.h")
+
+    ended = ringfence("run", *both, "main.c", "an argument")
+    assert ("6 8 2 5\n", 0) == (ended.stdout, ended.exit_code), ended
+    assert "6 8 2 5\n" == ringfence("run", "--dir", "lib:/lib", "--source", "lib/shop.c", "main.c").stdout
+    assert "6 8 2 5\n" == ringfence("run", *both, "--language", "c", "-", input=code.encode()).stdout
+    (tmp_path / "lib" / "shop.h").write_text(header.replace("int twice", "long long twice"), encoding="utf-8")
+    refused = ringfence("run", *both, "main.c")
+    assert (1, "") == (refused.exit_code, refused.stdout)
+    assert "lib/shop.c:3:5: error: conflicting types for 'twice'" in refused.stderr
+    assert "undefined symbol: twice" in ringfence("run", "--source", "lib/shop.h", "main.c").stderr
+
+
+def test_sources_are_named_once_and_belong_to_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no file, what is twice in one place, and what no compiler takes is refused by name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.h").touch()
+    main = "int main(void) { return 0; }"
+    with pytest.raises(PolicyError, match="is a source twice"):
+        Sandbox(code=main, language="c", sources=["a.h", "./a.h"])
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "main.c").write_text(main, encoding="utf-8")
+    with pytest.raises(PolicyError, match="this lies outside"):
+        Sandbox("in/main.c", sources=["a.h"], policy=Policy(dirs=[Dir("in", at="/in")]))
+    with pytest.raises(ProgramNotFound, match="nowhere"):
+        Sandbox(code=main, language="c", sources=["nowhere.c"])
+    with pytest.raises(TypeError, match="sources is a list"):
+        Sandbox(code=main, language="c", sources="a.h")
+    with pytest.raises(PolicyError, match="nothing here is compiled"):
+        ringfence.run(code="1", language="lua", sources=["a.h"])
+    assert 7 == Sandbox(language="c", sources=["a.h"]).run(code='#include "a.h"\nint main() { return 7; }').exit_code
 
 
 def test_header_that_changed_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ringfence
-from ringfence import Dir, Limits, LoadError, Policy
+from ringfence import Dir, Limits, LoadError, Policy, Sandbox
 from security.isolated import options
 
 if TYPE_CHECKING:
@@ -156,6 +156,23 @@ def test_source_sees_only_the_folder_that_is_granted(tmp_path: Path, monkeypatch
         assert (1, b"") == (result.exit_code, result.stdout), name
         assert b"int secret" not in result.stderr
     assert {"link.h", "rooted.h"} == {file.name for file in (tmp_path / "in").iterdir()}
+    alive()
+
+
+def test_sources_that_are_handed_in_open_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies beside one of them, or is named above the folder, is not there; the program finds none of them."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.h").write_text('#include "b.h"\n', encoding="utf-8")
+    (tmp_path / "in" / "b.h").write_text("int secret = 7;\n", encoding="utf-8")
+    (tmp_path / "c.h").write_text("int known = 7;\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "in")
+    use = "int main(void) { return secret; }"
+    for name in ("a.h", "b.h", "../in/b.h", "/source/b.h"):
+        sandbox = Sandbox(code=f'#include "{name}"\n{use}', language="c", sources=["a.h", "../c.h"])
+        assert (1, b"") == ((result := sandbox.run()).exit_code, result.stdout), name
+        assert b"int secret" not in result.stderr
+    code = '#include "c.h"\n#include <stdio.h>\nint main(void) { return fopen("c.h", "r") ? 1 : known; }'
+    assert 7 == Sandbox(code=code, language="c", sources=["../c.h"]).run().exit_code
     alive()
 
 

@@ -194,6 +194,29 @@ def test_compiler_sees_what_is_granted_of_the_scripts_folder(
     assert all(entry.mode == "ro" for entry in place.granted)
 
 
+@pytest.mark.parametrize(
+    ("path", "beside", "name"),
+    [
+        ("a.c", "b.c", "b.c"),
+        ("sub/a.c", "sub/b.c", "sub/b.c"),
+        ("sub/a.c", "./other/../b.c", "b.c"),
+        ("../desk/a.c", "sub/b.c", "sub/b.c"),
+        ("sub/a.c", "../b.c", "b.c"),
+        ("a.c", "link/b.c", "sub/b.c"),
+    ],
+)
+def test_other_sources_lie_where_they_do_on_the_host(
+    path: str, beside: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the folder that the compiler is in; what lies above it has its last name only."""
+    for made in ("desk/sub", "desk/other"):
+        os.makedirs(made)  # noqa: PTH103
+    os.symlink("sub", "desk/link")  # noqa: PTH211
+    monkeypatch.chdir("desk")
+
+    assert name == _Place(path, Policy()).beside(beside)
+
+
 def test_files_of_the_compiler_are_in_the_first_section_of_its_module(tmp_path: Path) -> None:
     """Where there is none, it has none; what is no module is left alone."""
     file = tmp_path / "c.wasm"

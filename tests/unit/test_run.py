@@ -64,7 +64,7 @@ def test_four_ways_to_run_take_the_same_options() -> None:
     def options(function: object) -> dict[str, inspect.Parameter]:
         parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
         of_a_sandbox = {"self", "program", "language", "policy", "imports", "isolation", "tenant"}
-        of_a_sandbox |= {"compiler_flags", "packages"}
+        of_a_sandbox |= {"compiler_flags", "packages", "sources"}
         return {name: each for name, each in parameters.items() if name not in of_a_sandbox}
 
     assert options(ringfence.run) == options(ringfence.arun) == options(Sandbox.run) == options(Sandbox.arun)

@@ -19,6 +19,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a flag for the compiler of source in C, as `--compiler-flag=-O0`; again for more",
     )
+    parser.add_argument(
+        "--source",
+        dest="sources",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="another source in C, compiled and linked with PROGRAM, or a header for it; again for more",
+    )
 
 
 def read_source(language: str) -> str | None:

@@ -52,12 +52,13 @@ def header_hint(words: str, path: str | None) -> str | None:
     if missing is None or path is None:
         return None
     host = os.path.dirname(path) or "."  # noqa: PTH120 - pathlib costs 4 ms to import
-    if not os.path.isfile(os.path.join(host, missing[1])):  # noqa: PTH113, PTH118
+    file = os.path.normpath(os.path.join(host, missing[1]))  # noqa: PTH118
+    if not os.path.isfile(file):  # noqa: PTH113
         return None
     flag = f"{host}:/source" if ".." in host.split("/") else host
     return (
-        f"`{quote(missing[1])}` lies beside the script, which is handed in alone, and the policy does not grant it: "
-        f"add `--dir {shlex.quote(flag)}`"
+        f"`{quote(missing[1])}` lies beside the script, which is handed in alone: "
+        f"add `--source {shlex.quote(file)}`, or `--dir {shlex.quote(flag)}`"
     )
 
 

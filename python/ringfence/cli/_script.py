@@ -27,9 +27,10 @@ class Source:
         args: the arguments for the guest.
         name: what to call it while it compiles.
         flags: for its compiler.
+        sources: beside it, for its compiler.
     """
 
-    __slots__ = ("args", "code", "flags", "language", "name", "program")
+    __slots__ = ("args", "code", "flags", "language", "name", "program", "sources")
 
     def __init__(self, language: str | None, name: str) -> None:
         self.program: str | None = None
@@ -38,6 +39,7 @@ class Source:
         self.args: list[str] = []
         self.name = name
         self.flags: list[str] = []
+        self.sources: list[str] = []
 
     def sandbox(self, policy: Policy, isolation: Isolation, packages: Sequence[str] = ()) -> Sandbox:
         """Compile it, with a line that shows how long that takes."""
@@ -52,6 +54,7 @@ class Source:
                 isolation=isolation,
                 progress=progress,
                 compiler_flags=self.flags,
+                sources=self.sources,
                 packages=packages,
             )
 
@@ -70,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def source_of(arguments: argparse.Namespace) -> Source:
     """Find out what is to be run."""
     source = _source_of(arguments)
-    source.flags = arguments.compiler_flags
+    source.flags, source.sources = arguments.compiler_flags, arguments.sources
     return source
 
 
