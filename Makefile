@@ -88,7 +88,7 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 .PHONY: bench
 bench: packs ## measure speed and growth against wasmtime-py and the wasmtime command
 	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run worker_run callback plugin languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
+	@for file in hello_run worker_run callback plugin languages small_languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
 
 .PHONY: soak
 soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)
