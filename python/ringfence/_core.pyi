@@ -45,6 +45,7 @@ __all__ = [
     "set_compiler",
     "set_worker",
     "state_path",
+    "wasi_adapter",
     "without_pool",
     "worker_child",
 ]
