@@ -134,8 +134,8 @@ class Plugin:
         stub: let functions be missing from `imports`; a call of one of those is a trap.
         isolation: what keeps it from this process, as for `Sandbox`: with "process" or "worker" each instance has a
             child process of its own. A call costs more there. Functions of yours stay in this process; with `inline`
-            its guest is ended at the deadline, though a function of yours is not. Components with resources, streams
-            or futures are refused there.
+            its guest is ended at the deadline, though a function of yours is not. Components with streams or futures
+            are refused there.
         tenant: whose it is, as for `Sandbox`.
         profile: measure every call, for `profile()`; without it none is, and nothing is slower for it.
         progress: called while the program compiles, from the first second on, with the seconds so far.

@@ -15,18 +15,20 @@ from ringfence import Err, LoadError, Ok, Plugin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ringfence._isolation import Isolation
+
 
 @pytest.fixture
-def counters() -> Iterator[Plugin]:
+def counters(place: Isolation) -> Iterator[Plugin]:
     """Make a plugin that makes counters."""
-    with Plugin(COUNTERS) as plugin:
+    with Plugin(COUNTERS, isolation=place) as plugin:
         yield plugin
 
 
 @pytest.fixture
-def keeper() -> Iterator[Plugin]:
+def keeper(place: Isolation) -> Iterator[Plugin]:
     """Make a plugin that keeps objects of ours."""
-    with Plugin(KEEPER, imports={"test:zoo/blobs": Blobs}) as plugin:
+    with Plugin(KEEPER, imports={"test:zoo/blobs": Blobs}, isolation=place) as plugin:
         yield plugin
 
 
@@ -132,21 +134,21 @@ def test_resource_of_another_plugin_or_from_before_a_restart_is_refused(counters
     assert 1 == api.Counter(1).add(0)
 
 
-def test_resource_outlives_everything_else_that_refers_to_its_plugin() -> None:
+def test_resource_outlives_everything_else_that_refers_to_its_plugin(place: Isolation) -> None:
     """An object of it is enough, and so is a function that makes one."""
-    counter = Plugin(COUNTERS).exports.counters.Counter(1)
-    make = Plugin(COUNTERS).exports.counters.many
+    counter = Plugin(COUNTERS, isolation=place).exports.counters.Counter(1)
+    make = Plugin(COUNTERS, isolation=place).exports.counters.many
     gc.collect()
 
     assert 2 == counter.add(1)
     assert [3, 2, 1] == [made.add(0) for made in make(3)]
 
 
-def test_plugin_with_resources_is_collected() -> None:
+def test_plugin_with_resources_is_collected(place: Isolation) -> None:
     """Its classes have methods that have the plugin, which is no reason to stay."""
     import weakref
 
-    plugin = Plugin(COUNTERS)
+    plugin = Plugin(COUNTERS, isolation=place)
     cls = weakref.ref(plugin.exports.counters.Counter)
     plugin.exports.counters.Counter(1).add(1)
     del plugin

@@ -104,7 +104,7 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
             }
             let number = plan.objects.put(*resource, value);
             let number = number.ok_or_else(|| Wrong::value("the plugin has more objects than it may have"))?;
-            tape.place(Placed { number, is_lent: !is_owned });
+            tape.place(Placed { number, is_lent: !is_owned, resource: *resource });
         }
     }
     Ok(())

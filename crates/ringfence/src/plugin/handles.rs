@@ -6,10 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use wasmtime::component::ResourceAny;
 
+/// What a handle means to whoever has its instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Meant {
+    /// To wasmtime, here.
+    Here(ResourceAny),
+    /// To a worker, by the number that it has for its parent.
+    There(u64),
+}
+
 /// One instance's life. What the host lets go of is queued here, from any thread and without waiting: the guest hears of
 /// it before its next call.
 pub(crate) struct Life {
-    dropped: Mutex<Vec<ResourceAny>>,
+    dropped: Mutex<Vec<Meant>>,
     /// Whether any are queued: most calls of most plugins find none, and take no lock for that.
     is_waiting: AtomicBool,
     is_over: Arc<AtomicBool>,
@@ -34,7 +43,18 @@ impl Life {
     }
 
     /// What the guest has to be told about.
-    pub(super) fn take_dropped(&self) -> Vec<ResourceAny> {
+    pub(super) fn take_dropped(&self) -> impl Iterator<Item = ResourceAny> + use<> {
+        let here = |meant| if let Meant::Here(any) = meant { Some(any) } else { None };
+        self.take().into_iter().filter_map(here)
+    }
+
+    /// The same of one in a worker, by their numbers.
+    pub(crate) fn take_dropped_there(&self) -> Vec<u64> {
+        let there = |meant| if let Meant::There(number) = meant { Some(number) } else { None };
+        self.take().into_iter().filter_map(there).collect()
+    }
+
+    fn take(&self) -> Vec<Meant> {
         if !self.is_waiting.load(Ordering::Acquire) {
             return Vec::new();
         }
@@ -47,26 +67,26 @@ impl Life {
         self.is_waiting.load(Ordering::Acquire)
     }
 
-    fn queue(&self) -> MutexGuard<'_, Vec<ResourceAny>> {
+    fn queue(&self) -> MutexGuard<'_, Vec<Meant>> {
         self.dropped.lock().unwrap_or_else(|broken| broken.into_inner())
     }
 }
 
 /// A resource that the host owns.
 pub(super) struct Owned {
-    any: ResourceAny,
+    meant: Meant,
     life: Arc<Life>,
     /// Whether it is the guest's again.
     is_given: AtomicBool,
 }
 
 impl Owned {
-    pub(super) fn new(any: ResourceAny, life: &Arc<Life>) -> Arc<Self> {
-        Arc::new(Self { any, life: life.clone(), is_given: AtomicBool::new(false) })
+    pub(super) fn new(meant: Meant, life: &Arc<Life>) -> Arc<Self> {
+        Arc::new(Self { meant, life: life.clone(), is_given: AtomicBool::new(false) })
     }
 
-    pub(super) fn any(&self) -> &ResourceAny {
-        &self.any
+    pub(super) fn meant(&self) -> &Meant {
+        &self.meant
     }
 
     pub(super) fn give(&self) {
@@ -82,7 +102,7 @@ impl Drop for Owned {
     fn drop(&mut self) {
         if !self.is_given.load(Ordering::SeqCst) && !self.life.is_over.load(Ordering::SeqCst) {
             let mut queue = self.life.queue();
-            queue.push(self.any);
+            queue.push(self.meant);
             self.life.is_waiting.store(true, Ordering::Release);
         }
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use super::holdings::Numbered;
 use super::live::{Beginning, Live};
 use super::place::Instance;
 use super::seat::Seat;
@@ -40,9 +41,6 @@ pub(super) fn refused(source: &Source) -> Option<&'static str> {
     let types = &source.world.types;
     if types.have_streams() {
         return Some("it has streams or futures, which do not cross to a worker");
-    }
-    if !types.resources().is_empty() {
-        return Some("it has resources, which do not cross to a worker");
     }
     None
 }
@@ -84,37 +82,58 @@ impl Linked {
         let look = &shared.look;
         let live = Live::open(shared, views, Beginning::Handed(given), &mut || look())?;
         let seat = Seat::Free(Instance::Here(Box::new(live)), Usage::default());
-        Ok(Inside(Plugin::with(shared, views, seat)))
+        Ok(Inside { plugin: Plugin::with(shared, views, seat), numbered: Numbered::default() })
     }
 }
 
 /// One live instance.
-pub(crate) struct Inside(Plugin);
+pub(crate) struct Inside {
+    plugin: Plugin,
+    /// Resources of its guest that the parent has.
+    numbered: Numbered,
+}
 
 impl Inside {
     /// The limits of each call.
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.shared.prepared.policy.limits
+        &self.plugin.shared.prepared.policy.limits
     }
 
-    /// Calls a function; with what it used.
-    pub(crate) fn call(&self, index: usize, params: Tape, asked: &Asked) -> Result<(Returned, Usage)> {
-        let returned = self.0.call(index, params, asked)?;
-        Ok((returned, self.0.usage()))
+    /// Calls a function, or none; with what it used. Before that the guest hears of what the parent has let go of.
+    pub(crate) fn call(
+        &mut self,
+        index: Option<usize>,
+        mut params: Tape,
+        dropped: &[u64],
+        asked: &Asked,
+    ) -> Result<(Returned, Usage)> {
+        self.numbered.forget(dropped);
+        let mut returned = match index {
+            None => self.plugin.settle()?.unwrap_or_else(|| Returned::Values(Tape::default())),
+            Some(index) => {
+                let entered = self.numbered.enter(&mut params);
+                entered.map_err(|why| crate::link::broken(&why.into()))?;
+                self.plugin.call(index, params, asked)?
+            }
+        };
+        if let Returned::Values(tape) = &mut returned {
+            self.numbered.leave(tape);
+        }
+        Ok((returned, self.plugin.usage()))
     }
 
     /// Reads, writes or grows a memory.
     pub(crate) fn memory(&self, index: usize, access: Access<'_>) -> Result<Accessed> {
-        self.0.memory(index, access, true)
+        self.plugin.memory(index, access, true)
     }
 
     /// The value of a global.
     pub(crate) fn global(&self, index: usize) -> Result<Tape> {
-        self.0.global(index)
+        self.plugin.global(index)
     }
 
     /// Sets a global.
     pub(crate) fn set_global(&self, index: usize, to: &Tape) -> Result<()> {
-        self.0.set_global(index, to)
+        self.plugin.set_global(index, to)
     }
 }

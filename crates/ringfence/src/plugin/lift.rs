@@ -18,7 +18,7 @@ use crate::sandbox::stop::{Limit, Stop};
 pub(super) const ITEM_BYTES: usize = 32;
 
 /// What the host holds for one resource: its place in a table or two, and an object.
-const HANDLE_BYTES: usize = 256;
+pub(super) const HANDLE_BYTES: usize = 256;
 
 /// Reads values of a guest.
 pub(super) struct Lifter<'c, 'a> {

@@ -61,12 +61,11 @@ pub(super) fn link(
             name => linker.instance(name).map_err(|error| link::broken(&error))?,
         };
         for (name, of) in &interface.types {
-            let Some((number, resource)) = world.types.owned(*of).filter(|(_, resource)| resource.is_hosts) else {
+            let Some((number, _)) = world.types.owned(*of).filter(|(_, resource)| resource.is_hosts) else {
                 continue;
             };
             let Some(given) = given else { continue };
-            let title = format!("{}.{}, dropped", resource.interface, resource.name);
-            let host = Host { given: given.clone(), index: number as usize, title: text::quote(&title).into() };
+            let host = Host { given: given.clone(), index: number as usize, title: world.dropped_title(number).into() };
             let added = place.resource_async(name, ResourceType::host_dynamic(number), move |store, object| {
                 Box::new(host.clone().drop_object(store, object))
             });

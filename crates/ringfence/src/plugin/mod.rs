@@ -6,6 +6,7 @@
 
 mod call;
 mod handles;
+mod holdings;
 mod inside;
 mod layout;
 mod lift;
@@ -67,6 +68,7 @@ pub use world::{Function, Interface, World};
 
 pub(crate) use call::{Called, nothing};
 pub(crate) use handles::Life;
+pub(crate) use holdings::Holdings;
 pub(crate) use inside::{Begins, Inside, Linked, Telling};
 pub(crate) use wire::Counts;
 
@@ -288,8 +290,7 @@ fn cannot_load(program: &str) -> String {
 
 /// Which functions nobody gave, of those that are imported; nothing where none is.
 fn stubs(world: &World, imports: Option<&Arc<dyn Imports>>) -> Option<Vec<bool>> {
-    let count = world.imports.iter().map(|interface| interface.functions.len()).sum();
-    imports.map(|imports| (0..count).map(|index| imports.is_stub(index)).collect())
+    imports.map(|imports| (0..world.imported_count()).map(|index| imports.is_stub(index)).collect())
 }
 
 /// What the instances of a plugin share, one after the other.

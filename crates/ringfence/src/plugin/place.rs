@@ -56,12 +56,18 @@ impl Plugin {
         let look = &self.shared.look;
         let tick = &mut || look();
         let live = match (instance, work) {
-            (Instance::Worker(plugged), Work::Call(index, params)) => {
-                let (plugged, called) =
-                    plugged.call(self.shared.given(&self.views), (index, params), limits, asked, tick)?;
+            (Instance::Worker(plugged), work @ (Work::Call(..) | Work::Settle)) => {
+                let given = self.shared.given(&self.views);
+                let called = match work {
+                    Work::Call(index, params) => (Some(index), params),
+                    _ => Default::default(),
+                };
+                let (plugged, called) = plugged.call(given, called, limits, asked, tick)?;
                 return Ok((plugged.map(Instance::Worker), called));
             }
-            (Instance::Worker(_), _) => return Err(self.refused("it is in a worker", "load it without `isolation`")),
+            (Instance::Worker(_), Work::Pull(_)) => {
+                return Err(self.refused("it is in a worker", "load it without `isolation`"));
+            }
             (Instance::Here(live), work) => (live, work),
         };
         let (live, work) = live;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
 
-use super::handles::{Gone, Handle, Life, Owned, Taken};
+use super::handles::{Gone, Handle, Life, Meant, Owned, Taken};
 use super::streams::{Element, Fed, Feed, Readable, Stream};
 use crate::sandbox::components::ComponentState;
 
@@ -37,6 +37,8 @@ pub(super) enum Passed {
     Owned(Arc<Owned>),
     /// Into the guest, for good.
     Taken(Taken),
+    /// Between two processes, by its number there; whether it is the guest's for good.
+    Numbered(u64, bool),
     /// A stream or a future out of the guest, which nobody reads yet.
     Written(Readable, Element),
     Stream(Stream),
@@ -52,6 +54,8 @@ pub struct Placed {
     pub number: u32,
     /// Whether the guest has it for the length of a call.
     pub is_lent: bool,
+    /// What it is one of, by its place in [`super::Types::resources`].
+    pub resource: u32,
 }
 
 pub(super) enum Piece {
@@ -180,16 +184,20 @@ impl Tape {
     /// Makes the guest's handles on it the host's.
     pub(super) fn adopt(&mut self, life: &Arc<Life>) {
         for passed in &mut self.handles {
-            if let Passed::Raw(any) = passed {
-                *passed = Passed::Owned(Owned::new(*any, life));
-            }
+            let meant = match passed {
+                Passed::Raw(any) => Meant::Here(*any),
+                Passed::Numbered(number, false) => Meant::There(*number),
+                _ => continue,
+            };
+            *passed = Passed::Owned(Owned::new(meant, life));
         }
     }
 
     /// Whether every handle on it is of that life.
     pub(super) fn is_of(&self, life: &Arc<Life>) -> bool {
         self.handles.iter().all(|passed| match passed {
-            Passed::Raw(_) | Passed::Written(..) | Passed::Stream(_) | Passed::Readable(_) => false,
+            Passed::Raw(_) | Passed::Numbered(..) => false,
+            Passed::Written(..) | Passed::Stream(_) | Passed::Readable(_) => false,
             Passed::Owned(owned) => owned.is_of(life),
             Passed::Taken(taken) => taken.owned.is_of(life),
             Passed::Fed(_) => true,
@@ -247,7 +255,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether there is no word any more.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.tape.words.len()
     }
 
@@ -281,13 +289,17 @@ impl<'a> Reader<'a> {
     /// The next resource of the guest's, on its way in; what is taken is the guest's from here on.
     pub(super) fn passed(&mut self) -> Result<&'a ResourceAny, MixedUp> {
         let index = self.count()?;
-        match self.tape.handles.get(index).ok_or(MixedUp)? {
-            Passed::Owned(owned) => Ok(owned.any()),
+        let owned = match self.tape.handles.get(index).ok_or(MixedUp)? {
+            Passed::Owned(owned) => owned,
             Passed::Taken(taken) => {
                 taken.owned.give();
-                Ok(taken.owned.any())
+                &taken.owned
             }
-            _ => Err(MixedUp),
+            _ => return Err(MixedUp),
+        };
+        match owned.meant() {
+            Meant::Here(any) => Ok(any),
+            Meant::There(_) => Err(MixedUp),
         }
     }
 }

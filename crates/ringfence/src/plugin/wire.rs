@@ -1,15 +1,24 @@
 //! Tapes between two processes, and how far one is believed that comes from a worker: as far as its values are of their
 //! types, and no further.
 //!
-//! The words, then the lengths of the pieces, then the pieces, one after the other; numbers are little-endian.
+//! The words, then the lengths of the pieces, then the numbers of handles, then the pieces, one after the other; numbers
+//! are little-endian.
 
 use serde::{Deserialize, Serialize};
 
-use super::lift::ITEM_BYTES;
-use super::tape::{MixedUp, Piece, Reader, Tape};
+use super::handles::Meant;
+use super::holdings::Holdings;
+use super::lift::{HANDLE_BYTES, ITEM_BYTES};
+use super::tape::{MixedUp, Passed, Piece, Reader, Tape};
 use super::types::{Number, Shape, TypeId, Types};
 
 const WORD: usize = size_of::<u64>();
+
+/// Set in the number of a resource that becomes its guest's again.
+const GIVEN: u64 = 1 << 63;
+
+/// A number that no resource has.
+const NONE: u64 = u64::MAX;
 
 /// How much of a tape there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,34 +26,40 @@ const WORD: usize = size_of::<u64>();
 pub(crate) struct Counts {
     words: u64,
     pieces: u64,
+    handles: u64,
 }
 
 impl Tape {
     /// Everything that is on it, as bytes.
     pub(crate) fn pack(&self) -> (Counts, Vec<u8>) {
         let pieces = || self.pieces.iter().map(|piece| self.of(piece));
-        let total = pieces().map(<[u8]>::len).sum::<usize>() + (self.words.len() + self.pieces.len()) * WORD;
+        let head = self.words.len() + self.pieces.len() + self.handles.len();
+        let total = pieces().map(<[u8]>::len).sum::<usize>() + head * WORD;
         let mut bytes = Vec::with_capacity(total);
         self.words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
         pieces().for_each(|piece| bytes.extend((piece.len() as u64).to_le_bytes()));
+        self.handles.iter().for_each(|passed| bytes.extend(numbered(passed).to_le_bytes()));
         pieces().for_each(|piece| bytes.extend_from_slice(piece));
-        (Counts { words: self.words.len() as u64, pieces: self.pieces.len() as u64 }, bytes)
+        let (words, pieces, handles) = (self.words.len(), self.pieces.len(), self.handles.len());
+        (Counts { words: words as u64, pieces: pieces as u64, handles: handles as u64 }, bytes)
     }
 
     /// The tape that these bytes are, if they are one.
     pub(crate) fn unpack(counts: Counts, mut bytes: Vec<u8>) -> Result<Self, MixedUp> {
         let count = |of: u64| usize::try_from(of).ok().filter(|of| *of <= bytes.len() / WORD).ok_or(MixedUp);
-        let (words, pieces) = (count(counts.words)?, count(counts.pieces)?);
-        let head = bytes.get(..(words + pieces) * WORD).ok_or(MixedUp)?;
+        let (words, pieces, handles) = (count(counts.words)?, count(counts.pieces)?, count(counts.handles)?);
+        let head = bytes.get(..(words + pieces + handles) * WORD).ok_or(MixedUp)?;
         let mut numbers = head.chunks_exact(WORD).map(|word| {
             let mut bytes = [0; WORD];
             bytes.copy_from_slice(word);
             u64::from_le_bytes(bytes)
         });
         let words: Vec<u64> = numbers.by_ref().take(words).collect();
+        let lengths: Vec<u64> = numbers.by_ref().take(pieces).collect();
+        let handles = numbers.map(|number| Passed::Numbered(number & !GIVEN, number & GIVEN != 0)).collect();
         let mut start = head.len();
         let mut ranges = Vec::with_capacity(pieces);
-        for length in numbers {
+        for length in lengths {
             let end = usize::try_from(length).ok().and_then(|length| start.checked_add(length)).ok_or(MixedUp)?;
             ranges.push(start..end);
             start = end;
@@ -60,17 +75,43 @@ impl Tape {
             ranges.iter_mut().for_each(|range| *range = range.start - head..range.end - head);
         }
         let pieces = ranges.into_iter().map(Piece::Copied).collect();
-        Ok(Self { words, pieces, copied: bytes, handles: Vec::new(), placed: Vec::new() })
+        Ok(Self { words, pieces, copied: bytes, handles, placed: Vec::new() })
     }
 
-    /// Whether it holds values of these types, in this order, and nothing else, and costs the host no more than `room`.
-    pub(crate) fn check(&self, types: &Types, kinds: impl Iterator<Item = TypeId>, room: u64) -> Result<(), MixedUp> {
-        let mut checker = Checker { types, from: self.reader(), piece: 0, left: room };
+    /// Whether it holds values of these types, in this order, and nothing else, costs the host no more than `room`, and
+    /// speaks of nothing that its guest does not have.
+    pub(crate) fn check(
+        &self,
+        types: &Types,
+        kinds: impl Iterator<Item = TypeId>,
+        room: u64,
+        holdings: &mut Holdings,
+    ) -> Result<(), MixedUp> {
+        let handles = self.handles.iter().enumerate();
+        let mut checker = Checker { types, from: self.reader(), piece: 0, handles, left: room, holdings };
         for kind in kinds {
             checker.value(kind)?;
         }
-        let is_whole = checker.from.is_at_end() && checker.piece == self.pieces.len() && self.handles.is_empty();
-        if is_whole { Ok(()) } else { Err(MixedUp) }
+        let is_whole = checker.from.is_at_end() && checker.piece == self.pieces.len();
+        if is_whole && checker.handles.next().is_none() { Ok(()) } else { Err(MixedUp) }
+    }
+
+    /// What it takes is the guest's from here on, wherever that is; how much that was.
+    pub(crate) fn give_all(&self) -> usize {
+        let taken =
+            self.handles.iter().filter_map(|passed| if let Passed::Taken(taken) = passed { Some(taken) } else { None });
+        taken.map(|taken| taken.owned.give()).count()
+    }
+}
+
+/// The number that a handle crosses as.
+fn numbered(passed: &Passed) -> u64 {
+    let of = |meant: &Meant| if let Meant::There(number) = meant { *number } else { NONE };
+    match passed {
+        Passed::Numbered(number, is_given) => number | if *is_given { GIVEN } else { 0 },
+        Passed::Owned(owned) => of(owned.meant()),
+        Passed::Taken(taken) => of(taken.owned.meant()) | GIVEN,
+        _ => NONE,
     }
 }
 
@@ -79,7 +120,10 @@ struct Checker<'a> {
     from: Reader<'a>,
     /// The one that comes next: each is somebody's, once, in their order.
     piece: usize,
+    /// Those that come next, in the same way.
+    handles: std::iter::Enumerate<std::slice::Iter<'a, Passed>>,
     left: u64,
+    holdings: &'a mut Holdings,
 }
 
 impl<'a> Checker<'a> {
@@ -146,8 +190,32 @@ impl<'a> Checker<'a> {
                 0 => self.optional(*ok),
                 _ => self.optional(*error),
             },
+            Shape::Own(resource) | Shape::Borrow(resource) => {
+                self.pay((HANDLE_BYTES / ITEM_BYTES) as u64)?;
+                let is_own = matches!(types.shape(kind), Shape::Own(_));
+                self.resource(*resource, is_own)
+            }
             // A plugin in a worker has none.
-            Shape::Own(_) | Shape::Borrow(_) | Shape::Stream(_) | Shape::Future(_) => Err(MixedUp),
+            Shape::Stream(_) | Shape::Future(_) => Err(MixedUp),
+        }
+    }
+
+    fn resource(&mut self, resource: u32, is_own: bool) -> Result<(), MixedUp> {
+        let of = self.types.resources().get(resource as usize).ok_or(MixedUp)?;
+        if of.is_hosts {
+            let number = u32::try_from(self.from.word()?).map_err(|_| MixedUp)?;
+            return fits(match is_own {
+                true => self.holdings.lets_go(resource, number),
+                false => self.holdings.has(resource, number),
+            });
+        }
+        // One of its own is handed over for good, and comes as itself from then on.
+        let at = self.from.count()?;
+        match self.handles.next() {
+            Some((next, Passed::Numbered(number, false))) => {
+                fits(is_own && at == next && self.holdings.hands_over(*number))
+            }
+            _ => Err(MixedUp),
         }
     }
 

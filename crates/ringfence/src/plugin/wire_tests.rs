@@ -24,7 +24,18 @@ fn a_tape_is_what_it_was_whatever_holds_its_bytes() {
 
 #[test]
 fn bytes_that_are_no_tape_are_refused() {
-    for (words, pieces, length) in [(1, 0, 0), (0, 1, 0), (2, 0, 15), (0, 0, 1), (u64::MAX, 1, 8), (1, u64::MAX, 8)] {
-        assert_eq!(MixedUp, Tape::unpack(Counts { words, pieces }, vec![0; length]).unwrap_err());
+    let (most, none) = (u64::MAX, 0);
+    for (words, pieces, handles, length) in [
+        (1, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0, 0, 1, 0),
+        (2, 0, 0, 15),
+        (0, 0, 2, 15),
+        (0, 0, 0, 1),
+        (most, 1, 0, 8),
+        (1, most, 0, 8),
+        (1, none, most, 8),
+    ] {
+        assert_eq!(MixedUp, Tape::unpack(Counts { words, pieces, handles }, vec![0; length]).unwrap_err());
     }
 }

@@ -174,6 +174,17 @@ impl World {
         self.imports.iter().flat_map(|interface| &interface.functions).nth(index)
     }
 
+    /// How many functions are imported.
+    pub(crate) fn imported_count(&self) -> usize {
+        self.imports.iter().map(|interface| interface.functions.len()).sum()
+    }
+
+    /// What the end of an object of that resource is called in messages.
+    pub(crate) fn dropped_title(&self, resource: u32) -> String {
+        let of = self.types.resources().get(resource as usize);
+        text::quote(&of.map_or_else(String::new, |of| format!("{}.{}, dropped", of.interface, of.name)))
+    }
+
     /// What a function at that place is called in messages.
     pub(crate) fn imported_title(&self, index: usize) -> String {
         let all =

@@ -44,7 +44,7 @@ pub fn serve() -> ! {
             "open" => answer(&mut parent, number, r#"{"opened": {"hears": true}}"#, b""),
             "eval" => crate::turns::misbehave(&name, number, &mut parent),
             "plug" => crate::plugins::plug(&name, number, &mut parent),
-            "invoke" => crate::plugins::misbehave(&name, number, &mut parent),
+            "invoke" => crate::plugins::misbehave(&name, number, &metadata, &mut parent),
             "touch" => crate::modules::touched(&name, number, &metadata, &mut parent),
             "capture" => crate::captures::misbehave(&name, number, &handed()[0], &house, &mut parent),
             _ => {}

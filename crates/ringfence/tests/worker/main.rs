@@ -13,6 +13,7 @@ mod deeds;
 #[allow(unused_imports, unused_macros)]
 mod driver;
 mod escape;
+mod handles;
 mod hostile;
 mod left;
 mod mapped_unsafe;

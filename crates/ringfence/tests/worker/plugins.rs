@@ -41,7 +41,11 @@ pub fn tape(words: &[u64], pieces: &[&[u8]]) -> (String, Vec<u8>) {
 }
 
 fn counts(words: u64, pieces: u64) -> String {
-    format!(r#"{{"words": {words}, "pieces": {pieces}}}"#)
+    counted(words, pieces, 0)
+}
+
+pub fn counted(words: u64, pieces: u64, handles: u64) -> String {
+    format!(r#"{{"words": {words}, "pieces": {pieces}, "handles": {handles}}}"#)
 }
 
 pub fn gave(parent: &mut UnixStream, number: u64, (counts, bytes): (String, Vec<u8>)) {
@@ -144,7 +148,10 @@ fn forged_call(name: &str) -> Option<(u32, (String, Vec<u8>))> {
 }
 
 /// What a worker of that name does when a function is called.
-pub fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
+pub fn misbehave(name: &str, number: u64, metadata: &str, parent: &mut UnixStream) {
+    if let Some(name) = name.strip_prefix("guest that ") {
+        return crate::handles::called(name, number, metadata, parent);
+    }
     if let Some(name) = name.strip_prefix("module that ") {
         return crate::modules::called(name, number, parent);
     }
@@ -180,12 +187,13 @@ pub fn misbehave(name: &str, number: u64, parent: &mut UnixStream) {
             answer(
                 parent,
                 number,
-                r#"{"gave": {"counts": {"words": 0, "pieces": 0}, "fuel": 9, "memory_bytes": 1, "x": 1}}"#,
+                r#"{"gave": {"counts": {"words": 0, "pieces": 0, "handles": 0}, "fuel": 9, "memory_bytes": 1, "x": 1}}"#,
                 b"",
             );
         }
         "gives a tail without end" => {
-            let text = r#"{"gave": {"counts": {"words": 0, "pieces": 0}, "fuel": null, "memory_bytes": 1}}"#;
+            let text =
+                r#"{"gave": {"counts": {"words": 0, "pieces": 0, "handles": 0}, "fuel": null, "memory_bytes": 1}}"#;
             let frame = [&header(text.len() as u32, 0, number, u64::MAX)[..], text.as_bytes()].concat();
             std::io::Write::write_all(parent, &frame).unwrap();
         }

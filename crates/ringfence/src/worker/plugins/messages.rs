@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Given;
-use crate::plugin::{Counts, Tape, World};
+use crate::plugin::{Counts, Holdings, Tape, World};
 use crate::policy::Limits;
 use crate::worker::protocol::From;
 
@@ -35,9 +35,11 @@ pub(in crate::worker) struct Handed {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct Invoke {
-    /// Its place among all that are exported.
-    pub(super) function: u32,
+    /// Its place among all that are exported; none where the guest is only told of what was dropped.
+    pub(super) function: Option<u32>,
     pub(super) params: Handed,
+    /// Resources of the guest that the parent has let go of.
+    pub(super) dropped: Vec<u64>,
     /// The longest that it may take.
     pub(super) wall_nanos: u64,
 }
@@ -55,12 +57,21 @@ pub(in crate::worker) struct Gave {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::worker) struct Callback {
-    /// Its place among all that are imported.
+    /// Its place among all that are imported. After those come the resources of the host's: to drop one of its objects
+    /// is called with its number.
     pub(super) function: u32,
     pub(in crate::worker) counts: Counts,
     /// What the guest has used up to here.
     pub(super) cpu_nanos: u64,
     pub(super) memory_bytes: u64,
+}
+
+/// What is called of the parent.
+pub(super) enum Call {
+    /// The function at that place, with that.
+    Function(usize, Tape),
+    /// The end of an object: its resource, and its number.
+    Drop(u32, u32),
 }
 
 /// What came of such a call.
@@ -130,30 +141,48 @@ impl Gave {
         self,
         tail: Vec<u8>,
         world: &World,
-        function: usize,
-        limits: &Limits,
+        function: Option<usize>,
+        (limits, holdings): (&Limits, &mut Holdings),
     ) -> Result<(Tape, Used), String> {
         let wrong = |_| "it gave what that function does not give".to_owned();
-        let function = world.exported(function).ok_or("it gave the values of no function")?;
+        let result = match function {
+            Some(function) => world.exported(function).ok_or("it gave the values of no function")?.result,
+            None => None,
+        };
         let tape = Tape::unpack(self.counts, tail).map_err(wrong)?;
-        tape.check(&world.types, function.result.into_iter(), room(limits)).map_err(wrong)?;
+        tape.check(&world.types, result.into_iter(), room(limits), holdings).map_err(wrong)?;
         let fuel = limits.fuel.map(|most| self.fuel.unwrap_or(0).min(most));
         Ok((tape, Used { fuel, memory: self.memory_bytes.min(limits.memory.0) }))
     }
 }
 
 impl Callback {
-    /// Which function is called with what, if there is one that can be called so.
-    pub(super) fn to_call(&self, tail: Vec<u8>, given: &Given, limits: &Limits) -> Result<(usize, Tape), String> {
+    /// What it calls, if that can be called so.
+    pub(super) fn to_call(
+        &self,
+        tail: Vec<u8>,
+        given: &Given,
+        (limits, holdings): (&Limits, &mut Holdings),
+    ) -> Result<Call, String> {
         let wrong = |_| "it called a function with what that does not take".to_owned();
-        let index = usize::try_from(self.function).unwrap_or(usize::MAX);
-        let is_given = given.imports.as_ref().is_some_and(|imports| !imports.is_stub(index));
-        let function = given.world.imported(index).filter(|_| is_given);
-        let function = function.ok_or("it called a function that it was not given")?;
+        let (world, index) = (&given.world, usize::try_from(self.function).unwrap_or(usize::MAX));
         let tape = Tape::unpack(self.counts, tail).map_err(wrong)?;
+        if let Some(resource) = index.checked_sub(world.imported_count()) {
+            let mut from = tape.reader();
+            let number = from.word().ok().and_then(|number| u32::try_from(number).ok()).filter(|_| from.is_at_end());
+            let resource = u32::try_from(resource).unwrap_or(u32::MAX);
+            let number = number.filter(|number| holdings.lets_go(resource, *number));
+            return Ok(Call::Drop(resource, number.ok_or("it dropped an object that it does not have")?));
+        }
+        let is_given = given.imports.as_ref().is_some_and(|imports| !imports.is_stub(index));
+        let function = world.imported(index).filter(|_| is_given);
+        let function = function.ok_or("it called a function that it was not given")?;
+        if !holdings.has_room() {
+            return Err("it has more handles than a guest may have".into());
+        }
         let params = function.params.iter().map(|(_, kind)| *kind);
-        tape.check(&given.world.types, params, room(limits)).map_err(wrong)?;
-        Ok((index, tape))
+        tape.check(&world.types, params, room(limits), holdings).map_err(wrong)?;
+        Ok(Call::Function(index, tape))
     }
 
     /// Processor time of the guest.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::Given;
 use super::messages::{Handed, Invoke, Plug};
-use super::talk::{End, Line, Talk, ask};
+use super::talk::{About, End, Line, Talk, ask};
 use super::touch::{Touching, Untouched};
 use crate::apart::{self, no_thread};
 use crate::error::{Error, Result};
 use crate::host::Raised;
-use crate::plugin::{Asked, Called, Life, Tape};
+use crate::plugin::{Asked, Called, Holdings, Life, Tape};
 use crate::policy::Limits;
 use crate::result::Outcome;
 use crate::sandbox::files::PrivateTmp;
@@ -31,6 +31,7 @@ use crate::worker::remote::Held;
 pub(crate) struct Plugged {
     held: Held,
     life: Arc<Life>,
+    holdings: Holdings,
 }
 
 impl Drop for Plugged {
@@ -66,9 +67,11 @@ impl Client {
             Ok(running) => running,
             Err(told) => return Err(not_made(name, None, End::Told(told))),
         };
-        let mut talk = Talk::new(given, control, limits, started, None);
+        let mut talk = Talk::new(given, control, limits, started, (About::Instance, Holdings::default()));
         match (talk.through(Line { held, running }, None, &mut caller), talk.raised) {
-            (Some((held, End::Plugged)), None) => Ok(Plugged { held, life: Life::new(Arc::default()) }),
+            (Some((held, End::Plugged)), None) => {
+                Ok(Plugged { held, life: Life::new(Arc::default()), holdings: talk.holdings })
+            }
             (Some((_, end)), raised) => Err(not_made(name, raised, end)),
             (None, _) => Err(gave_up(name)),
         }
@@ -106,7 +109,7 @@ fn not_made(name: &str, raised: Option<Raised>, end: End) -> Error {
 }
 
 impl Plugged {
-    /// What handles of its resources would hang on.
+    /// What handles of its resources hang on.
     pub(crate) fn life(&self) -> &Arc<Life> {
         &self.life
     }
@@ -126,22 +129,32 @@ impl Plugged {
         act(&mut Touching::new(worker, limits, &mut look))
     }
 
-    /// Calls a function; the instance is given back, unless it is gone.
+    /// Calls a function, or none, after the guest has heard of what was dropped; the instance is given back, unless it is
+    /// gone.
     pub(crate) fn call(
         mut self: Box<Self>,
         given: Given,
-        (function, params): (usize, Tape),
+        (function, params): (Option<usize>, Tape),
         limits: &Limits,
         asked: &Asked,
         tick: &mut dyn FnMut() -> bool,
     ) -> Result<(Option<Box<Self>>, Called)> {
         let started = Instant::now();
         let control = control(started, limits, asked.cancelled.clone().unwrap_or_default())?;
+        // Before what it is given is let go of here: what crosses is told of with the next call.
+        let dropped = self.life.take_dropped_there();
         let (counts, bytes) = params.pack();
-        drop(params);
         let parcel = Parcel::of(&bytes)?;
+        // Whatever becomes of it, it is on its way from here on.
+        let given_back = params.give_all();
+        let placed = params.placed().to_vec();
+        drop(params);
+        let mut holdings = std::mem::take(&mut self.holdings);
+        holdings.forget(dropped.len() + given_back);
+        holdings.hand(&placed);
         let request = Request::Invoke(Invoke {
-            function: u32::try_from(function).unwrap_or(u32::MAX),
+            function: function.map(|function| u32::try_from(function).unwrap_or(u32::MAX)),
+            dropped,
             params: Handed { counts, place: (parcel.from(), bytes.len() as u64) },
             wall_nanos: u64::try_from(limits.wall.0.as_nanos()).unwrap_or(u64::MAX),
         });
@@ -152,13 +165,15 @@ impl Plugged {
         let (sent, bounds) = ((parcel.tail(&bytes), &descriptors[..]), (&control, started, *limits));
         let running = ask(&mut taken.worker, What::Call, &request, sent, bounds, &mut caller);
         drop(bytes);
-        let talk = Talk::new(given, control, *limits, started, Some(function));
+        let about = function.map_or(About::Settling, About::Function);
+        let talk = Talk::new(given, control, *limits, started, (about, holdings));
         let (held, called) = match running {
             Ok(running) => talk.end_of(Line { held, running }, asked.context.clone(), caller)?,
             Err(told) => talk.done(held, End::Told(told))?,
         };
-        let Some(held) = held else { return Ok((None, called)) };
-        self.held = held;
+        let Some((held, mut holdings)) = held else { return Ok((None, called)) };
+        holdings.end(&placed);
+        (self.held, self.holdings) = (held, holdings);
         Ok((Some(self), called))
     }
 }

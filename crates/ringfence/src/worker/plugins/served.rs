@@ -110,11 +110,11 @@ impl Plugins {
         descriptors: Vec<OwnedFd>,
         number: u64,
     ) -> Result<Said> {
-        let Some(inside) = &self.inside else { return Err(refused("there is no plugin")) };
+        let Some(inside) = &mut self.inside else { return Err(refused("there is no plugin")) };
         let params = tape(invoke.params, tail, descriptors)?;
         let asked = Asked { wall: Some(Duration::from_nanos(invoke.wall_nanos)), ..Asked::default() };
         self.calling.begins(number);
-        let (returned, usage) = inside.call(place(invoke.function), params, &asked)?;
+        let (returned, usage) = inside.call(invoke.function.map(place), params, &invoke.dropped, &asked)?;
         let most = most_tail(inside.limits());
         Ok(match returned {
             Returned::Values(tape) => {
@@ -218,8 +218,9 @@ struct Proxy {
     views: Arc<Views>,
 }
 
-impl Imports for Proxy {
-    fn call(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
+impl Proxy {
+    /// Calls what has that place in the parent.
+    fn asked(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
         let (counts, bytes) = params.pack();
         drop(params);
         if bytes.len() as u64 > self.most {
@@ -242,12 +243,20 @@ impl Imports for Proxy {
             _ => Err(Raised::new("a function of the parent broke")),
         }
     }
+}
+
+impl Imports for Proxy {
+    fn call(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
+        self.asked(index, params)
+    }
 
     fn is_stub(&self, index: usize) -> bool {
         self.stubs.get(index).copied().unwrap_or(false)
     }
 
-    fn drop_object(&self, _resource: usize, _number: u32) -> std::result::Result<(), Raised> {
-        Err(Raised::new("a plugin in a worker has no objects"))
+    fn drop_object(&self, resource: usize, number: u32) -> std::result::Result<(), Raised> {
+        let mut params = Tape::default();
+        params.word(u64::from(number));
+        self.asked(self.stubs.len().saturating_add(resource), params).map(drop)
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Given;
-use super::messages::{Callback, Handed, Settled, Used};
+use super::messages::{Call, Callback, Handed, Settled, Used};
 use super::touch::Waiting;
 use crate::apart::{self, no_thread};
 use crate::error::Result;
 use crate::host::{Around, Raised};
-use crate::plugin::{Called, Context, Returned, Tape};
+use crate::plugin::{Called, Context, Holdings, Returned, Tape};
 use crate::policy::Limits;
 use crate::process_unsafe::{Here, leave};
 use crate::result::{Outcome, RunResult};
@@ -30,8 +30,18 @@ use crate::worker::pool::Worker;
 use crate::worker::protocol::{Request, write};
 use crate::worker::remote::Held;
 
-/// What a call came to: its worker, unless it is gone, and what it gave.
-pub(super) type Done = (Option<Held>, Called);
+/// What a call came to: its worker with what its guest holds, unless that is gone, and what it gave.
+pub(super) type Done = (Option<(Held, Holdings)>, Called);
+
+/// What is talked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Instance,
+    /// What the host has let go of.
+    Settling,
+    /// The function at that place.
+    Function(usize),
+}
 
 /// What ended a talk.
 pub(super) enum End {
@@ -48,8 +58,7 @@ enum Step {
 
 /// A call of a function of the host.
 pub(super) struct Asks {
-    index: usize,
-    params: Tape,
+    call: Call,
     /// What the guest has used so far.
     callback: Callback,
 }
@@ -87,8 +96,9 @@ pub(super) struct Talk {
     given: Given,
     control: Control,
     limits: Limits,
-    /// None where an instance is made.
-    function: Option<usize>,
+    about: About,
+    /// What the guest may speak of.
+    pub(super) holdings: Holdings,
     /// Calls of functions of the host.
     made: u64,
     /// Why one of them broke.
@@ -114,13 +124,13 @@ impl Talk {
         control: Control,
         limits: Limits,
         started: Instant,
-        function: Option<usize>,
+        (about, holdings): (About, Holdings),
     ) -> Self {
         // From here on, what this thread uses is looked at, and not the clock.
         control.cpu.look();
         let place = Place::talking();
         let waiting = Arc::new(Waiting::new(place.clone(), limits, control.deadline + GRACE));
-        Self { given, control, limits, function, made: 0, raised: None, over: None, started, place, waiting }
+        Self { given, control, limits, about, holdings, made: 0, raised: None, over: None, started, place, waiting }
     }
 
     /// To its end, on this thread, from that call of a function on; nothing where its caller has gone on without it.
@@ -188,18 +198,19 @@ impl Talk {
     fn perform(
         &mut self,
         Line { mut held, running }: Line,
-        Asks { index, params, callback }: Asks,
+        Asks { call, callback }: Asks,
     ) -> Option<(Line, std::result::Result<Tape, Raised>)> {
         self.made += 1;
         self.control.cpu.used_elsewhere(callback.cpu());
         let taken = held.0.take()?;
-        let (call, memory) = (self.given.world.imported_title(index).into(), callback.memory(&self.limits));
-        self.place.enter(Inside { taken: *taken, running, call, memory, made: self.made });
+        let title = self.given.title(&call).into();
+        let memory = callback.memory(&self.limits);
+        self.place.enter(Inside { taken: *taken, running, call: title, memory, made: self.made });
         let returned = match self.given.world.memories.is_empty() {
-            true => self.given.perform(index, params),
+            true => self.given.perform(call),
             false => {
                 let seen = Seen::There(self.waiting.clone());
-                self.given.views.while_shown(seen, || self.given.perform(index, params))
+                self.given.views.while_shown(seen, || self.given.perform(call))
             }
         };
         // Otherwise nobody waits for the result.
@@ -214,14 +225,16 @@ impl Talk {
             return Step::End(End::Told(Told::Failed(no_thread("its worker is gone"))));
         };
         loop {
-            let why = match (running.next(&mut taken.worker, caller), self.function) {
+            let bounds = (&self.limits, &mut self.holdings);
+            let why = match (running.next(&mut taken.worker, caller), self.about) {
                 (Next::Over(told), _) => return Step::End(End::Told(told)),
                 (Next::Plugged | Next::Gave(..) | Next::Callback(..), _) if self.raised.is_some() => {
                     "it went on after a function broke".into()
                 }
-                (Next::Plugged, None) => return Step::End(End::Plugged),
-                (Next::Gave(gave, tail), Some(function)) => {
-                    match gave.into_values(tail, &self.given.world, function, &self.limits) {
+                (Next::Plugged, About::Instance) => return Step::End(End::Plugged),
+                (Next::Gave(gave, tail), About::Function(_) | About::Settling) => {
+                    let function = if let About::Function(function) = self.about { Some(function) } else { None };
+                    match gave.into_values(tail, &self.given.world, function, bounds) {
                         Ok((tape, used)) => return Step::End(End::Gave(tape, used)),
                         Err(why) => why,
                     }
@@ -233,8 +246,8 @@ impl Talk {
                         running.cancel(&taken.worker, Instant::now());
                         continue;
                     }
-                    match callback.to_call(tail, &self.given, &self.limits) {
-                        Ok((index, params)) => return Step::Call(Asks { index, params, callback }),
+                    match callback.to_call(tail, &self.given, bounds) {
+                        Ok(call) => return Step::Call(Asks { call, callback }),
                         Err(why) => why,
                     }
                 }
@@ -266,6 +279,7 @@ impl Talk {
             }
         };
         let (counts, bytes) = tape.pack();
+        self.holdings.hand(tape.placed());
         let parcel = Parcel::of(&bytes).map_err(Told::Failed)?;
         let result = Some(Handed { counts, place: (parcel.from(), bytes.len() as u64) });
         let descriptors: Vec<BorrowedFd<'_>> = parcel.file().into_iter().collect();
@@ -278,7 +292,9 @@ impl Talk {
         let (made, wall) = (self.made, self.started.elapsed());
         let called = |returned, Used { fuel, memory }| Called { returned, wall, fuel, memory, host_calls: made };
         let result = match end {
-            End::Gave(tape, used) => return Ok((Some(held), called(Returned::Values(tape), used))),
+            End::Gave(tape, used) => {
+                return Ok((Some((held, self.holdings)), called(Returned::Values(tape), used)));
+            }
             End::Plugged => return Err(no_thread("its worker mixed up its calls")),
             End::Told(Told::Failed(error)) => return Err(error),
             End::Told(Told::Ended(result, _) | Told::Lost(result)) => self.complete(*result),
@@ -306,15 +322,29 @@ impl Talk {
 }
 
 impl Given {
-    /// Calls a function of the host.
-    fn perform(&self, index: usize, params: Tape) -> std::result::Result<Tape, Raised> {
+    /// What is called is called in messages.
+    fn title(&self, call: &Call) -> String {
+        match call {
+            Call::Function(index, _) => self.world.imported_title(*index),
+            Call::Drop(resource, _) => self.world.dropped_title(*resource),
+        }
+    }
+
+    /// Calls a function of the host, or ends an object of it.
+    fn perform(&self, call: Call) -> std::result::Result<Tape, Raised> {
         let Some(imports) = &self.imports else { return Err(Raised::new("there is no such function")) };
-        let here = Here::new(());
-        let returned = catch_unwind(AssertUnwindSafe(|| imports.call(index, params)));
+        let (here, title) = (Here::new(()), self.title(&call));
+        let returned = catch_unwind(AssertUnwindSafe(|| match call {
+            Call::Function(index, params) => imports.call(index, params),
+            Call::Drop(resource, number) => {
+                let resource = usize::try_from(resource).unwrap_or(usize::MAX);
+                imports.drop_object(resource, number).map(|()| Tape::default())
+            }
+        }));
         if !here.is_ours() {
             leave("a host function forked, and this child came back from it: its caller is in the parent");
         }
-        returned.unwrap_or_else(|_| Err(Raised::new(format!("`{}` panicked", self.world.imported_title(index)))))
+        returned.unwrap_or_else(|_| Err(Raised::new(format!("`{title}` panicked"))))
     }
 }
 
