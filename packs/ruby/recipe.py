@@ -40,6 +40,8 @@ INSTEAD = {
     "__wasi_random_get": ("rf_random", 2),
     "__wasi_clock_time_get": ("rf_clock", 3),
 }
+# The encoding of the locale, and so of variables: "UTF-8" where a locale is set, else "ASCII"; and nobody sets one.
+IF_LOCALE, ALWAYS = b"\x20\1\x28\2\0\x1b\x0f", b"\x41\1\1\1\1\x1b\x0f"
 TRAP, NOTHING = b"\0\0\x0b", b"\0\x0b"
 BODIES = {
     "rb_js_abi_host_js_abi_value_free": NOTHING,
@@ -177,6 +179,7 @@ def changed(both: Merged, known: dict[str, int]) -> dict[str, bytes]:
     if body.count(forget) != 1:
         raise merge.MergeError(f"rb_abi_guest_rb_clear_errinfo has {body.count(forget)} times `rb_set_errinfo(nil)`")
     bodies["rb_abi_guest_rb_clear_errinfo"] = body.replace(forget, end)
+    bodies["__nl_langinfo_l"] = replaced(both, "__nl_langinfo_l", [(IF_LOCALE, ALWAYS)])
     return bodies | unwinding(both, known)
 
 
@@ -193,14 +196,17 @@ def unwinding(both: Merged, known: dict[str, int]) -> dict[str, bytes]:
     }
     first = {"asyncify_stop_unwind": "rf_unwound", "__wasi_path_open": "rf_opened"}
     bodies = {name: preceded(both.base.body(name), both.calling(ours, 0)) for name, ours in first.items()}
-    for name, pairs in changes.items():
-        body = both.base.body(name)
-        for theirs, ours in pairs:
-            if body.count(theirs) != 1:
-                raise merge.MergeError(f"{name} is not what it was")
-            body = body.replace(theirs, ours)
-        bodies[name] = body
-    return bodies
+    return bodies | {name: replaced(both, name, pairs) for name, pairs in changes.items()}
+
+
+def replaced(both: Merged, name: str, pairs: list[tuple[bytes, bytes]]) -> bytes:
+    """Give a body with parts of it replaced, each of which it has once."""
+    body = both.base.body(name)
+    for theirs, ours in pairs:
+        if body.count(theirs) != 1:
+            raise merge.MergeError(f"{name} is not what it was")
+        body = body.replace(theirs, ours)
+    return body
 
 
 def preceded(body: bytes, call: bytes) -> bytes:

@@ -64,6 +64,15 @@ def test_program_has_its_arguments_variables_and_input() -> None:
     assert (b"err\n", 0) == (result.stderr, result.exit_code)
 
 
+def test_text_is_utf_8_wherever_it_comes_from() -> None:
+    """Variables, their names, arguments, input, and the source itself."""
+    code = "print [*ENV.first, ENV['é'], ARGV[0], $stdin.read, 'ü'].map { |text| [text.encoding, text.size] }.uniq"
+    code += "; print ENV['é'] == 'één', Encoding.find('locale')"
+    result = ruby("-e", code, "ü", input="é".encode(), policy=Policy(env={"é": "één"}))
+
+    assert "[[#<Encoding:UTF-8>, 1], [#<Encoding:UTF-8>, 3]]trueUTF-8" == result.text, result
+
+
 def test_script_is_handed_in_and_knows_its_name(tmp_path: Path) -> None:
     """Nothing is granted, and it runs; `__END__` and `$0 == __FILE__` are as natively."""
     script = tmp_path / "hello.rb"
