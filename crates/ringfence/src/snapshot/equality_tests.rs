@@ -2,23 +2,26 @@
 //! itself comes to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
+use arbitrary::Unstructured;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use wasmtime::{Instance, Linker, Module, Store, Val, ValType};
+use wasm_smith::{Config, Module};
 
-use super::faults_unsafe::Faults;
-use super::instance_tests::{Live, Pack, waited};
-use super::{Capture, Rewind};
-use crate::sandbox::engine::{Engines, Profile};
+use super::branch_tests::{Done, lived};
+use super::instance_tests::{Pack, Plain};
+use super::instrument::{Instrumented, instrument};
+use crate::sandbox::engine::Profile;
 
 /// Modules that are tried; more of them where the variable says so.
-const MODULES: usize = 60;
+const MODULES: u64 = 60;
+const MADE_MODULES: u64 = 400;
 const MODULES_VARIABLE: &str = "RINGFENCE_EQUALITY_MODULES";
 
-/// A call with its arguments, as text too: what comes of it is compared as text.
-type Call = (String, Vec<Val>);
+fn wanted(usual: u64) -> u64 {
+    std::env::var(MODULES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
 
 /// Functions of a module; the first two are in its table and call nobody.
 const FUNCTIONS: u32 = 6;
@@ -115,173 +118,150 @@ fn masked(word: &str) -> String {
     format!("(i32.and {word} (i32.const 0x7ffff))")
 }
 
-fn number(random: &mut ChaCha20Rng, kind: &ValType) -> Option<Val> {
-    let drawn = match random.next_u32() % 4 {
-        0 => u64::from(random.next_u32() % 10),
-        1 => u64::from(random.next_u32() % (3 << 20)),
-        _ => random.next_u64(),
-    };
-    Some(match kind {
-        ValType::I32 => Val::I32(drawn as i32),
-        ValType::I64 => Val::I64(drawn.cast_signed()),
-        ValType::F32 => Val::F32((drawn as f32).to_bits()),
-        ValType::F64 => Val::F64((drawn as f64).to_bits()),
-        ValType::V128 => Val::V128(u128::from(drawn).into()),
-        ValType::Ref(_) => return None,
-    })
-}
-
-fn told(results: wasmtime::Result<Vec<Val>>) -> String {
-    let told = |value: &Val| match value {
-        Val::FuncRef(value) => format!("a function: {}", value.is_some()),
-        Val::ExternRef(value) => format!("of the host: {}", value.is_some()),
-        value => format!("{value:?}"),
-    };
-    results.map_or("trapped".into(), |values| values.iter().map(told).collect::<Vec<_>>().join(", "))
-}
-
-fn globals(store: &mut Store<()>, instance: &Instance) -> Vec<String> {
-    let named = |at| instance.get_global(&mut *store, &format!("g{at}")).map(|global| global.get(&mut *store));
-    (0..).map_while(named).map(|value| told(Ok(vec![value]))).collect()
-}
-
-/// One branch: an instance, and all that was called in it since the beginning, with what came of it.
-struct Branch {
-    live: Live,
-    calls: Vec<Call>,
-    results: Vec<String>,
-    /// How it goes back to the beginning, as long as it may.
-    rewind: Option<(Rewind, Option<Faults>)>,
-}
-
-impl Branch {
-    fn of(live: Live, calls: Vec<Call>, results: Vec<String>) -> Self {
-        Self { live, calls, results, rewind: None }
-    }
-
-    /// One that has just begun, and may be rewound.
-    fn begun(pack: &Pack) -> Self {
-        let mut live = pack.start().unwrap();
-        let rewind = Rewind::of(&mut live.store, &live.instance, &pack.image).unwrap();
-        Self { rewind: Some((rewind, Faults::so_far())), ..Self::of(live, Vec::new(), Vec::new()) }
-    }
-
-    /// Goes back to the beginning, unless it has trapped or grown.
-    fn rewind(&mut self) -> bool {
-        if self.results.iter().any(|result| result == "trapped") {
-            self.rewind = None;
-        }
-        let Some((rewind, since)) = &mut self.rewind else { return false };
-        if rewind.back(&mut self.live.store, since.as_ref()).is_err() {
-            self.rewind = None;
-            return false;
-        }
-        *since = Faults::so_far();
-        self.calls.clear();
-        self.results.clear();
-        // What the next capture compares with is not what was captured of another life.
-        self.live.before = super::Before::default();
-        true
-    }
-}
-
-/// The same capture after it was in a file.
-fn through_a_file(capture: &Capture, pack: &Pack) -> Capture {
-    let mut body = Vec::new();
-    let globals = capture.saved_globals(pack.module()).unwrap();
-    let keep = &mut |piece: &[u8]| {
-        body.extend_from_slice(piece);
-        Ok(())
-    };
-    capture.save(&pack.image, keep).unwrap();
-    Capture::load(&pack.image, pack.module(), (capture.size() as u64, &globals, &body)).unwrap()
-}
-
-/// The module itself, without anything of ours, from the beginning.
-fn replayed(module: &Module, calls: &[Call]) -> (Vec<String>, Vec<u8>, Vec<String>) {
-    let mut store = Store::new(module.engine(), ());
-    store.set_epoch_deadline(1 << 60);
-    let instance = waited(Linker::new(module.engine()).instantiate_async(&mut store, module)).unwrap();
-    let mut results = Vec::new();
-    for (name, given) in calls {
-        let function = instance.get_func(&mut store, name).unwrap();
-        let mut values = vec![Val::I32(0); function.ty(&store).results().len()];
-        let called = waited(function.call_async(&mut store, given, &mut values));
-        results.push(told(called.map(|()| values)));
-    }
-    let memory = instance.get_memory(&mut store, "memory").unwrap().data(&store).to_vec();
-    (results, memory, globals(&mut store, &instance))
-}
-
 #[test]
 fn every_branch_of_a_random_module_is_what_a_replay_of_the_module_itself_comes_to() {
-    let wanted = std::env::var(MODULES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(MODULES);
-    let engines = Engines::of(Profile { language: true, ..Profile::default() }).unwrap();
-    let (mut calls, mut captures, mut written, mut rewound) = (0, 0, 0, 0);
-    for seed in 0..wanted as u64 {
+    let profile = Profile { language: true, ..Profile::default() };
+    let functions: Vec<String> = (0..FUNCTIONS).map(|at| format!("f{at}")).collect();
+    let (wanted, mut done) = (wanted(MODULES), Done::default());
+    for seed in 0..wanted {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
         let wasm = Maker(ChaCha20Rng::seed_from_u64(seed + 1_000_000)).module();
-        let pack = match Pack::of(&wasm) {
+        let pack = match Pack::under(&wasm, profile) {
             Ok(pack) => pack,
             Err(why) => {
                 assert_eq!("its data lie outside of its memory", why, "seed {seed}");
                 continue;
             }
         };
-        let plain = Module::new(engines.roomy().unwrap(), &wasm).unwrap();
-        let mut branches = vec![Branch::begun(&pack), Branch::begun(&pack)];
-        let mut kept: Vec<(Capture, Vec<Call>, Vec<String>)> = Vec::new();
-        for _ in 0..24 {
-            let at = random.next_u32() as usize % branches.len();
-            let branch = &mut branches[at];
-            match random.next_u32() % 9 {
-                0 | 1 => {
-                    let large = random.next_u32() % 3 == 0;
-                    let mut capture = branch.live.capture_and_perhaps_rebase(large);
-                    if !Arc::ptr_eq(capture.image(), &pack.image) {
-                        branch.rewind = None;
-                    }
-                    let (calls, results) = (branch.calls.clone(), branch.results.clone());
-                    captures += 1;
-                    if random.next_u32().is_multiple_of(3) {
-                        capture = through_a_file(&capture, &pack);
-                    }
-                    if random.next_u32().is_multiple_of(2) {
-                        branches.push(Branch::of(pack.fork(&capture), calls, results));
-                    } else {
-                        kept.push((capture, calls, results));
-                    }
-                }
-                2 if !kept.is_empty() => {
-                    let (capture, calls, results) = kept.swap_remove(random.next_u32() as usize % kept.len());
-                    branches.push(Branch::of(pack.fork(&capture), calls, results));
-                }
-                3 => rewound += usize::from(branch.rewind()),
-                _ => {
-                    let name = format!("f{}", random.next_u32() % FUNCTIONS);
-                    let function = branch.live.instance.get_func(&mut branch.live.store, &name).unwrap();
-                    let kinds: Vec<ValType> = function.ty(&branch.live.store).params().collect();
-                    let given: Option<Vec<Val>> = kinds.iter().map(|kind| number(&mut random, kind)).collect();
-                    let Some(given) = given else { continue };
-                    branch.results.push(told(branch.live.call(&name, &given)));
-                    branch.calls.push((name, given));
-                    calls += 1;
-                }
-            }
-        }
-        for branch in &mut branches {
-            let (results, memory, of_plain) = replayed(&plain, &branch.calls);
-            assert_eq!(results, branch.results, "seed {seed}");
-            assert!(memory == branch.live.bytes(), "seed {seed}: memory");
-            let Live { store, instance, .. } = &mut branch.live;
-            assert_eq!(of_plain, globals(store, instance), "seed {seed}");
-            written += usize::from(memory != pack.image.bytes());
-        }
-        drop(branches);
-        let again = pack.start().unwrap();
-        assert!(again.bytes() == pack.image.bytes(), "seed {seed}: a fresh one");
-        assert!(Arc::ptr_eq(&again.shown.image().unwrap(), &pack.image));
+        let plain = Plain::of(&wasm, profile).unwrap();
+        lived((&pack, &plain), &functions, &mut random, &mut done, seed);
     }
-    assert!(calls > 5 * wanted && captures > wanted && written > wanted / 3, "{calls}, {captures}, {written}");
-    assert!(rewound > wanted / 2, "{rewound} were rewound");
+    let wanted = wanted as usize;
+    assert!(done.calls > 5 * wanted && done.captures > wanted && done.written > wanted / 3, "{done:?}");
+    assert!(done.rewound > wanted / 2 && done.lost == 0, "{done:?}");
+}
+
+/// Types of what wasm-smith's modules export, and a value of each.
+const KINDS: [(&str, &str); 5] = [
+    ("i32", "i32.const 3"),
+    ("i64", "i64.const 3"),
+    ("f32", "f32.const 0.5"),
+    ("f64", "f64.const 0.5"),
+    ("v128", "v128.const i64x2 1 2"),
+];
+
+/// What of the host they may import.
+const IMPORTS: &str = r#"(module (import "host" "turn" (func (param i32) (result i32)))
+    (import "host" "hear" (func (param i64 f64))))"#;
+
+/// What wasm-smith makes: a memory, functions of numbers and globals are exported, and there is whatever comes to it.
+/// `wide` leaves nothing out that cannot be captured.
+fn made(seed: u64, wide: bool) -> Option<(Vec<u8>, Vec<String>)> {
+    let mut random = ChaCha20Rng::seed_from_u64(seed);
+    let mut below = |end: u32| random.next_u32() % end;
+    let pages = 1 + below(20);
+    let mut shape = format!("(module (memory (export \"memory\") {pages} {})\n", pages + below(5));
+    for at in 0..below(5) {
+        let (kind, value) = KINDS[below(5) as usize];
+        shape += &format!("(global (export \"g{at}\") (mut {kind}) ({value}))\n");
+    }
+    let functions: Vec<String> = (0..2 + below(5)).map(|at| format!("f{at}")).collect();
+    for name in &functions {
+        let kinds = |count: u32, below: &mut dyn FnMut(u32) -> u32| -> Vec<&str> {
+            (0..count).map(|_| KINDS[below(5) as usize].0).collect()
+        };
+        let (takes, gives) = (below(4), below(3));
+        let (takes, gives) = (kinds(takes, &mut below).join(" "), kinds(gives, &mut below).join(" "));
+        shape += &format!("(func (export \"{name}\") (param {takes}) (result {gives}) unreachable)\n");
+    }
+    let references = wide || below(3) == 0;
+    let config = Config {
+        exports: Some(wat::parse_str(shape + ")").unwrap()),
+        available_imports: (!wide).then(|| wat::parse_str(IMPORTS).unwrap()),
+        allow_start_export: wide,
+        bulk_memory_enabled: references || below(4) > 0,
+        reference_types_enabled: references,
+        gc_enabled: references,
+        exceptions_enabled: references,
+        threads_enabled: wide,
+        shared_everything_threads_enabled: false,
+        memory64_enabled: wide,
+        // Most of what is left to chance traps at its first address.
+        disallow_traps: below(4) > 0,
+        // One of its own comes to what is exported.
+        max_memories: usize::from(wide && below(4) == 0),
+        max_tables: below(3) as usize,
+        max_table_elements: 1000,
+        max_funcs: 8,
+        max_globals: 10,
+        max_data_segments: 12,
+        max_element_segments: 4,
+        ..Config::default()
+    };
+    let mut bytes = vec![0; 6000];
+    random.fill_bytes(&mut bytes);
+    let module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
+    Some((module.to_bytes(), functions))
+}
+
+#[test]
+fn every_branch_of_a_module_of_wasm_smith_is_what_a_replay_of_the_module_itself_comes_to() {
+    let profile = Profile { captured: true, fuel: true, ..Profile::default() };
+    let (mut whole, mut done) = (0, Done::default());
+    for seed in 0..wanted(MADE_MODULES) {
+        let Some((wasm, functions)) = made(seed, false) else { continue };
+        // What is refused is the next test's.
+        if instrument(&wasm).is_err() {
+            continue;
+        }
+        let plain = Plain::of(&wasm, profile).unwrap();
+        let pack = Pack::under(&wasm, profile).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        // Some of its elements may lie outside of its table.
+        let starts = plain.starts();
+        assert_eq!(starts, pack.start().is_ok(), "seed {seed}");
+        if starts {
+            lived((&pack, &plain), &functions, &mut ChaCha20Rng::seed_from_u64(seed), &mut done, seed);
+            whole += 1;
+        }
+    }
+    eprintln!("{whole} modules: {done:?}");
+    assert!(whole > 50 && done.calls > 5 * whole && done.captures > whole, "{whole} modules: {done:?}");
+    assert!(done.written > whole / 10 && done.rewound > whole / 5 && done.lost < whole, "{whole} modules: {done:?}");
+}
+
+/// Why modules of wasm-smith are refused; each of these is seen.
+const REASONS: [&str; 10] = [
+    "it changes its tables",
+    "it drops its data",
+    "it has a mutable global that holds a reference",
+    "it has a start function",
+    "it has several memories",
+    "it imports a mutable global",
+    "it imports a table",
+    "it imports its memory",
+    "it keeps objects of the garbage collector",
+    "its memory is of an unusual kind",
+];
+
+/// Such as happen to be made now and then.
+const RARE_REASONS: [&str; 2] = ["its data lie outside of its memory", "its data lie at computed addresses"];
+
+#[test]
+fn module_of_wasm_smith_is_captured_or_refused_by_name() {
+    let (mut reasons, mut captured): (BTreeMap<String, usize>, usize) = Default::default();
+    for seed in 0..wanted(3 * MADE_MODULES) {
+        let Some((wasm, _)) = made(seed, true) else { continue };
+        match instrument(&wasm) {
+            Ok(Instrumented { wasm, .. }) => {
+                wasmparser::Validator::new().validate_all(&wasm).unwrap();
+                captured += 1;
+            }
+            Err(why) => *reasons.entry(why).or_default() += 1,
+        }
+    }
+    for why in RARE_REASONS {
+        reasons.remove(why);
+    }
+    assert_eq!(Vec::from(REASONS), reasons.keys().collect::<Vec<_>>(), "{captured} captured");
+    assert!(captured > 10, "{captured} captured, {reasons:?}");
 }

@@ -12,6 +12,8 @@
 //! numbers and pages that its program's own image does not have.
 
 pub(crate) mod appendix;
+#[cfg(test)]
+mod branch_tests;
 mod capture;
 mod entries;
 #[cfg(test)]
