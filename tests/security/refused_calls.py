@@ -60,6 +60,9 @@ CALLS = {
     "its bytes": Call("pwrite64", errno.ENOSPC),
     "its seal": Call("fcntl", errno.EPERM, ((1, 1033),)),
     "written pages": Call("ioctl", errno.ENOSYS, ((1, 0xC0606610),)),
+    # Both before anything else, once in a process.
+    "trial": Call("mmap", errno.ENOMEM, ((3, 0x4002),)),
+    "page of its own": Call("mmap", errno.ENOMEM, ((1, 64 << 10), (2, 3), (3, 0x22))),
     "map of pages": Call("pread64", errno.EPERM, ((2, 48),)),
 }
 

@@ -61,7 +61,8 @@ enum Teller {
 /// What this machine offers for memory that is used again, copied and compared; found out at first use.
 pub(super) struct Offered {
     teller: Teller,
-    gives_back: bool,
+    /// Whether pages that are given back are their file's again, or why that is not relied on.
+    gives_back: Result<(), String>,
     images: Result<(), String>,
 }
 
@@ -76,9 +77,14 @@ impl Offered {
     fn try_out() -> Self {
         let images = sealed_file(|file| file.write_all_at(&[1], 0)).map(drop).map_err(|error| error.to_string());
         match Trial::new() {
-            Ok(trial) => Self { teller: Teller::chosen(&trial), gives_back: trial.gives_back(), images },
+            Ok(trial) => {
+                let teller = Teller::chosen(&trial);
+                let gives_back = trial.gives_back().then_some(()).ok_or("pages that are given back keep their bytes");
+                Self { teller, gives_back: gives_back.map_err(str::to_owned), images }
+            }
             Err(error) => {
-                Self { teller: Teller::Nobody(format!("nothing to try it with: {error}")), gives_back: true, images }
+                let why = format!("nothing to try it with: {error}");
+                Self { teller: Teller::Nobody(why.clone()), gives_back: Err(why), images }
             }
         }
     }
@@ -119,18 +125,18 @@ pub(crate) fn told() -> Told {
     let Offered { teller, gives_back, images } = offered();
     let newer = "use Linux 6.7 or newer, and a container that has `/proc` and allows `ioctl` on it: without, a fresh start of \
                  a language and a snapshot take longer, and hold as well";
-    let reset = match teller {
-        _ if !gives_back => (
-            "memory is not used again: pages that are given back keep their bytes".into(),
+    let reset = match (gives_back, teller) {
+        (Err(why), _) => (
+            format!("memory is not used again: {why}"),
             Some(
                 "allow `madvise` in the container's seccomp profile: without, each run of a language begins with page faults",
             ),
         ),
-        Teller::Scan(_) => ("memory is reset page by page".into(), None),
-        Teller::Entries(_, why) => {
+        (_, Teller::Scan(_)) => ("memory is reset page by page".into(), None),
+        (_, Teller::Entries(_, why)) => {
             (format!("memory is reset page by page, found in the map of pages ({why})"), Some(newer))
         }
-        Teller::Nobody(why) => {
+        (_, Teller::Nobody(why)) => {
             (format!("memory is given back as a whole, and snapshots compare all of it ({why})"), Some(newer))
         }
     };
@@ -139,7 +145,7 @@ pub(crate) fn told() -> Told {
 
 /// Whether pages that are given back are their file's again.
 pub(super) fn gives_back() -> bool {
-    offered().gives_back
+    offered().gives_back.is_ok()
 }
 
 /// Tells `each` the written ranges of a private mapping, at most `pages` pages in all, and gives the address up to which
