@@ -27,7 +27,8 @@ def test_copy_is_left_where_it_was_forked(ringfence: Command) -> None:
     ended = ringfence("repl", input=b"x = 1\n:fork\nx = 2\n:fork\nx = 3\nx\n:back\nx\n:back\nx\n:back\nx\n")
 
     assert (0, "3\n2\n1\n1\n") == (ended.exit_code, ended.stdout)
-    assert "there is no way back" in ended.stderr
+    assert "back; 1 more to leave" in ended.stderr
+    assert "back at the first session\nerror: there is no way back" in ended.stderr
 
 
 def test_session_that_was_saved_goes_on(ringfence: Command, home: dict[str, str], tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_what_cannot_be_is_told_and_the_session_goes_on(ringfence: Command, home
     for words in ("no saved session `nothing`", "no such file", "`:save` was given alone", "is no name of a session"):
         assert words in ended.stderr
     assert "not saved at `/nowhere/at/all`" in ended.stderr
-    assert "there is no `:fork now`" in ended.stderr
+    assert "`:fork now` has a word too many" in ended.stderr
 
 
 def test_saved_session_is_where_it_was_or_where_the_command_says(ringfence: Command, home: dict[str, str]) -> None:

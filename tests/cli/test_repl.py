@@ -177,6 +177,41 @@ def test_ctrl_c_interrupts_the_turn_and_not_the_session(terminal: Terminal) -> N
     terminal.wait_for("42\r\n>>> ")
 
 
+def test_guest_that_will_not_be_interrupted_is_ended_and_the_copies_before_it_are_there(terminal: Terminal) -> None:
+    """Its session begins anew; what it was forked from goes on."""
+    terminal.type("x = 41\n:fork\n")
+    terminal.wait_for("goes on where it was forked\r\n>>> ")
+    terminal.type("while True:\n  try:\n    while True: pass\n  except BaseException: pass\n\n")
+    terminal.wait_for("... \r\n")
+    time.sleep(0.3)  # it is at work
+    terminal.type("\x03")
+    terminal.wait_for("the session begins anew: what was defined is gone\r\n>>> ")
+    terminal.type("x\n")
+    terminal.wait_for("NameError")
+    terminal.type(":back\n")
+    terminal.wait_for("back at the first session\r\n>>> ")
+    terminal.type("x + 1\n")
+    terminal.wait_for("42\r\n>>> ")
+
+
+def test_session_is_saved_listed_and_loaded_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
+    """As `:limits` is told, and a second terminal goes on from what the first one saved."""
+    terminal.type("x = 41\n:limits\n")
+    terminal.wait_for("the last turn: ")
+    terminal.type(":save one\n")
+    terminal.wait_for("`ringfence repl --load one` goes on from there\r\n>>> ")
+    terminal.type("x = 0\n:load one\n")
+    terminal.wait_for("as it was saved; `:back` leaves it\r\n>>> ")
+    terminal.type("x + 1\n")
+    terminal.wait_for("42\r\n>>> ")
+    other = Terminal("--load", "one", home=tmp_path)
+    other.wait_for(">>> ")
+    other.type("x + 2\n")
+    other.wait_for("43\r\n>>> ")
+    other.type("\x04")
+    assert 0 == other.close()
+
+
 def test_what_was_typed_is_there_the_next_time(terminal: Terminal, tmp_path: Path) -> None:
     """In a file that only its owner reads; arrow up brings it back."""
     terminal.type("6 * 7\n")

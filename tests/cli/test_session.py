@@ -31,7 +31,10 @@ def test_sessions_are_listed_and_removed(ringfence: Command, home: dict[str, str
     assert shown == (
         "exit: 0\n--- stdout\nname language size saved\none python SIZE AGE\ntwo python SIZE AGE\n--- stderr\n"
     )
-    assert "exit: 0\n--- stdout\n--- stderr\n" == str(ringfence("session", "rm", "one", env=home))
+    refused = ringfence("session", "rm", "one", "tow", env=home)
+    assert (2, "") == (refused.exit_code, refused.stdout)
+    assert "error: no saved session `tow`" in refused.stderr
+    assert "exit: 0\n--- stdout\n--- stderr\n" == str(ringfence("session", "rm", "one", "one", env=home))
     assert ["two"] == [one["name"] for one in json.loads(ringfence("session", "--json", env=home).stdout)["sessions"]]
     assert '{\n  "removed": [\n    "two"\n  ]\n}\n' == ringfence("session", "rm", "two", "--json", env=home).stdout
     assert str(ringfence("session", env=home)) == (

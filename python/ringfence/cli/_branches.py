@@ -54,6 +54,8 @@ class Branches:
         if len(self._stack) == 1:
             raise SessionError("there is no way back", "this is the first session", "`:fork` makes a copy of it")
         self._stack.pop()[0].close()
+        copies = len(self._stack) - 1
+        _output.say(f"back; {copies} more to leave" if copies else "back at the first session")
 
     def save(self, word: str) -> None:
         """Save it under a name, or at a path."""

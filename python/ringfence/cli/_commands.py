@@ -61,6 +61,8 @@ def _do(text: str, branches: Branches, show_limits: Callable[[], None]) -> None:
         named[word](rest.strip())
     elif text in plain:
         plain[text]()
+    elif word in plain:
+        raise UsageError(f"`{quote(text, 40)}` has a word too many", f"`{word}` takes none", f"write `{word}`")
     else:
         raise UsageError(f"there is no `{quote(text, 40)}`", "what begins with a colon is ours", "see `:help`")
 

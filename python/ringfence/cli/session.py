@@ -38,15 +38,18 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _remove(names: list[str], *, as_json: bool) -> int:
-    from ._named import Named
+    from ._named import Named, found
 
-    # All names first: nothing is removed on a guess.
-    for session in [Named(name) for name in names]:
+    # All of them first: nothing is removed where one was misspelt.
+    sessions = [Named(name) for name in dict.fromkeys(names)]
+    for session in sessions:
+        found(session.name)
+    for session in sessions:
         session.remove()
     if as_json:
         import json
 
-        _output.data(json.dumps({"removed": names}, indent=2))
+        _output.data(json.dumps({"removed": [session.name for session in sessions]}, indent=2))
     return Exit.OK
 
 
