@@ -337,6 +337,11 @@ class Saved:
 def state_path() -> str | None:
     """Where what lasts of this user's is kept; None where the environment names no home."""
 
+# What a plugin is opened with: classes of its types; functions that it imports, None for a trap; for each function that
+# it exports its name, those of its parameters, and the class of its error; and whether its caller's thread calls yours.
+_Opening: TypeAlias = tuple[
+    list[Any], Sequence[Callable[..., Any] | None], Sequence[tuple[str, Sequence[str], object]], bool
+]
 # Of an interface: its name, its functions with parameters, result and signature, and its types.
 _Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]
 
@@ -375,31 +380,14 @@ class PluginSource:
     def others(self) -> tuple[list[str], list[str], list[tuple[str, str]]]:
         """What else a core module exports: memories, globals, and what is no use, with the reason."""
 
-    def open(
-        self,
-        classes: list[Any],
-        functions: Sequence[Callable[..., Any] | None],
-        names: Sequence[tuple[str, Sequence[str], object]],
-        inline: bool,
-        pool: tuple[int, bool] | None = None,
-    ) -> Plugin:
-        """
-        Link it and make an instance; or a `pool` of so many, each for one call alone where that is True.
+    def open(self, given: _Opening, pool: tuple[int, bool] | None = None) -> Plugin:
+        """Link it and make an instance; or a `pool` of so many, each for one call alone where that is True."""
 
-        `classes` are those of its types, `functions` those that it imports, None for a trap; `names` are, for each
-        function that it exports, its name, those of its parameters, and the class of its error.
-        """
-
-    def continuing(
-        self,
-        classes: list[Any],
-        functions: Sequence[Callable[..., Any] | None],
-        names: Sequence[tuple[str, Sequence[str], object]],
-        inline: bool,
-        begun: PluginSnapshot | SavedPlugin,
-        allow_wider: bool,
-    ) -> PluginSnapshot:
+    def continuing(self, given: _Opening, begun: PluginSnapshot | SavedPlugin, allow_wider: bool) -> PluginSnapshot:
         """Make a snapshot whose forks are of this source, as `open` makes plugins; `allow_wider` of the policy."""
+
+    def pool_from(self, given: _Opening, begun: PluginSnapshot, allow_wider: bool, pool: tuple[int, bool]) -> Plugin:
+        """Make a pool, as `open` does, whose instances go on from a snapshot."""
 
 @final
 class PluginSnapshot:

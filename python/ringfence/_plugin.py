@@ -153,10 +153,12 @@ class Plugin:
     """
 
     _before: Shapes | None = None
-    # A snapshot that its forks go on from, and whether its policy may be wider; no instance of it is made then.
+    # A snapshot that its forks, or the instances of a pool, go on from, and whether its policy may be wider.
     _from: tuple[core.PluginSnapshot | core.SavedPlugin, bool] | None = None
     _native: core.Plugin
     exports: Exports
+    # What forks of it are that nobody awaits, if not the same.
+    _forked: type[Plugin] | None = None
     _resource: type[Resource] = Resource
 
     def __init__(
@@ -175,7 +177,7 @@ class Plugin:
         self.program = to_program(program)
         self.policy = Policy() if policy is None else policy
         natives = self.program._native, self.policy._native  # noqa: SLF001
-        lasting = self._instances() is None
+        lasting = self._from is not None or self._instances() is None
         source = core.PluginSource(*natives, progress, self._granted(), lasting, isolation, tenant)
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
@@ -208,11 +210,14 @@ class Plugin:
             [(f"type-{number}", number) for number in classes.nameless()],
         )
         self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
-        given_all = classes.given, functions, names, inline
-        if self._from is not None:
-            self._from = source.continuing(*given_all, *self._from), False
+        given_all, instances = (classes.given, functions, names, inline), self._instances()
+        if self._from is None:
+            self._open(source.open(given_all, instances))
+        elif instances is None:
+            self._from = source.continuing(given_all, *self._from), False
         else:
-            self._open(source.open(*given_all, self._instances()))
+            (begun, allow_wider), self._from = self._from, None
+            self._open(source.pool_from(given_all, begun, allow_wider, instances))  # type: ignore[arg-type]
         if isolation != "wasm":
             close_at_exit(self)
 
@@ -221,6 +226,13 @@ class Plugin:
         self._native = native
         called = self._awaited(self._declared, measuring(self._profile, self._declared, native.functions()))
         self.exports = _exports(self._declared, called, self._classes, _others(self._others, native))
+
+    def _with(self, native: core.Plugin, **own: object) -> Self:
+        """Give the same with another instance."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **own)
+        other._open(native)
+        return other
 
     def _granted(self) -> tuple[Any, ...] | None:
         """What a plugin for Extism is granted; None for others."""

@@ -8,7 +8,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from ._engine import core
-from ._plugin import Exports
+from ._plugin import Exports, Plugin
 from ._plugin_names import member
 from ._plugin_pool import PluginPool, checked
 from ._plugin_resources import METHODS_LEAVE, Resource
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ._isolation import Isolation
     from ._plugin import PluginUsage
+    from ._plugin_snapshot import PluginSnapshot
     from ._policy import Policy
     from ._program import Program
 
@@ -106,6 +107,71 @@ class APlugin:
         """What it has used so far."""
         return self._loaded().usage
 
+    async def asnapshot(self) -> PluginSnapshot:
+        """
+        Take what it is between two calls, to fork plugins from later, awaited ones or others; of a core module.
+
+        Raises:
+            PluginError: it cannot be captured, and why; it is poisoned or closed.
+        """
+        plugin = self._loaded()
+        async with self._turn():
+            return await on_thread(lambda _: plugin.snapshot())
+
+    async def afork(
+        self, *, policy: Policy | None = None, allow_wider: bool = False, imports: Mapping[str, object] | None = None
+    ) -> APlugin:
+        """
+        Open a plugin that goes on from where this one is, which goes on too; of a core module.
+
+        It is loaded already; `async with` closes it.
+
+        Args:
+            policy: what it may do instead of what this one may; no wider, see `Policy.wider_than`.
+            allow_wider: let `policy` grant more.
+            imports: objects instead of those that this one was given.
+
+        Raises:
+            PluginError: it cannot be captured, and why; it is poisoned or closed.
+            PolicyError: `policy` is wider; says in what.
+        """
+        return (await self.afork_many(1, policy=policy, allow_wider=allow_wider, imports=imports))[0]
+
+    async def afork_many(
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+    ) -> list[APlugin]:
+        """Open `count` plugins that go on from where this one is, as `afork` does."""
+        snapshot = await self.asnapshot()
+        return await snapshot.afork_many(count, policy=policy, allow_wider=allow_wider, imports=imports)
+
+    @classmethod
+    async def _forks(
+        cls,
+        snapshot: PluginSnapshot,
+        count: int,
+        *,
+        instances: int = 1,
+        fresh: Literal["call"] | None = None,
+        **words: Any,  # noqa: ANN401 - as for `PluginSnapshot.afork`
+    ) -> list[Self]:
+        """Make awaited plugins that go on from a snapshot."""
+        checked(instances, fresh)
+        forks = []
+        for _ in range(count):
+            fork = object.__new__(cls)
+            fork._places, fork._plugin, fork._exports = asyncio.Semaphore(instances), None, None
+            forks.append(fork)
+        calls = [fork._call for fork in forks]  # noqa: SLF001
+        plugins = await on_thread(lambda _: _Awaited.forks(snapshot, calls, instances, fresh, **words), leave=True)
+        for fork, plugin in zip(forks, plugins, strict=True):
+            fork._begun(plugin)  # noqa: SLF001
+        return forks
+
     async def arestart(self) -> None:
         """Begin anew with new instances."""
         plugin = self._loaded()
@@ -131,8 +197,7 @@ class APlugin:
 
     async def __aenter__(self) -> Self:
         if self._plugin is None:
-            self._plugin = await on_thread(lambda _: self._make(), leave=True)
-            self._exports = self._awaitable(self._plugin.exports)
+            self._begun(await on_thread(lambda _: self._make(), leave=True))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -154,6 +219,9 @@ class APlugin:
             )
         return self._plugin
 
+    def _begun(self, plugin: _Awaited) -> None:
+        self._plugin, self._exports = plugin, self._awaitable(plugin.exports)
+
     def _awaitable(self, exports: Exports) -> Exports:
         made: dict[int, object] = {}
 
@@ -168,15 +236,19 @@ class APlugin:
         members = {name: awaitable(getattr(exports, name)) for name in dir(exports)}
         return Exports(members, {name: awaitable(exports[name]) for name in exports})
 
-    async def _call(self, make: Callable[[core.Kill, contextvars.Context], object]) -> object:
-        """Make a call on a thread, when it is its turn."""
+    def _turn(self) -> asyncio.Semaphore:
+        """Give what is waited for until an instance is free."""
         if self._places.locked() and any(call.plugin is self for call in _within()):
             raise PluginError(
                 f"no call of the plugin `{self._loaded().program.name}`",
                 "a function that it calls calls it again, and every instance is in a call",
                 "give it more instances than calls that are inside one another",
             )
-        async with self._places:
+        return self._places
+
+    async def _call(self, make: Callable[[core.Kill, contextvars.Context], object]) -> object:
+        """Make a call on a thread, when it is its turn."""
+        async with self._turn():
             call = _Call(self, asyncio.get_running_loop())
             token = _CALL.set(call)
             try:
@@ -312,10 +384,40 @@ class _Awaited(PluginPool):
     """What an `APlugin` calls."""
 
     _resource = AResource
+    _forked = Plugin
 
     def __init__(self, call: Callable[..., Coroutine[Any, Any, object]], *args: Any, **words: Any) -> None:  # noqa: ANN401 - as for a pool
         self._call = call
         super().__init__(*args, **words)
+
+    @classmethod
+    def forks(
+        cls,
+        snapshot: PluginSnapshot,
+        calls: list[Callable[..., Coroutine[Any, Any, object]]],
+        instances: int,
+        fresh: Literal["call"] | None,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+    ) -> list[Self]:
+        """Make one for each call that goes on from a snapshot; a pool is for one."""
+        if not calls:
+            return []
+        of, native = snapshot._of, snapshot._native  # noqa: SLF001
+        is_one = instances == 1 and fresh is None
+        if not (is_one and isinstance(of, cls) and policy is None and imports is None and not allow_wider):
+            under = object.__new__(cls)
+            under._of_so_many(instances, fresh)
+            under._call = calls[0]
+            given: dict[str, Any] = {"allow_wider": allow_wider, "profile": False}
+            native = snapshot._continued(under, policy, imports, **given)  # noqa: SLF001
+            if not is_one:
+                return [under]
+            of = under
+        natives = native.fork(len(calls))
+        return [of._with(each, _call=call) for call, each in zip(calls, natives, strict=True)]  # noqa: SLF001
 
     def _begin_as(self, other: Self, program: Program, **words: Any) -> None:  # noqa: ANN401 - as for a pool
         self._call = other._call

@@ -60,9 +60,12 @@ class PluginPool(Plugin):
         tenant: str | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        self.count, self.fresh = checked(count, fresh), fresh
+        self._of_so_many(count, fresh)
         given: dict[str, Any] = {"isolation": isolation, "tenant": tenant, "progress": progress}
         super().__init__(program, policy=policy, imports=imports, inline=inline, stub=stub, **given)
+
+    def _of_so_many(self, count: int, fresh: Literal["call"] | None) -> None:
+        self.count, self.fresh = checked(count, fresh), fresh
 
     def restart(self) -> None:
         """Replace every instance by a new one before its next call."""

@@ -8,15 +8,18 @@ import os
 
 from ._engine import core
 from ._plugin_imports import spare
+from ._policy import check_wider
 from ._program import to_program
 from ._saved import saved_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, Literal
 
     from ._plugin import Plugin
+    from ._plugin_async import APlugin
+    from ._plugin_pool import PluginPool
     from ._policy import Policy
     from ._program import Program
 
@@ -68,15 +71,91 @@ class PluginSnapshot:
         """Open `count` plugins that go on from here, as `fork` does."""
         if count < 0:
             raise ValueError(f"{count} forks cannot be made\nhint: give how many, 0 or more")
-        if allow_wider and policy is None:
-            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+        check_wider(policy, allow_wider=allow_wider)
         of, native = self._of, self._native
         if of._profile is not None and count > 1:
             # What is measured is measured for each fork alone.
             return [self.fork(policy=policy, allow_wider=allow_wider, imports=imports) for _ in range(count)]
-        if policy is not None or imports is not None or of._profile is not None:
-            of, native = _continuing(of, native, policy, imports, allow_wider=allow_wider)
-        return [_plugin(of, each) for each in native.fork(count)]
+        if policy is not None or imports is not None or of._profile is not None or of._forked is not None:
+            under = object.__new__(of._forked or type(of))
+            native = self._continued(under, policy, imports, allow_wider=allow_wider)
+            of = under
+        return [of._with(each) for each in native.fork(count)]
+
+    async def afork(
+        self,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+        instances: int = 1,
+        fresh: Literal["call"] | None = None,
+    ) -> APlugin:
+        """
+        Open a plugin that goes on from here and whose functions are awaited.
+
+        Args:
+            policy: as for `fork`.
+            allow_wider: as for `fork`.
+            imports: as for `fork`; each may be an `async def`, as for `APlugin`.
+            instances: how many calls may be under way at one time; with more than one they are a pool, as of `pool`.
+            fresh: as for `pool`.
+
+        Raises:
+            PolicyError: as `fork`.
+            LoadError: as `fork`.
+            PluginError: as `fork`.
+        """
+        from ringfence import APlugin
+
+        given = {"policy": policy, "allow_wider": allow_wider, "imports": imports}
+        [fork] = await APlugin._forks(self, 1, instances=instances, fresh=fresh, **given)
+        return fork
+
+    async def afork_many(
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+    ) -> list[APlugin]:
+        """Open `count` plugins that go on from here and whose functions are awaited, as `afork` does."""
+        from ringfence import APlugin
+
+        return await APlugin._forks(self, count, policy=policy, allow_wider=allow_wider, imports=imports)
+
+    def pool(
+        self,
+        count: int,
+        *,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        imports: Mapping[str, object] | None = None,
+        fresh: Literal["call"] | None = None,
+    ) -> PluginPool:
+        """
+        Open a pool, each instance of which goes on from here whenever it begins.
+
+        Args:
+            count: as for `PluginPool`.
+            policy: as for `fork`.
+            allow_wider: as for `fork`.
+            imports: as for `fork`; called from as many threads at once.
+            fresh: "call" makes every call in a fork of its own, which finds what is here and nothing of another call.
+
+        Raises:
+            PolicyError: as `fork`.
+            LoadError: as `fork`.
+            PluginError: as `fork`.
+            ValueError: there cannot be so many instances.
+        """
+        from ringfence import PluginPool
+
+        pool = object.__new__(PluginPool)
+        pool._of_so_many(count, fresh)
+        self._continued(pool, policy, imports, allow_wider=allow_wider, profile=False)
+        return pool
 
     def save(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
         """
@@ -147,22 +226,11 @@ class PluginSnapshot:
             PolicyError: `policy` is wider than the one that it was saved under, or that cannot be had here.
             LoadError: what it imports is not given as it should be.
         """
-        import json
-
         # What makes plugins is above this module, and asked for by its public name.
         from ringfence import Plugin
 
-        saved = core.SavedPlugin(os.fspath(path), key)
-        program = to_program(program)
-        saved.check_program(program.digest)
-        if policy is None:
-            policy = saved_policy(json.loads(saved.facts())["policy"], os.fspath(path))
-        of = object.__new__(Plugin)
-        of._from = saved, allow_wider
-        Plugin.__init__(
-            of, program, policy=policy, imports=imports, inline=inline, stub=stub, profile=profile, progress=progress
-        )
-        return cls(_begun(of), of)
+        words = {"imports": imports, "inline": inline, "stub": stub, "profile": profile, "progress": progress}
+        return loaded(object.__new__(Plugin), path, program, key, policy, allow_wider=allow_wider, **words)
 
     @classmethod
     async def aload(
@@ -176,42 +244,62 @@ class PluginSnapshot:
 
         return await on_thread(lambda _: cls.load(path, program, **words))
 
+    def _continued(
+        self,
+        under: Plugin,
+        policy: Policy | None,
+        imports: Mapping[str, object] | None,
+        *,
+        allow_wider: bool,
+        **other: Any,  # noqa: ANN401 - as for `Plugin`
+    ) -> core.PluginSnapshot:
+        """Load the program again, for a pool, or for forks with another policy or other functions, or awaited ones."""
+        check_wider(policy, allow_wider=allow_wider)
+        of = self._of
+        words = {**of._words, **other}
+        words["imports"] = spare(of._words["imports"] or {}) if imports is None else imports
+        under._from = self._native, allow_wider
+        return _begun(under, of.program, policy=of.policy if policy is None else policy, **words)
+
     def __repr__(self) -> str:
         return f"<PluginSnapshot {self.program.name!r}>"
 
 
+def loaded(
+    of: Plugin,
+    path: str | os.PathLike[str],
+    program: str | os.PathLike[str] | bytes | Program,
+    key: bytes | None,
+    policy: Policy | None,
+    *,
+    allow_wider: bool,
+    **words: Any,  # noqa: ANN401 - as for `Plugin`
+) -> PluginSnapshot:
+    """Read a snapshot whose forks are like a plugin that has yet to be loaded."""
+    import json
+
+    check_wider(policy, allow_wider=allow_wider)
+    saved = core.SavedPlugin(os.fspath(path), key)
+    program = to_program(program)
+    saved.check_program(program.digest)
+    if policy is None:
+        policy = saved_policy(json.loads(saved.facts())["policy"], os.fspath(path))
+    of._from = saved, allow_wider
+    return PluginSnapshot(_begun(of, program, policy=policy, **words), of)
+
+
 def without_instance(plugin: Plugin) -> Plugin:
     """Give what forks of a plugin are made like: its instance may be gone long before a snapshot of it is."""
+    own = {"_native", "exports", "_call"}
     of = object.__new__(type(plugin))
-    of.__dict__.update({name: value for name, value in plugin.__dict__.items() if name not in {"_native", "exports"}})
+    of.__dict__.update({name: value for name, value in plugin.__dict__.items() if name not in own})
     return of
 
 
-def _continuing(
-    of: Plugin,
-    native: core.PluginSnapshot,
-    policy: Policy | None,
-    imports: Mapping[str, object] | None,
-    *,
-    allow_wider: bool,
-) -> tuple[Plugin, core.PluginSnapshot]:
-    """Load the program again, for forks with another policy and other functions."""
-    under = object.__new__(type(of))
-    under._from = native, allow_wider
-    words = {**of._words, "imports": spare(of._words["imports"] or {}) if imports is None else imports}
-    under._begin_as(of, of.program, policy=of.policy if policy is None else policy, progress=None, **words)
-    return under, _begun(under)
+def _begun(of: Plugin, program: Program, **words: Any) -> core.PluginSnapshot:  # noqa: ANN401 - as for `Plugin`
+    """Load a plugin for what it goes on from, and take the snapshot of that for it; a pool has kept its own."""
+    from ringfence import Plugin
 
-
-def _begun(of: Plugin) -> core.PluginSnapshot:
-    """Take what a plugin without an instance was loaded for."""
-    native, _ = of._from or (None, False)
-    of._from = None
-    return native  # type: ignore[return-value]
-
-
-def _plugin(of: Plugin, native: core.Plugin) -> Plugin:
-    fork = object.__new__(type(of))
-    fork.__dict__.update(of.__dict__)
-    fork._open(native)
-    return fork
+    Plugin.__init__(of, program, **words)
+    native, of._from = of._from, None
+    return native[0] if native else None  # type: ignore[return-value]

@@ -388,6 +388,17 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
+def check_wider(policy: Policy | None, *, allow_wider: bool) -> None:
+    """
+    Refuse leave to be wider where there is nothing that could be.
+
+    Raises:
+        ValueError: there is no policy.
+    """
+    if allow_wider and policy is None:
+        raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+
+
 def reopened(document: str) -> Policy:
     """Make the policy of a document that was written on this machine or another; trees in memory are not in it."""
     return _revive(document, [])

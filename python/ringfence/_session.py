@@ -6,7 +6,7 @@ import threading
 from weakref import WeakValueDictionary
 
 from ._engine import core
-from ._policy import Policy
+from ._policy import Policy, check_wider
 from ._program import Program, pack_program
 from ._text import quote
 from ._turn import Turn
@@ -197,8 +197,7 @@ class Session:
         from ._snapshot import Snapshot
 
         policy, functions, before_call, turn, progress, isolation, tenant = given
-        if allow_wider and policy is None:
-            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+        check_wider(policy, allow_wider=allow_wider)
         if before_call is not None and not functions:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
         program = saved.program(language)
@@ -361,8 +360,7 @@ class Origin:
             raise ValueError(f"{count} forks cannot be made\nhint: give how many, 0 or more")
         if before_call is not None and not functions:
             raise ValueError("before_call without functions: there is nothing to call\nhint: give functions too")
-        if allow_wider and policy is None:
-            raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
+        check_wider(policy, allow_wider=allow_wider)
         theirs = [self._given(functions, before_call) for _ in range(count)]
         given = [None if each is None else each.given() for each in theirs]
         if policy is None:

@@ -18,6 +18,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from ._plugin import Plugin as _Plugin
+from ._plugin_snapshot import PluginSnapshot as _Snapshot
+from ._plugin_snapshot import loaded
 from ._text import quote
 from ._units import to_size
 from .errors import PluginError, ResultError, RingfenceError
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from ._policy import Policy
     from ._program import Program
 
-__all__ = ["ExtismError", "Plugin"]
+__all__ = ["ExtismError", "Plugin", "PluginSnapshot"]
 
 _LOG = logging.getLogger("ringfence.extism")
 _LEVELS = (5, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
@@ -96,19 +98,7 @@ class Plugin:
         isolation: Isolation = "wasm",
         tenant: str | None = None,
     ) -> None:
-        described = {name: _blocks(function) for name, function in (functions or {}).items()}
-        config = dict(config or {})
-        for name, value in config.items():
-            if {type(name), type(value)} != {str}:
-                raise TypeError(f'the configuration {name!r:.60} is not text\nhint: `config={{"name": "text"}}`')
-        level = next((at for at, known in enumerate(_LEVELS) if _LOG.isEnabledFor(known)), _SILENT)
-        granted = (
-            config,
-            {name: blocks for name, (blocks, _) in described.items()},
-            to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes,
-            level,
-        )
-        given = {name: _fitted(function, described[name][1]) for name, function in (functions or {}).items()}
+        granted, given = _granted(config, functions, var_bytes)
         where: dict[str, Any] = {"isolation": isolation, "tenant": tenant}
         self._plugin = _Extism(granted, program, policy=policy, imports=given, stub=stub, **where)
         self.program, self.policy = self._plugin.program, self._plugin.policy
@@ -181,23 +171,27 @@ class Plugin:
         """What it has used so far."""
         return self._plugin.usage
 
-    def fork(self) -> Self:
+    def snapshot(self) -> PluginSnapshot:
+        """
+        Take what it is between two calls, with its variables, to fork plugins from later.
+
+        Raises:
+            PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
+        """
+        return PluginSnapshot(self._plugin.snapshot())
+
+    def fork(self) -> Plugin:
         """
         Open a plugin that goes on from where this one is, with its variables; neither sees the other then.
 
         Raises:
             PluginError: it cannot be captured, and why; a call is under way; it is poisoned or closed.
         """
-        return self.fork_many(1)[0]
+        return self.snapshot().fork()
 
-    def fork_many(self, count: int) -> list[Self]:
+    def fork_many(self, count: int) -> list[Plugin]:
         """Open `count` plugins that go on from where this one is, as `fork` does."""
-        forks = []
-        for plugin in self._plugin.fork_many(count):
-            fork = object.__new__(type(self))
-            fork.__dict__.update(self.__dict__, _plugin=plugin)
-            forks.append(fork)
-        return forks
+        return self.snapshot().fork_many(count)
 
     def restart(self) -> None:
         """Begin anew with a new instance, without variables."""
@@ -217,6 +211,111 @@ class Plugin:
         return f"<extism.Plugin {self.program.name!r}>"
 
 
+class PluginSnapshot:
+    """
+    What a plugin for Extism was between two calls: its memory, and its variables.
+
+    Plugins are forked from it as often as one likes; none sees another.
+    """
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, snapshot: _Snapshot, /) -> None:
+        self._snapshot = snapshot
+
+    @property
+    def program(self) -> Program:
+        """What its plugin was loaded from."""
+        return self._snapshot.program
+
+    def fork(self) -> Plugin:
+        """
+        Open a plugin that goes on from here.
+
+        Raises:
+            PluginError: the snapshot is of another process.
+        """
+        return self.fork_many(1)[0]
+
+    def fork_many(self, count: int) -> list[Plugin]:
+        """Open `count` plugins that go on from here, as `fork` does."""
+        return [_faced(plugin) for plugin in self._snapshot.fork_many(count)]
+
+    def save(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+        """
+        Write it to a file, as `ringfence.PluginSnapshot.save` does; with its variables, in the clear.
+
+        Args:
+            path: where; a file that is there already is replaced.
+            key: what authenticates it, as for `ringfence.PluginSnapshot.save`.
+
+        Raises:
+            HostError: it cannot be written; what was there is as it was.
+            PolicyError: `key` is too short.
+            PluginError: the snapshot is of another process.
+        """
+        self._snapshot.save(path, key=key)
+
+    async def asave(self, path: str | os.PathLike[str], *, key: bytes | None = None) -> None:
+        """Write it to a file while the event loop goes on; as `save`."""
+        await self._snapshot.asave(path, key=key)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        program: str | os.PathLike[str] | bytes | Program,
+        *,
+        key: bytes | None = None,
+        policy: Policy | None = None,
+        allow_wider: bool = False,
+        config: Mapping[str, str] | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        var_bytes: int | str = "1MiB",
+        stub: bool = False,
+    ) -> PluginSnapshot:
+        """
+        Read a snapshot that was saved; nothing of the file is looked at before it was proven.
+
+        Args:
+            path: the file.
+            program: the program that it was saved with.
+            key: what it was saved with; without one, the key of this user on this machine.
+            policy: what its forks may do, as for `ringfence.PluginSnapshot.load`.
+            allow_wider: let `policy` grant more.
+            config: as for `Plugin`: it is not in the file.
+            functions: as for `Plugin`.
+            var_bytes: as for `Plugin`; no less than its variables have.
+            stub: as for `Plugin`.
+
+        Raises:
+            SnapshotError: it is no saved snapshot, or is not as it was written; by its kind, as of
+                `ringfence.PluginSnapshot.load`.
+            PolicyError: `policy` is wider than the one that it was saved under, or that cannot be had here; or its
+                variables have more than `var_bytes`.
+            LoadError: what it imports is not given as it should be.
+        """
+        granted, given = _granted(config, functions, var_bytes)
+        of = object.__new__(_Extism)
+        of._extism = granted
+        return cls(loaded(of, path, program, key, policy, allow_wider=allow_wider, imports=given, stub=stub))
+
+    @classmethod
+    async def aload(
+        cls,
+        path: str | os.PathLike[str],
+        program: str | os.PathLike[str] | bytes | Program,
+        **words: Any,  # noqa: ANN401 - as for `load`
+    ) -> PluginSnapshot:
+        """Read a snapshot that was saved while the event loop goes on; as `load`."""
+        from ._running import on_thread
+
+        return await on_thread(lambda _: cls.load(path, program, **words))
+
+    def __repr__(self) -> str:
+        return f"<extism.PluginSnapshot {self.program.name!r}>"
+
+
 class _Extism(_Plugin):
     """The same as a plugin whose functions are called with everything that Extism's are."""
 
@@ -232,6 +331,32 @@ class _Extism(_Plugin):
         used = {name for _, functions, _ in wanted for name, *_ in functions}
         nowhere: dict[str, object] = {f"{_USER}: {name}": {} for name in imports if name not in used}
         return {**{of: {name: imports.get(name) for name, *_ in functions} for of, functions, _ in wanted}, **nowhere}
+
+
+def _faced(plugin: Any) -> Plugin:  # noqa: ANN401 - an `_Extism`, which the snapshot of one gives
+    fork = object.__new__(Plugin)
+    fork._plugin, fork.program, fork.policy = plugin, plugin.program, plugin.policy
+    return fork
+
+
+def _granted(
+    config: Mapping[str, str] | None, functions: Mapping[str, Callable[..., Any]] | None, var_bytes: int | str
+) -> tuple[tuple[Any, ...], dict[str, Callable[..., Any]]]:
+    """Say what a plugin is granted, and give the functions that it imports."""
+    functions = functions or {}
+    described = {name: _blocks(function) for name, function in functions.items()}
+    config = dict(config or {})
+    for name, value in config.items():
+        if {type(name), type(value)} != {str}:
+            raise TypeError(f'the configuration {name!r:.60} is not text\nhint: `config={{"name": "text"}}`')
+    level = next((at for at, known in enumerate(_LEVELS) if _LOG.isEnabledFor(known)), _SILENT)
+    granted = (
+        config,
+        {name: blocks for name, (blocks, _) in described.items()},
+        to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes,
+        level,
+    )
+    return granted, {name: _fitted(function, described[name][1]) for name, function in functions.items()}
 
 
 def _said(function: str, code: int, message: str) -> ExtismError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import ringfence
 from ringfence import Dir, Limits, Net, Plugin, PluginError, PluginSnapshot, Policy, PolicyError, Secret, SnapshotError
+from security import killed
 
 MAPS = Path("/proc/self/maps")
 DESCRIPTORS = Path("/proc/self/fd")
@@ -194,6 +196,68 @@ def test_saved_plugin_is_believed_only_as_it_was_written(tmp_path: Path, monkeyp
             PluginSnapshot.load(file, STATE, imports=imports)
     file.write_bytes(whole)
     assert {0, 7} == marks(PluginSnapshot.load(file, STATE, imports=imports).fork())
+
+
+# Saves two states in turn, each with its own mark, until it is killed.
+SAVE_FOR_EVER = """
+import sys
+from ringfence import Plugin
+program = b'(module (memory (export "memory") 32))'
+snapshots = []
+for mark in (1, 2):
+    plugin = Plugin(program)
+    plugin.exports.memory.write(0, bytes([mark]) * (2 << 20))
+    snapshots.append(plugin.snapshot())
+print("begun", flush=True)
+while True:
+    for snapshot in snapshots:
+        snapshot.save(sys.argv[1])
+"""
+
+
+def test_process_that_is_killed_while_it_saves_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one or the new one, at whatever moment: a real `kill -9`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = tmp_path / "one.snapshot"
+
+    def check() -> bool:
+        fork = PluginSnapshot.load(file, b'(module (memory (export "memory") 32))').fork()
+        return len(set(fork.exports.memory.read(0, 2 << 20))) == 1
+
+    killed.saving(SAVE_FOR_EVER, file, check)
+
+
+@pytest.mark.parametrize("end", ["return", "trap", "spin"])
+def test_call_of_a_pool_of_a_snapshot_finds_nothing_of_another(end: str) -> None:
+    """However the one before it ended, and in as many threads: what was captured, and nothing else."""
+    with state(policy=Policy(limits=Limits(wall="150ms"))) as plugin:
+        plugin.mark(3)
+        pool = plugin.snapshot().pool(2, fresh="call")
+
+    def look(mark: int) -> set[int]:
+        pool.mark(mark)
+        if end != "return":
+            with pytest.raises((ringfence.Trapped, ringfence.LimitReached)):
+                getattr(pool, end)()
+        word, real = pool.read()
+        return {word, int(real)}
+
+    with pool, ThreadPoolExecutor(4) as threads:
+        assert {3} == set.union(*threads.map(look, range(100, 112)))
+        assert 2 == pool.grow(0)
+
+
+def test_pool_of_a_snapshot_is_held_to_the_policy_of_its_plugin() -> None:
+    """Or to a narrower one; a wider one is refused, unless it is asked for."""
+    with Plugin(FILES) as plugin:
+        snapshot = plugin.snapshot()
+    with pytest.raises(PolicyError, match="wider"):
+        snapshot.pool(2, policy=Policy(tmp=True))
+    with snapshot.pool(2) as pool, snapshot.pool(2, policy=Policy(tmp=True), allow_wider=True) as wider:
+        assert 0 != pool.open(16, 8, 1)
+        assert 0 == wider.open(16, 8, 1)
 
 
 def test_fork_in_a_function_of_the_host_goes_on_from_before_the_call() -> None:

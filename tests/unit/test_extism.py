@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ringfence import LoadError, PluginError, Policy, Trapped, extism
+from ringfence import (
+    LoadError,
+    Plugin,
+    PluginError,
+    PluginSnapshot,
+    Policy,
+    PolicyError,
+    SnapshotMismatch,
+    Trapped,
+    extism,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ringfence._isolation import Isolation
 
@@ -136,6 +147,64 @@ def test_fork_goes_on_with_the_variables_of_its_plugin() -> None:
         assert [b"one", b"one"] == [second.call("keep", b"four"), loaded.fork().call("keep", b"five")]
         assert b"HELLO!" == first.call("host", b"hello")
         assert loaded.program is first.program
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {"shout": shout, "count": count}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the key of a test apart."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("state")
+def test_snapshot_that_is_saved_goes_on_with_its_variables(tmp_path: Path) -> None:
+    """What it may read and call is given anew; and it is saved and loaded again."""
+    file = tmp_path / "saved"
+    with plugin(config={"a": "1"}) as loaded:
+        for kept in (bytes(range(256)) * 1000, b""):
+            loaded.call("keep", kept)
+            snapshot = loaded.snapshot()
+            snapshot.save(file)
+            loaded.call("keep", "another")
+            again = extism.PluginSnapshot.load(file, plugin_of(), functions=FUNCTIONS, config={"a": "2"})
+            first, second = again.fork_many(2)
+            assert [kept, b"one"] == [first.call("keep", data) for data in ("one", "two")]
+            assert [kept, kept] == [second.call("keep", b""), snapshot.fork().call("keep", b"")]
+            assert (b"2", b"HELLO!") == (first.call("config", "a"), first.call("host", "hello"))
+    again.save(file, key=bytes(range(32)))
+
+    async def loaded_again() -> extism.PluginSnapshot:
+        await again.asave(tmp_path / "other", key=bytes(range(32)))
+        return await extism.PluginSnapshot.aload(
+            tmp_path / "other", plugin_of(), functions=FUNCTIONS, key=bytes(range(32))
+        )
+
+    last = asyncio.run(loaded_again())
+    assert (b"", "<extism.PluginSnapshot 'program'>") == (last.fork().call("keep", b"x"), repr(last))
+    assert (tmp_path / "other").read_bytes()[:12] == file.read_bytes()[:12]
+
+
+@pytest.mark.usefixtures("state")
+def test_what_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    """More variables than are granted, another kind of plugin, functions that are missing, another program."""
+    file, other = tmp_path / "saved", tmp_path / "other"
+    module = b'(module (memory (export "memory") 1))'
+    with plugin() as loaded, Plugin(module) as plain:
+        loaded.call("keep", b"x" * 1000)
+        loaded.snapshot().save(file)
+        plain.snapshot().save(other)
+    with pytest.raises(PolicyError, match="its variables take 1049 bytes, and it may have 1000"):
+        extism.PluginSnapshot.load(file, plugin_of(), functions=FUNCTIONS, var_bytes=1000)
+    with pytest.raises(SnapshotMismatch, match=r"of no plugin for Extism\nhint: .*`ringfence\.PluginSnapshot\.load"):
+        extism.PluginSnapshot.load(other, module)
+    with pytest.raises(SnapshotMismatch, match="it is of a plugin for Extism"):
+        PluginSnapshot.load(file, plugin_of(), stub=True)
+    with pytest.raises(LoadError, match="shout"):
+        extism.PluginSnapshot.load(file, plugin_of())
+    with pytest.raises(SnapshotMismatch, match="it is memory of `program`"):
+        extism.PluginSnapshot.load(file, plugin_of(old=True))
 
 
 def test_error_of_a_plugin_is_raised_with_its_words(place: Isolation) -> None:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ringfence
-from ringfence import Dir, Limits, LoadError, Plugin, PluginError, PluginPool, PluginSnapshot, Policy, PolicyError
+from ringfence import (
+    APlugin,
+    Dir,
+    Limits,
+    LoadError,
+    Plugin,
+    PluginError,
+    PluginPool,
+    PluginSnapshot,
+    Policy,
+    PolicyError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -335,6 +346,119 @@ def test_snapshots_are_saved_and_loaded_while_the_loop_goes_on(counter: Plugin, 
         return await PluginSnapshot.aload(tmp_path / "one", COUNTER, imports={"env": {"tell": told}})
 
     assert 3 == asyncio.run(saved()).fork().add(0)
+
+
+def test_forks_are_awaited(counter: Plugin) -> None:
+    """A plugin that is awaited is forked into such ones, directly and by a snapshot; and so is any other."""
+    heard: list[int] = []
+
+    async def tell(number: int) -> None:
+        await asyncio.sleep(0.001)
+        heard.append(number)
+
+    async def forked() -> list[int]:
+        async with APlugin(COUNTER, imports={"env": {"tell": tell}}) as plugin:
+            assert 3 == await plugin.add(3)
+            one, snapshot = await plugin.afork(), await plugin.asnapshot()
+            assert 13 == await plugin.add(10)
+            many = await plugin.afork_many(2)
+            again = [await snapshot.afork(), await (await one.asnapshot()).afork()]
+        others = [await counter.snapshot().afork(imports={"env": {"tell": tell}})]
+        others += await counter.snapshot().afork_many(1)
+        forks = [one, *many, *again, *others]
+        return [*await asyncio.gather(*(fork.add(1) for fork in forks)), 0]
+
+    assert [4, 14, 14, 4, 4, 4, 4, 0] == asyncio.run(forked())
+    # The last one has the functions of the plugin that it was.
+    assert [1, 1, 1, 1, 1, 1, 3, 10] == sorted(heard)
+
+
+def test_fork_of_an_awaited_plugin_that_nobody_awaits_is_a_plugin() -> None:
+    """With the same functions: an `async def` has an event loop of its own there."""
+    heard: list[int] = []
+
+    async def tell(number: int) -> None:
+        heard.append(number)
+
+    async def prepared() -> PluginSnapshot:
+        async with APlugin(COUNTER, imports={"env": {"tell": tell}}) as plugin:
+            await plugin.add(3)
+            return await plugin.asnapshot()
+
+    snapshot = asyncio.run(prepared())
+    with snapshot.fork() as fork:
+        assert Plugin is type(fork)
+        assert 4 == fork.add(1)
+    assert [3, 1] == heard
+
+
+def test_awaited_fork_has_the_narrower_policy_that_it_is_given() -> None:
+    """And as many instances as it is told; what is closed or poisoned is not forked, and a call is waited for."""
+
+    async def forked() -> None:
+        async with APlugin(COUNTER, imports={"env": {"tell": told}}) as plugin:
+            await plugin.add(3)
+            with pytest.raises(PolicyError, match="wider"):
+                await plugin.afork(policy=Policy(tmp=True))
+            with pytest.raises(ValueError, match="allow_wider without policy"):
+                await plugin.afork(allow_wider=True)
+            narrow = await plugin.afork(policy=Policy(limits=Limits(wall="100ms")))
+            with pytest.raises(TimeoutError):
+                await narrow.spin()
+            with pytest.raises(PluginError, match=r"poisoned|wall"):
+                await narrow.asnapshot()
+            _, after = await asyncio.gather(plugin.add(1), plugin.afork())
+            assert 4 == await after.add(0)
+            async with await (await plugin.asnapshot()).afork(instances=3, fresh="call") as pool:
+                assert [5, 6, 7, 8] == await asyncio.gather(*(pool.add(number) for number in range(1, 5)))
+                assert "<APlugin 'program'>" == repr(pool)
+        with pytest.raises(PluginError, match="closed"):
+            await plugin.asnapshot()
+
+    asyncio.run(forked())
+
+
+def test_pool_goes_on_from_a_snapshot(counter: Plugin, tmp_path: Path) -> None:
+    """Each instance, whenever it begins: at first, after a trap, after `restart`, and before each call if `fresh`."""
+    snapshot = counter.snapshot()
+    with snapshot.pool(1) as pool:
+        assert PluginPool is type(pool)
+        assert [4, 5] == [pool.add(1), pool.add(1)]
+        with pytest.raises(ringfence.Trapped):
+            pool.trap()
+        assert 4 == pool.add(1)
+        pool.restart()
+        assert [3, 10] == [pool.add(0), pool.hidden()]
+        assert "<PluginPool 'program' of 1>" == repr(pool)
+    with snapshot.pool(4, fresh="call") as pool:
+        assert [4, 4, 4] == [pool.add(1) for _ in range(3)]
+        assert 4 == asyncio.run(asyncio.to_thread(pool.add, 1))
+        with pytest.raises(PluginError, match="it is a pool"):
+            pool.snapshot()
+    heard: list[int] = []
+    with snapshot.pool(2, imports={"env": {"tell": heard.append}}) as pool:
+        assert [4, [1]] == [pool.add(1), heard]
+    for count in (0, 1001):
+        with pytest.raises(ValueError, match="a pool has 1 to 1000 instances"):
+            snapshot.pool(count)
+    snapshot.save(tmp_path / "one")
+    with PluginSnapshot.load(tmp_path / "one", COUNTER, imports={"env": {"tell": told}}).pool(2) as pool:
+        assert 4 == pool.add(1)
+
+
+def test_pool_of_a_snapshot_that_a_function_of_it_calls_is_an_error_and_no_deadlock(counter: Plugin) -> None:
+    """As of any pool."""
+    said: list[str] = []
+
+    def tell(_: int) -> None:
+        with pytest.raises(PluginError) as refused:
+            pool.add(1)
+        said.append(refused.value.why)
+
+    pool = counter.snapshot().pool(1, imports={"env": {"tell": tell}})
+    with pool:
+        pool.add(1)
+    assert ["a function that it calls calls it again, and every instance is in a call"] == said
 
 
 def test_forks_of_many_threads_at_once(counter: Plugin) -> None:

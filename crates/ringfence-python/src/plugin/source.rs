@@ -26,6 +26,13 @@ use crate::sandbox::watched;
 /// variables, and the least level of messages.
 type Granted = (BTreeMap<String, String>, BTreeMap<String, (Vec<bool>, bool)>, u64, i32);
 
+/// What an instance is made with: classes by type, functions by import, names and classes of errors by export, and
+/// whether functions are called on their caller's thread.
+type Given<'py> = (Bound<'py, PyList>, Vec<Option<Py<PyAny>>>, Vec<Export>, bool);
+
+/// How Python names a function and its parameters, and the class of its error.
+type Export = (String, Vec<String>, Option<Py<PyAny>>);
+
 /// Loaded, and opened once.
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct PluginSource {
@@ -91,44 +98,27 @@ impl PluginSource {
         (self.world.memories.clone(), globals.collect(), self.world.refused.clone())
     }
 
-    /// Makes an instance: classes by type, functions by import, names and classes of errors by export. Or a pool of so
-    /// many, each of them for one call alone if it is `fresh`.
-    #[allow(clippy::type_complexity)]
-    #[pyo3(signature = (classes, functions, names, inline, pool = None))]
-    fn open(
-        &self,
-        py: Python<'_>,
-        classes: &Bound<'_, PyList>,
-        functions: Vec<Option<Py<PyAny>>>,
-        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
-        inline: bool,
-        pool: Option<(usize, bool)>,
-    ) -> PyResult<Plugin> {
-        let source = self.taken()?;
-        let Linked { made, imports, look } = self.linked(py, classes, functions, names)?;
+    /// Makes an instance. Or a pool of so many, each of them for one call alone if it is `fresh`.
+    #[pyo3(signature = (given, pool = None))]
+    fn open(&self, py: Python<'_>, given: Given<'_>, pool: Option<(usize, bool)>) -> PyResult<Plugin> {
+        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
         let opened = enter(py, || match pool {
             None => source.open(imports, inline, look).map(Instances::One),
-            Some((count, fresh)) => source.pool(imports, inline, look, count, fresh).map(Instances::Pool),
+            Some(instances) => source.pool(imports, inline, look, instances).map(Instances::Pool),
         });
         interrupted(&made.interrupt)?;
         made.plugin(py, opened?)
     }
 
-    /// A snapshot whose forks are of this source: what `open` takes, the snapshot of another one or a file of one, and whether the policy
-    /// may be wider than that one's.
-    #[allow(clippy::type_complexity, clippy::too_many_arguments)]
+    /// A snapshot whose forks are of this source, and whether the policy may be wider than of what it is.
     fn continuing(
         &self,
         py: Python<'_>,
-        classes: &Bound<'_, PyList>,
-        functions: Vec<Option<Py<PyAny>>>,
-        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
-        inline: bool,
+        given: Given<'_>,
         begun: Begun<'_>,
         allow_wider: bool,
     ) -> PyResult<PluginSnapshot> {
-        let source = self.taken()?;
-        let Linked { made, imports, look } = self.linked(py, classes, functions, names)?;
+        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
         let snapshot = match &begun {
             Begun::Snapshot(of) => {
                 let of = &of.snapshot;
@@ -141,12 +131,30 @@ impl PluginSource {
         };
         Ok(PluginSnapshot { snapshot, made })
     }
+
+    /// A pool, as `open` makes one, whose instances go on from a snapshot.
+    fn pool_from(
+        &self,
+        py: Python<'_>,
+        given: Given<'_>,
+        begun: PyRef<'_, PluginSnapshot>,
+        allow_wider: bool,
+        pool: (usize, bool),
+    ) -> PyResult<Plugin> {
+        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
+        let of = &begun.snapshot;
+        let opened = enter(py, || source.pool_from((of, allow_wider), imports, inline, look, pool));
+        interrupted(&made.interrupt)?;
+        made.plugin(py, Instances::Pool(opened?))
+    }
 }
 
-/// What a source is opened with.
+/// A source with what it is opened with.
 struct Linked {
+    source: Source,
     made: Arc<Made>,
     imports: Option<Arc<dyn Imports>>,
+    inline: bool,
     look: Look,
 }
 
@@ -156,15 +164,9 @@ impl PluginSource {
         source.ok_or_else(|| PyValueError::new_err("a source is opened once"))
     }
 
-    #[allow(clippy::type_complexity)]
-    fn linked(
-        &self,
-        py: Python<'_>,
-        classes: &Bound<'_, PyList>,
-        functions: Vec<Option<Py<PyAny>>>,
-        names: Vec<(String, Vec<String>, Option<Py<PyAny>>)>,
-    ) -> PyResult<Linked> {
-        let plan = Arc::new(Plan::new(py, &self.world.types, classes)?);
+    fn linked(&self, py: Python<'_>, (classes, functions, names, inline): Given<'_>) -> PyResult<Linked> {
+        let source = self.taken()?;
+        let plan = Arc::new(Plan::new(py, &self.world.types, &classes)?);
         let imported = self
             .world
             .imports
@@ -203,7 +205,7 @@ impl PluginSource {
         });
         let functions = functions.collect();
         let made = Arc::new(Made { plan, world: self.world.clone(), interrupt, functions });
-        Ok(Linked { made, imports, look })
+        Ok(Linked { source, made, imports, inline, look })
     }
 }
 

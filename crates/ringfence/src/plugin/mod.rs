@@ -37,7 +37,7 @@ use wasmtime::component::Component;
 use self::call::Work;
 use self::inside::Hooks;
 use self::live::Beginning;
-use self::modules::{COMPONENT, compiled};
+use self::modules::{COMPONENT, Kept, compiled};
 use self::place::Instance;
 use self::seat::{Back, Seat, why};
 use crate::error::{Error, Result};
@@ -218,14 +218,13 @@ impl Source {
         Plugin::open(&Arc::new(self.link(imports, inline, Hooks::of(look))?), &Arc::default(), Beginning::New)
     }
 
-    /// Links it for so many instances, of which one is made now; `fresh` makes a new one for each call.
+    /// Links it for so many instances, of which one is made now; and whether there is a new one for each call.
     pub fn pool(
         self,
         imports: Option<Arc<dyn Imports>>,
         inline: bool,
         look: Look,
-        count: usize,
-        fresh: bool,
+        instances: (usize, bool),
     ) -> Result<Pool> {
         if !self.world.types.resources().is_empty() || self.world.types.have_streams() {
             return Err(Error::load(
@@ -234,8 +233,19 @@ impl Source {
                 "load it as a `Plugin`",
             ));
         }
+        self.pooled(imports, inline, look, instances, None)
+    }
+
+    fn pooled(
+        self,
+        imports: Option<Arc<dyn Imports>>,
+        inline: bool,
+        look: Look,
+        instances: (usize, bool),
+        from: Option<Kept>,
+    ) -> Result<Pool> {
         let (imports, number) = pool::marked(imports);
-        Pool::open(self.link(imports, inline, Hooks::of(look))?, number, count, fresh)
+        Pool::open(self.link(imports, inline, Hooks::of(look))?, number, instances, from)
     }
 
     fn link(self, imports: Option<Arc<dyn Imports>>, inline: bool, hooks: Hooks) -> Result<Shared> {
@@ -437,6 +447,11 @@ impl Plugin {
 
     /// Begins anew, with a new instance.
     pub fn restart(&self) -> Result<()> {
+        self.begin(Beginning::New)
+    }
+
+    /// Puts an instance that begins so in the place of the one that it has.
+    fn begin(&self, beginning: Beginning<'_>) -> Result<()> {
         self.check_process()?;
         {
             let mut seat = self.seat();
@@ -450,7 +465,7 @@ impl Plugin {
             drop(old);
         }
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
-        let live = self.shared.open(&self.views, Beginning::New)?;
+        let live = self.shared.open(&self.views, beginning)?;
         back.seat = Some(Seat::Free(live, back.usage));
         Ok(())
     }

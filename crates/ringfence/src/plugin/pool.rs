@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::live::Beginning;
+use super::modules::Kept;
 use super::tape::Tape;
 use super::{Asked, Context, Imports, Plugin, Pulled, Returned, Shared, Stream, Usage, World};
 use crate::apart;
@@ -29,6 +30,8 @@ pub struct Pool {
     generation: u64,
     /// A new instance for each call.
     fresh: bool,
+    /// What each instance goes on from, unless it begins as the program does.
+    from: Option<Kept>,
     closed: AtomicBool,
     number: u64,
     plugins: Vec<Plugin>,
@@ -39,10 +42,10 @@ pub struct Pool {
 }
 
 impl Pool {
-    pub(super) fn open(shared: Shared, number: u64, count: usize, fresh: bool) -> Result<Self> {
+    pub(super) fn open(shared: Shared, number: u64, (count, fresh): (usize, bool), from: Option<Kept>) -> Result<Self> {
         let shared = Arc::new(shared);
         let views = Arc::default();
-        let first = Plugin::open(&shared, &views, Beginning::New)?;
+        let first = Plugin::open(&shared, &views, beginning(from.as_ref()))?;
         let more = (1..count).map(|_| Plugin::empty(&shared, &views));
         let plugins: Vec<Plugin> = std::iter::once(first).chain(more).collect();
         Ok(Self {
@@ -51,6 +54,7 @@ impl Pool {
             shared,
             generation: generation(),
             fresh,
+            from,
             closed: AtomicBool::new(false),
             free: Here::new((Mutex::new((0..plugins.len()).rev().collect()), Condvar::new())),
             plugins,
@@ -63,7 +67,7 @@ impl Pool {
         let Some(plugin) = self.plugins.get(taken.place) else { return Err(self.gone()) };
         let stale = self.stale.get(taken.place);
         if stale.is_some_and(|stale| stale.swap(self.fresh, Ordering::Relaxed)) || plugin.poisoned().is_some() {
-            plugin.restart()?;
+            plugin.begin(beginning(self.from.as_ref()))?;
         }
         plugin.call(index, params, asked)
     }
@@ -165,6 +169,10 @@ impl Pool {
     fn refused(&self, why: &str, fix: &str) -> Error {
         Error::plugin(format!("no call of the plugin `{}`", self.shared.name), why, fix)
     }
+}
+
+fn beginning(from: Option<&Kept>) -> Beginning<'_> {
+    from.map_or(Beginning::New, Beginning::From)
 }
 
 /// The place of an instance that is in use. Whatever happens to its call, it is free again.

@@ -1,6 +1,5 @@
 //! What a plugin of a core module was between two calls, and plugins that go on from there.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -11,18 +10,22 @@ use crate::load::{self, Code, Kind, Loaded, Program};
 use crate::plugin::inside::Hooks;
 use crate::plugin::live::{Beginning, Live};
 use crate::plugin::place::Instance as Place;
-use crate::plugin::{Imports, Instances, Look, Plugin, Seat, Shared, Source};
+use crate::plugin::{Imports, Instances, Look, Plugin, Pool, Seat, Shared, Source};
 use crate::policy::{Limits, Policy, Secret, wider};
 use crate::prepared::profile;
 use crate::process_unsafe::generation;
 use crate::sandbox::components::ComponentState;
 use crate::sandbox::engine::{Engines, Profile};
+use crate::sandbox::extism::Variables;
 use crate::sandbox::http::Secrets;
 use crate::sandbox::store::State;
 use crate::snapshot::{Before, Capture, Lent, Shown};
 
 /// Forks of one snapshot whose memory is copied; for more of them it is mapped, where their copies were larger.
 const COPIED_FORKS: usize = 4;
+
+/// As many as a pool may make that has a new one for each call.
+const MANY_FORKS: usize = 1000;
 
 pub(super) const NO_MEMORY: &str = "close plugins, or raise `ulimit -v`, `ulimit -n` or `vm.max_map_count`; `ringfence doctor` tells \
                          what the system refuses";
@@ -73,7 +76,7 @@ pub(in crate::plugin) struct Kept {
     /// Secrets of the policy that it had, and what its guest holds instead of each.
     pub(super) secrets: Vec<(Secret, Arc<str>)>,
     /// Variables of a plugin for Extism.
-    pub(super) variables: BTreeMap<String, Vec<u8>>,
+    pub(super) variables: Variables,
 }
 
 impl Kept {
@@ -218,6 +221,26 @@ impl Source {
         look: Look,
         allow_wider: bool,
     ) -> Result<Snapshot> {
+        self.check(snapshot, allow_wider)?;
+        Ok(Snapshot::of(Arc::new(self.link(imports, inline, Hooks::of(look))?), snapshot.kept.clone()))
+    }
+
+    /// A pool, each instance of which goes on from there whenever it begins; as `continuing`, and as `pool`.
+    pub fn pool_from(
+        self,
+        (snapshot, allow_wider): (&Snapshot, bool),
+        imports: Option<Arc<dyn Imports>>,
+        inline: bool,
+        look: Look,
+        (count, fresh): (usize, bool),
+    ) -> Result<Pool> {
+        self.check(snapshot, allow_wider)?;
+        let kept = snapshot.for_forks(if fresh { MANY_FORKS } else { count }).clone();
+        self.pooled(imports, inline, look, (count, fresh), Some(kept))
+    }
+
+    /// Refuses to go on from a snapshot of another program, or with a wider policy unless that is asked for.
+    fn check(&self, snapshot: &Snapshot, allow_wider: bool) -> Result<()> {
         snapshot.check_process()?;
         let theirs = &snapshot.shared.prepared;
         let what = || format!("no fork of the plugin `{}` under that policy", snapshot.shared.name);
@@ -229,11 +252,11 @@ impl Source {
                 "give the program that the snapshot was taken of",
             ));
         }
-        if !allow_wider {
-            let found = self.recipe.grants.wider_than(&self.recipe.policy, &theirs.grants, &theirs.policy);
-            wider::refuse(what(), &found)?;
+        if allow_wider {
+            return Ok(());
         }
-        Ok(Snapshot::of(Arc::new(self.link(imports, inline, Hooks::of(look))?), snapshot.kept.clone()))
+        let found = self.recipe.grants.wider_than(&self.recipe.policy, &theirs.grants, &theirs.policy);
+        wider::refuse(what(), &found)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::plugin::inside::Hooks;
 use crate::plugin::{Imports, Look, Shared, Source};
 use crate::policy::{Policy, wider};
 use crate::prepared::Entry;
+use crate::sandbox::extism::{Settings, Variables, read_variables, size_of_variables, written_variables};
 use crate::sandbox::http::are_placeholders;
 use crate::session::{SnapshotKey, bytes_of, damaged, doubtful, resolved, write};
 use crate::snapshot::sealed::Proven;
@@ -42,6 +43,9 @@ pub struct PluginFacts {
     globals: Vec<SavedGlobal>,
     /// What its guest holds instead of secrets, in the order of its policy.
     placeholders: Vec<String>,
+    /// Of a plugin for Extism: how many bytes of variables come before the pages of its memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    variables: Option<u64>,
 }
 
 /// A file that was proven, and has yet to become a snapshot.
@@ -67,16 +71,11 @@ impl Snapshot {
         let not = |why: &str, fix: &str| {
             Error::plugin(format!("nothing is saved of this snapshot of the plugin `{}`", shared.name), why, fix)
         };
-        if shared.extism.is_some() {
-            return Err(not(
-                "it is a plugin for Extism, whose variables are with its host",
-                "fork it in this process; files are of `ringfence.Plugin`",
-            ));
-        }
         let Some((module, image)) = program(shared) else {
             return Err(not("its memory is not lent to it", "please report this as a bug"));
         };
         let globals = kept.memory.saved_globals(module);
+        let variables = shared.extism.as_ref().map(|_| written_variables(&kept.variables));
         let prepared = &shared.prepared;
         let facts = PluginFacts {
             ringfence: env!("CARGO_PKG_VERSION").into(),
@@ -89,8 +88,12 @@ impl Snapshot {
             image: image.digest().to_hex().to_string(),
             globals: globals.map_err(|error| not(&error.to_string(), "please report this as a bug"))?,
             placeholders: placeholders(kept, &prepared.policy),
+            variables: variables.as_ref().map(|bytes| bytes.len() as u64),
         };
-        write(path, key, &facts, |each| kept.memory.save(image, each))
+        write(path, key, &facts, |each| {
+            each(variables.as_deref().unwrap_or_default())?;
+            kept.memory.save(image, each)
+        })
     }
 }
 
@@ -146,6 +149,38 @@ impl SavedPlugin {
         )))
     }
 
+    /// The variables in it, as many as a plugin that is granted this may have, and the pages of its memory.
+    fn parts(&self, extism: Option<&Settings>) -> Result<(Variables, &[u8])> {
+        let (settings, length) = match (extism, self.facts.variables) {
+            (None, None) => return Ok((Variables::new(), self.proven.body())),
+            (Some(settings), Some(length)) => (settings, length),
+            (Some(_), None) => return Err(self.other("it is of no plugin for Extism", "ringfence.PluginSnapshot")),
+            (None, Some(_)) => {
+                return Err(self.other("it is of a plugin for Extism", "ringfence.extism.PluginSnapshot"));
+            }
+        };
+        let parts = usize::try_from(length).ok().and_then(|length| self.proven.body().split_at_checked(length));
+        let read = parts.and_then(|(variables, pages)| Some((read_variables(variables)?, pages)));
+        let (variables, pages) = read.ok_or_else(|| damaged(&self.shown, "its variables are none"))?;
+        let size = size_of_variables(&variables);
+        if size > settings.var_bytes {
+            return Err(Error::policy(
+                format!("no snapshot from `{}`", self.shown),
+                format!("its variables take {size} bytes, and it may have {}", settings.var_bytes),
+                "raise `var_bytes`",
+            ));
+        }
+        Ok((variables, pages))
+    }
+
+    fn other(&self, why: &str, class: &str) -> Error {
+        Error::SnapshotMismatch(Parts::new(
+            format!("the snapshot `{}` is of another kind of plugin", self.shown),
+            why,
+            format!("load it as such: `{class}.load(path, program)`"),
+        ))
+    }
+
     fn mismatch(&self, why: &str) -> Error {
         Error::SnapshotMismatch(Parts::new(
             format!("the snapshot `{}` cannot go on here", self.shown),
@@ -171,7 +206,7 @@ impl Source {
         allow_wider: bool,
     ) -> Result<Snapshot> {
         saved.check_program(self.recipe.program.as_ref().map_or("", |program| program.digest()))?;
-        let SavedPlugin { shown, proven, facts } = saved;
+        let SavedPlugin { shown, facts, .. } = saved;
         let theirs = Policy::from_json(&facts.policy, Path::new("/"))?;
         let policy = &self.recipe.policy;
         if !allow_wider {
@@ -187,9 +222,10 @@ impl Source {
                 "raise `memory` in the policy's limits",
             ));
         }
+        let (variables, pages) = saved.parts(self.extism.as_ref())?;
         let shared = self.link(imports, inline, Hooks::of(look))?;
         let Some((module, image)) = program(&shared) else {
-            return Err(saved.mismatch("its program cannot be captured in this version, or by Extism"));
+            return Err(saved.mismatch("its program cannot be captured in this version"));
         };
         if image.digest().to_hex().as_str() != facts.image {
             return Err(saved.mismatch("this version takes the memory of its program apart in another way"));
@@ -197,14 +233,13 @@ impl Source {
         if theirs.secrets.len() != facts.placeholders.len() {
             return Err(damaged(shown, "it has other placeholders than secrets"));
         }
-        let memory = Capture::load(image, module, (facts.memory_bytes, &facts.globals, proven.body()));
+        let memory = Capture::load(image, module, (facts.memory_bytes, &facts.globals, pages));
         let memory = memory.map_err(|error| match error.raw_os_error() {
             Some(_) => Error::system(format!("no snapshot from `{shown}`"), &error, super::captured::NO_MEMORY),
             None => damaged(shown, &error.to_string()),
         })?;
         let held = facts.placeholders.iter().map(|placeholder| Arc::from(placeholder.as_str()));
-        let kept =
-            Kept { memory, secrets: theirs.secrets.into_iter().zip(held).collect(), variables: Default::default() };
+        let kept = Kept { memory, secrets: theirs.secrets.into_iter().zip(held).collect(), variables };
         Ok(Snapshot::of(Arc::new(shared), kept))
     }
 }

@@ -4,8 +4,10 @@
 //! its memory counts as the guest's, and everything is checked.
 
 mod linker;
+mod variables;
 
 pub use linker::{FUNCTIONS, add_to_linker, bytes, kept, kernel_function};
+pub use variables::{Variables, read as read_variables, size as size_of_variables, written as written_variables};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +45,11 @@ const VAR_BYTES: u64 = 48;
 const MAX_LOGS: usize = 200;
 const MAX_LOG_BYTES: usize = 64 << 10;
 
+/// What a variable takes of what all of them may.
+fn cost(name: &str, value: &[u8]) -> u64 {
+    (name.len() + value.len()) as u64 + VAR_BYTES
+}
+
 struct Block {
     len: u64,
     capacity: u64,
@@ -61,7 +68,7 @@ pub struct Kernel {
     input: (u64, u64),
     output: (u64, u64),
     error: u64,
-    vars: BTreeMap<String, Vec<u8>>,
+    vars: Variables,
     logs: Vec<(i32, String)>,
     logged: usize,
 }
@@ -73,12 +80,12 @@ impl Kernel {
     }
 
     /// What outlives its calls, by name.
-    pub fn variables(&self) -> &BTreeMap<String, Vec<u8>> {
+    pub fn variables(&self) -> &Variables {
         &self.vars
     }
 
     /// Those of the plugin that it is a copy of.
-    pub fn set_variables(&mut self, variables: BTreeMap<String, Vec<u8>>) {
+    pub fn set_variables(&mut self, variables: Variables) {
         self.vars = variables;
     }
 
@@ -198,7 +205,6 @@ impl Kernel {
             self.vars.remove(&name);
             return Ok(());
         };
-        let cost = |name: &str, value: &[u8]| (name.len() + value.len()) as u64 + VAR_BYTES;
         let others = self.vars.iter().filter(|(known, _)| **known != name);
         let used = others.map(|(name, value)| cost(name, value)).fold(cost(&name, &value), u64::saturating_add);
         if used > self.settings.var_bytes {
