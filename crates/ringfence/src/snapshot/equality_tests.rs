@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use arbitrary::Unstructured;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use wasm_smith::{Config, Module};
+use wasm_smith::{Config, InstructionKind, InstructionKinds, Module};
 
 use super::branch_tests::{Done, lived};
 use super::instance_tests::{Pack, Plain};
@@ -175,6 +175,16 @@ fn made(seed: u64, wide: bool) -> Option<(Vec<u8>, Vec<String>)> {
         shape += &format!("(func (export \"{name}\") (param {takes}) (result {gives}) unreachable)\n");
     }
     let references = wide || below(3) == 0;
+    // Left to chance, few branches write to memory at all.
+    let kinds = match references || below(4) == 0 {
+        true => InstructionKinds::all(),
+        false => InstructionKinds::new(&[
+            InstructionKind::NumericInt,
+            InstructionKind::Variable,
+            InstructionKind::Memory,
+            InstructionKind::Control,
+        ]),
+    };
     let config = Config {
         exports: Some(wat::parse_str(shape + ")").unwrap()),
         available_imports: (!wide).then(|| wat::parse_str(IMPORTS).unwrap()),
@@ -186,6 +196,7 @@ fn made(seed: u64, wide: bool) -> Option<(Vec<u8>, Vec<String>)> {
         threads_enabled: wide,
         shared_everything_threads_enabled: false,
         memory64_enabled: wide,
+        allowed_instructions: kinds,
         // Most of what is left to chance traps at its first address.
         disallow_traps: below(4) > 0,
         // One of its own comes to what is exported.
