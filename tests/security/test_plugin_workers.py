@@ -23,6 +23,7 @@ from ringfence import (
     PluginPool,
     Policy,
     PolicyError,
+    Trapped,
     WallReached,
 )
 from security.test_session_worker import others
@@ -53,6 +54,16 @@ ASKING = b"""(component
   (func (export "add") (param "number" s32) (result s32) (canon lift (core func $i "add")))
   (func (export "spin") (canon lift (core func $i "spin")))
   (func (export "fill") (param "pages" s32) (result s32) (canon lift (core func $i "fill"))))"""
+
+# `add` gives the sum so far and adds to it, `made` makes a directory in `/tmp`, or says why it cannot.
+KEEPING = b"""(module
+  (import "wasi_snapshot_preview1" "path_create_directory" (func $make (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "tmp/mine")
+  (func (export "add") (param i32) (result i32)
+    (i32.load (i32.const 0)) (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (local.get 0))))
+  (func (export "made") (result i32) (call $make (i32.const 3) (i32.const 100) (i32.const 8)))
+  (func (export "trap") unreachable))"""
 
 
 def same(number: int) -> int:
@@ -186,15 +197,46 @@ def test_call_into_a_busy_plugin_is_an_error() -> None:
 
 
 def test_closed_plugin_leaves_no_worker() -> None:
-    """Closed, collected or restarted: a worker goes with its instance."""
+    """Closed or collected: a worker goes with its plugin."""
     plugin, worker = opened()
-    plugin.restart()
-    until(lambda: worker not in walled())
     plugin.close()
+    until(lambda: worker not in walled())
     del plugin
     again, worker = opened()
     del again
     until(lambda: worker not in walled())
+
+
+def test_instance_that_begins_anew_finds_nothing_of_the_one_before() -> None:
+    """It is in the same worker: another memory, other files; after a trap or a limit it has another worker."""
+    with Plugin(KEEPING, policy=Policy(tmp=True), isolation="worker") as plugin:
+        before = walled()
+        for _ in range(3):
+            assert (0, 0) == (plugin.add(7), plugin.made())
+            assert (7, 20) == (plugin.add(0), plugin.made())
+            plugin.restart()
+            assert before == walled()
+        with pytest.raises(Trapped):
+            plugin.trap()
+        plugin.restart()
+        assert 0 == plugin.add(0)
+
+
+def test_instance_that_begins_anew_has_a_worker_though_the_one_before_was_killed() -> None:
+    """Nobody waits for one that is gone."""
+    plugin, worker = opened()
+    with plugin:
+        os.kill(worker, signal.SIGKILL)
+        plugin.restart()
+        assert 1 == plugin.add(1)
+
+
+def test_fresh_instances_for_each_call_are_in_one_worker() -> None:
+    """Each finds nothing of the one before."""
+    before = walled()
+    with PluginPool(1, ASKING, imports={"host": same}, isolation="worker", fresh="call") as pool:
+        assert [3, 3, 3] == [pool.add(3) for _ in range(3)]
+        assert 1 == len(walled() - before)
 
 
 def test_memory_of_a_guest_in_a_worker_is_bounded_by_its_policy() -> None:

@@ -348,7 +348,7 @@ pub struct Plugin {
 
 impl Plugin {
     fn open(shared: &Arc<Shared>, views: &Arc<Views>, beginning: Beginning<'_>) -> Result<Self> {
-        Ok(Self::with(shared, views, Seat::Free(shared.open(views, beginning)?, Usage::default())))
+        Ok(Self::with(shared, views, Seat::Free(shared.open(views, beginning, None)?, Usage::default())))
     }
 
     /// One without an instance, until it is restarted.
@@ -453,7 +453,7 @@ impl Plugin {
     /// Puts an instance that begins so in the place of the one that it has.
     fn begin(&self, beginning: Beginning<'_>) -> Result<()> {
         self.check_process()?;
-        {
+        let before = {
             let mut seat = self.seat();
             let usage = match &*seat {
                 Seat::Free(_, usage) | Seat::Poisoned(_, usage) => *usage,
@@ -462,10 +462,10 @@ impl Plugin {
             };
             let old = std::mem::replace(&mut *seat, Seat::Taken(usage));
             drop(seat);
-            drop(old);
-        }
+            if let Seat::Free(instance, _) = old { Some(instance) } else { None }
+        };
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
-        let live = self.shared.open(&self.views, beginning)?;
+        let live = self.shared.open(&self.views, beginning, before)?;
         back.seat = Some(Seat::Free(live, back.usage));
         Ok(())
     }

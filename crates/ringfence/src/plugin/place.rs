@@ -12,12 +12,22 @@ use crate::sandbox::views_unsafe::Views;
 use crate::worker::{self, Plugged};
 
 impl Shared {
-    pub(super) fn open(&self, views: &Arc<Views>, beginning: Beginning<'_>) -> Result<Instance> {
+    /// Makes an instance, in the place of another one if there is one.
+    pub(super) fn open(
+        &self,
+        views: &Arc<Views>,
+        beginning: Beginning<'_>,
+        before: Option<Instance>,
+    ) -> Result<Instance> {
         let look = &self.look;
+        // One that was here is gone before there is another.
+        let before =
+            before.and_then(|before| if let Instance::Worker(plugged) = before { Some(plugged) } else { None });
         match &self.worker {
             None => Live::open(self, views, beginning, &mut || look()).map(|live| Instance::Here(Box::new(live))),
             Some(client) => {
-                client.plug(&self.name, self.given(views), &mut || look()).map(Box::new).map(Instance::Worker)
+                let plugged = client.plug(&self.name, self.given(views), before, &mut || look());
+                plugged.map(Box::new).map(Instance::Worker)
             }
         }
     }

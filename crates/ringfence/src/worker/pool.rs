@@ -76,6 +76,11 @@ impl Worker {
         ask::answer(self, 0, look)
     }
 
+    /// Whether it has not ended.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.process.is_dead(Duration::ZERO)
+    }
+
     /// Why it hung up; it is given a moment to be gone.
     pub(super) fn how_it_died(&self) -> String {
         if !self.process.is_dead(Duration::from_millis(200)) {
@@ -191,7 +196,7 @@ impl Pool {
                 None => None,
             };
             if let Some(worker) = found {
-                if !worker.process.is_dead(Duration::ZERO) {
+                if worker.is_alive() {
                     if worker.bound_to.is_none() {
                         // The next one who needs a new worker should not wait either, where there is a next one.
                         state.ahead = engine::is_pooling().then(Instant::now);

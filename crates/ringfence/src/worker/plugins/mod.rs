@@ -49,6 +49,7 @@ impl Place {
 }
 
 /// What whoever talks to a worker has to know of its plugin.
+#[derive(Clone)]
 pub(crate) struct Given {
     pub(crate) world: Arc<World>,
     /// Functions of this process.

@@ -16,13 +16,14 @@ use crate::host::Raised;
 use crate::plugin::{Asked, Called, Holdings, Life, Tape};
 use crate::policy::Limits;
 use crate::result::Outcome;
-use crate::sandbox::files::PrivateTmp;
+use crate::sandbox::files::{PrivateTmp, Space};
 use crate::sandbox::stdio::{Output, Sink};
 use crate::sandbox::store::Control;
 use crate::text;
 use crate::worker::ask::{GRACE, Told, What};
 use crate::worker::client::{Caller, Client, Taken};
 use crate::worker::parcel::Parcel;
+use crate::worker::pool;
 use crate::worker::process::not_started;
 use crate::worker::protocol::Request;
 use crate::worker::remote::Held;
@@ -30,6 +31,8 @@ use crate::worker::remote::Held;
 /// An instance in a worker, which it has to itself until it is dropped.
 pub(crate) struct Plugged {
     held: Held,
+    /// The number of its program there.
+    program: u32,
     life: Arc<Life>,
     holdings: Holdings,
 }
@@ -47,33 +50,86 @@ fn control(started: Instant, limits: &Limits, cancelled: Arc<AtomicBool>) -> Res
 }
 
 impl Client {
-    /// Makes an instance of the plugin of that name in a worker.
-    pub(crate) fn plug(&self, name: &str, given: Given, tick: &mut dyn FnMut() -> bool) -> Result<Plugged> {
+    /// Makes an instance of the plugin of that name in a worker: in that of the one that it takes the place of, if there
+    /// is one that is well.
+    pub(crate) fn plug(
+        &self,
+        name: &str,
+        given: Given,
+        before: Option<Box<Plugged>>,
+        tick: &mut dyn FnMut() -> bool,
+    ) -> Result<Plugged> {
+        let outer = apart::outer()?;
+        let mut caller = Caller::new(Arc::default(), outer, tick);
+        if let Some(ready) = before.and_then(|plugged| self.again(plugged)) {
+            match self.plug_in(ready, name, given.clone(), &mut caller) {
+                // It was killed since, and nobody has heard of its guest: another worker is as good.
+                Err((_, true)) => {}
+                done => return done.map_err(|(error, _)| error),
+            }
+        }
+        let ready = self.take(self.limits(), &mut caller)?.ok_or_else(|| gave_up(name))?;
+        self.plug_in(ready, name, given, &mut caller).map_err(|(error, _)| error)
+    }
+
+    /// The same in that worker; the error, and whether it says no more than that the worker is gone.
+    fn plug_in(
+        &self,
+        (taken, program): (Taken, u32),
+        name: &str,
+        given: Given,
+        caller: &mut Caller<'_>,
+    ) -> std::result::Result<Plugged, (Error, bool)> {
         let limits = self.limits();
-        let mut caller = Caller::new(Arc::default(), apart::outer()?, tick);
-        let (taken, program) = self.take(limits, &mut caller)?.ok_or_else(|| gave_up(name))?;
         // Whatever happens from here on, the worker goes with it.
         let mut held = Held(Some(Box::new(taken)));
         let started = Instant::now();
-        let control = control(started, &limits, Arc::default())?;
-        let Some(taken) = &mut held.0 else { return Err(gave_up(name)) };
+        let control = control(started, &limits, Arc::default()).map_err(|error| (error, false))?;
+        let Some(taken) = &mut held.0 else { return Err((gave_up(name), false)) };
         let Taken { worker, space, .. } = &mut **taken;
         let (tmp, layers) = (space.tmp.as_ref().and_then(PrivateTmp::handle), space.layers.as_ref().map(AsFd::as_fd));
         let secrets = self.secrets();
         let request = Request::Plug(Plug { program, tmp: tmp.is_some(), layers: layers.is_some(), secrets });
         let descriptors: Vec<BorrowedFd<'_>> = [tmp, layers].into_iter().flatten().collect();
         let bounds = (&control, started, limits);
-        let running = match ask(worker, What::Instance, &request, (&[], &descriptors), bounds, &mut caller) {
+        let lost = |told: &Told| matches!(told, Told::Lost(result) if result.outcome == Outcome::Crashed);
+        let running = match ask(worker, What::Instance, &request, (&[], &descriptors), bounds, caller) {
             Ok(running) => running,
-            Err(told) => return Err(not_made(name, None, End::Told(told))),
+            Err(told) => {
+                let is_lost = lost(&told);
+                return Err((not_made(name, None, End::Told(told)), is_lost));
+            }
         };
         let mut talk = Talk::new(given, control, limits, started, (About::Instance, Holdings::default()));
-        match (talk.through(Line { held, running }, None, &mut caller), talk.raised) {
+        let ended = talk.through(Line { held, running }, None, caller);
+        let made = talk.made;
+        match (ended, talk.raised) {
             (Some((held, End::Plugged)), None) => {
-                Ok(Plugged { held, life: Life::new(Arc::default()), holdings: talk.holdings })
+                Ok(Plugged { held, program, life: Life::new(Arc::default()), holdings: talk.holdings })
             }
-            (Some((_, end)), raised) => Err(not_made(name, raised, end)),
-            (None, _) => Err(gave_up(name)),
+            (Some((_, end)), raised) => {
+                let is_lost = made == 0 && matches!(&end, End::Told(told) if lost(told));
+                Err((not_made(name, raised, end), is_lost))
+            }
+            (None, _) => Err((gave_up(name), false)),
+        }
+    }
+}
+
+impl Client {
+    /// The worker of an instance that is no more, for the next one: it has loaded the program, its guest did nothing that it
+    /// must not, and what files it had are gone.
+    fn again(&self, mut plugged: Box<Plugged>) -> Option<(Taken, u32)> {
+        let (taken, program) = (plugged.held.0.take()?, plugged.program);
+        drop(plugged);
+        let Taken { worker, space, limits, .. } = *taken;
+        drop(space);
+        match self.binding.space(worker.home.as_ref()) {
+            Ok(space) if worker.is_alive() => Some((Taken { worker, space, limits, until: None }, program)),
+            _ => {
+                pool::of_this_process().bury(worker, Space::default());
+                None
+            }
         }
     }
 }

@@ -100,7 +100,7 @@ pub(super) struct Talk {
     /// What the guest may speak of.
     pub(super) holdings: Holdings,
     /// Calls of functions of the host.
-    made: u64,
+    pub(super) made: u64,
     /// Why one of them broke.
     pub(super) raised: Option<Raised>,
     /// Why there are no more of them.
