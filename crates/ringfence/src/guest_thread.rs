@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::process_unsafe::PerProcess;
@@ -10,73 +11,63 @@ use crate::process_unsafe::PerProcess;
 /// How long a thread without a guest stays: entering one costs a tenth of starting one.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// How long one waits awake: to be woken, where a processor sleeps, takes longer than most of what is waited for.
+const AWAKE: Duration = Duration::from_micros(20);
+
+/// Between two looks at the clock while awake.
+const LOOKS: u32 = 64;
+
 /// What the main thread of a process usually has. Only what is used of it is memory.
 const STACK_BYTES: usize = 8 << 20;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&Arc<Desk>) + Send>;
 
 static IDLE: PerProcess<Mutex<Vec<Arc<Desk>>>> = PerProcess::new();
 
+/// On a single processor, who waits awake keeps from it who is waited for.
+static SEVERAL: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|all| all.get() > 1));
+
 /// Where one thread finds its next job.
-#[derive(Default)]
-struct Desk {
-    job: Mutex<Option<Job>>,
-    came: Condvar,
-}
+struct Desk(Hatch<Job>);
 
 /// Work on a thread of its own; whoever holds this may stop waiting for it.
-pub(crate) struct Pending<T>(Arc<Slot<T>>);
-
-struct Slot<T> {
-    done: Mutex<Option<std::thread::Result<T>>>,
-    came: Condvar,
-}
+pub(crate) struct Pending<T>(Arc<Hatch<std::thread::Result<T>>>);
 
 /// Starts work on an idle thread, or on a new one.
 pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Pending<T>> {
-    let slot = Arc::new(Slot { done: Mutex::new(None), came: Condvar::new() });
-    let theirs = slot.clone();
-    let job: Job = Box::new(move || {
+    let done = Arc::new(Hatch::default());
+    let theirs = done.clone();
+    let job: Job = Box::new(move |desk| {
         let done = catch_unwind(AssertUnwindSafe(work));
-        *lock(&theirs.done) = Some(done);
-        theirs.came.notify_one();
+        // First: whoever waits for this may at once have more to do.
+        lock(IDLE.get()).push(desk.clone());
+        theirs.put(done);
     });
     let idle = lock(IDLE.get()).pop();
     match idle {
-        Some(desk) => {
-            *lock(&desk.job) = Some(job);
-            desk.came.notify_one();
-        }
+        Some(desk) => desk.0.put(job),
         None => {
-            let desk = Arc::new(Desk::default());
+            let desk = Arc::new(Desk(Hatch::default()));
             std::thread::Builder::new()
                 .name("ringfence-guest".into())
                 .stack_size(STACK_BYTES)
                 .spawn(move || work_on(&desk, job))?;
         }
     }
-    Ok(Pending(slot))
+    Ok(Pending(done))
 }
 
 impl<T> Pending<T> {
     /// What came of it, if it is done by then; a panic comes as its payload.
     pub(crate) fn wait_until(&self, until: Instant) -> Option<Result<T, Box<dyn Any + Send>>> {
-        let mut done = lock(&self.0.done);
-        loop {
-            if let Some(done) = done.take() {
-                return Some(done);
-            }
-            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            done = self.0.came.wait_timeout(done, left).unwrap_or_else(|broken| broken.into_inner()).0;
-        }
+        self.0.take_until(until)
     }
 }
 
 fn work_on(desk: &Arc<Desk>, first: Job) {
     let mut job = first;
     loop {
-        job();
-        lock(IDLE.get()).push(desk.clone());
+        job(desk);
         match next(desk) {
             Some(next) => job = next,
             None => return,
@@ -86,23 +77,80 @@ fn work_on(desk: &Arc<Desk>, first: Job) {
 
 /// The next job; `None` when there was none for long, and none can come any more.
 fn next(desk: &Arc<Desk>) -> Option<Job> {
-    let mut job = lock(&desk.job);
     loop {
-        if let Some(job) = job.take() {
+        if let Some(job) = desk.0.take_until(Instant::now() + KEPT) {
             return Some(job);
         }
-        let (waited, timeout) = desk.came.wait_timeout(job, KEPT).unwrap_or_else(|broken| broken.into_inner());
-        job = waited;
-        if timeout.timed_out() && job.is_none() {
-            drop(job);
-            let mut idle = lock(IDLE.get());
-            if let Some(at) = idle.iter().position(|other| Arc::ptr_eq(other, desk)) {
-                idle.remove(at);
-                return None;
+        let mut idle = lock(IDLE.get());
+        if let Some(at) = idle.iter().position(|other| Arc::ptr_eq(other, desk)) {
+            idle.remove(at);
+            return None;
+        }
+        // Somebody took this desk just now: its job is on the way.
+    }
+}
+
+/// Where one thread hands something to another.
+struct Hatch<T> {
+    within: Mutex<Within<T>>,
+    came: Condvar,
+    is_there: AtomicBool,
+}
+
+struct Within<T> {
+    value: Option<T>,
+    /// Whether somebody has to be woken.
+    sleeps: bool,
+}
+
+impl<T> Default for Hatch<T> {
+    fn default() -> Self {
+        let within = Mutex::new(Within { value: None, sleeps: false });
+        Self { within, came: Condvar::new(), is_there: AtomicBool::new(false) }
+    }
+}
+
+impl<T> Hatch<T> {
+    fn put(&self, value: T) {
+        let mut within = lock(&self.within);
+        within.value = Some(value);
+        self.is_there.store(true, Ordering::Release);
+        let sleeps = within.sleeps;
+        drop(within);
+        if sleeps {
+            self.came.notify_one();
+        }
+    }
+
+    /// What was put there by then.
+    fn take_until(&self, until: Instant) -> Option<T> {
+        self.wait_awake();
+        let mut within = lock(&self.within);
+        loop {
+            let value = within.value.take();
+            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+            let (None, Some(left)) = (&value, left) else {
+                within.sleeps = false;
+                self.is_there.store(false, Ordering::Relaxed);
+                return value;
+            };
+            within.sleeps = true;
+            within = self.came.wait_timeout(within, left).unwrap_or_else(|broken| broken.into_inner()).0;
+        }
+    }
+
+    fn wait_awake(&self) {
+        if !*SEVERAL {
+            return;
+        }
+        let until = Instant::now() + AWAKE;
+        while Instant::now() < until {
+            for _ in 0..LOOKS {
+                if self.is_there.load(Ordering::Acquire) {
+                    return;
+                }
+                std::hint::spin_loop();
             }
-            // Somebody took this desk just now: its job is on the way.
-            drop(idle);
-            job = lock(&desk.job);
         }
     }
 }
