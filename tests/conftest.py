@@ -142,6 +142,17 @@ def compiled_php() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def compiled_installed() -> Iterator[None]:
+    """The same of those of them that are installed."""
+    from ringfence import languages
+
+    with contextlib.ExitStack() as stack:
+        for language in sorted({"c", "perl", "php", "ruby"} & set(languages.names())):
+            stack.enter_context(kept(language))
+        yield
+
+
 @contextlib.contextmanager
 def kept(language: str) -> Iterator[None]:
     """Compile a language where other runs of the tests on this machine find it."""

@@ -43,6 +43,8 @@ def test_session_keeps_every_promise(example: str, promises: int) -> None:
     assert "\x1b" not in ended.stdout
 
 
+@pytest.mark.usefixtures("compiled_installed")
+@pytest.mark.timeout(900)  # on the first run on a machine C and Ruby are compiled
 def test_one_job_is_done_in_every_language_that_is_installed() -> None:
     """The same totals under one policy, and none without it."""
     demo = EXAMPLES / "09-one-job" / "demo.py"
