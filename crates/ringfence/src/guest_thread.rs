@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ const AWAKE: Duration = Duration::from_micros(20);
 /// Between two looks at the clock while awake.
 const LOOKS: u32 = 64;
 
+/// Who waited awake in vain, as on a busy machine, sleeps at once so many times.
+const ASLEEP: u32 = 16;
+
 /// What the main thread of a process usually has. Only what is used of it is memory.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -27,6 +30,10 @@ static IDLE: PerProcess<Mutex<Vec<Arc<Desk>>>> = PerProcess::new();
 /// On a single processor, who waits awake keeps from it who is waited for.
 static SEVERAL: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|all| all.get() > 1));
 
+/// Waits for work, and for what came of it, that are still to be spent asleep.
+static OF_JOBS: AtomicU32 = AtomicU32::new(0);
+static OF_RESULTS: AtomicU32 = AtomicU32::new(0);
+
 /// Where one thread finds its next job.
 struct Desk(Hatch<Job>);
 
@@ -35,7 +42,7 @@ pub(crate) struct Pending<T>(Arc<Hatch<std::thread::Result<T>>>);
 
 /// Starts work on an idle thread, or on a new one.
 pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Pending<T>> {
-    let done = Arc::new(Hatch::default());
+    let done = Arc::new(Hatch::new(&OF_RESULTS));
     let theirs = done.clone();
     let job: Job = Box::new(move |desk| {
         let done = catch_unwind(AssertUnwindSafe(work));
@@ -47,7 +54,7 @@ pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
     match idle {
         Some(desk) => desk.0.put(job),
         None => {
-            let desk = Arc::new(Desk(Hatch::default()));
+            let desk = Arc::new(Desk(Hatch::new(&OF_JOBS)));
             std::thread::Builder::new()
                 .name("ringfence-guest".into())
                 .stack_size(STACK_BYTES)
@@ -95,6 +102,7 @@ struct Hatch<T> {
     within: Mutex<Within<T>>,
     came: Condvar,
     is_there: AtomicBool,
+    asleep: &'static AtomicU32,
 }
 
 struct Within<T> {
@@ -103,14 +111,12 @@ struct Within<T> {
     sleeps: bool,
 }
 
-impl<T> Default for Hatch<T> {
-    fn default() -> Self {
-        let within = Mutex::new(Within { value: None, sleeps: false });
-        Self { within, came: Condvar::new(), is_there: AtomicBool::new(false) }
-    }
-}
-
 impl<T> Hatch<T> {
+    fn new(asleep: &'static AtomicU32) -> Self {
+        let within = Mutex::new(Within { value: None, sleeps: false });
+        Self { within, came: Condvar::new(), is_there: AtomicBool::new(false), asleep }
+    }
+
     fn put(&self, value: T) {
         let mut within = lock(&self.within);
         within.value = Some(value);
@@ -140,6 +146,11 @@ impl<T> Hatch<T> {
     }
 
     fn wait_awake(&self) {
+        // Lost counts cost nothing but time.
+        let asleep = self.asleep.load(Ordering::Relaxed);
+        if asleep > 0 {
+            return self.asleep.store(asleep - 1, Ordering::Relaxed);
+        }
         if !*SEVERAL {
             return;
         }
@@ -152,6 +163,7 @@ impl<T> Hatch<T> {
                 std::hint::spin_loop();
             }
         }
+        self.asleep.store(ASLEEP, Ordering::Relaxed);
     }
 }
 
