@@ -187,3 +187,35 @@ def test_python_code_keeps_itself_to_the_limit_of_output(bare: Sandbox) -> None:
     result = bare.run(["-c", "while True: print('x' * 1000)"], limits=Limits(output="1MiB"))
 
     assert ("limited", "output") == (result.outcome, result.limit)
+
+
+def test_files_of_two_grants_are_never_one_file(tmp_path: Path) -> None:
+    """Guests are not told of devices: numbers alone tell files apart, and `cp` and compilers ask for them."""
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+    memory = [
+        Dir.memory(
+            {"sub/file": b"x"} if kind == "tree" else None, file=b"x" if kind == "file" else None, at=at, mode=mode
+        )
+        for at, kind, mode in (
+            ("/a", "file", "ro"),
+            ("/b", "file", "ro"),
+            ("/c", "file", "memory"),
+            ("/d", "file", "memory"),
+            ("/e", "tree", "ro"),
+            ("/f", "tree", "ro"),
+            ("/g", "tree", "memory"),
+            ("/h", "tree", "memory"),
+        )
+    ]
+    layers = [Dir(tmp_path / name, at=f"/{name}", mode="overlay") for name in ("left", "right")]
+    code = """
+import os
+for place in ("/left/new", "/right/new", "/g/new", "/h/new"):
+    open(place, "w").close()
+files = ["/a", "/b", "/c", "/d", *(f"/{at}/sub/file" for at in "efgh"), "/left/new", "/right/new", "/g/new", "/h/new"]
+print(len(files), len({(os.stat(file).st_dev, os.stat(file).st_ino) for file in files}))
+"""
+    result = Sandbox(code=code, language="python", policy=Policy(dirs=[*memory, *layers])).run().check()
+
+    assert "12 12\n" == result.text

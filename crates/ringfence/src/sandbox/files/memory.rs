@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -19,6 +20,11 @@ use crate::text::quote;
 
 /// Numbers of files start here: below those that a guest makes, above all that a file system counts so far.
 const FIRST_INO: u64 = 1 << 61;
+
+/// Each tree has as many numbers to itself: guests are told of no devices, and take two files of one number for one.
+const INOS: u64 = 1 << 32;
+
+static TREES: AtomicU64 = AtomicU64::new(0);
 
 /// Files by their paths, whose bytes stand one after the other in one sealed file without a name.
 #[derive(Debug)]
@@ -80,7 +86,8 @@ impl Tree {
     fn with_index(index: Index, bytes: impl FnOnce() -> std::io::Result<Arc<File>>) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         let mut size = 0u64;
-        let root = |what| Node { ino: FIRST_INO, what };
+        let first = FIRST_INO + TREES.fetch_add(1, Ordering::Relaxed) % (FIRST_INO / INOS) * INOS;
+        let root = |what| Node { ino: first, what };
         if let [(path, Some(length))] = &index[..]
             && path.is_empty()
         {
@@ -243,7 +250,7 @@ fn hang(nodes: &mut BTreeMap<String, Node>, path: &str, what: What) -> Result<()
         }
         _ => return Err(refused(path, "what it is in is a file", "give one of the two another name")),
     }
-    let ino = FIRST_INO + nodes.len() as u64;
+    let ino = nodes.get("").map_or(FIRST_INO, |root| root.ino) + nodes.len() as u64;
     if nodes.insert(path.to_owned(), Node { ino, what }).is_some() {
         return Err(refused(path, "it is a file and a directory", "give one of the two another name"));
     }

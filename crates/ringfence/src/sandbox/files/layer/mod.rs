@@ -47,6 +47,9 @@ const FIRST_INO: u64 = 1 << 62;
 /// Devices of layers start here.
 const FIRST_DEVICE: u64 = 1 << 62;
 
+/// Each layer has as many numbers of files to itself: guests of WASI 0.1 are told of no devices.
+const INOS: u64 = 1 << 32;
+
 /// What the layers of one run share.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
@@ -122,7 +125,8 @@ impl Layer {
     }
 
     fn of(run: &Run, ground: Arc<Ground>, top: Top, mode: Mode) -> Self {
-        Self { ground, top, mode, host_bytes: run.host_bytes.clone(), next_ino: AtomicU64::new(FIRST_INO + 1) }
+        let next_ino = AtomicU64::new(FIRST_INO + (ground.device - FIRST_DEVICE) * INOS + 1);
+        Self { ground, top, mode, host_bytes: run.host_bytes.clone(), next_ino }
     }
 
     /// The directory that shows through.
