@@ -26,6 +26,7 @@ def made(place: Path, language: str) -> Path:
     return place
 
 
+@pytest.mark.timeout(900)  # the first on a machine fetches the tools
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_new_plugin_is_built_and_greets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, language: str
