@@ -11,8 +11,8 @@ use crate::process_unsafe::PerProcess;
 /// How long a thread without a guest stays: entering one costs a tenth of starting one.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// How long one waits awake: to be woken, where a processor sleeps, takes longer than most of what is waited for.
-const AWAKE: Duration = Duration::from_micros(20);
+/// How long one waits awake: to be woken, where a processor sleeps, takes up to 30 µs.
+const AWAKE: Duration = Duration::from_micros(50);
 
 /// Between two looks at the clock while awake.
 const LOOKS: u32 = 64;
