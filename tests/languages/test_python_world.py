@@ -194,19 +194,10 @@ def test_files_of_two_grants_are_never_one_file(tmp_path: Path) -> None:
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
     memory = [
-        Dir.memory(
-            {"sub/file": b"x"} if kind == "tree" else None, file=b"x" if kind == "file" else None, at=at, mode=mode
-        )
-        for at, kind, mode in (
-            ("/a", "file", "ro"),
-            ("/b", "file", "ro"),
-            ("/c", "file", "memory"),
-            ("/d", "file", "memory"),
-            ("/e", "tree", "ro"),
-            ("/f", "tree", "ro"),
-            ("/g", "tree", "memory"),
-            ("/h", "tree", "memory"),
-        )
+        *(Dir.memory(file=b"x", at=at, mode="ro") for at in ("/a", "/b")),
+        *(Dir.memory(file=b"x", at=at) for at in ("/c", "/d")),
+        *(Dir.memory({"sub/file": b"x"}, at=at, mode="ro") for at in ("/e", "/f")),
+        *(Dir.memory({"sub/file": b"x"}, at=at) for at in ("/g", "/h")),
     ]
     layers = [Dir(tmp_path / name, at=f"/{name}", mode="overlay") for name in ("left", "right")]
     code = """
