@@ -193,11 +193,12 @@ def test_files_of_two_grants_are_never_one_file(tmp_path: Path) -> None:
     """Guests are not told of devices: numbers alone tell files apart, and `cp` and compilers ask for them."""
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
+    # Equal ones may be one: neither can be told from the other by anything that is in it.
     memory = [
-        *(Dir.memory(file=b"x", at=at, mode="ro") for at in ("/a", "/b")),
-        *(Dir.memory(file=b"x", at=at) for at in ("/c", "/d")),
-        *(Dir.memory({"sub/file": b"x"}, at=at, mode="ro") for at in ("/e", "/f")),
-        *(Dir.memory({"sub/file": b"x"}, at=at) for at in ("/g", "/h")),
+        *(Dir.memory(file=at, at=at, mode="ro") for at in ("/a", "/b")),
+        *(Dir.memory(file=at, at=at) for at in ("/c", "/d")),
+        *(Dir.memory({"sub/file": at}, at=at, mode="ro") for at in ("/e", "/f")),
+        *(Dir.memory({"sub/file": at}, at=at) for at in ("/g", "/h")),
     ]
     layers = [Dir(tmp_path / name, at=f"/{name}", mode="overlay") for name in ("left", "right")]
     code = """

@@ -199,7 +199,7 @@ def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
 
 def test_session_at_a_limit_is_over() -> None:
     """Nothing in it is interrupted: the next turn is refused, and a new session is clean."""
-    for code, limit, wall in (("1 while 1", "wall", WALL), ("my @a; push @a, 'x' x 1e6 while 1", "memory", 60)):
+    for code, limit, wall in (("1 while 1", "wall", WALL), ("my @a; push @a, 'x' x 1e6 while 1", "memory", 30)):
         policy = Policy(limits=Limits(memory="200MiB"))
         with Session("perl", policy=policy, turn=Limits(wall=wall), **options()) as session:
             assert limit == session.eval(code).limit

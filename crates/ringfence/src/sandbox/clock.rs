@@ -9,7 +9,7 @@ use crate::policy;
 /// Step of a coarse clock.
 pub const COARSE_STEP: Duration = Duration::from_millis(1);
 
-/// The clocks of one run; the monotonic one starts at zero with it.
+/// The clocks of one run; the monotonic one starts with it, a step above zero: Go's runtime takes zero for a broken clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
@@ -31,9 +31,9 @@ impl Clock {
         self.step
     }
 
-    /// Time since the run started, in nanoseconds.
+    /// Time since a moment before the run started, in nanoseconds.
     pub fn monotonic(&self) -> u64 {
-        self.coarsen(self.started.elapsed())
+        self.coarsen(self.started.elapsed() + COARSE_STEP)
     }
 
     /// How long after the start of the run something was.
