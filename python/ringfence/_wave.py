@@ -35,7 +35,8 @@ _NAME = re.compile(rf"((?:{_LABEL}:{_LABEL}/)?{_LABEL})(?:\.({_LABEL}))?(?:@(\d+
 _KEYWORDS = {"true", "false", "some", "none", "ok", "err", "inf", "nan"}
 _LETTERS = {"t": "\t", "n": "\n", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
 _FLOATS = {"f32", "f64"}
-_WHOLE = {f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64)}
+# The last two are of core modules.
+_WHOLE = {*(f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64)), "i32", "i64"}
 _SURROGATES = range(0xD800, 0xE000)
 
 
