@@ -243,7 +243,7 @@ class _Reading:
         if not fits or (name in _WHOLE and not word.lstrip("-").isdigit()):
             raise self._wrong(f"a number, for {name}")
         self._next()
-        return int(word) if name in _WHOLE else _to_float(word, name)
+        return _to_whole(word, name) if name in _WHOLE else _to_float(word, name)
 
     def _quoted(self, kind: str) -> str:
         word = self._word
@@ -419,6 +419,15 @@ def _marked(case: str) -> str:
 def _escaped(text: str) -> str:
     signs = {"\\": "\\\\", '"': '\\"', "'": "\\'", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
     return "".join(signs.get(sign) or (sign if sign.isprintable() else f"\\u{{{ord(sign):x}}}") for sign in text)
+
+
+def _to_whole(word: str, name: str) -> int:
+    half = 1 << int(name[1:]) - 1
+    least, most = (0 if name[0] == "u" else -half), (half if name[0] == "s" else 2 * half) - 1
+    # Longer ones are no number of any type, and take Python long to read.
+    if len(word) > len(str(-2 * half)) or not least <= int(word) <= most:
+        raise WaveError(f"{word[:40]} is not from {least} to {most}, as {name} is")
+    return int(word)
 
 
 def _to_float(word: str, name: str) -> float:

@@ -51,6 +51,16 @@ def test_plugin_is_called_in_a_worker(ringfence: Command, tmp_path: Path) -> Non
     assert "42\n" == ringfence("call", "--isolation", "worker", tmp_path / "module.wat", "add(2, 40)").stdout
 
 
+def test_number_out_of_its_range_is_an_error_of_the_call(ringfence: Command, tmp_path: Path) -> None:
+    """And nothing is called."""
+    (tmp_path / "adder.wat").write_text(ADDER)
+    for number in ("2147483648", "-2147483649", "9" * 5000):
+        ended = ringfence("call", tmp_path / "adder.wat", f"add(2, {number})")
+
+        assert (125, "") == (ended.exit_code, ended.stdout)
+        assert "is not from -2147483648 to 2147483647, as s32 is" in ended.stderr
+
+
 def test_call_is_under_the_policy_of_its_flags(ringfence: Command, tmp_path: Path) -> None:
     """And ends as a run would."""
     (tmp_path / "adder.wat").write_text(ADDER)
