@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ruff: noqa: T201
 """
 What does a fork of a session cost?
 
@@ -11,16 +10,12 @@ same.
 from __future__ import annotations
 
 import os
-import statistics
-import time
-from typing import TYPE_CHECKING
+
+from turns import compare
 
 import ringfence
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-ROUNDS, TIMES = 10, 20
+TIMES = 10
 PREPARE = "import random, uuid; state = {number: str(number) for number in range(10_000)}"
 TURN = "state[-1] = len(state)"
 
@@ -43,6 +38,7 @@ def main() -> None:
                 "a new session, the same source": again,
                 "os.fork of this process, one turn": lambda: process(native),
             },
+            TIMES,
         )
 
 
@@ -65,24 +61,6 @@ def process(state: dict[str, object]) -> None:
         exec(TURN, state)  # noqa: S102 - a constant of ours
         os._exit(0)
     os.waitpid(child, 0)
-
-
-def compare(what: str, works: dict[str, Callable[[], object]]) -> None:
-    """Print the least, the median and p99 of each, and how many times as long as the first it takes."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            work()
-            for _ in range(TIMES):
-                begun = time.perf_counter()
-                work()
-                taken[name].append(time.perf_counter() - begun)
-    print(what)
-    first = statistics.median(next(iter(taken.values())))
-    for name, each in taken.items():
-        middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
-        numbers = f"{min(each) * 1e6:8.1f} at least, {middle * 1e6:8.1f} µs, p99 {late * 1e6:8.1f} µs"
-        print(f"  {name:<34} {numbers}, {middle / first:8.2f}")
 
 
 if __name__ == "__main__":

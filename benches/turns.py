@@ -36,7 +36,7 @@ def compare(
     for name, each in taken.items():
         middle, late = statistics.median(each), sorted(each)[int(len(each) * 0.99)]
         least = f"least {min(each) * 1e6:9.1f} µs"
-        print(f"  {name:<26} {middle * 1e6:10.1f} µs, p99 {late * 1e6:10.1f} µs, {least}, {middle / first:8.2f}")
+        print(f"  {name:<34} {middle * 1e6:10.1f} µs, p99 {late * 1e6:10.1f} µs, {least}, {middle / first:8.2f}")
 
 
 def timer(work: Callable[[], object]) -> Callable[[int], list[float]]:

@@ -321,7 +321,7 @@ class _Place:
         """Show one of the texts with all that it may include: what is granted of its folder, or the other texts."""
         if self.granted:
             return [*self.granted, self.source(name, texts[name])]
-        # One tree: a compiler tells files by their numbers, and two trees begin with the same one.
+        # One tree: a compiler tells files by their numbers, and equal trees share theirs.
         return [Dir.memory({os.path.normpath(name): text for name, text in texts.items()}, at=self.folder, mode="ro")]
 
     def sees(self, path: str) -> bool:
