@@ -185,7 +185,7 @@ class Plugin:
         classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._words |= {"isolation": isolation, "tenant": tenant}
-        self._shapes = Shapes(source.types(), self._before)
+        self._shapes = Shapes(source.types(), source.resources(), self._before)
         if self._before is not None:
             kept(classes, self._shapes, self._before)
         self._classes = self._shapes.classes = classes

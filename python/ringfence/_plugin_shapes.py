@@ -23,10 +23,13 @@ class Shapes:
         classes: the classes of the types.
     """
 
-    def __init__(self, types: list[tuple[Any, ...]], before: Shapes | None = None) -> None:
+    def __init__(
+        self, types: list[tuple[Any, ...]], resources: list[tuple[str, str, bool]], before: Shapes | None = None
+    ) -> None:
         self.known: dict[object, int] = before.known if before is not None else {}
         self.classes: Classes | None = None
         self._own: list[int] = []
+        self._resources = resources
         for described in types:
             # Each comes after those that it is made of.
             self._own.append(self.known.setdefault(self._key(described), len(self.known)))
@@ -39,13 +42,20 @@ class Shapes:
         """Give the shapes of all types, by their numbers."""
         return self._own
 
-    def _key(self, part: Any) -> object:  # noqa: ANN401 - a description, or part of one
-        if isinstance(part, int) and not isinstance(part, bool):
-            # One that is not described yet cannot be compared.
-            return self._own[part] if part < len(self._own) else object()
-        if isinstance(part, (list, tuple)):
-            return tuple(map(self._key, part))
-        return part
+    def _key(self, described: tuple[Any, ...]) -> object:
+        kind, *parts = described
+        if kind in {"own", "borrow"}:
+            # A resource is what it is called, wherever it is among those of its plugin.
+            return kind, self._resources[parts[0]]
+        if kind == "fixed":
+            item, length = parts
+            return kind, self._own[item], length
+        return kind, self._part(parts)
+
+    def _part(self, part: Any) -> object:  # noqa: ANN401 - part of a description
+        if isinstance(part, int):
+            return self._own[part]
+        return tuple(map(self._part, part)) if isinstance(part, (list, tuple)) else part
 
 
 def kept(classes: Classes, shapes: Shapes, old: Shapes) -> None:

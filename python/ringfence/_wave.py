@@ -31,7 +31,9 @@ _TOKEN = re.compile(
     |(?P<text>\"\"\"(?:.|\n)*?\"\"\"|"(?:[^\\"\n]|{_ESCAPE})*")""",
     re.VERBOSE,
 )
-_NAME = re.compile(rf"((?:{_LABEL}:{_LABEL}/)?{_LABEL})(?:\.({_LABEL}))?(?:@(\d+\.\d+\.\d+))?")
+# The version stands after the function in WAVE, and after the interface in the names of components.
+_VERSION = r"@(\d+\.\d+\.\d+(?:-[0-9A-Za-z-]+(?:\.\d+)*)?)"
+_NAME = re.compile(rf"((?:{_LABEL}:{_LABEL}/)?{_LABEL})(?:{_VERSION}(?=\.))?(?:\.({_LABEL}))?(?:{_VERSION})?")
 _KEYWORDS = {"true", "false", "some", "none", "ok", "err", "inf", "nan"}
 _LETTERS = {"t": "\t", "n": "\n", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
 _FLOATS = {"f32", "f64"}
@@ -50,9 +52,9 @@ def read_call(text: str) -> tuple[str, str, str, str]:
     name = _NAME.match(text, start)
     if name is None:
         raise WaveError(f"expected the name of a function, not {_near(text, start)}")
-    place, function, version = name.groups()
+    place, before, function, version = name.groups()
     interface, function = (place, function) if function else ("", place)
-    return interface, function, version or "", text[name.end() :]
+    return interface, function, before or version or "", text[name.end() :]
 
 
 def matches(interface: str, name: str, version: str) -> bool:

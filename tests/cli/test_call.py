@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Command
 
@@ -49,6 +51,29 @@ def test_plugin_is_called_in_a_worker(ringfence: Command, tmp_path: Path) -> Non
     module = '(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))'
     (tmp_path / "module.wat").write_text(module)
     assert "42\n" == ringfence("call", "--isolation", "worker", tmp_path / "module.wat", "add(2, 40)").stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["content.parse", "app:markdown/content.parse@1.0.0", "app:markdown/content@1.0.0.parse"]
+)
+def test_function_of_an_interface_is_named_with_its_version_on_either_side(
+    ringfence: Command, tmp_path: Path, name: str
+) -> None:
+    """As WAVE has it, and as components do, which is how errors name it."""
+    (tmp_path / "store.py").write_text("def get(name): pass\n")
+    ended = ringfence("call", "--host", "app:host/store=store", RENDERER, f'{name}("")')
+
+    assert (1, "err(empty)\n") == (ended.exit_code, ended.stdout)
+
+
+def test_error_of_a_function_of_the_host_is_told_as_its_own(ringfence: Command, tmp_path: Path) -> None:
+    """It is no failure of ours that one would have to report."""
+    (tmp_path / "store.py").write_text("def get(name): raise KeyError('mine')\n")
+    ended = ringfence("call", "--host", "app:host/store=store", RENDERER, 'render("x")')
+
+    assert (2, "") == (ended.exit_code, ended.stdout)
+    assert "a function that `--host` gave it raised KeyError: 'mine'" in ended.stderr
+    assert "report it" not in ended.stderr
 
 
 def test_number_out_of_its_range_is_an_error_of_the_call(ringfence: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ TYPES: list[Type] = [
     ("map", "u8", "string"),
     ("fixed", "u16", 3),
     ("fixed", "string", 2),
+    ("list", "s32"),
+    ("list", "f64"),
+    ("list", "u8"),
+    "u8",
 ]
 
 
@@ -75,7 +80,11 @@ def cyclic() -> list[Any]:
         (SHAPE, "empty", TypeError, "expected a case of"),
         (("flags", ["r", "w"]), 3, TypeError, "not int"),
         (("list", "u16"), [1, 2, 65536], ValueError, r"v\[2\]: 65536 is not from 0 to 65535"),
-        (("list", "u16"), array("h", [1]), TypeError, "an array of u16"),
+        (("list", "u16"), array("h", [1]), TypeError, "an array of u16, not array of `h`"),
+        (("list", "u16"), array("f"), TypeError, "an array of u16, not array of `f`"),
+        (("list", "s32"), memoryview(bytes(8)).cast("i", (1, 2)), ValueError, "expected one dimension, not 2"),
+        (("list", "u8"), array("H", [1]), TypeError, "bytes in a row, not array of `H`"),
+        pytest.param("u8", 10**5000, ValueError, "v: a number that long is not from 0 to 255", id="long"),
         (("list", "u16"), "text", TypeError, "not str"),
         ("char", "ab", ValueError, "expected one character"),
         ("char", "\udfff", ValueError, "a lone surrogate"),
@@ -116,6 +125,33 @@ def test_numbers_come_from_whatever_has_them_in_a_row(echo: tuple[Echo, Plugin])
     ):
         assert array("H", [1, 2]) == call(plugin, kind, given)
     assert array("H") == call(plugin, kind, array("H"))
+
+
+def test_numbers_in_the_other_order_of_bytes_are_turned_around(echo: tuple[Echo, Plugin]) -> None:
+    """As files of other machines have them; either order may be said, and no address is too odd."""
+    _, plugin = echo
+    for kind, code, of in (("s32", "i", ctypes.c_int32), ("u16", "H", ctypes.c_uint16), ("f64", "d", ctypes.c_double)):
+        for given in (of, of.__ctype_be__, of.__ctype_le__):
+            assert array(code, [1, 2, 3]) == call(plugin, ("list", kind), (given * 3)(1, 2, 3))
+    odd = memoryview(bytearray(9))[1:].cast("i")
+    odd[0], odd[1] = 5, -6
+    assert array("i", [5, -6]) == call(plugin, ("list", "s32"), odd)
+    assert b"\x01\x02" == call(plugin, ("list", "u8"), (ctypes.c_ubyte * 2)(1, 2))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), KeyError("mine"), TypeError("mine too")])
+def test_exception_of_a_value_comes_out_as_itself(echo: tuple[Echo, Plugin], error: BaseException) -> None:
+    """What it raises when it is asked for its number is no question of types."""
+
+    class Wrong:
+        def __index__(self) -> int:
+            raise error
+
+    _, plugin = echo
+    for kind, value in (("u8", Wrong()), (("list", "s32"), [1, Wrong()])):
+        with pytest.raises(type(error)) as caught:
+            call(plugin, kind, value)
+        assert caught.value is error
 
 
 def test_record_may_be_given_as_a_dict(echo: tuple[Echo, Plugin]) -> None:

@@ -111,7 +111,7 @@ def test_result_is_returned_when_asked_for(renderer: Plugin) -> None:
         (("1", 1), {}, TypeError, "left_hand: expected int, for s32, not str"),
         ((True, 1), {}, TypeError, "not bool"),
         ((1.0, 1), {}, TypeError, "not float"),
-        ((1,), {}, TypeError, "takes 2 arguments and 1 were given"),
+        ((1,), {}, TypeError, "takes 2 arguments, and was given 1"),
         ((1,), {"c": 2}, TypeError, "was not given `b`"),
         ((1, 2), {"b": 2}, TypeError, "was given `b` twice"),
         ((1, 2), {"c": 2}, TypeError, "was given arguments that it does not have"),

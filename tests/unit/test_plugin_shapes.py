@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from plugins.resources import COUNTERS
+from plugins.typed import Echo
 from ringfence import LoadError, Plugin, PluginError
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
 STORE = {"app:host/store": {"get": lambda _: None}}
+
+
+def echoes(*types: object) -> bytes:
+    """Write a plugin that gives back values of these types."""
+    return Echo(*types).wat
 
 
 def adder(more: str = "", bits: int = 32, second: str = "b", exported: str = "add") -> bytes:
@@ -79,6 +86,42 @@ def test_classes_stay_what_they_were() -> None:
         assert page == content.parse("see http://a")
         assert isinstance(page, content.Page)
         assert isinstance(page.links[0], content.Link)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [COUNTERS, echoes(("fixed", "u8", 5), ("fixed", "string", 2)), echoes(("list", ("record", [("a", "u8")])))],
+)
+def test_plugin_of_any_types_fits_itself(program: bytes) -> None:
+    """With resources and lists of fixed length: their numbers are none of types."""
+    with Plugin(program, stub=True) as plugin:
+        plugin.reload(program)
+        assert plugin.poisoned is None
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 6), (1, 0)])
+def test_length_of_a_list_is_part_of_its_type(old: int, new: int) -> None:
+    """Whatever numbers types have."""
+    program = b"""(component
+      (core module $m (func (export "f") (param i32 i32 i32 i32 i32 i32)))
+      (core instance $i (instantiate $m))
+      (func (export "f") (param "v" (list u8 6)) (canon lift (core func $i "f"))))"""
+
+    def of(length: int) -> bytes:
+        core = b"(param" + b" i32" * length + b")" if length else b""
+        made = program.replace(b"(param i32 i32 i32 i32 i32 i32)", core)
+        return made.replace(b"(list u8 6)", f"(list u8 {length})".encode())
+
+    with Plugin(of(max(old, 1))) as plugin, pytest.raises(LoadError, match=r"has become|list"):
+        plugin.reload(of(new))
+
+
+def test_resource_that_has_become_another_is_named() -> None:
+    """By its name, though it is the first as before."""
+    other = COUNTERS.replace(b'(export $counter "counter"', b'(export $counter "abacus"')
+    other = other.replace(b"[constructor]counter", b"[constructor]abacus").replace(b"]counter.", b"]abacus.")
+    with Plugin(COUNTERS) as plugin, pytest.raises(LoadError, match=r"the type `.*counter` is gone"):
+        plugin.reload(other)
 
 
 def test_function_of_before_belongs_to_the_old_one() -> None:

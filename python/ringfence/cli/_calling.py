@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
+
+from ringfence._text import quote
+from ringfence.errors import RingfenceError
+
 from . import _output
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
@@ -10,6 +16,7 @@ from ._verbs import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import Any
 
     from ringfence._calls import TextCall
@@ -52,6 +59,21 @@ def made(plugin: Plugin, texts: list[str]) -> list[TextCall]:
             fix = f"see its functions: `ringfence inspect {plugin.program.name}`"
             raise UsageError(f"cannot call `{text[:60]}`", str(error), fix) from None
     return calls
+
+
+@contextmanager
+def yours(call: TextCall) -> Iterator[None]:
+    """Tell what a function of the host raised in a call apart from what is wrong with us."""
+    try:
+        yield
+    except RingfenceError:
+        raise
+    except Exception as error:
+        if os.environ.get("RINGFENCE_TRACEBACK"):
+            raise
+        why = f"a function that `--host` gave it raised {type(error).__name__}: {error}".replace("\n", " ")
+        fix = "mend it; `RINGFENCE_TRACEBACK=1` shows where it was raised"
+        raise UsageError(f"no result of `{quote(call.title)}`", quote(why), fix) from error
 
 
 def _import(word: str) -> tuple[str, object]:

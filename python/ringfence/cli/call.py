@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _output
-from ._calling import add_plugin, made, plugin_of
+from ._calling import add_plugin, made, plugin_of, yours
 from ._exit import Exit
 
 TYPE_CHECKING = False
@@ -27,7 +27,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Call it, print what it gives, and exit with 1 where that is the bad case of a result."""
     with plugin_of(arguments) as plugin:
         (call,) = made(plugin, [arguments.call])
-        returned = call()
+        with yours(call):
+            returned = call()
         if arguments.json:
             import json
 

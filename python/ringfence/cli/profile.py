@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringfence._text import quote
 
 from . import _output
-from ._calling import add_plugin, made, plugin_of
+from ._calling import add_plugin, made, plugin_of, yours
 from ._exit import Exit
 from ._verbs import UsageError
 
@@ -38,7 +38,8 @@ def execute(arguments: argparse.Namespace) -> int:
         calls = made(plugin, arguments.calls)
         for _ in range(times):
             for call in calls:
-                call.run()
+                with yours(call):
+                    call.run()
         rows = plugin.profile()
     if arguments.json:
         import json

@@ -13,7 +13,7 @@ use ringfence::plugin::{Context, Imports, Tape, TypeId};
 use super::plan::{Converter, Plan};
 use super::read::read;
 use super::write::write;
-use super::wrong::Wrong;
+use super::wrong::{Wrong, name_of};
 use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::imports::around;
@@ -45,7 +45,7 @@ impl Imports for Callbacks {
         let Some(function) = self.functions.get(index) else { return Err(Raised::new("there is no such function")) };
         let done = attached(|py| {
             function.answer(py, &self.plan, &params).map_err(|error| {
-                let why = format!("`{}` raised {}", function.title, error.get_type(py));
+                let why = format!("`{}` raised {}", function.title, kind_of(py, &error));
                 Raised { why, payload: Some(Arc::new(error)) }
             })
         });
@@ -64,7 +64,7 @@ impl Imports for Callbacks {
             }
             let drop = object.bind(py).getattr_opt(intern!(py, "drop")).transpose()?;
             let error = drop.and_then(|drop| call(&drop, &PyTuple::empty(py))).err()?;
-            let why = format!("`drop` raised {}", error.get_type(py));
+            let why = format!("`drop` raised {}", kind_of(py, &error));
             Some(Raised { why, payload: Some(Arc::new(error)) })
         });
         match dropped {
@@ -148,6 +148,11 @@ impl Callback {
         written.map_err(|wrong| wrong.within(format!("what `{}` returned", self.title)).into_error())?;
         Ok(tape)
     }
+}
+
+/// What an exception is called.
+fn kind_of(py: Python<'_>, error: &PyErr) -> String {
+    name_of(error.value(py))
 }
 
 /// Calls a function, in the context of the plugin's caller if it gave one.

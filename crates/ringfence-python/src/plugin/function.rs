@@ -132,9 +132,10 @@ impl PluginFunction {
                 Ok(())
             }
             _ => Err(PyTypeError::new_err(format!(
-                "{}() takes {} arguments and {} were given\nhint: it is `{}`",
+                "{}() takes {} argument{}, and was given {}\nhint: it is `{}`",
                 self.name,
                 self.params.len(),
+                if self.params.len() == 1 { "" } else { "s" },
                 args.len(),
                 self.signature
             ))),

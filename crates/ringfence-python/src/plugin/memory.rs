@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use ringfence::plugin::{Access, Accessed, GlobalExport, Tape};
+use ringfence::plugin::{Access, Accessed, GlobalExport, Number, Tape};
 
 use super::Inner;
+use super::numbers;
 use super::read::{scalar as read, word};
 use super::write::scalar as write;
 use super::wrong::name_of;
@@ -42,10 +43,11 @@ impl PluginMemory {
 
     /// Copies bytes to `at`.
     fn write(&self, py: Python<'_>, at: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let bytes = PyBuffer::<u8>::get(data).and_then(|buffer| buffer.to_vec(py)).map_err(|_| {
+        let (bytes, _) = numbers::shown(Number::U8, data).map_err(|_| {
             let kind = name_of(data);
             PyTypeError::new_err(format!("a memory is written with bytes, not with {kind}\nhint: encode it"))
         })?;
+        let bytes = PyBackedBytes::from(bytes);
         match self.access(py, Access::Write { at, bytes: &bytes })? {
             Accessed::Written => Ok(()),
             other => Err(wrong(&other, at, bytes.len() as u64)),

@@ -1,56 +1,80 @@
 //! Rows of numbers, from and to memory of Python's: no object for each.
 
-use pyo3::buffer::{Element, PyUntypedBuffer};
+use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
 use ringfence::plugin::{Number, Tape};
 
 use super::plan::Plan;
-use super::wrong::{Checked, Wrong};
+use super::write::COPIED_BYTES;
+use super::wrong::{Checked, Wrong, name_of};
 
-/// Copies what an object shows of its memory.
+/// Copies what an object shows of its memory, which may have gaps, any alignment, and either order of bytes.
+///
+/// PyO3's own typed buffers take those of the other order for ones of this machine's, and refuse `<` (0.30.1).
 pub fn copy(number: Number, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
-    match number {
-        Number::S8 => of::<i8, 1>(number, value, tape, i8::to_le_bytes),
-        Number::U8 => of::<u8, 1>(number, value, tape, u8::to_le_bytes),
-        Number::S16 => of::<i16, 2>(number, value, tape, i16::to_le_bytes),
-        Number::U16 => of::<u16, 2>(number, value, tape, u16::to_le_bytes),
-        Number::S32 | Number::I32 => of::<i32, 4>(number, value, tape, i32::to_le_bytes),
-        Number::U32 => of::<u32, 4>(number, value, tape, u32::to_le_bytes),
-        Number::S64 | Number::I64 => of::<i64, 8>(number, value, tape, i64::to_le_bytes),
-        Number::U64 => of::<u64, 8>(number, value, tape, u64::to_le_bytes),
-        Number::F32 => of::<f32, 4>(number, value, tape, f32::to_le_bytes),
-        Number::F64 => of::<f64, 8>(number, value, tape, f64::to_le_bytes),
+    let (bytes, is_swapped) = shown(number, value)?;
+    let of_all = bytes.as_bytes();
+    if is_swapped {
+        tape.filled(|into| into.extend(of_all.chunks(number.size()).flat_map(|item| item.iter().rev())));
+    } else if of_all.len() < COPIED_BYTES {
+        tape.bytes(of_all);
+    } else {
+        tape.hold(Box::new(PyBackedBytes::from(bytes)));
     }
+    Ok(())
 }
 
-fn of<T: Element, const N: usize>(
-    number: Number,
-    value: &Bound<'_, PyAny>,
-    tape: &mut Tape,
-    bytes_of: fn(T) -> [u8; N],
-) -> Checked {
+/// The bytes of a row of such numbers, and whether those of each are in the order that this machine has not.
+pub fn shown<'py>(number: Number, value: &Bound<'py, PyAny>) -> Checked<(Bound<'py, PyBytes>, bool)> {
     let py = value.py();
-    let expected = || match number {
-        Number::U8 => Wrong::kind("bytes, or another object with bytes in a row", value),
-        _ => Wrong::kind(&format!("a list of numbers, or an array of {}", number.name()), value),
+    let expected = |of: &str| {
+        let kind = name_of(value);
+        Wrong::type_error(match number {
+            Number::U8 => format!("expected bytes, or another object with bytes in a row, not {kind}{of}"),
+            _ => format!("expected a list of numbers, or an array of {}, not {kind}{of}", number.name()),
+        })
     };
-    let untyped = PyUntypedBuffer::get(value).map_err(|_| expected())?;
-    // One that is empty may have no address that is aligned.
-    if untyped.item_count() == 0 && untyped.item_size() == N {
-        tape.bytes(&[]);
-        return Ok(());
+    let view = PyMemoryView::from(value).map_err(|error| {
+        if error.is_instance_of::<PyTypeError>(py) {
+            return expected("");
+        }
+        let is_told = error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyBufferError>(py);
+        if is_told { Wrong::value(format!("{}: {}", name_of(value), error.value(py))) } else { Wrong::raised(error) }
+    })?;
+    let attribute = |name: &Bound<'py, PyString>| view.getattr(name).map_err(Wrong::raised);
+    let format: String = attribute(intern!(py, "format"))?.extract().map_err(Wrong::raised)?;
+    let size: usize = attribute(intern!(py, "itemsize"))?.extract().map_err(Wrong::raised)?;
+    let (order, code) = match format.as_bytes() {
+        [code] => (b'@', *code),
+        [order @ (b'@' | b'=' | b'<' | b'>' | b'!'), code] => (*order, *code),
+        _ => (b'@', b' '),
+    };
+    let is_of_its_kind = match number {
+        Number::F32 | Number::F64 => b"fd".contains(&code),
+        Number::S8 | Number::S16 | Number::S32 | Number::S64 => b"bhilqn".contains(&code),
+        Number::U8 => b"Bc".contains(&code),
+        Number::U16 | Number::U32 | Number::U64 => b"HILQN".contains(&code),
+        Number::I32 | Number::I64 => b"ilqnILQN".contains(&code),
+    };
+    if !is_of_its_kind || size != number.size() {
+        let shown: String = format.chars().take(20).collect();
+        return Err(expected(&format!(" of `{}`", ringfence::text::quote(&shown))));
     }
-    let buffer = untyped.into_typed::<T>().map_err(|_| expected())?;
-    if buffer.dimensions() != 1 {
-        return Err(Wrong::value(format!("expected one dimension, not {}", buffer.dimensions())));
+    let dimensions: usize = attribute(intern!(py, "ndim"))?.extract().map_err(Wrong::raised)?;
+    if dimensions != 1 {
+        return Err(Wrong::value(format!("expected one dimension, not {dimensions}")));
     }
-    let items = buffer.to_vec(py).map_err(Wrong::raised)?;
-    tape.filled(|bytes| {
-        bytes.reserve(items.len() * N);
-        bytes.extend(items.iter().copied().flat_map(bytes_of));
-    });
-    Ok(())
+    let bytes = view.call_method0(intern!(py, "tobytes")).map_err(Wrong::raised)?;
+    let bytes = bytes.cast_into::<PyBytes>().map_err(|_| expected(""))?;
+    let is_native = match order {
+        b'<' => cfg!(target_endian = "little"),
+        b'>' | b'!' => cfg!(target_endian = "big"),
+        _ => true,
+    };
+    Ok((bytes, !is_native && size > 1))
 }
 
 /// An array of them, or bytes.

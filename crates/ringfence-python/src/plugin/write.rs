@@ -1,5 +1,7 @@
 //! From Python's values to a tape, everything checked before a guest sees any of it.
 
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -12,7 +14,7 @@ use super::stream::feed;
 use super::wrong::{Checked, Wrong, name_of};
 
 /// What is longer is not copied, but held until the guest has it.
-const COPIED_BYTES: usize = 4096;
+pub const COPIED_BYTES: usize = 4096;
 
 /// Writes a value of that type.
 pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
@@ -123,17 +125,18 @@ fn carried(plan: &Plan, carries: Option<TypeId>, value: &Bound<'_, PyAny>, tape:
 pub fn scalar(number: Number, value: &Bound<'_, PyAny>) -> Checked<u64> {
     let Some((least, greatest)) = number.range() else { return float(number, value) };
     let whole = || Wrong::kind(&format!("int, for {}", number.name()), value);
-    let out = || Wrong::value(format!("{} is not from {least} to {greatest}, as {} is", shown(value), number.name()));
     let index;
     let int = match value.cast::<PyInt>() {
         Ok(_) if value.is_instance_of::<PyBool>() => return Err(whole()),
         Ok(int) => int,
         Err(_) if value.is_instance_of::<PyFloat>() => return Err(whole()),
         Err(_) => {
-            index = value.call_method0("__index__").map_err(|_| whole())?;
+            let of = value.getattr_opt(intern!(value.py(), "__index__")).map_err(Wrong::raised)?.ok_or_else(whole)?;
+            index = of.call0().map_err(Wrong::raised)?;
             index.cast::<PyInt>().map_err(|_| whole())?
         }
     };
+    let out = || Wrong::value(format!("{} is not from {least} to {greatest}, as {} is", shown(int), number.name()));
     if number == Number::U64 {
         return int.extract::<u64>().map_err(|_| out());
     }
@@ -158,7 +161,10 @@ fn float(number: Number, value: &Bound<'_, PyAny>) -> Checked<u64> {
         Err(_) if value.is_instance_of::<PyInt>() => {
             value.extract().map_err(|_| Wrong::value(format!("{} is too large for {}", shown(value), number.name())))?
         }
-        Err(_) => value.extract().map_err(|_| wrong())?,
+        Err(_) => value.extract().map_err(|error: PyErr| {
+            // What has no number says so with a TypeError.
+            if error.is_instance_of::<PyTypeError>(value.py()) { wrong() } else { Wrong::raised(error) }
+        })?,
     };
     if number == Number::F64 {
         return Ok(wide.to_bits());
@@ -177,7 +183,8 @@ fn shown(value: &Bound<'_, PyAny>) -> String {
             let text = text.to_string_lossy().into_owned();
             if text.len() > 40 { "a number that long".into() } else { text }
         }
-        Err(_) => "it".into(),
+        // One of so many digits that Python writes none.
+        Err(_) => "a number that long".into(),
     }
 }
 
