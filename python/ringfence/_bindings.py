@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 
 from ._engine import core
-from ._plugin import _exports
+from ._plugin import _exports, _imported
 from ._plugin_names import member, short, snake, spelled
 from ._plugin_resources import METHODS_LEAVE, classes_of
 from ._plugin_values import Classes
@@ -65,18 +65,17 @@ def bindings(program: Program, policy: Policy | None = None, *, host: bool = Fal
     policy = Policy() if policy is None else policy
     source = core.PluginSource(program._native, policy._native, None, None)  # noqa: SLF001
     exports, imports = source.exports(), source.imports()
-    stub = _Stub(source.types(), exports, imports, classes_of(source.resources(), {}))
+    classes = Classes(source.types(), [*exports, *imports], classes_of(source.resources(), {}), names=source.names())
+    stub = _Stub(source.types(), exports, imports, classes)
     return stub.host(program.name) if host else stub.plugin(program.name)
 
 
 class _Stub:
-    def __init__(
-        self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any], resources: list[type | None]
-    ) -> None:
+    def __init__(self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any], classes: Classes) -> None:
         self._types = types
         self._needed: set[int] | None = None
         self._imports = imports
-        self._classes = classes = Classes(types, [*exports, *imports], resources)
+        self._classes = classes
         # The methods of each resource, by its class.
         self._methods_of: dict[int, list[Any]] = {}
         for _, functions, named in exports:
@@ -91,8 +90,7 @@ class _Stub:
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
         markers = [_Marker(function) for _, there, _ in exports for function in there]
         self._tree = _exports(exports, markers, classes, [])
-        nameless: Any = ("", [], [(f"type-{number}", number) for number in classes.nameless()])
-        self._given = _exports([nameless, *((name, [], types) for name, _, types in imports if name)], [], classes, [])
+        self._given = _imported(imports, classes)
         self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)
         self._builtins = "_builtins." if self._names & {*dir(builtins)} else ""
         # Where a class is written: the name of the class of its interface, and its own.

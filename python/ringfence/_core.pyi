@@ -368,6 +368,9 @@ class PluginSource:
     def types(self) -> list[tuple[Any, ...]]:
         """Its types by their numbers: a kind, and its parts."""
 
+    def names(self) -> list[tuple[str, str] | None]:
+        """What its types are called by the interfaces that define them, and those; None without a name."""
+
     def resources(self) -> list[tuple[str, str, bool]]:
         """Its resources by their numbers: interface, name, and whether the host makes them."""
 

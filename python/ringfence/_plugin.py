@@ -182,7 +182,7 @@ class Plugin:
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
         resources = classes_of(source.resources(), given, self._resource)
-        classes = Classes(source.types(), [*exports, *wanted], resources, self._streams())
+        classes = Classes(source.types(), [*exports, *wanted], resources, self._streams(), source.names())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._words |= {"isolation": isolation, "tenant": tenant}
         self._shapes = Shapes(source.types(), source.resources(), self._before)
@@ -204,12 +204,7 @@ class Plugin:
             for name, params, result, _ in functions_there
         ]
         self._others = source.others()
-        nameless: tuple[str, list[Any], list[tuple[str, int]]] = (
-            "",
-            [],
-            [(f"type-{number}", number) for number in classes.nameless()],
-        )
-        self.imports = _exports([nameless, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
+        self.imports = _imported(wanted, classes)
         given_all, instances = (classes.given, functions, names, inline), self._instances()
         if self._from is None:
             self._open(source.open(given_all, instances))
@@ -421,6 +416,13 @@ def _others(names: tuple[list[str], list[str], list[tuple[str, str]]], native: c
         *zip(globals_, native.globals(), strict=True),
         *((name, Unusable(name, why)) for name, why in unusable),
     ]
+
+
+def _imported(wanted: list[Any], classes: Classes) -> Exports:
+    """Give the types of what a plugin imports, and at the root those of its world and of no interface."""
+    named = [(name, kind) for interface, _, types in wanted if not interface for name, kind in types]
+    root: tuple[str, list[Any], list[tuple[str, int]]] = ("", [], [*named, *classes.unlisted()])
+    return _exports([root, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
 
 
 def _exports(interfaces: list[Any], functions: list[Any], classes: Classes, others: list[tuple[str, Any]]) -> Exports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, make_dataclass
 
-from ._plugin_names import spelled
+from ._plugin_names import camel, spelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Classes:
     """
     The classes of a plugin's types, by their numbers.
 
-    Types of one shape are one type to WebAssembly. Here they are as many as they have names in different interfaces.
+    Types of one shape are one type to WebAssembly. Here each is what the interface that defines it calls it: `names`.
     """
 
     def __init__(
@@ -62,11 +62,18 @@ class Classes:
         interfaces: list[tuple[str, list[Any], list[tuple[str, int]]]],
         resources: Sequence[type | None] = (),
         streams: object = None,
+        names: Sequence[tuple[str, str] | None] = (),
     ) -> None:
         self._names: dict[int, tuple[str, str]] = {}
+        spelling: dict[tuple[str, str], str] = {}
         for interface, _, named in interfaces:
-            for (_, number), name in zip(named, spelled((name for name, _ in named), "camel"), strict=True):
-                self._names.setdefault(number, (interface, name))
+            for (name, number), own in zip(named, spelled((name for name, _ in named), "camel"), strict=True):
+                spelling.setdefault((interface, name), own)
+                self._names.setdefault(number, (interface, own))
+        self._listed = set(self._names)
+        for number, called in enumerate(names):
+            if called is not None:
+                self._names[number] = called[0], spelling.get(called) or camel(called[1])
         self._types = types
         self._resources, self._streams = resources, streams
         self.given: list[Any] = [self._make(number, *described) for number, described in enumerate(types)]
@@ -100,13 +107,12 @@ class Classes:
         doc = f"What `{function}` raises for an error that is its result: `error.value`."
         return type(name, (ResultError,), {"__doc__": doc, "__module__": "ringfence.plugin"})
 
-    def nameless(self) -> list[int]:
-        """Give the types with classes that no interface has a name for."""
-        kinds = ("own", "borrow", "stream", "future")
+    def unlisted(self) -> list[tuple[str, int]]:
+        """Give the types with classes that are in no interface of the plugin's, by their names or their numbers."""
         return [
-            at
+            (self.name(at, f"type-{at}"), at)
             for at, given in enumerate(self.given)
-            if given is not None and at not in self._names and self._types[at][0] not in kinds
+            if given is not None and at not in self._listed and self.is_plain(at)
         ]
 
     def name(self, number: int, otherwise: str) -> str:

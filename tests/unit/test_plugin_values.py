@@ -80,9 +80,22 @@ def test_error_of_a_function_has_a_class_of_its_own(classes: Classes) -> None:
 
 def test_types_without_a_name_are_known_by_number(classes: Classes) -> None:
     """They have classes too."""
-    assert [6] == classes.nameless()
+    assert [("type-6", 6)] == classes.unlisted()
     assert None is classes.of(0)
     assert "Error" == classes.name(6, "Error")
+
+
+def test_type_is_called_what_the_interface_that_defines_it_calls_it() -> None:
+    """Wherever it is listed, and where it is not; one that is listed nowhere is there by that name."""
+    names = [None, ("app:x/z", "other"), None, None, None, None, ("wasi:clocks/wall", "date-time")]
+    classes = Classes(TYPES, NAMES, names=names)
+    other, time = classes.of(1), classes.of(6)
+
+    assert isinstance(other, type)
+    assert isinstance(time, type)
+    assert ("Other", "ringfence.plugin.app:x/z") == (other.__name__, other.__module__)
+    assert ("DateTime", "ringfence.plugin.wasi:clocks/wall") == (time.__name__, time.__module__)
+    assert [("DateTime", 6)] == classes.unlisted()
 
 
 def test_wrappers_compare_by_what_is_in_them() -> None:

@@ -105,14 +105,14 @@ impl Recipe {
         let language = engines.profile().language;
         let image = match &*loaded.code {
             Code::Imaged(_, image) => Some(image.clone()),
-            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
+            Code::Module(_) | Code::Component(..) | Code::Uncaptured(_) => None,
         };
         let entry = match &*loaded.code {
             Code::Module(module) | Code::Imaged(module, _) => {
                 let (linked, start) = link::module(&loaded.engine, module, name, functions, language)?;
                 Entry::Module { linked, start }
             }
-            Code::Component(component) => {
+            Code::Component(component, _) => {
                 link_functions::refuse_for_component(functions, name)?;
                 Entry::Component(link::component(&loaded.engine, component, name, policy, language)?)
             }
@@ -148,7 +148,7 @@ impl Recipe {
         let Self { policy, grants, functions, .. } = self;
         let image = match &*loaded.code {
             Code::Imaged(_, image) => Some(image.clone()),
-            Code::Module(_) | Code::Component(_) | Code::Uncaptured(_) => None,
+            Code::Module(_) | Code::Component(..) | Code::Uncaptured(_) => None,
         };
         Arc::new(Prepared {
             env: Arc::new(env),

@@ -75,6 +75,13 @@ impl PluginSource {
         PyList::new(py, types.collect::<PyResult<Vec<_>>>()?)
     }
 
+    /// What each of its types is called, and in which interface; none where it has no name.
+    fn names(&self) -> Vec<Option<(String, String)>> {
+        let types = &self.world.types;
+        let numbers = (0..).map(TypeId).take(types.shapes().len());
+        numbers.map(|id| types.called(id).map(|(of, name)| (of.to_owned(), name.to_owned()))).collect()
+    }
+
     /// Its resources: interface, name, and whether the host makes them.
     fn resources(&self) -> Vec<(String, String, bool)> {
         let resources = self.world.types.resources().iter();

@@ -11,7 +11,7 @@ use super::PluginHandle;
 use super::numbers;
 use super::plan::{Case, Converter, Field, Plan};
 use super::stream::feed;
-use super::wrong::{Checked, Wrong, name_of};
+use super::wrong::{Checked, Wrong, class_name};
 
 /// What is longer is not copied, but held until the guest has it.
 pub const COPIED_BYTES: usize = 4096;
@@ -51,7 +51,7 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
             let at = members.iter().position(|member| member.is(value));
             match at {
                 Some(at) => tape.word(at as u64),
-                None => return Err(Wrong::kind(&format!("a member of {}", class_name(class.bind(py))), value)),
+                None => return Err(Wrong::class("a member of ", class.bind(py), value)),
             }
         }
         Converter::Flags { class, count } => return flags(class.bind(py), *count, value, tape),
@@ -285,7 +285,7 @@ fn record(plan: &Plan, class: &Py<PyAny>, fields: &[Field], value: &Bound<'_, Py
             return mapping(plan, class, fields, map, tape);
         }
         if !value.is_instance(class).map_err(Wrong::raised)? {
-            return Err(Wrong::kind(&class_name(class), value));
+            return Err(Wrong::class("", class, value));
         }
     }
     for field in fields {
@@ -327,6 +327,9 @@ fn spelled(py: Python<'_>, field: &Field) -> String {
 fn variant(plan: &Plan, name: &str, cases: &[Case], value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
     let class = value.get_type();
     let Some(at) = cases.iter().position(|case| class.is(&case.class)) else {
+        if cases.iter().any(|case| value.is(&case.class)) {
+            return Err(Wrong::type_error(format!("expected a case of {name}, not the class of one: call that")));
+        }
         return Err(Wrong::kind(&format!("a case of {name}"), value));
     };
     tape.word(at as u64);
@@ -338,7 +341,7 @@ fn variant(plan: &Plan, name: &str, cases: &[Case], value: &Bound<'_, PyAny>, ta
 
 fn flags(class: &Bound<'_, PyAny>, count: usize, value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
     if !value.is_instance(class).map_err(Wrong::raised)? {
-        return Err(Wrong::kind(&class_name(class), value));
+        return Err(Wrong::class("", class, value));
     }
     let bits = value.getattr("value").map_err(Wrong::raised)?;
     let bits = bits.call_method1("to_bytes", (count.div_ceil(32) * 4, "little")).map_err(Wrong::raised)?;
@@ -347,8 +350,4 @@ fn flags(class: &Bound<'_, PyAny>, count: usize, value: &Bound<'_, PyAny>, tape:
         tape.word(word.first_chunk().map_or(0, |word| u64::from(u32::from_le_bytes(*word))));
     }
     Ok(())
-}
-
-fn class_name(class: &Bound<'_, PyAny>) -> String {
-    class.getattr("__qualname__").map_or_else(|_| name_of(class), |name| name.to_string())
 }

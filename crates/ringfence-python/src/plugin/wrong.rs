@@ -33,6 +33,23 @@ impl Wrong {
         Self::type_error(format!("expected {expected}, not {}", name_of(found)))
     }
 
+    /// No value of this class; what goes before its name is for `format!`. Classes of one name are told apart by where
+    /// they come from.
+    pub fn class(before: &str, class: &Bound<'_, PyAny>, found: &Bound<'_, PyAny>) -> Box<Self> {
+        let (expected, kind) = (class_name(class), name_of(found));
+        if expected != kind {
+            return Self::kind(&format!("{before}{expected}"), found);
+        }
+        let home = |class: &Bound<'_, PyAny>| {
+            let module = class.getattr("__module__").map(|module| module.to_string()).unwrap_or_default();
+            let home = module.strip_prefix("ringfence.plugin.").map_or(module.as_str(), |interface| interface);
+            ringfence::text::quote(home)
+        };
+        let (of, not) = (home(class), home(found.get_type().as_any()));
+        let (of, not) = if of == not { (of + ", of this plugin", not) } else { (of, not) };
+        Self::type_error(format!("expected {before}{expected} of {of}, not {kind} of {not}"))
+    }
+
     pub fn type_error(why: String) -> Box<Self> {
         Box::new(Self { why: Why::Type(why), path: Vec::new() })
     }
@@ -78,6 +95,11 @@ impl Wrong {
             Why::Raised(error) => error,
         }
     }
+}
+
+/// The name of a class.
+pub fn class_name(class: &Bound<'_, PyAny>) -> String {
+    class.getattr("__qualname__").map_or_else(|_| name_of(class), |name| name.to_string())
 }
 
 /// The name of its type.

@@ -4,11 +4,13 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use crate::load::cache::Proven;
+use crate::load::type_names::at_end;
 use crate::load::{Code, Kind};
 
 /// Maps compiled code into this process, ready to instantiate.
@@ -27,17 +29,18 @@ pub(super) fn map(engine: &Engine, kind: Kind, proven: &Proven) -> wasmtime::Res
         }
         Kind::Component => {
             // wasmtime opens components by path only: this path is our open file, whatever its name is by now.
+            let names = Arc::from(at_end(proven.file())?);
             let path = format!("/proc/self/fd/{}", proven.file().as_raw_fd());
             if Path::new(&path).exists() {
                 // SAFETY: as above; the path leads to the file that was proven and to no other.
-                Code::Component(unsafe { Component::deserialize_file(engine, path)? })
+                Code::Component(unsafe { Component::deserialize_file(engine, path)? }, names)
             } else {
                 let mut bytes = Vec::new();
                 let mut file = proven.file();
                 file.seek(SeekFrom::Start(0))?;
                 file.read_to_end(&mut bytes)?;
                 // SAFETY: as above; the bytes were read from the file that was proven.
-                Code::Component(unsafe { Component::deserialize(engine, bytes)? })
+                Code::Component(unsafe { Component::deserialize(engine, bytes)? }, names)
             }
         }
     };

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::load::cache::MAX_CODE_BYTES;
 use crate::load::caps::{Counts, Uncounted};
 use crate::load::entry::Build;
 use crate::load::image::write_sparsely;
+use crate::load::type_names;
 use crate::load::unfinished::Place;
 use crate::load::wit::{Wasi, wit};
 use crate::sandbox::engine::Profile;
@@ -154,7 +155,7 @@ fn compile() -> Result<(), Failure> {
     let (binary, image) = match instrumented {
         Some(Ok(Instrumented { wasm, image })) => (Cow::Owned(wasm), Some(Ok(image))),
         // Whoever asks for it as it was given has another profile, and other code.
-        Some(Err(why)) if job.profile.captured => return written(&[], Some(Err(why))),
+        Some(Err(why)) if job.profile.captured => return written(&[], Some(Err(why)), &[]),
         Some(Err(why)) => (binary, Some(Err(why))),
         None => (binary, None),
     };
@@ -173,15 +174,21 @@ fn compile() -> Result<(), Failure> {
             MAX_CODE_BYTES >> 20
         )));
     }
-    written(&code, image)
+    let is_plugin = job.kind == Kind::Component && !job.profile.is_instrumented();
+    let names = if is_plugin { type_names::of(&binary) } else { Vec::new() };
+    written(&code, image, &names)
 }
 
-fn written(code: &[u8], image: Option<Result<Vec<u8>, String>>) -> Result<(), Failure> {
+fn written(code: &[u8], image: Option<Result<Vec<u8>, String>>, names: &[u8]) -> Result<(), Failure> {
     let mut output = stdio(rustix::stdio::stdout())?;
     let code_len = code.len() as u64;
     let written = write_sparsely(&mut output, code).and_then(|()| match image {
         Some(image) => appendix::append(&mut output, code_len, &image),
         None => output.set_len(code_len),
+    });
+    let written = written.and_then(|()| match names {
+        [] => Ok(()),
+        names => output.seek(SeekFrom::End(0)).and_then(|_| type_names::append(&mut output, names)),
     });
     written.map_err(|error| Failure::Host(format!("cannot write: {error}")))
 }

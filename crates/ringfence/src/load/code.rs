@@ -31,8 +31,8 @@ pub enum Code {
     Module(wasmtime::Module),
     /// Of a core module whose data were taken out of it, and what its memory begins with.
     Imaged(wasmtime::Module, Arc<memory::Image>),
-    /// Of a component.
-    Component(wasmtime::component::Component),
+    /// Of a component, and what its types are called, to be read by whoever needs it.
+    Component(wasmtime::component::Component, Arc<[u8]>),
     /// None, of a core module that was to be captured and cannot be; and why.
     Uncaptured(String),
 }
@@ -43,7 +43,7 @@ impl Code {
     pub(crate) fn needs(&self) -> u32 {
         let resources = match self {
             Self::Module(module) | Self::Imaged(module, _) => Some(module.resources_required()),
-            Self::Component(component) => component.resources_required(),
+            Self::Component(component, _) => component.resources_required(),
             Self::Uncaptured(_) => None,
         };
         resources.map_or(1, |resources| resources.num_memories.max(resources.num_tables).max(1))
@@ -240,7 +240,7 @@ fn map_whole(kind: Kind, engines: &Engines, proven: &Proven) -> wasmtime::Result
     // The first instance would wait for it otherwise.
     match &code {
         Code::Module(module) | Code::Imaged(module, _) => module.initialize_copy_on_write_image()?,
-        Code::Component(component) => component.initialize_copy_on_write_image()?,
+        Code::Component(component, _) => component.initialize_copy_on_write_image()?,
         Code::Uncaptured(_) => {}
     }
     Ok((code, engine.clone()))

@@ -28,6 +28,9 @@ impl Build {
         engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.0.update(env!("CARGO_PKG_VERSION").as_bytes());
         hasher.0.update(FORM);
+        if !profile.is_instrumented() {
+            hasher.0.update(FORM_OF_COMPONENTS);
+        }
         let mut fingerprint = [0; 16];
         hasher.0.finalize_xof().fill(&mut fingerprint);
         known.push((profile, Self(fingerprint)));
@@ -44,6 +47,9 @@ impl Build {
 /// written beside its code: a build that knows another form would run something else.
 const FORM: &[u8] =
     b"5: memory beside the code of what can be captured, with a maximum, without objects of the collector or segments";
+
+/// The same of what else a program may be than that of a language.
+const FORM_OF_COMPONENTS: &[u8] = b"1: names of types behind the code of components";
 
 /// The name of the entry of a program, compiled by this build under this profile.
 pub(super) fn entry_name(program: &Program, profile: Profile, build: Build) -> String {

@@ -34,13 +34,13 @@ pub(super) fn wit(binary: &[u8], wasi: Wasi) -> Result<String, String> {
 
 /// The outermost imports and exports, by name.
 #[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
+pub(super) struct Names {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
 }
 
 impl Names {
-    fn read(&mut self, binary: &[u8]) -> wasmparser::Result<Option<Types>> {
+    pub(super) fn read(&mut self, binary: &[u8]) -> wasmparser::Result<Option<Types>> {
         let mut validator = Validator::new_with_features(WasmFeatures::all());
         let mut parser = Parser::new(0);
         parser.set_features(WasmFeatures::all());
@@ -310,4 +310,4 @@ fn what(item: &ComponentEntityType) -> &'static str {
 
 #[cfg(test)]
 #[path = "wit_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -9,10 +9,10 @@ use wit_parser::{ManglingAndAbi, PackageId, Resolve};
 
 use super::{Wasi, wit};
 
-const WORLDS: u64 = 1500;
+pub(in crate::load) const WORLDS: u64 = 1500;
 
 /// A component of each world in a random package, which does nothing.
-fn components(seed: u64) -> Vec<Vec<u8>> {
+pub(in crate::load) fn components(seed: u64) -> Vec<Vec<u8>> {
     let mut bytes = vec![0; 20000];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
     let config = wit_smith::Config {

@@ -39,11 +39,11 @@ use self::inside::Hooks;
 use self::live::Beginning;
 use self::modules::{COMPONENT, Kept, compiled};
 use self::place::Instance;
-use self::seat::{Back, Seat, why};
+use self::seat::{Back, Had, Seat, why};
 use crate::error::{Error, Result};
 use crate::given::environment;
 use crate::host::{HostFunctions, Raised};
-use crate::load::{self, Code, Kind, Loaded, Program};
+use crate::load::{self, Code, Kind, Loaded, Program, TypeNames};
 use crate::policy::{Limits, Policy, Seconds, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
 use crate::process_unsafe::{Here, generation};
@@ -186,15 +186,16 @@ impl Source {
         extism: Option<Settings>,
     ) -> Result<Self> {
         let (made, world) = match &*loaded.code {
-            Code::Component(_) if extism.is_some() => {
+            Code::Component(..) if extism.is_some() => {
                 return Err(Error::load(
                     cannot_load(name),
                     "it is a component, and Extism's are core modules",
                     "load it as a `Plugin`",
                 ));
             }
-            Code::Component(component) => {
-                (Made::Component(component.clone()), World::of(&loaded.engine, component, name)?)
+            Code::Component(component, names) => {
+                let names = TypeNames::read(names);
+                (Made::Component(component.clone()), World::of(&loaded.engine, component, &names, name)?)
             }
             Code::Module(module) => {
                 (Made::Module(module.clone()), World::of_module(module, false, name, extism.as_ref())?)
@@ -339,8 +340,10 @@ pub struct Plugin {
     shared: Arc<Shared>,
     generation: u64,
     closed: AtomicBool,
-    /// How many threads are about to tell it what was dropped, which no caller has asked for.
+    /// How many threads tell it what was dropped, which no caller has asked for.
     settling: AtomicU32,
+    /// How many callers wait for the end of that.
+    wanted: AtomicU32,
     seat: Here<Mutex<Seat>>,
     /// Memories of its guest, of a core module, while that is inside of a function of the host; of all of a pool.
     views: Arc<Views>,
@@ -362,6 +365,7 @@ impl Plugin {
             generation: generation(),
             closed: AtomicBool::new(false),
             settling: AtomicU32::new(0),
+            wanted: AtomicU32::new(0),
             seat: Here::new(Mutex::new(seat)),
             views: views.clone(),
         }
@@ -383,24 +387,16 @@ impl Plugin {
     /// Tells the guest what resources the host has let go of; what a call that is under way leaves is told before the
     /// next.
     pub fn settle(&self) -> Result<Option<Returned>> {
-        let is_free = self.generation == generation()
-            && matches!(&*self.seat(), Seat::Free(live, _) if live.life().has_dropped());
-        if !is_free {
+        if self.generation != generation() {
             return Ok(None);
         }
-        self.settling.fetch_add(1, Ordering::SeqCst);
-        let taken = self.take_now().ok();
-        let settled = taken.map(|taken| self.work(taken, Work::Settle, &Asked::default()));
+        let Some(had) = self.take_to_tell() else { return Ok(None) };
+        let settled = self.work(had, Work::Settle, &Asked::default());
         self.settling.fetch_sub(1, Ordering::SeqCst);
-        settled.transpose()
+        settled.map(Some)
     }
 
-    fn work(
-        &self,
-        (live, mut usage, mut back): (Instance, Usage, Back<'_>),
-        work: Work,
-        asked: &Asked,
-    ) -> Result<Returned> {
+    fn work(&self, (live, mut usage, mut back): Had<'_>, work: Work, asked: &Asked) -> Result<Returned> {
         let limits = self.shared.prepared.policy.limits;
         let limits = Limits { wall: asked.wall.map_or(limits.wall, |wall| limits.wall.min(Seconds(wall))), ..limits };
         let is_call = matches!(work, Work::Call(..));
@@ -453,17 +449,18 @@ impl Plugin {
     /// Puts an instance that begins so in the place of the one that it has.
     fn begin(&self, beginning: Beginning<'_>) -> Result<()> {
         self.check_process()?;
-        let before = {
+        let before = self.once_told(|| {
             let mut seat = self.seat();
             let usage = match &*seat {
                 Seat::Free(_, usage) | Seat::Poisoned(_, usage) => *usage,
+                Seat::Taken(_) if self.is_told() => return Ok(None),
                 Seat::Taken(_) => return Err(self.busy()),
                 Seat::Closed => return Err(self.gone()),
             };
             let old = std::mem::replace(&mut *seat, Seat::Taken(usage));
             drop(seat);
-            if let Seat::Free(instance, _) = old { Some(instance) } else { None }
-        };
+            Ok(Some(if let Seat::Free(instance, _) = old { Some(instance) } else { None }))
+        })?;
         let mut back = Back { plugin: self, usage: self.usage(), seat: None };
         let live = self.shared.open(&self.views, beginning, before)?;
         back.seat = Some(Seat::Free(live, back.usage));

@@ -11,7 +11,10 @@ use crate::process_unsafe::generation;
 use crate::result::RunResult;
 
 /// How long a call waits for an instance that is being told of what was dropped.
-const SETTLING_WAIT: Duration = Duration::from_millis(50);
+const SETTLING_WAIT: Duration = Duration::from_millis(500);
+
+/// An instance that was taken, what it has used, and where it goes back to.
+pub(super) type Had<'a> = (Instance, Usage, Back<'a>);
 
 /// What is where a plugin's instance sits.
 pub(super) enum Seat {
@@ -37,21 +40,59 @@ impl Plugin {
 
     /// Takes the instance; one that is being told of what was dropped is waited for, but not for ever: what it does then
     /// may call functions of the host that ask for it.
-    pub(super) fn take(&self) -> Result<(Instance, Usage, Back<'_>)> {
-        if self.settling.load(Ordering::SeqCst) > 0 {
-            let until = Instant::now() + SETTLING_WAIT;
-            while self.settling.load(Ordering::SeqCst) > 0 && Instant::now() < until {
-                std::thread::yield_now();
-            }
-        }
-        self.take_now()
+    pub(super) fn take(&self) -> Result<Had<'_>> {
+        self.once_told(|| self.take_now())
     }
 
-    pub(super) fn take_now(&self) -> Result<(Instance, Usage, Back<'_>)> {
+    /// Asks, and again as long as the answer is that the instance is being told.
+    pub(super) fn once_told<T>(&self, ask: impl Fn() -> Result<Option<T>>) -> Result<T> {
+        if let Some(had) = ask()? {
+            return Ok(had);
+        }
+        let until = Instant::now() + SETTLING_WAIT;
+        // Nobody else begins to tell it meanwhile: whoever has it next does that first.
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        let had = loop {
+            match ask() {
+                Ok(None) if Instant::now() < until => std::thread::yield_now(),
+                Ok(None) => break Err(self.busy()),
+                Ok(Some(had)) => break Ok(had),
+                Err(error) => break Err(error),
+            }
+        };
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+        had
+    }
+
+    /// Takes the instance to tell it of what was dropped, if it is free, there is anything to tell, and nobody waits.
+    pub(super) fn take_to_tell(&self) -> Option<Had<'_>> {
+        let mut seat = self.seat();
+        let usage = match &*seat {
+            Seat::Free(live, usage) if live.life().has_dropped() => *usage,
+            _ => return None,
+        };
+        if self.wanted.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        // Told with the seat in hand, so that who finds that taken knows by whom.
+        self.settling.fetch_add(1, Ordering::SeqCst);
+        match std::mem::replace(&mut *seat, Seat::Taken(usage)) {
+            Seat::Free(live, usage) => Some((live, usage, Back { plugin: self, usage, seat: None })),
+            other => {
+                *seat = other;
+                self.settling.fetch_sub(1, Ordering::SeqCst);
+                None
+            }
+        }
+    }
+
+    /// Takes the instance; none where it is being told of what was dropped.
+    fn take_now(&self) -> Result<Option<Had<'_>>> {
         self.check_process()?;
         let mut seat = self.seat();
         let usage = match &*seat {
             Seat::Free(_, usage) => *usage,
+            Seat::Taken(_) if self.is_told() => return Ok(None),
             Seat::Taken(_) => return Err(self.busy()),
             Seat::Poisoned(why, _) => {
                 return Err(self.refused(why, "call `restart()`: it begins anew, without what it had"));
@@ -59,12 +100,17 @@ impl Plugin {
             Seat::Closed => return Err(self.gone()),
         };
         match std::mem::replace(&mut *seat, Seat::Taken(usage)) {
-            Seat::Free(live, usage) => Ok((live, usage, Back { plugin: self, usage, seat: None })),
+            Seat::Free(live, usage) => Ok(Some((live, usage, Back { plugin: self, usage, seat: None }))),
             other => {
                 *seat = other;
                 Err(self.busy())
             }
         }
+    }
+
+    /// Whether the instance, if it is taken, is being told of what was dropped.
+    pub(super) fn is_told(&self) -> bool {
+        self.settling.load(Ordering::SeqCst) > 0
     }
 
     /// Whether a call is under way.

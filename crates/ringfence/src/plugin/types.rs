@@ -7,6 +7,7 @@ use wasmtime::component::{ResourceType, types};
 use super::layout::Layout;
 use super::streams::Element;
 use super::values_unsafe::MAX_FLAT;
+use crate::load::{Named, TypeNames};
 use crate::text;
 
 /// Shapes that a plugin may have. A large interface has some hundreds.
@@ -142,9 +143,11 @@ pub(super) type Refusal = String;
 pub struct Types {
     shapes: Vec<Shape>,
     layouts: Vec<Layout>,
-    known: HashMap<(Option<String>, Shape), TypeId>,
-    /// The types that the interface which is looked at has names for.
-    named: HashMap<Shape, TypeId>,
+    /// By which of the component's types it is, where that has a class of its own, and its shape.
+    known: HashMap<(Option<u32>, Shape), TypeId>,
+    /// The same by the type's number: the interface that defines it, empty for the world, and what that calls it.
+    names: Vec<Option<(String, String)>>,
+    identities: Vec<Option<u32>>,
     looks: usize,
     resources: Vec<Resource>,
 }
@@ -195,11 +198,11 @@ impl Types {
         known.map(|at| at as u32).ok_or_else(|| "a resource of WASI, which only the plugin and WASI can hold".into())
     }
 
-    pub(super) fn add(&mut self, kind: &types::Type) -> Result<TypeId, Refusal> {
-        self.add_at(kind, 0)
+    pub(super) fn add(&mut self, kind: &types::Type, named: Named<'_>) -> Result<TypeId, Refusal> {
+        self.add_at(kind, named, 0)
     }
 
-    fn add_at(&mut self, kind: &types::Type, depth: usize) -> Result<TypeId, Refusal> {
+    fn add_at(&mut self, kind: &types::Type, named: Named<'_>, depth: usize) -> Result<TypeId, Refusal> {
         self.looks += 1;
         if depth > MAX_DEPTH || self.looks > MAX_LOOKS || self.shapes.len() >= MAX_SHAPES {
             return Err("its types are too large".into());
@@ -220,84 +223,93 @@ impl Types {
             types::Type::Float64 => number(Number::F64),
             types::Type::Char => Ok(Shape::Char),
             types::Type::String => Ok(Shape::String),
-            types::Type::List(list) => Ok(Shape::List(self.add_at(&list.ty(), below)?)),
+            types::Type::List(list) => Ok(Shape::List(self.add_at(&list.ty(), named.part(0), below)?)),
             types::Type::Record(record) => {
-                let fields = record.fields().map(|field| Ok((name(field.name)?, self.add_at(&field.ty, below)?)));
+                let fields = record.fields().enumerate();
+                let fields =
+                    fields.map(|(at, field)| Ok((name(field.name)?, self.add_at(&field.ty, named.part(at), below)?)));
                 Ok(Shape::Record(fields.collect::<Result<_, Refusal>>()?))
             }
             types::Type::Tuple(tuple) => {
-                Ok(Shape::Tuple(tuple.types().map(|kind| self.add_at(&kind, below)).collect::<Result<_, _>>()?))
+                let kinds = tuple.types().enumerate().map(|(at, kind)| self.add_at(&kind, named.part(at), below));
+                Ok(Shape::Tuple(kinds.collect::<Result<_, _>>()?))
             }
             types::Type::Variant(variant) => {
-                let cases = variant.cases().map(|case| Ok((name(case.name)?, self.optional(case.ty.as_ref(), below)?)));
+                let cases = variant
+                    .cases()
+                    .enumerate()
+                    .map(|(at, case)| Ok((name(case.name)?, self.optional(case.ty.as_ref(), named.part(at), below)?)));
                 Ok(Shape::Variant(cases.collect::<Result<_, Refusal>>()?))
             }
             types::Type::Enum(of) => Ok(Shape::Enum(of.names().map(name).collect::<Result<_, _>>()?)),
             types::Type::Flags(of) => Ok(Shape::Flags(of.names().map(name).collect::<Result<_, _>>()?)),
-            types::Type::Option(option) => Ok(Shape::Option(self.add_at(&option.ty(), below)?)),
+            types::Type::Option(option) => Ok(Shape::Option(self.add_at(&option.ty(), named.part(0), below)?)),
             types::Type::Result(result) => {
-                let ok = self.optional(result.ok().as_ref(), below)?;
-                Ok(Shape::Result(ok, self.optional(result.err().as_ref(), below)?))
+                let ok = self.optional(result.ok().as_ref(), named.part(0), below)?;
+                Ok(Shape::Result(ok, self.optional(result.err().as_ref(), named.part(1), below)?))
             }
             types::Type::Own(kind) => Ok(Shape::Own(self.resource_of(*kind)?)),
             types::Type::Borrow(kind) => Ok(Shape::Borrow(self.resource_of(*kind)?)),
             types::Type::Future(future) => {
-                let item = self.optional(future.ty().as_ref(), below)?;
+                let item = self.optional(future.ty().as_ref(), named.part(0), below)?;
                 self.element(item).map(|_| Shape::Future(item)).ok_or_else(|| "a future of what none can be of".into())
             }
             types::Type::Stream(stream) => {
-                let item = self.optional(stream.ty().as_ref(), below)?;
+                let item = self.optional(stream.ty().as_ref(), named.part(0), below)?;
                 self.element(item).map(|_| Shape::Stream(item)).ok_or_else(|| "a stream of what none can be of".into())
             }
             types::Type::ErrorContext => Err("an error context".into()),
-            types::Type::Map(map) => Ok(Shape::Map(self.add_at(&map.key(), below)?, self.add_at(&map.value(), below)?)),
-            types::Type::FixedLengthList(list) => Ok(Shape::Fixed(self.add_at(&list.ty(), below)?, list.len())),
+            types::Type::Map(map) => {
+                let key = self.add_at(&map.key(), named.part(0), below)?;
+                Ok(Shape::Map(key, self.add_at(&map.value(), named.part(1), below)?))
+            }
+            types::Type::FixedLengthList(list) => {
+                Ok(Shape::Fixed(self.add_at(&list.ty(), named.part(0), below)?, list.len()))
+            }
         };
-        self.shaped(shape?)
-    }
-
-    /// Begins an interface: which of two types of one shape is meant, its names say.
-    pub(super) fn begin(&mut self) {
-        self.named.clear();
-    }
-
-    /// Adds a type that an interface has a name for. One of that shape under another name is another type; under the
-    /// same name it is the one that interfaces use of one another.
-    pub(super) fn name(&mut self, name: &str, kind: &types::Type) -> Result<TypeId, Refusal> {
-        let plain = self.add(kind)?;
-        let shape = self.shape(plain).clone();
-        if self.named.contains_key(&shape) {
-            return Ok(plain);
-        }
-        let id = self.numbered(Some(name.to_owned()), shape.clone())?;
-        self.named.insert(shape, id);
-        Ok(id)
+        self.numbered(named.identity(), shape?)
     }
 
     /// The number of a shape, whose parts have theirs.
     pub(super) fn shaped(&mut self, shape: Shape) -> Result<TypeId, Refusal> {
-        match self.named.get(&shape) {
-            Some(id) => Ok(*id),
-            None => self.numbered(None, shape),
-        }
+        self.numbered(None, shape)
     }
 
-    fn numbered(&mut self, name: Option<String>, shape: Shape) -> Result<TypeId, Refusal> {
+    /// What the interface that defines a type calls it, and that interface, if it has a name.
+    pub fn called(&self, id: TypeId) -> Option<(&str, &str)> {
+        let (interface, name) = self.names.get(id.0 as usize)?.as_ref()?;
+        Some((interface, name))
+    }
+
+    /// Notes what all of them are called.
+    pub(super) fn call(&mut self, names: &TypeNames) {
+        let named = |(interface, name): (&str, &str)| (interface.to_owned(), name.to_owned());
+        self.names =
+            self.identities.iter().map(|identity| identity.and_then(|of| names.identity(of)).map(named)).collect();
+    }
+
+    fn numbered(&mut self, identity: Option<u32>, shape: Shape) -> Result<TypeId, Refusal> {
         let has_class = matches!(shape, Shape::Record(_) | Shape::Variant(_) | Shape::Enum(_) | Shape::Flags(_));
-        let key = (name.filter(|_| has_class), shape);
+        let key = (identity.filter(|_| has_class), shape);
         if let Some(id) = self.known.get(&key) {
             return Ok(*id);
         }
-        let (_, shape) = &key;
+        let (identity, shape) = &key;
         let id = TypeId(u32::try_from(self.shapes.len()).map_err(|_| "its types are too large")?);
         self.layouts.push(Layout::of(shape, &self.layouts));
         self.shapes.push(shape.clone());
+        self.identities.push(*identity);
         self.known.insert(key, id);
         Ok(id)
     }
 
-    fn optional(&mut self, kind: Option<&types::Type>, depth: usize) -> Result<Option<TypeId>, Refusal> {
-        kind.map(|kind| self.add_at(kind, depth)).transpose()
+    fn optional(
+        &mut self,
+        kind: Option<&types::Type>,
+        named: Named<'_>,
+        depth: usize,
+    ) -> Result<Option<TypeId>, Refusal> {
+        kind.map(|kind| self.add_at(kind, named, depth)).transpose()
     }
 
     /// How many numbers a function takes and gives directly; none where there are more than fit.

@@ -10,6 +10,7 @@ use super::modules::GlobalExport;
 use super::types::{Refusal, Shape, TypeId, Types, name};
 use crate::error::{Error, Result};
 use crate::link;
+use crate::load::{NamedItem, TypeNames};
 use crate::text;
 
 /// Types of a signature that are shown inside one another.
@@ -41,6 +42,9 @@ pub struct Interface {
 /// Where items come from: the engine, whether the host has to give them, and the resources of WASI.
 type From<'a> = (&'a Engine, bool, &'a [ResourceType]);
 
+/// An item by its name, with what its types are called.
+type Called<'a> = (&'a str, NamedItem<'a>);
+
 /// All of it.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
@@ -61,7 +65,7 @@ pub struct World {
 
 impl World {
     /// That of a component.
-    pub(super) fn of(engine: &Engine, component: &Component, program: &str) -> Result<Self> {
+    pub(super) fn of(engine: &Engine, component: &Component, names: &TypeNames, program: &str) -> Result<Self> {
         let program = text::quote(program);
         let mut world = Self::default();
         let mut refusals = Vec::new();
@@ -75,7 +79,7 @@ impl World {
                 foreign.extend(resources(engine, &item.ty));
                 continue;
             }
-            match world.item((engine, true, &foreign), import, item.ty, &mut root) {
+            match world.item((engine, true, &foreign), (import, names.item(true, import)), item.ty, &mut root) {
                 Ok(interface) => world.imports.extend(interface),
                 Err(why) => refusals.push(format!("its import `{}` has {why}", text::cut(import, 120))),
             }
@@ -86,7 +90,7 @@ impl World {
         }
         let mut root = Interface::default();
         for (export, item) in kind.exports(engine) {
-            match world.item((engine, false, &foreign), export, item.ty, &mut root) {
+            match world.item((engine, false, &foreign), (export, names.item(false, export)), item.ty, &mut root) {
                 Ok(interface) => world.exports.extend(interface),
                 // What it offers to a host of WASI is no function of ours.
                 Err(_) if export.starts_with("wasi:") => {}
@@ -96,6 +100,7 @@ impl World {
         if !root.is_empty() {
             world.exports.push(root);
         }
+        world.types.call(names);
         match refusals.is_empty() {
             true => Ok(world),
             false => Err(Error::load(
@@ -110,18 +115,17 @@ impl World {
     fn item(
         &mut self,
         from @ (engine, ..): From<'_>,
-        of: &str,
+        (of, called): Called<'_>,
         item: ComponentItem,
         root: &mut Interface,
     ) -> Result<Option<Interface>, Refusal> {
         let ComponentItem::ComponentInstance(instance) = item else {
-            self.within(from, name(of)?, item, root)?;
+            self.within(from, (of, called), item, root)?;
             return Ok(None);
         };
         let mut interface = Interface { name: name(of)?, ..Interface::default() };
-        self.types.begin();
         for (within, item) in instance.exports(engine) {
-            self.within(from, name(within)?, item.ty, &mut interface)
+            self.within(from, (within, called.within(within)), item.ty, &mut interface)
                 .map_err(|why| format!("{why} (in `{}`)", text::cut(within, 120)))?;
         }
         Ok(Some(interface))
@@ -130,18 +134,19 @@ impl World {
     fn within(
         &mut self,
         (_, is_hosts, foreign): From<'_>,
-        name: String,
+        (of, called): Called<'_>,
         item: ComponentItem,
         into: &mut Interface,
     ) -> Result<(), Refusal> {
+        let name = name(of)?;
         match item {
             ComponentItem::ComponentFunc(function) => {
-                let function = self.function(name, &function)?;
+                let function = self.function(name, called, &function)?;
                 into.functions.push(function);
             }
             ComponentItem::Type(kind) => {
-                let named = self.types.name(&name, &kind)?;
-                into.types.push((name, named));
+                let added = self.types.add(&kind, called.itself())?;
+                into.types.push((name, added));
             }
             // WASI has a name for it already; functions that need one are refused.
             ComponentItem::Resource(kind) if foreign.contains(&kind) => {}
@@ -157,10 +162,11 @@ impl World {
         Ok(())
     }
 
-    fn function(&mut self, of: String, function: &ComponentFunc) -> Result<Function, Refusal> {
-        let params = function.params().map(|(param, kind)| Ok((name(param)?, self.types.add(&kind)?)));
+    fn function(&mut self, of: String, called: NamedItem<'_>, function: &ComponentFunc) -> Result<Function, Refusal> {
+        let params = function.params().enumerate();
+        let params = params.map(|(at, (param, kind))| Ok((name(param)?, self.types.add(&kind, called.param(at))?)));
         let params = params.collect::<Result<Vec<_>, Refusal>>()?;
-        let result = function.results().next().map(|kind| self.types.add(&kind)).transpose()?;
+        let result = function.results().next().map(|kind| self.types.add(&kind, called.result())).transpose()?;
         Ok(Function { name: of, params, result, is_async: function.async_() })
     }
 
