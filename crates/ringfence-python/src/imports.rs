@@ -1,16 +1,19 @@
 //! Python functions as functions of the host: numbers in, numbers out, exceptions as themselves.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyTuple};
-use ringfence::host::{HostCall, Raised, Signature, Value, ValueType};
+use ringfence::host::{HostCall, Raised, Signature, Surrounding, Value, ValueType};
 use ringfence::{HostFunction, HostFunctions};
 
 use crate::attach::attached;
 use crate::call_unsafe::call;
+use crate::kept_unsafe::keep;
 
 /// Module, name and function of each import.
 pub type Given = Vec<(String, String, Py<PyAny>)>;
@@ -21,12 +24,58 @@ pub fn functions(given: Given) -> HostFunctions {
         let title = format!("{module}.{name}");
         HostFunction::new(module, name, Callback { title, function })
     });
-    HostFunctions { functions: functions.collect(), around: Some(Arc::new(around)) }
+    HostFunctions { functions: functions.collect(), around: Some(Arc::new(|| surrounding(None))) }
 }
 
-/// One thread state for a whole run, and not one for every call.
-pub fn around(run: &mut (dyn FnMut() + Send)) {
-    attached(|py| py.detach(run));
+/// The thread's state stays for all of a run, whose functions are called in this context, or in a copy of the caller's.
+pub fn surrounding(context: Option<Py<PyAny>>) -> Surrounding {
+    let context = context.or_else(|| attached(|py| callers(py).ok())?);
+    Box::new(move |run| {
+        attached(|py| {
+            keep(py);
+            let _within = Within::enter(context);
+            py.detach(run);
+        });
+    })
+}
+
+/// A copy of this thread's context: no two threads can be in one.
+fn callers(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    static COPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(COPY.import(py, "contextvars", "copy_context")?.call0()?.unbind())
+}
+
+thread_local! {
+    /// What the functions are called in that this thread's guest calls.
+    static CONTEXT: RefCell<Option<Py<PyAny>>> = const { RefCell::new(None) };
+}
+
+/// While a guest is on this thread. Dropped with the interpreter, as what it holds is.
+struct Within;
+
+impl Within {
+    fn enter(context: Option<Py<PyAny>>) -> Self {
+        CONTEXT.set(context);
+        Self
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        CONTEXT.set(None);
+    }
+}
+
+/// Calls a function of the host in the context of whoever called its guest.
+pub fn in_context<'py>(function: &Bound<'py, PyAny>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    // Nobody enters a context twice: a guest that this function calls on this thread finds it entered.
+    let Some(context) = CONTEXT.take() else { return call(function, &PyTuple::new(py, args)?) };
+    let args = std::iter::once(function.clone()).chain(args).collect::<Vec<_>>();
+    let run = context.bind(py).getattr(intern!(py, "run"));
+    let answer = run.and_then(|run| call(&run, &PyTuple::new(py, args)?));
+    CONTEXT.set(Some(context));
+    answer
 }
 
 /// The exception that a host function raised, as the same object.
@@ -73,7 +122,7 @@ impl HostCall for Callback {
 impl Callback {
     fn answer(&self, py: Python<'_>, params: &[Value], results: &[ValueType]) -> PyResult<Vec<Value>> {
         let args = params.iter().map(|value| to_python(py, *value)).collect::<PyResult<Vec<_>>>()?;
-        let answer = call(self.function.bind(py), &PyTuple::new(py, args)?)?;
+        let answer = in_context(self.function.bind(py), args)?;
         match results {
             [] if answer.is_none() => Ok(Vec::new()),
             [] => Err(self.wrong(&answer, "its import gives nothing: return None")),

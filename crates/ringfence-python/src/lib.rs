@@ -10,6 +10,7 @@ mod doctor;
 mod enter;
 mod imports;
 mod interpreter_unsafe;
+mod kept_unsafe;
 mod plugin;
 mod policy;
 mod program;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use ringfence::host::{Raised, SessionFunctions};
+use ringfence::host::{Raised, SessionFunctions, Surrounding};
 use ringfence::language::value::{Item, Reader};
 use ringfence::policy::LimitsPatch;
 use ringfence::session::{Forking, Opening, Turn, TurnResult, TurnValue};
@@ -16,6 +16,7 @@ use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::enter::enter;
 use crate::imports::{exception, warn_abandoned};
+use crate::kept_unsafe::keep;
 use crate::sandbox::{Kill, Sandbox, sink};
 use crate::signals::Signals;
 use crate::values::{Plain, exception_type, read};
@@ -408,12 +409,15 @@ impl SessionFunctions for Functions {
             self.answered("a function", |py| call(self.cancel.bind(py), &(number,).into_pyobject(py)?).map(|_| None));
     }
 
-    fn around(&self, turn: &mut (dyn FnMut() + Send)) {
-        attached(|py| {
-            py.detach(turn);
-            self.ready().clear();
-            // What it may raise is about a turn that is over.
-            let _ = call(self.finish.bind(py), &PyTuple::empty(py));
-        });
+    fn around(self: Arc<Self>) -> Surrounding {
+        Box::new(move |turn| {
+            attached(|py| {
+                keep(py);
+                py.detach(turn);
+                self.ready().clear();
+                // What it may raise is about a turn that is over.
+                let _ = call(self.finish.bind(py), &PyTuple::empty(py));
+            });
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Parts, Result};
 use crate::guest_thread;
-use crate::host::Around;
+use crate::host::Surrounding;
 use crate::sandbox::stop::Stop;
 use crate::sandbox::store::{Control, Outer};
 use crate::supervisor::LOOK;
@@ -48,7 +48,7 @@ pub(crate) fn inside(control: &Control, work: impl FnOnce()) {
 /// at work when the run has to end: `abandon` then gives up on it, if it is inside one, and tells what is known.
 pub(crate) fn run<T: Send + 'static>(
     control: &Control,
-    around: Option<Arc<Around>>,
+    around: Option<Surrounding>,
     guest: impl FnOnce() -> Result<T> + Send + 'static,
     tick: &mut dyn FnMut() -> bool,
     abandon: &mut dyn FnMut(Stop) -> Option<T>,

@@ -140,15 +140,18 @@ impl HostFunction {
     }
 }
 
+/// Asked on a caller's thread, which knows what the functions inherit, for what surrounds its run.
+pub type Around = dyn Fn() -> Surrounding + Send + Sync;
+
 /// What surrounds a run on its thread: it must call what it is given, once.
-pub type Around = dyn Fn(&mut (dyn FnMut() + Send)) + Send + Sync;
+pub type Surrounding = Box<dyn FnOnce(&mut (dyn FnMut() + Send)) + Send>;
 
 /// All host functions of a sandbox.
 #[derive(Clone, Default)]
 pub struct HostFunctions {
     /// In any order; no name twice.
     pub functions: Arc<[HostFunction]>,
-    /// Called around each run, so that an implementation can prepare its thread once and not at every call.
+    /// For each run, so that an implementation can prepare its thread once and not at every call.
     pub around: Option<Arc<Around>>,
 }
 
@@ -177,8 +180,8 @@ pub trait SessionFunctions: Send + Sync {
     /// Ends a call that was begun: nobody waits for its answer.
     fn cancel(&self, _number: u64) {}
 
-    /// Surrounds a turn on its thread: it must call what it is given, once.
-    fn around(&self, turn: &mut (dyn FnMut() + Send)) {
-        turn();
+    /// What surrounds a turn of this caller's on its thread.
+    fn around(self: Arc<Self>) -> Surrounding {
+        Box::new(|turn| turn())
     }
 }

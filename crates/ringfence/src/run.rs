@@ -289,7 +289,7 @@ impl Guest {
     /// Runs it on a thread of its own.
     fn run_apart(self, tick: &mut dyn FnMut() -> bool) -> Result<RunResult> {
         let (control, host_calls, started) = (self.control.clone(), self.host_calls.clone(), self.started);
-        let around = self.prepared.functions.around.clone();
+        let around = self.prepared.functions.around.as_ref().map(|around| around());
         apart::run(&control, around, move || self.run(&mut || true), tick, &mut |stop| {
             host_calls.abandon().map(|name| abandoned(stop, name, &control, &host_calls, started))
         })

@@ -1,13 +1,12 @@
 //! Functions of Python that a plugin imports, called with values of their types.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use ringfence::host::Raised;
+use ringfence::host::{Raised, Surrounding};
 use ringfence::plugin::{Context, Imports, Tape, TypeId};
 
 use super::plan::{Converter, Plan};
@@ -16,12 +15,7 @@ use super::write::write;
 use super::wrong::{Wrong, name_of};
 use crate::attach::attached;
 use crate::call_unsafe::call;
-use crate::imports::around;
-
-thread_local! {
-    /// The context of the call that this thread's guest is in.
-    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
-}
+use crate::imports::{in_context, surrounding};
 
 /// One function that is imported.
 pub struct Callback {
@@ -79,15 +73,12 @@ impl Imports for Callbacks {
             let context = context.downcast_ref::<Py<PyAny>>()?;
             attached(|py| context.call_method0(py, intern!(py, "copy")).ok())?
         });
-        CONTEXT.set(copied.map(|copied| Arc::new(copied) as Context));
-        around(call);
-        CONTEXT.set(None);
+        surrounding(copied)(call);
     }
 
-    fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
-        CONTEXT.set(context.cloned());
-        around(guest);
-        CONTEXT.set(None);
+    fn around(&self, context: Option<&Context>) -> Surrounding {
+        let context = context.and_then(|context| context.downcast_ref::<Py<PyAny>>());
+        surrounding(context.and_then(|context| attached(|py| context.clone_ref(py))))
     }
 }
 
@@ -153,18 +144,4 @@ impl Callback {
 /// What an exception is called.
 fn kind_of(py: Python<'_>, error: &PyErr) -> String {
     name_of(error.value(py))
-}
-
-/// Calls a function, in the context of the plugin's caller if it gave one.
-pub fn in_context<'py>(function: &Bound<'py, PyAny>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-    let py = function.py();
-    let context = CONTEXT.with_borrow(Clone::clone);
-    let context = context.as_ref().and_then(|context| context.downcast_ref::<Py<PyAny>>());
-    match context {
-        None => call(function, &PyTuple::new(py, args)?),
-        Some(context) => {
-            let args = std::iter::once(function.clone()).chain(args).collect::<Vec<_>>();
-            call(&context.bind(py).getattr("run")?, &PyTuple::new(py, args)?)
-        }
-    }
 }

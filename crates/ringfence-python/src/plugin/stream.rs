@@ -9,7 +9,6 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use ringfence::host::Raised;
 use ringfence::plugin::{Asked, Element, Feed, Items, Pulled, Stream, Tape, TypeId};
 
-use super::callbacks::in_context;
 use super::plan::{Converter, Plan};
 use super::read::{mixed_up, optional};
 use super::write::{row, scalar, write};
@@ -17,6 +16,7 @@ use super::wrong::{Checked, Wrong};
 use super::{Inner, numbers};
 use crate::attach::attached;
 use crate::enter::enter;
+use crate::imports::in_context;
 use crate::sandbox::Kill;
 
 /// What a stream or a future is called that does not come back in time.

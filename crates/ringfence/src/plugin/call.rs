@@ -254,11 +254,7 @@ pub(super) fn waiting(
         Far::Calls(guest) => guest,
     };
     let (control, calls) = (underway.control.clone(), underway.calls.clone());
-    let context = asked.context.clone();
-    let around = shared.imports.clone().map(|imports| {
-        Arc::new(move |guest: &mut (dyn FnMut() + Send)| imports.around(context.as_ref(), guest))
-            as Arc<crate::host::Around>
-    });
+    let around = shared.imports.as_ref().map(|imports| imports.around(asked.context.as_ref()));
     control.cpu.leave();
     let rest = move || {
         let supervisor = Supervisor { runtime, control: &underway.control, host_calls: &underway.calls };

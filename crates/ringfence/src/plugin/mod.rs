@@ -42,7 +42,7 @@ use self::place::Instance;
 use self::seat::{Back, Had, Seat, why};
 use crate::error::{Error, Result};
 use crate::given::environment;
-use crate::host::{HostFunctions, Raised};
+use crate::host::{HostFunctions, Raised, Surrounding};
 use crate::load::{self, Code, Kind, Loaded, Program, TypeNames};
 use crate::policy::{Limits, Policy, Seconds, WasiLevel};
 use crate::prepared::{Entry, Prepared, Recipe, profile};
@@ -90,12 +90,12 @@ pub trait Imports: Send + Sync {
 
     /// Surrounds one call on a thread of its own, while the guest goes on.
     fn beside(&self, context: Option<&Context>, call: &mut (dyn FnMut() + Send)) {
-        self.around(context, call);
+        self.around(context)(call);
     }
 
-    /// Surrounds the guest on a thread of its own, of a call with this context: it must call what it is given, once.
-    fn around(&self, _context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
-        guest();
+    /// What surrounds the guest on a thread of its own, of a call by this thread with this context.
+    fn around(&self, _context: Option<&Context>) -> Surrounding {
+        Box::new(|guest| guest())
     }
 }
 

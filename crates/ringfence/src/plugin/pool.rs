@@ -11,7 +11,7 @@ use super::tape::Tape;
 use super::{Asked, Context, Imports, Plugin, Pulled, Returned, Shared, Stream, Usage, World};
 use crate::apart;
 use crate::error::{Error, Parts, Result};
-use crate::host::Raised;
+use crate::host::{Raised, Surrounding};
 use crate::process_unsafe::{Here, generation};
 use crate::sandbox::store::Outer;
 use crate::supervisor::LOOK;
@@ -220,8 +220,8 @@ impl Imports for Marked {
         self.given.beside(context, call);
     }
 
-    fn around(&self, context: Option<&Context>, guest: &mut (dyn FnMut() + Send)) {
-        self.given.around(context, guest);
+    fn around(&self, context: Option<&Context>) -> Surrounding {
+        self.given.around(context)
     }
 }
 

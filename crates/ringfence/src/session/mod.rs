@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::apart;
 use crate::error::{Error, Result};
-use crate::host::{Around, SessionFunctions};
+use crate::host::SessionFunctions;
 use crate::policy::{Limits, LimitsPatch};
 use crate::prepared::Recipe;
 use crate::process_unsafe::{Here, generation};
@@ -67,11 +67,10 @@ pub struct Session {
     seat: Here<Mutex<Seat>>,
 }
 
-/// The functions of a session, and what surrounds turns that may call them.
+/// The functions of a session.
 #[derive(Clone)]
 pub(crate) struct Functions {
     pub(crate) functions: Arc<dyn SessionFunctions>,
-    pub(crate) around: Arc<Around>,
     /// The last number of a call that was begun.
     pub(crate) numbers: Arc<AtomicU64>,
 }
@@ -79,9 +78,7 @@ pub(crate) struct Functions {
 impl Functions {
     /// Those of a session whose guest has begun so many calls.
     fn new(functions: Arc<dyn SessionFunctions>, begun: u64) -> Self {
-        let theirs = functions.clone();
-        let around: Arc<Around> = Arc::new(move |turn: &mut (dyn FnMut() + Send)| theirs.around(turn));
-        Self { functions, around, numbers: Arc::new(AtomicU64::new(begun)) }
+        Self { functions, numbers: Arc::new(AtomicU64::new(begun)) }
     }
 
     /// The calls of one turn.

@@ -141,7 +141,8 @@ pub(super) fn run(
         Far::Calls(guest) => guest,
     };
     let Bounds { control, calls, .. } = &underway.bounds;
-    let (control, calls, around) = (control.clone(), calls.clone(), functions.map(|given| given.around.clone()));
+    let (control, calls) = (control.clone(), calls.clone());
+    let around = functions.map(|given| given.functions.clone().around());
     control.cpu.leave();
     let rest = move || {
         let ending = underway.supervisor().go_on(guest, &mut || true);

@@ -67,9 +67,8 @@ impl Functions {
         let place = Place::new(taken);
         let talk = Talk { functions: self.clone(), control: control.clone(), place: place.clone(), made: 0 };
         let guest = move || talk.run(asked);
-        let done = apart::run(&control, self.given.around.clone(), guest, tick, &mut |stop| {
-            self.abandon(&place, stop, &control)
-        });
+        let around = self.given.around.as_ref().map(|around| around());
+        let done = apart::run(&control, around, guest, tick, &mut |stop| self.abandon(&place, stop, &control));
         place.bury_waiting();
         done
     }

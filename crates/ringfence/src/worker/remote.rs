@@ -165,7 +165,7 @@ impl Remote {
         let Some(functions) = functions else { return talk.run(&source, [stdout, stderr], tick) };
         let place = talk.place.clone();
         let guest = move || talk.run(&source, [stdout, stderr], &mut || true);
-        let done = apart::run(&control, Some(functions.around.clone()), guest, tick, &mut |stop| {
+        let done = apart::run(&control, Some(functions.functions.clone().around()), guest, tick, &mut |stop| {
             abandon(&place, stop, &control).map(|result| (None, result))
         });
         place.bury_waiting();

@@ -11,7 +11,7 @@ use super::messages::{Call, Callback, Handed, Settled, Used};
 use super::touch::Waiting;
 use crate::apart::{self, no_thread};
 use crate::error::Result;
-use crate::host::{Around, Raised};
+use crate::host::Raised;
 use crate::plugin::{Called, Context, Holdings, Returned, Tape};
 use crate::policy::Limits;
 use crate::process_unsafe::{Here, leave};
@@ -171,9 +171,7 @@ impl Talk {
             Step::Call(asks) => asks,
         };
         let (control, started, place) = (self.control.clone(), self.started, self.place.clone());
-        let around = self.given.imports.clone().map(|imports| {
-            Arc::new(move |guest: &mut (dyn FnMut() + Send)| imports.around(context.as_ref(), guest)) as Arc<Around>
-        });
+        let around = self.given.imports.as_ref().map(|imports| imports.around(context.as_ref()));
         control.cpu.leave();
         // On a thread that its caller can leave behind.
         let talk = move || {
