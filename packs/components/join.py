@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packs.building.failure import Failure
+from packs.building.pack import PACKS
 from packs.components import npm
 from packs.python_data import merge
 
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from packs.building.pack import Build
+    from packs.components.thrown import Thrown
 
 BINARYEN = {
     "binaryen": ("130.0.0", "XDrb+zql0RbFPKgj7MuH9zOc78R3Fa/P/VSGnnpdwYsvNZPWjcMYMdAkKCOQEL2A7yqgjSMTDRFp6gfSDW+/QQ==")
 }
 FLAGS = ["--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-mutable-globals", "--enable-sign-ext"]
+EXCEPTIONS = ["--enable-exception-handling", "--enable-reference-types"]
 WASI = "wasi_snapshot_preview1"
 FUNCTION = 0
 ASYNCIFY = [f"asyncify_{name}" for name in ("start_unwind", "stop_unwind", "start_rewind", "stop_rewind", "get_state")]
@@ -52,7 +55,10 @@ class Interpreter:
         functions: what the driver calls, by names of ours.
         between: imports that are the driver's functions instead.
         held: the function that is left in its middle, if any.
+        mended: functions that are wrong, each with what stands once in its body and what is to stand there.
         instead: functions without parameters that give what an import gives, with how many zeros for its parameters.
+        thrown: where it jumps, if it was linked without.
+        stack_bytes: room for its stack of C, where it has too little; it then lies above all else.
         exports: exports that stay, beside those functions.
     """
 
@@ -60,7 +66,10 @@ class Interpreter:
     functions: dict[str, int]
     between: frozenset[str]
     held: Held | None = None
+    mended: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     instead: dict[int, tuple[str, int]] = field(default_factory=dict)
+    thrown: Thrown | None = None
+    stack_bytes: int = 0
     exports: tuple[str, ...] = field(default=("memory",))
 
     def opened(self, wasm: bytes, pages: int) -> bytes:
@@ -68,12 +77,19 @@ class Interpreter:
         if (found := hashlib.sha256(wasm).hexdigest()) != self.sha256:
             raise Failure("the interpreter is not the pinned one", f"its sha256 is {found}", "do not use this registry")
         module = merge.Module.of(wasm)
+        mended = dict(self.mended)
         if self.held:
-            module.sections[merge.CODE] = interrupted(module, self.held)
+            mended[self.held.function] = (self.held.before, self.held.call + self.held.before)
+        if mended:
+            module.sections[merge.CODE] = changed(module, mended)
         if self.instead:
             module.sections[merge.CODE] = self._replaced(module)
+        added = self.thrown.applied(module) if self.thrown else {}
+        if self.stack_bytes:
+            pages += self.stack_bytes // merge.PAGE_BYTES
+            module.sections[merge.GLOBAL] = stacked(module.sections[merge.GLOBAL], pages * merge.PAGE_BYTES)
         module.sections[merge.IMPORT] = self._imports(module)
-        module.sections[merge.EXPORT] = self._exports(module)
+        module.sections[merge.EXPORT] = self._exports(module, self.functions | added)
         module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
         opened = merge.assembled(module.sections)
         if self.held:
@@ -100,9 +116,14 @@ class Interpreter:
             written += merge.blob(place.encode()) + merge.blob(name.encode()) + kind
         return written
 
-    def _exports(self, module: merge.Module) -> bytes:
+    @property
+    def opened_names(self) -> set[str]:
+        """Give the names by which the driver calls its functions."""
+        return {*self.functions, *(self.thrown.names if self.thrown else ())}
+
+    def _exports(self, module: merge.Module, functions: dict[str, int]) -> bytes:
         kept = [each for each in merge.exports(module.sections[merge.EXPORT]) if each[0].decode() in self.exports]
-        return merge.exporting([*kept, *((name.encode(), FUNCTION, at) for name, at in self.functions.items())])
+        return merge.exporting([*kept, *((name.encode(), FUNCTION, at) for name, at in functions.items())])
 
 
 def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[str, int]) -> Path:
@@ -121,7 +142,7 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
     build.run([
         "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", "-fno-builtin", "-Wno-c23-extensions",
         # Memory that is imported would be cleared by a function that starts the module: it could not be captured then.
-        "-fno-zero-initialized-in-bss",
+        "-fno-zero-initialized-in-bss", f"-I{PACKS / 'components'}",
         *(f"-D{name}={at}u" for name, at in constants.items()), "-c", build.folder / "driver.c", "-o", "driver.o",
     ])  # fmt: skip
     build.run([
@@ -132,31 +153,43 @@ def joined(build: Build, interpreter: Interpreter, wasm: Path, constants: dict[s
     ])  # fmt: skip
     pages = merge.Module.of((build.work / "driver.wasm").read_bytes()).pages
     (build.work / "interpreter.wasm").write_bytes(interpreter.opened(whole, pages))
+    flags = [*FLAGS, *(EXCEPTIONS if interpreter.thrown else [])]
     node = npm.node(build.steps)
     tools = npm.packages(node, BINARYEN, build.steps) / "node_modules" / "binaryen" / "bin"
     if held := interpreter.held:
         build.run([
-            node, tools / "wasm-opt", *FLAGS, "interpreter.wasm", "--asyncify", "--pass-arg=asyncify-onlylist@held",
+            node, tools / "wasm-opt", *flags, "interpreter.wasm", "--asyncify", "--pass-arg=asyncify-onlylist@held",
             f"--pass-arg=asyncify-imports@driver.{held.by}", "--pass-arg=asyncify-ignore-indirect",
             "-o", "interpreter.wasm",
         ])  # fmt: skip
     build.run([
-        node, tools / "wasm-merge", *FLAGS, "interpreter.wasm", "interpreter", "driver.wasm", "driver",
+        node, tools / "wasm-merge", *flags, "interpreter.wasm", "interpreter", "driver.wasm", "driver",
         "-o", "joined.wasm",
     ])  # fmt: skip
-    written = shut((build.work / "joined.wasm").read_bytes(), {*interpreter.functions, *interpreter.between, *ASYNCIFY})
+    written = shut(
+        (build.work / "joined.wasm").read_bytes(), {*interpreter.opened_names, *interpreter.between, *ASYNCIFY}
+    )
     (build.work / "joined.wasm").write_bytes(written)
     return build.work / "joined.wasm"
 
 
-def interrupted(module: merge.Module, held: Held) -> bytes:
-    """Give the functions of a module with that call in one of them."""
+def changed(module: merge.Module, mended: dict[int, tuple[bytes, bytes]]) -> bytes:
+    """Give the functions of a module with other bytes in some of them."""
     bodies = list(module.bodies())
-    at = held.function - len(module.imports)
-    if bodies[at].count(held.before) != 1:
-        raise merge.MergeError(f"function {held.function} is not what it was")
-    bodies[at] = bodies[at].replace(held.before, held.call + held.before)
+    for function, (before, after) in mended.items():
+        at = function - len(module.imports)
+        if bodies[at].count(before) != 1:
+            raise merge.MergeError(f"function {function} is not what it was")
+        bodies[at] = bodies[at].replace(before, after)
     return merge.number(len(bodies)) + b"".join(map(merge.blob, bodies))
+
+
+def stacked(section: bytes, top: int) -> bytes:
+    """Give the globals of a module whose only one is its stack pointer, with the stack somewhere else."""
+    before = b"\x01\x7f\x01\x41"
+    if not section.startswith(before):
+        raise merge.MergeError("it has other globals than a stack pointer")
+    return before + merge.signed(top) + b"\x0b"
 
 
 def shut(wasm: bytes, names: set[str]) -> bytes:

@@ -1,240 +1,76 @@
 /* Driver of the pack `php`: the guest ABI in front of a PHP that others have linked (recipe.py).
  *
  * Their PHP is a command, which starts all its extensions before it looks at what is to run. When the pack is built it is
- * held there: `main`, and nothing else, is made to unwind to the driver and to come back, so a run goes on from there. */
-#include <stdbool.h>
+ * held there: `main`, and nothing else, is made to unwind to the driver and to come back, so a run goes on from there.
+ *
+ * A session is a request that does not end: a script of ours says that it is there, and `main` is left for good. Each turn
+ * then compiles a text and executes it, as `main` would. Where PHP jumps to who called it, it throws (components/thrown.py):
+ * what is called as `try_…` ends then. */
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXPORT(n) __attribute__((export_name(#n))) n
-#define BETWEEN(n) __attribute__((export_name(#n))) between_##n
-#define THEIRS(n) __attribute__((import_module("interpreter"), import_name(#n)))
-#define WASI(n) __attribute__((import_module("wasi_snapshot_preview1"), import_name(#n)))
-#define HOST(n) __attribute__((import_module("ringfence"), import_name(#n)))
+#define FROM(n) __attribute__((import_module("interpreter"), import_name(#n))) extern
+FROM(malloc) void *malloc(size_t);
+FROM(free) void free(void *);
+FROM(leave) __attribute__((noreturn)) void leave(void);
+#include "files.h"
 
-enum { ABI = 1, OUR_FAILURE = 70, BAD_FD = 8, INVALID = 28, TOO_MANY = 33, ABSENT = 44, UNSUPPORTED = 58 };
-enum { DIRECTORY = 3, REGULAR = 4, FIRST_FOLDER = 3, FOLDERS = 256, MOST_NAME = 4096, FIRST_OURS = 1100, OURS = 16 };
 /* Beyond what a command line has. */
-enum { KEPT_BYTES = 4096 };
+enum { KEPT_BYTES = 4096, TRIES = 8, LCG_MOST = 2147483397 };
+/* What a `try` gives where its function did not return. */
+enum { JUMPED = -0x7fffffff, LEFT = -0x7ffffffd };
+enum { NOTHING = 1, OBJECT = 8, TEXT = 6, COUNTED = 0x300, NUMBER = 4, INTERNED = 0x50, DESTRUCTED = 0x100, AFTER_OPEN_TAG = 2, ELSEWHERE = 12, HEAP_OVERFLOW = 148 / 4 };
+/* Of EG(vm_interrupt) and EG(timed_out), which lie in one word; of EG(flags). */
+enum { INTERRUPT_BITS = 0x01010000, KINDS_OF_INTERRUPTS = 3, IN_END = 1 };
 
-typedef struct { char *at; uint32_t length; } part;
-typedef struct { char *prefix; int32_t fd; } folder;
-typedef struct { uint8_t tag; uint32_t name_length; } prestat;
-typedef struct { const char *name, *text; uint32_t length; } file;
-typedef struct { const file *of; int64_t at; } opened;
-typedef struct { char *top, *end, bytes[KEPT_BYTES]; } kept;
+typedef struct { char *top, *end, bytes[KEPT_BYTES]; } kept_frame;
+/* Of PHP: a value, a text, an object, and a call. */
+typedef struct { union { void *at; int32_t number; double wide; }; uint32_t kind, more; } value;
+typedef struct { uint32_t count, kind, hash, length; char text[]; } string;
+typedef struct { uint32_t count, kind, handle; const void *of; } object;
+typedef struct { value of; uint32_t hash; string *key; } variable;
+typedef struct { void *top, *end, *before; } page;
+typedef struct { uint32_t size; value function; value *answer, *given; void *of; uint32_t count; void *named; } call;
 
-THEIRS(malloc) extern void *malloc(size_t);
-THEIRS(main) extern void start(void);
-THEIRS(initialize_environ) extern void initialize_environ(void);
-THEIRS(asyncify_start_unwind) extern void start_unwind(kept *);
-THEIRS(asyncify_stop_unwind) extern void stop_unwind(void);
-THEIRS(asyncify_start_rewind) extern void start_rewind(kept *);
-THEIRS(asyncify_stop_rewind) extern void stop_rewind(void);
-HOST(host_call) extern int64_t host_call(const void *message, uint32_t length, void *out, uint32_t room);
-HOST(host_take) extern int32_t host_take(void *out, uint32_t length);
-WASI(args_sizes_get) extern int32_t args_sizes_get(uint32_t *count, uint32_t *size);
-WASI(args_get) extern int32_t args_get(char **all, char *buffer);
-WASI(environ_sizes_get) extern int32_t environ_sizes_get(uint32_t *count, uint32_t *size);
-WASI(environ_get) extern int32_t environ_get(char **all, char *buffer);
-WASI(clock_time_get) extern int32_t clock_time_get(int32_t, int64_t, int64_t *);
-WASI(random_get) extern int32_t random_get(void *, uint32_t);
-WASI(proc_exit) extern void proc_exit(uint32_t);
-WASI(path_open) extern int32_t path_open(int32_t, int32_t, const char *, uint32_t, int32_t, int64_t, int64_t, int32_t, int32_t *);
-WASI(path_filestat_get) extern int32_t path_filestat_get(int32_t, int32_t, const char *, uint32_t, void *);
-WASI(fd_prestat_get) extern int32_t fd_prestat_get(int32_t fd, prestat *);
-WASI(fd_prestat_dir_name) extern int32_t fd_prestat_dir_name(int32_t fd, char *, uint32_t);
-WASI(fd_read) extern int32_t fd_read(int32_t, const part *, uint32_t, uint32_t *);
-WASI(fd_close) extern int32_t fd_close(int32_t);
-WASI(fd_seek) extern int32_t fd_seek(int32_t, int64_t, int32_t, int64_t *);
-WASI(fd_tell) extern int32_t fd_tell(int32_t, int64_t *);
-WASI(fd_fdstat_get) extern int32_t fd_fdstat_get(int32_t, void *);
-WASI(fd_filestat_get) extern int32_t fd_filestat_get(int32_t, void *);
-WASI(fd_fdstat_set_flags) extern int32_t fd_fdstat_set_flags(int32_t, int32_t);
+FROM(try_main) int32_t start(void);
+FROM(try_end) int32_t try_end(void);
+FROM(try_compile) int32_t try_compile(string *, const char *name, int32_t place);
+FROM(try_execute) int32_t try_execute(int32_t, value *answer);
+FROM(try_call) int32_t try_call(call *, void *);
+FROM(try_release) int32_t try_release(value *);
+FROM(try_forget) int32_t try_forget(int32_t);
+FROM(try_destroy) int32_t try_destroy(int32_t);
+FROM(try_free_theirs) int32_t try_free_theirs(void *);
+FROM(initialize_environ) void initialize_environ(void);
+FROM(asyncify_start_unwind) void start_unwind(kept_frame *);
+FROM(asyncify_stop_unwind) void stop_unwind(void);
+FROM(asyncify_start_rewind) void start_rewind(kept_frame *);
+FROM(asyncify_stop_rewind) void stop_rewind(void);
 
 /* Where the library of C keeps the folders that were opened before the start. */
 static struct { uint32_t count; folder *all; uint32_t room; } *const preopens = (void *)PREOPENS;
 #define frame_word(offset) (*(volatile uint32_t *)(frame + (offset)))
+/* PHP's own variables. */
+#define current_frame (*(void *volatile *)CURRENT_FRAME)
+#define exception (*(object *volatile *)EXCEPTION)
+#define exit_status (*(volatile int32_t *)EXIT_STATUS)
+#define shutdown_functions (*(void *volatile *)SHUTDOWN_FUNCTIONS)
+#define active_class (*(void *volatile *)ACTIVE_CLASS)
+#define compiling (*(volatile bool *)COMPILING)
+#define unclean (*(volatile bool *)UNCLEAN)
+#define uncollected (*(volatile bool *)UNCOLLECTED)
+static volatile struct { void *top, *end; page *last; } *const frames = (void *)STACK_OF_FRAMES;
+static struct { uint32_t head[4]; variable *all; uint32_t used; } *const globals = (void *)GLOBALS;
+#define ending (*(volatile uint8_t *)FLAGS)
+#define interrupts (*(volatile uint32_t *)INTERRUPTS)
+static struct { object **all; uint32_t count; } *const objects = (void *)OBJECTS;
 
-/* What stands on its command line where it is held: settings that a command line has, and not a server. */
-static const char settings[] =
-    "php\0-d\0html_errors=0\0-d\0display_errors=1\0-d\0log_errors=0\0-d\0error_reporting=-1\0-d\0implicit_flush=1\0"
-    "-d\0max_execution_time=0\0-d\0memory_limit=-1\0-d\0register_argc_argv=1\0-d\0cgi.force_redirect=0\0-d\0date.timezone=UTC\0"
-    "-d\0auto_prepend_file=/.prelude.php";
-static const char prelude[] = {
-#embed "prelude.php"
-};
-enum { PRELUDE, SCRIPT };
-static file files[] = {{".prelude.php", prelude, sizeof prelude}, {NULL, NULL, 0}};
-static opened open_files[OURS];
-static folder folders[FOLDERS];
-static uint32_t folder_count;
-static bool live, pausing;
 static char *frame;
-static kept stack;
+static kept_frame stack;
+static volatile uint32_t resume_word, interrupted;
+static uint32_t cells;
+static bool begun;
 
-static uint32_t length_of(const char *text) {
-    uint32_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-static bool same(const char *a, const char *b) {
-    while (*a && *a == *b) a++, b++;
-    return *a == *b;
-}
-static bool begins(const char *text, const char *with) {
-    while (*with && *text == *with) text++, with++;
-    return !*with;
-}
-
-/* The path from the root, without its first slash. */
-static const char *whole(int32_t fd, const char *path, uint32_t length) {
-    static char name[2 * MOST_NAME + 2];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < folder_count; i++) {
-        if (folders[i].fd != fd) continue;
-        n = length_of(folders[i].prefix);
-        if (n > MOST_NAME) return NULL;
-        __builtin_memcpy(name, folders[i].prefix, n);
-        if (n) name[n++] = '/';
-        break;
-    }
-    if (length > MOST_NAME) return NULL;
-    if (length > 1 && path[0] == '.' && path[1] == '/') path += 2, length -= 2;
-    __builtin_memcpy(name + n, path, length);
-    name[n + length] = 0;
-    return name;
-}
-/* A file that only the driver has. */
-static const file *ours(const char *name) {
-    if (!name) return NULL;
-    if (same(name, files[PRELUDE].name)) return &files[PRELUDE];
-    return files[SCRIPT].name && same(name, files[SCRIPT].name) ? &files[SCRIPT] : NULL;
-}
-static bool is_above(const char *name, const char *of) {
-    uint32_t n = length_of(name);
-    return of && begins(of, name) && of[n] == '/';
-}
-static opened *found(int32_t fd) {
-    if (fd < FIRST_OURS || fd >= FIRST_OURS + OURS) return NULL;
-    opened *it = &open_files[fd - FIRST_OURS];
-    return it->of ? it : NULL;
-}
-static int32_t tell_stat(void *out, char kind, uint32_t size) {
-    __builtin_memset(out, 0, 64);
-    ((char *)out)[16] = kind;
-    ((int64_t *)out)[3] = 1;
-    ((int64_t *)out)[4] = size;
-    return 0;
-}
-
-/* What PHP asks its host for. */
-int32_t BETWEEN(path_open)(int32_t fd, int32_t dirflags, const char *path, uint32_t length, int32_t oflags, int64_t rights,
-                           int64_t inheriting, int32_t flags, int32_t *out) {
-    const file *it = ours(whole(fd, path, length));
-    for (int32_t i = 0; it && i < OURS; i++) {
-        if (open_files[i].of) continue;
-        open_files[i] = (opened){it, 0};
-        *out = FIRST_OURS + i;
-        return 0;
-    }
-    if (it) return TOO_MANY;
-    return live ? path_open(fd, dirflags, path, length, oflags, rights, inheriting, flags, out) : ABSENT;
-}
-int32_t BETWEEN(path_filestat_get)(int32_t fd, int32_t flags, const char *path, uint32_t length, void *out) {
-    const char *name = whole(fd, path, length);
-    const file *it = ours(name);
-    if (it) return tell_stat(out, REGULAR, it->length);
-    int32_t error = live ? path_filestat_get(fd, flags, path, length, out) : ABSENT;
-    return error && name && is_above(name, files[SCRIPT].name) ? tell_stat(out, DIRECTORY, 0) : error;
-}
-int32_t BETWEEN(fd_read)(int32_t fd, const part *parts, uint32_t count, uint32_t *out) {
-    opened *it = found(fd);
-    if (!it) return fd_read(fd, parts, count, out);
-    *out = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t left = (int64_t)it->of->length - it->at;
-        uint32_t n = left <= 0 ? 0 : parts[i].length < left ? parts[i].length : (uint32_t)left;
-        __builtin_memcpy(parts[i].at, it->of->text + it->at, n);
-        it->at += n;
-        *out += n;
-    }
-    return 0;
-}
-int32_t BETWEEN(fd_close)(int32_t fd) {
-    opened *it = found(fd);
-    /* Streams are opened more than once under the same number: there is no `dup`. */
-    if (!it) return fd < FIRST_FOLDER ? 0 : fd_close(fd);
-    it->of = NULL;
-    return 0;
-}
-int32_t BETWEEN(fd_seek)(int32_t fd, int64_t by, int32_t whence, int64_t *out) {
-    opened *it = found(fd);
-    if (!it) return fd_seek(fd, by, whence, out);
-    int64_t to = by + (whence == 0 ? 0 : whence == 1 ? it->at : it->of->length);
-    if (to < 0 || to > INT32_MAX) return INVALID;
-    it->at = *out = to;
-    return 0;
-}
-int32_t BETWEEN(fd_tell)(int32_t fd, int64_t *out) {
-    opened *it = found(fd);
-    if (!it) return fd_tell(fd, out);
-    *out = it->at;
-    return 0;
-}
-int32_t BETWEEN(fd_fdstat_get)(int32_t fd, void *out) {
-    if (!found(fd)) return live ? fd_fdstat_get(fd, out) : BAD_FD;
-    __builtin_memset(out, 0, 24);
-    *(char *)out = REGULAR;
-    ((int64_t *)out)[1] = -1;
-    return 0;
-}
-int32_t BETWEEN(fd_filestat_get)(int32_t fd, void *out) {
-    opened *it = found(fd);
-    return it ? tell_stat(out, REGULAR, it->of->length) : fd_filestat_get(fd, out);
-}
-int32_t BETWEEN(fd_fdstat_set_flags)(int32_t fd, int32_t flags) { return found(fd) ? 0 : fd_fdstat_set_flags(fd, flags); }
-/* Nothing of the machine that builds is in the pack. */
-int32_t BETWEEN(args_sizes_get)(uint32_t *count, uint32_t *size) {
-    *count = 1;
-    *size = sizeof settings;
-    for (uint32_t i = 0; i + 1 < sizeof settings; i++) *count += !settings[i];
-    return 0;
-}
-int32_t BETWEEN(args_get)(char **all, char *buffer) {
-    __builtin_memcpy(buffer, settings, sizeof settings);
-    for (uint32_t i = 0; i < sizeof settings; i++)
-        if (!i || !settings[i - 1]) *all++ = buffer + i;
-    return 0;
-}
-int32_t BETWEEN(environ_sizes_get)(uint32_t *count, uint32_t *size) {
-    if (live) return environ_sizes_get(count, size);
-    *count = *size = 0;
-    return 0;
-}
-int32_t BETWEEN(environ_get)(char **all, char *buffer) { return live ? environ_get(all, buffer) : 0; }
-int32_t BETWEEN(fd_prestat_get)(int32_t fd, prestat *out) {
-    if (fd != FIRST_FOLDER) return BAD_FD;
-    *out = (prestat){0, 1};
-    return 0;
-}
-int32_t BETWEEN(fd_prestat_dir_name)(int32_t fd, char *out, uint32_t length) {
-    if (length) out[0] = '/';
-    return 0;
-}
-int32_t BETWEEN(random_get)(void *at, uint32_t n) {
-    if (live) return random_get(at, n);
-    __builtin_memset(at, 42, n);
-    return 0;
-}
-int32_t BETWEEN(clock_time_get)(int32_t which, int64_t precision, int64_t *out) {
-    if (live) return clock_time_get(which, precision, out);
-    static int64_t now = 1781000000000000000;
-    *out = now += 1000;
-    return 0;
-}
-/* As a shell would have it. */
-void BETWEEN(proc_exit)(uint32_t code) { proc_exit(code & 0xff); }
 /* Called by `main` where it has started everything; elsewhere it stands for a function of sockets. */
 int32_t BETWEEN(sock_shutdown)(char *at, int32_t how) {
     if (!pausing) return UNSUPPORTED;
@@ -250,14 +86,6 @@ int32_t BETWEEN(sock_shutdown)(char *at, int32_t how) {
     return 0;
 }
 
-static char *asked(const char *message, uint32_t length, uint32_t *n) {
-    int64_t told = host_call(message, length, NULL, 0);
-    if (told < 0 || told > INT32_MAX) return NULL;
-    char *answer = malloc((size_t)told + 1);
-    if (!answer || (told && host_take(answer, (uint32_t)told))) return NULL;
-    answer[*n = (uint32_t)told] = 0;
-    return answer;
-}
 /* A script on standard input: all of it, to its end. */
 static char *standard_input(uint32_t *n) {
     uint32_t room = 64 << 10, given;
@@ -303,12 +131,48 @@ static void hand_in(const char *name, const char *text, uint32_t length) {
     while (*name == '/' || (*name == '.' && name[1] == '/')) name += *name == '/' ? 1 : 2;
     files[SCRIPT] = (file){name, text, length};
 }
-int EXPORT(rf_run)(void) {
-    uint32_t count = 0, size = 0;
+/* `main` goes on with this command line. */
+static int32_t go_on(uint32_t count, char **all) {
+    frame_word(ARGC) = count;
+    frame_word(ARGV) = (uint32_t)all;
+    pausing = true;
+    start_rewind(&stack);
+    return start();
+}
+static void come_alive(void) {
     live = true;
     folder_count = 0;
     open_folders();
     initialize_environ();
+}
+/* What PHP does where it lands, of what the next call looks at. */
+static void landed(void) {
+    exception = NULL;
+    current_frame = NULL;
+    active_class = NULL;
+    compiling = false;
+    interrupts &= ~(uint32_t)INTERRUPT_BITS;
+    /* While it said that there is no memory it was allowed to take more. */
+    (*(uint32_t *volatile *)HEAP)[HEAP_OVERFLOW] = 0;
+}
+/* What jumped out of `main` ended the script, or one of the steps behind it: the next one follows. */
+static int ended(void) {
+    for (int tries = 0; tries < TRIES; tries++) {
+        landed();
+        unclean = uncollected = true;
+        if (ending & IN_END) {
+            if (!shutdown_functions)
+                for (uint32_t i = 1; objects->all && i < objects->count; i++)
+                    if (!((uint32_t)objects->all[i] & 1)) objects->all[i]->kind |= DESTRUCTED;
+            shutdown_functions = NULL;
+        }
+        if (try_end() != JUMPED) break;
+    }
+    return exit_status & 0xff;
+}
+int EXPORT(rf_run)(void) {
+    uint32_t count = 0, size = 0;
+    come_alive();
     if (args_sizes_get(&count, &size)) return OUR_FAILURE;
     char **given = malloc((count + 4) * sizeof *given), *buffer = malloc(size + 1);
     if (!count || !given || !buffer || args_get(given + 2, buffer)) return OUR_FAILURE;
@@ -337,13 +201,145 @@ int EXPORT(rf_run)(void) {
         char *text = asked("S", 1, &n);
         if (text) hand_in(given[3], text, n);
     }
-    frame_word(ARGC) = words;
-    frame_word(ARGV) = (uint32_t)all;
-    pausing = true;
-    start_rewind(&stack);
-    start();
+    if (go_on(words, all) == JUMPED) return ended();
     return 0;
 }
+
+static string *text_of(const char *bytes, uint32_t n) {
+    string *text = malloc(sizeof *text + n + 1);
+    if (!text) return NULL;
+    *text = (string){1, TEXT | INTERNED, 0, n};
+    __builtin_memcpy(text->text, bytes, n);
+    text->text[n] = 0;
+    return text;
+}
+/* Calls a function of session.php. */
+static int32_t called(const char *name, value *answer, value *given, uint32_t count) {
+    string *text = text_of(name, length_of(name));
+    call it = {.size = sizeof it, .function = {.at = text, .kind = TEXT}, .answer = answer, .given = given, .count = count};
+    int32_t how = text ? try_call(&it, NULL) : JUMPED;
+    free(text);
+    return how;
+}
+static value number(int32_t n) { return (value){.number = n, .kind = NUMBER}; }
+static value taken_exception(void) {
+    value it = {.at = exception, .kind = exception ? OBJECT | COUNTED : NOTHING};
+    exception = NULL;
+    return it;
+}
+static const char *cell_name(void) {
+    static char name[] = "<cell 0000000000>";
+    uint32_t n = ++cells, digits = 1;
+    for (uint32_t rest = n; rest > 9; rest /= 10) digits++;
+    char *at = name + 6 + digits;
+    at[0] = '>';
+    at[1] = 0;
+    for (; digits--; n /= 10) *--at = (char)('0' + n % 10);
+    return name;
+}
+static bool begin(void) {
+    static char *words[] = {(char *)"php", (char *)"-C", (char *)"-q", (char *)"/.session.php", NULL};
+    come_alive();
+    leaving = true;
+    int32_t how = go_on(4, words);
+    leaving = false;
+    current_frame = NULL;
+    return begun = how == LEFT;
+}
+/* Variables live in the frame of the text that declared them, until it ends. */
+static bool holds_variables(page *it) {
+    for (uint32_t i = 0; i < globals->used; i++) {
+        value *each = &globals->all[i].of;
+        if ((each->kind & 0xff) == ELSEWHERE && each->at >= (void *)it && each->at < it->end) return true;
+    }
+    return false;
+}
+/* Frames that were left behind are given back, where they fill a page. */
+static void unwind_to(page *last) {
+    page *from = frames->last;
+    while (frames->last != last && !holds_variables(frames->last)) {
+        page *gone = frames->last;
+        frames->last = gone->before;
+        try_free_theirs(gone);
+    }
+    if (frames->last == from) return;
+    frames->top = frames->last->top;
+    frames->end = frames->last->end;
+}
+/* Where not even that can be told: an encoded error. */
+static void *untold(void) {
+    static const char error[] = "\xa3\x64type\x6a" "FatalError" "\x67message\x72" "there is no memory"
+                                "\x69traceback\x73" "there is no memory\n";
+    static uint32_t words[] = {STATUS_ERROR, 1, 0, 0, 0, sizeof error - 1};
+    words[4] = (uint32_t)error;
+    return words;
+}
+static void take_turn(void) {
+    page *last = frames->last;
+    value code = {0}, given[4] = {{.kind = NOTHING}, {.kind = NOTHING}, number(0), number((int32_t)door.flags)}, none;
+    bool jumped = called("Ringfence\\prepared", &code, NULL, 0) == JUMPED || (code.kind & 0xff) != TEXT;
+    int32_t compiled = jumped ? 0 : try_compile(code.at, cell_name(), AFTER_OPEN_TAG);
+    if (compiled == JUMPED) jumped = true;
+    else if (compiled) {
+        value answer = {.kind = NOTHING};
+        jumped = try_execute(compiled, &answer) == JUMPED;
+        if (!jumped) {
+            if (answer.kind) given[0] = answer;
+            try_forget(compiled);
+            try_destroy(compiled);
+            try_free_theirs((void *)compiled);
+        }
+    }
+    if (jumped) {
+        landed();
+        unwind_to(last);
+        if (!interrupted) uncollected = true;
+        given[2] = number(interrupted ? (int32_t)interrupted + 1 : 1);
+    }
+    given[1] = taken_exception();
+    if (given[1].kind != NOTHING && ((object *)given[1].at)->of == (void *)UNWIND_EXIT) {
+        result.status = STATUS_EXIT;
+        result.code = exit_status & 0xff;
+    } else if (called("Ringfence\\told", &none, given, 4) == JUMPED) landed(), unwind_to(last);
+    exit_status = 0;
+    try_release(&code);
+    try_release(&given[0]);
+    try_release(&given[1]);
+    landed();
+    interrupted = 0;
+}
+/* What a copy draws is its own. */
+static void seed(void) {
+    uint32_t *state = (*(uint32_t ***)LCG)[1];
+    *(bool *)TWISTER_SEEDED = false;
+    *(bool *)LCG_SEEDED = true;
+    for (int i = 0; state && i < 2; i++)
+        if (!random_get(&state[i], sizeof state[i])) state[i] = state[i] % LCG_MOST + 1;
+}
+void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
+    if (busy) return NULL;
+    busy = true;
+    begin_result();
+    door.turn = (part){(char *)p, n};
+    door.flags = flags;
+    if (resume_word == RESUME_COPY) seed();
+    resume_word = RESUME_NOTHING;
+    if (begun || begin()) take_turn();
+    busy = false;
+    return result.status == STATUS_ERROR && !result.error_length ? untold() : &result;
+}
+void *EXPORT(rf_fork)(uint32_t flags) { return (void *)&resume_word; }
+/* PHP looks for it at each jump back and each call, and ends what runs without a word. */
+void *EXPORT(rf_interrupt)(uint32_t kind) {
+    static uint32_t words[4];
+    words[0] = (uint32_t)&interrupted;
+    words[1] = (kind < KINDS_OF_INTERRUPTS ? kind : 0) + 1;
+    words[2] = INTERRUPTS;
+    words[3] = INTERRUPT_BITS;
+    return words;
+}
+void *EXPORT(rf_alloc)(uint32_t n) { return malloc(n ? n : 1); }
+void EXPORT(rf_free)(void *p) { free(p); }
 void EXPORT(rf_start)(void) { proc_exit((uint32_t)rf_run()); }
 int EXPORT(rf_abi)(void) { return ABI; }
 void EXPORT(rf_init)(void) {

@@ -294,7 +294,7 @@ def signed(value: int) -> bytes:
     while True:
         byte = value & 0x7F
         value >>= 7
-        if value == 0 and not byte & 0x40:
+        if (value == 0 and not byte & 0x40) or (value == -1 and byte & 0x40):
             return bytes([*written, byte])
         written.append(byte | 0x80)
 

@@ -101,3 +101,16 @@ def test_perl_that_is_not_whole_is_not_run(text: str) -> None:
 def test_other_language_is_read_line_by_line(javascript: Session) -> None:
     """Nothing is known of its grammar."""
     assert attempt(javascript, "other", "foo(") is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["foreach ([1] as $x) {", "1 +", "f(1,", "$x = [", "<<<E\nx", "/* a", "class A {\n  function f()", 'echo "a'],
+)
+def test_php_that_is_not_whole_is_not_run(text: str) -> None:
+    """The same; only the last `;` may be left out."""
+    pytest.importorskip("ringfence_language_php", reason="the language pack is not installed")
+    with Session("php") as php:
+        assert attempt(php, "php", text) is None
+        assert attempt(php, "php", "1 + )") is not None
+        assert attempt(php, "php", "echo 1") is not None

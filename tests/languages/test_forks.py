@@ -106,6 +106,22 @@ TURNS["perl"] = [
     "my $held = 'x' x ({R} * 40); push @S, length $held; 0;",
     "srand {R}; push @S, int rand 1e6; 0;",
 ]
+TURNS["php"] = [
+    "$S[] = {R}; 0;",
+    "for ($i = 0; $i < {R} % 50; $i++) $S[] = $i; 0;",
+    "$S = array_values(array_filter($S, fn($at) => $at % 3 !== 2, ARRAY_FILTER_USE_KEY)); 0;",
+    "$S[] = str_repeat('{R}', {R} % 400); 0;",
+    "$S[] = json_encode([{R}, array_slice($S, -3)]); 0;",
+    "$seen = 0; $f = function ($x) use (&$seen) {{ return $seen += $x; }}; $S[] = $f({R}); 0;",
+    "$S[] = isset($f) ? $f({R}) : -1; 0;",
+    "$g = (function () {{ for ($n = {R};; $n++) yield $n; }})(); 0;",
+    "$S[] = isset($g) ? $g->current() : -2; if (isset($g)) $g->next(); 0;",
+    "$S[] = preg_replace('/[0-4]+/', '-', '{R}'); 0;",
+    "try {{ intdiv(1, {R} % 2); }} catch (DivisionByZeroError $e) {{ $S[] = $e->getMessage(); }} 0;",
+    "$o ??= new ArrayObject; $o['{R}'] = [$o]; gc_collect_cycles(); $S[] = count($o); 0;",
+    "mt_srand({R}); $S[] = mt_rand(0, 99); 0;",
+    "eval('$S[] = {R} % 7;'); 0;",
+]
 TURNS["python-data"] = [
     *TURNS["python"],
     "import numpy as np; A = np.arange({R} % 1000); S.append(float(A.sum()))",
@@ -121,6 +137,7 @@ BEGIN = {
     "sqlite": "create table S(x);",
     "ruby": "$s = []; 0",
     "perl": "@S = ();",
+    "php": "$S = [];",
 }
 ASK = {
     "python": "repr(S)",
@@ -129,6 +146,7 @@ ASK = {
     "sqlite": "select coalesce(group_concat(x, ' '), '') as told from S;",
     "ruby": "$s.inspect",
     "perl": "join ' ', @S",
+    "php": "json_encode($S);",
 }
 PRINT = {
     "python": "print(repr(S))",
@@ -137,11 +155,12 @@ PRINT = {
     "sqlite": ASK["sqlite"],
     "ruby": "puts $s.inspect",
     "perl": "print join(' ', @S), qq(\\n)",
+    "php": "echo json_encode($S), PHP_EOL;",
 }
 for told_as in (BEGIN, ASK, PRINT):
     told_as["python-data"] = told_as["python"]
 # Those that came last share the engine with the others: one seed each, here and in workers.
-SEEDS = {"sqlite": [0, 4], "ruby": [0, 4], "perl": [0, 4], "python-data": [0, 4]}
+SEEDS = {"sqlite": [0, 4], "ruby": [0, 4], "perl": [0, 4], "php": [0, 4], "python-data": [0, 4]}
 
 
 def told(session: Session, language: str) -> str:
@@ -177,7 +196,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
     """
     name = language.replace("-", "_")
     pytest.importorskip(f"ringfence_language_{name}", reason=f"NOT TESTED: the pack {language} is not installed")
-    if language in {"perl", "ruby", "python-data"}:
+    if language in {"perl", "php", "ruby", "python-data"}:
         request.getfixturevalue(f"compiled_{name}")
     draw = random.Random(seed + int(os.environ.get("RINGFENCE_FORK_SEED", "0")))  # noqa: S311
     isolation: Literal["wasm", "worker"] = "worker" if seed == 4 else "wasm"
@@ -224,6 +243,7 @@ def test_every_branch_is_what_a_replay_from_the_start_comes_to(
         ("javascript", "Math.random()", "String(Math.random())"),
         ("lua", "math.randomseed(1) math.random(0)", "math.random(0)"),
         ("perl", "srand 1; rand", "rand"),
+        ("php", "mt_srand(1); lcg_value();", "mt_rand() . ' ' . lcg_value() . uniqid('', true)"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("isolation", ["wasm", "worker"])

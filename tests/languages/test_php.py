@@ -169,6 +169,8 @@ def test_limits_end_a_run_under_their_names() -> None:
 
 
 def test_what_is_absent_is_an_error_and_never_a_run() -> None:
-    """No processes and no sockets."""
+    """No processes, no sockets and no fibers."""
     assert "no" == php("-r", "echo @fsockopen('localhost', 80) ? 'yes' : 'no';").text
     assert "" == php("-r", "echo @shell_exec('ls'), @exec('ls');").text
+    fiber = php("-r", "(@new Fiber(fn() => 1))->start();")
+    assert (255, True) == (fiber.exit_code, "Call to undefined method Fiber::start()" in fiber.text)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import ringfence
-from ringfence import Limits, Policy
+from ringfence import Limits, Policy, Session, SessionError
 from security.isolated import options
 
 if TYPE_CHECKING:
@@ -83,10 +84,11 @@ def test_endless_php_ends_at_its_deadline(code: str) -> None:
 
 @pytest.mark.parametrize("code", HOGS)
 def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
-    """As a limit, as PHP's own error, or as a trap; never as the host's."""
+    """With PHP's own error; never as the host's, and never as a trap."""
     result = attack(code, memory="200MiB", wall=20)
 
-    assert "memory" == result.limit or "trapped" == result.outcome or result.exit_code in {1, 255}, result
+    assert "memory" == result.limit or 255 == result.exit_code, result
+    assert "Fatal error: " in result.text
     assert result.usage.memory_bytes <= 200 << 20
     alive()
 
@@ -144,3 +146,73 @@ def test_files_that_are_nowhere_harm_only_the_guest() -> None:
     ):
         assert attack(code, memory="200MiB", wall=5).outcome in {"exited", "trapped", "limited"}, code
         alive()
+
+
+def test_fatal_errors_and_exits_anywhere_end_as_natively() -> None:
+    """Where PHP jumps to who called it: in a script, in what follows it, and in that again; never as a trap."""
+    ends = (
+        "register_shutdown_function(function () { echo 'shut'; %s });"
+        "class D { function __destruct() { echo 'gone'; %s } }"
+    )
+    fatal = "eval('function f() {} function f() {}');"
+    for shut, gone, code, told, exit_code in (
+        ("", "", "exit(3);", "shutgone", 3),
+        ("exit(4);", "", "exit(3);", "shutgone", 4),
+        ("exit(4);", "exit(5);", "exit(3);", "shutgone", 5),
+        ("", "exit(5);", "", "shutgone", 5),
+        (fatal, "", "", "shut\nFatal error: Cannot redeclare f()", 255),
+        ("", fatal, "", "shutgone\nFatal error: Cannot redeclare f()", 255),
+        ("", "", fatal, "\nFatal error: Cannot redeclare f()", 255),
+        (fatal, fatal, fatal, "\nFatal error: Cannot redeclare f()", 255),
+    ):
+        result = attack(f"{ends % (shut, gone)} $d = new D; $e = new D; {code}")
+        assert ("exited", exit_code) == (result.outcome, result.exit_code), result
+        assert result.text.startswith(told.replace("gone", "gonegone" if not gone else "gone")), result
+        alive()
+
+
+def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
+    """Messages that are forged, answers nobody asked for, results of no turn; a run that is no session has none."""
+    assert "no" == attack("echo @fopen('/dev/ringfence', 'r+') ? 'yes' : 'no';").text
+    for code in (
+        'fread($d, 1 << 20); fwrite($d, "\\0"); fread($d, 1 << 24);',
+        "foreach (['S', 'F', 'Fxxxx', \"\\0\", \"\\0r\", \"\\0rxxxx\", str_repeat('x', 9999)] as $m) fwrite($d, $m);",
+        "fwrite($d, \"\\0r\" . pack('V4', 1, 0, -1, -1));",
+        'fwrite($d, "\\0r" . pack(\'V4\', 1, 0, 3, 0) . "\\xff\\xff\\xff"); exit(1);',
+        "foreach ([2, 3, 9, -1] as $s) fwrite($d, \"\\0r\" . pack('V4', $s, -1, 1, 1) . 'xx'); exit(2);",
+        'fwrite($d, "\\0l");',
+        "Ringfence\\begin();",
+        "foreach (get_resources() as $r) @fclose($r);",
+        "Ringfence\\told(1, null, 9, -1); Ringfence\\prepared();",
+        "ini_set('memory_limit', '2M'); $s = ''; while (true) $s .= 'x';",
+        "ob_start(function () { exit(1); });",
+        "set_error_handler(function () { exit(1); }); echo $nope;",
+        "class D { function __destruct() { exit(1); } } $d = new D; $d = new D; return new D;",
+        "class D { function __destruct() { while (true); } } return new D;",
+        "class D { function __destruct() { throw new Exception; } } return new D;",
+        "class E extends Exception { function __toString(): string { exit(1); } } throw new E;",
+        "spl_autoload_register(function () { exit(1); }); new Nope;",
+        "foreach ($GLOBALS as $k => $v) unset($GLOBALS[$k]);",
+    ):
+        with Session("php", turn=Limits(wall=WALL), **options()) as session:
+            session.eval("$kept = 1")
+            assert session.eval(f"$d = fopen('/dev/ringfence', 'r+b'); {code}").outcome, code
+            with contextlib.suppress(SessionError):
+                assert session.eval("$kept ?? 0").outcome, code
+        alive()
+
+
+@pytest.mark.parametrize("code", [*ENDLESS, *HOGS, *DEEP])
+def test_session_outlives_what_its_turns_do(code: str) -> None:
+    """Or it is over, and begins anew; its next turn is never another's."""
+    policy = Policy(limits=Limits(memory="200MiB"))
+    with Session("php", policy=policy, turn=Limits(wall=1, output="1MiB"), **options()) as session:
+        session.eval("$kept = 'kept';")
+        turn = session.eval(code)
+        assert turn.outcome in {"limited", "raised", "trapped", "returned", "exited"}, turn
+        try:
+            assert session.eval("$kept").value in {"kept", None}
+        except SessionError:
+            session.restart()
+            assert session.eval("$kept ?? 'none'").value == "none"
+    alive()

@@ -16,6 +16,7 @@ _PLACE = re.compile(r"at <cell \d+>:(\d+):(\d+)\n$")
 _ENDS_EARLY = {
     "lua": ("SyntaxError", re.compile(r"near <eof>\Z")),
     "sqlite": ("SQLITE_ERROR", re.compile(r"incomplete input\Z")),
+    "php": ("ParseError", re.compile(r"\Asyntax error, unexpected end of file|\AUnclosed |\AUnterminated comment")),
     "perl": (
         "SyntaxError",
         re.compile(r"\AMissing right |\Asyntax error at .*, at EOF$|anywhere before EOF at ", re.MULTILINE),
