@@ -6,7 +6,7 @@ import builtins
 
 from ._engine import core
 from ._plugin import _exports, _imported
-from ._plugin_names import member, short, snake, spelled
+from ._plugin_names import camel, member, short, snake, spelled
 from ._plugin_resources import METHODS_LEAVE, classes_of
 from ._plugin_values import Classes
 from ._policy import Policy
@@ -14,7 +14,7 @@ from ._text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from ._plugin import Exports
@@ -74,6 +74,8 @@ class _Stub:
     def __init__(self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any], classes: Classes) -> None:
         self._types = types
         self._needed: set[int] | None = None
+        # What the objects of a resource have that the host gives, by the resource's number.
+        self._objects: dict[int, str] = {}
         self._imports = imports
         self._classes = classes
         # The methods of each resource, by its class.
@@ -131,17 +133,24 @@ class _Stub:
             if types:
                 lines += ["", f"class {place}:", *types]
         keys: list[tuple[str, str]] = []
-        for interface, functions, _ in self._imports:
+        for interface, functions, types in self._imports:
+            rest, of = _by_resource(functions, types)
+            for resource, (number, _) in of.items():
+                self._objects[self._types[number][1]] = self._named(f"{short(interface) or 'a'}-{resource}")
+            classes = [
+                (resource, self._resource_given(number, there, lines)) for resource, (number, there) in of.items()
+            ]
             if interface:
-                (own,) = spelled([short(interface)], "camel", self._top)
-                self._top.append(own)
+                own = self._named(short(interface))
                 keys.append((interface, own))
                 lines += ["", f"class {own}(_Protocol):", *self._doc(interface)]
-                lines += self._methods(functions) or ["    ..."]
+                for resource, cls in classes:
+                    lines += ["    @property", f"    def {camel(resource)}(self) -> {cls}: ..."]
+                lines += self._methods(rest) or ([] if classes else ["    ..."])
                 continue
-            for declared in functions:
-                (own,) = spelled([declared[0]], "camel", self._top)
-                self._top.append(own)
+            keys += [(camel(resource), cls) for resource, cls in classes]
+            for declared in rest:
+                own = self._named(declared[0])
                 keys.append((declared[0], own))
                 lines += ["", f"class {own}(_Protocol):", *self._methods([declared], "__call__")]
         (given,) = spelled(["given"], "camel", self._top)
@@ -149,6 +158,25 @@ class _Stub:
         lines += ["", f'{given} = _TypedDict("{given}", {{{items}}})']
         lines += self._aliases(lines)
         return _headed(lines, f"`ringfence bindings --host`, of {quote(name)}")
+
+    def _named(self, name: str) -> str:
+        """Give a class of the stub a name that no other has."""
+        (own,) = spelled([name], "camel", self._top)
+        self._top.append(own)
+        return own
+
+    def _resource_given(self, number: int, functions: list[Any], lines: list[str]) -> str:
+        """Write what the objects of a resource have, and what their class has, which makes them."""
+        of_objects = self._objects[self._types[number][1]]
+        of_class = self._named(f"{of_objects}-class")
+        kinds = {declared[0]: (member(declared[0]) or ("", "", ""))[0] for declared in functions}
+        methods = [declared for declared in functions if kinds[declared[0]] == "method"]
+        lines += ["", f"class {of_objects}(_Protocol):", *(self._methods(methods) or ["    ..."])]
+        lines += ["", f"class {of_class}(_Protocol):"]
+        made = [declared for declared in functions if kinds[declared[0]] == "constructor"]
+        rest = [declared for declared in functions if kinds[declared[0]] == "static"]
+        lines += [*self._methods(made, "__call__"), *self._methods(rest)] or ["    ..."]
+        return of_class
 
     def _reached(self, interfaces: list[Any]) -> set[int]:
         """Give the types that these functions mention, and those that they are made of."""
@@ -159,7 +187,7 @@ class _Stub:
             number = left.pop()
             if number not in reached:
                 reached |= {number, self._numbers.get(id(self._classes.of(number)), number)}
-                left += _inside(self._types[number][1:])
+                left += _inside(*self._types[number])
         return reached
 
     def _aliases(self, lines: list[str]) -> list[str]:
@@ -217,15 +245,17 @@ class _Stub:
         lines: list[str] = []
         seen = set()
         for own, params, result, _ in functions:
-            spelling = name or snake(own)
+            kind, _, of_resource = member(own) or ("", "", own)
+            spelling = name or snake(of_resource)
             if spelling in seen:
                 continue
             seen.add(spelling)
-            names = spelled((param for param, _ in params), "snake", ["self"])
+            taken = params[1:] if kind == "method" else params
+            names = spelled((param for param, _ in taken), "snake", ["self"])
             told = "".join(
-                f", {own}: {self._type(kind, given=False)}" for own, (_, kind) in zip(names, params, strict=True)
+                f", {own}: {self._type(kind, given=False)}" for own, (_, kind) in zip(names, taken, strict=True)
             )
-            end = ", /" if params else ""
+            end = ", /" if taken else ""
             lines.append(f"    def {spelling}(self{told}{end}) -> {self._returned(result, given=True)}: ...")
         return lines
 
@@ -287,7 +317,7 @@ class _Stub:
         lines += ["        def drop(self) -> None: ...", "        def __enter__(self) -> _Self: ..."]
         return [*lines, f"        def __exit__(self, *_: {self._builtins}object) -> None: ..."]
 
-    def _type(self, number: int, *, given: bool) -> str:  # noqa: C901, PLR0911 - a line for each kind
+    def _type(self, number: int, *, given: bool) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
         kind, *parts = self._types[number]
         plain = self._builtins
         if kind in _NUMBERS:
@@ -306,9 +336,16 @@ class _Stub:
                 return ("_ringfence.Some" if is_nested else self._type(parts[0], given=given)) + " | None"
             case "result":
                 return "_ringfence.Ok | _ringfence.Err"
+            case "map":
+                key, value = (self._type(part, given=given) for part in parts)
+                return f"{plain}dict[{key}, {value}]"
+            case "fixed":
+                return self._list(parts[0], given=given)
             case "stream" | "future":
                 return self._later(kind, parts[0], given=given)
         if kind in {"own", "borrow"}:
+            if given and parts[0] in self._objects:
+                return self._objects[parts[0]]
             number = self._numbers.get(id(self._classes.of(number)), number)
         if number not in self._homes:
             return "_Any"
@@ -360,14 +397,37 @@ def _taken_by(classes: Classes) -> set[str]:
     return names
 
 
-def _inside(parts: tuple[Any, ...] | list[Any]) -> list[int]:
-    """Give the types in the description of one: numbers, and pairs of a name and a number."""
+def _by_resource(
+    functions: list[Any], types: list[tuple[str, int]]
+) -> tuple[list[Any], dict[str, tuple[int, list[Any]]]]:
+    """Tell the functions of an interface that are none of a resource's, and by resource its type and its own."""
+    numbers = dict(types)
+    rest: list[Any] = []
+    of: dict[str, tuple[int, list[Any]]] = {}
+    for function in functions:
+        resource = (member(function[0]) or ("", "", ""))[1]
+        if resource in numbers:
+            of.setdefault(resource, (numbers[resource], []))[1].append(function)
+        else:
+            rest.append(function)
+    return rest, of
+
+
+def _inside(kind: str, *parts: Any) -> list[int]:  # noqa: ANN401 - as a type is described
+    """Give the types in the description of one."""
+    if kind in {"own", "borrow"}:
+        return []
+    return _numbers_in(parts[:1] if kind == "fixed" else parts)
+
+
+def _numbers_in(parts: Sequence[Any]) -> list[int]:
+    """Give the numbers, and those of pairs of a name and a number."""
     found: list[int] = []
     for part in parts:
         if isinstance(part, int):
             found.append(part)
         elif isinstance(part, (list, tuple)):
-            found += _inside(part)
+            found += _numbers_in(part)
     return found
 
 

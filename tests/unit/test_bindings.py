@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugins.conftest import CASES
-from plugins.resources import COUNTERS
+from plugins.resources import COUNTERS, KEEPER
 from plugins.typed import Echo, plugin_of
 from ringfence import Plugin, Program
 from ringfence._bindings import bindings
@@ -46,12 +46,41 @@ if TYPE_CHECKING:
     from markdown import Content, Plugin
     from host import Given
     from array import array
-    import clashing, counters, zoo
+    import clashing, counters, keeper_host, zoo
 
 class Store:
     def get(self, name: str) -> str | None:
         return name
 
+class OneBlob:
+    def __init__(self, size: int) -> None: ...
+    def size(self) -> int:
+        return 1
+    @staticmethod
+    def join(one: OneBlob, other: OneBlob) -> OneBlob:
+        return one
+    def drop(self) -> None: ...
+
+class Blobs:
+    @property
+    def Blob(self) -> type[OneBlob]:
+        return OneBlob
+    def swap(self, blob: object) -> OneBlob:
+        return OneBlob(1)
+
+class Nested:
+    class Blob:
+        def __init__(self, size: int) -> None: ...
+        def size(self) -> int:
+            return 1
+        @classmethod
+        def join(cls, one: Nested.Blob, other: Nested.Blob) -> Nested.Blob:
+            return one
+    @staticmethod
+    def swap(blob: Nested.Blob) -> Nested.Blob:
+        return blob
+
+blobs: list[keeper_host.Given] = [{"test:zoo/blobs": Blobs()}, {"test:zoo/blobs": Nested()}]
 given: Given = {"app:host/store": Store()}
 plugin = cast("Plugin", ringfence.Plugin("markdown.wasm", imports=given))
 content = plugin.exports.content
@@ -84,6 +113,30 @@ def use(plugin: Plugin) -> None:
     plugin.exports.content.parse("x").titel
     plugin.exports.content.Link("u")
 """
+WRONG_HOST = """\
+from __future__ import annotations
+from keeper_host import Given
+
+class OneBlob:
+    def __init__(self, size: int) -> None: ...
+    def size(self) -> str:
+        return ""
+    @staticmethod
+    def join(one: OneBlob, other: OneBlob) -> OneBlob:
+        return one
+
+class Wrong:
+    def swap(self, blob: object) -> object:
+        return blob
+
+class Typed(Wrong):
+    @property
+    def Blob(self) -> type[OneBlob]:
+        return OneBlob
+
+lacking: Given = {"test:zoo/blobs": Wrong()}
+typed: Given = {"test:zoo/blobs": Typed()}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +149,7 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("clashing", CLASHING.encode()),
         ("zoo", echo.wat),
         ("counters", COUNTERS),
+        ("keeper", KEEPER),
     ):
         loaded = Program.from_bytes(program, name=name)
         (place / f"{name}.pyi").write_text(bindings(loaded))
@@ -103,6 +157,7 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / f"{host}.pyi").write_text(bindings(loaded, host=True))
     (place / "use.py").write_text(USE)
     (place / "wrong.py").write_text(WRONG)
+    (place / "wrong_host.py").write_text(WRONG_HOST)
     (place / "mypy.ini").write_text("[mypy]\nstrict = True\n")
     (place / "pyrightconfig.json").write_text(
         '{"typeCheckingMode": "strict", "pythonVersion": "3.11", '
@@ -128,7 +183,8 @@ def test_type_checkers_take_the_stubs_and_find_what_is_wrong(stubs: Path, checke
     said = ended.stdout
 
     assert {9, 10, 11} == wrong_lines(said, "wrong.py"), said + ended.stderr
-    for file in sorted(path.name for path in stubs.glob("*.py*") if path.name != "wrong.py"):
+    assert {21, 22} == wrong_lines(said, "wrong_host.py"), said + ended.stderr
+    for file in sorted(path.name for path in stubs.glob("*.py*") if not path.name.startswith("wrong")):
         assert not wrong_lines(said, file), said
 
 
@@ -207,3 +263,37 @@ class Store(_Protocol):
 Given = _TypedDict("Given", {'app:host/store': Store})
 """
     assert expected == bindings(Program.from_file(RENDERER), host=True)
+
+
+def test_host_is_told_the_classes_of_resources_that_it_makes() -> None:
+    """What their objects have, and what the class has that is called for one."""
+    expected = """\
+# Written by `ringfence bindings --host`, of keeper; do not edit.
+from typing import Any as _Any, Protocol as _Protocol, TypedDict as _TypedDict
+
+class BlobsBlob(_Protocol):
+    def size(self) -> int: ...
+
+class BlobsBlobClass(_Protocol):
+    def __call__(self, size: int, /) -> BlobsBlob: ...
+    def join(self, one: _Any, other: _Any, /) -> BlobsBlob: ...
+
+class Blobs(_Protocol):
+    \"\"\"test:zoo/blobs\"\"\"
+    @property
+    def Blob(self) -> BlobsBlobClass: ...
+    def swap(self, blob: _Any, /) -> BlobsBlob: ...
+
+Given = _TypedDict("Given", {'test:zoo/blobs': Blobs})
+"""
+    assert expected == bindings(Program.from_bytes(KEEPER, name="keeper"), host=True)
+
+
+def test_length_of_a_list_is_no_type() -> None:
+    """However long it is."""
+    stub = bindings(
+        Program.from_bytes(Echo(("fixed", "u8", 5000), ("map", "string", ("fixed", "string", 2))).wat), host=True
+    )
+
+    assert "def __call__(self, v: bytes, /) -> _Buffer | _Sequence[int]: ..." in stub
+    assert "def __call__(self, v: dict[str, list[str]], /) -> dict[str, _Sequence[str]]: ..." in stub
