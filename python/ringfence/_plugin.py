@@ -6,7 +6,7 @@ from ._engine import core
 from ._failure import failure
 from ._isolation import close_at_exit
 from ._plugin_imports import functions_of, spare
-from ._plugin_names import member, short, spelled
+from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes, differences, kept
@@ -466,7 +466,5 @@ def _namespace(
 
 
 def _spell(members: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
-    taken: list[str] = []
-    for name, spell, _ in members:
-        taken += spelled([name], spell, taken)
-    return [(own, name, value) for own, (name, _, value) in zip(taken, members, strict=True)]
+    spelling = Spelling()
+    return [(spelling.one(name, spell), name, value) for name, spell, value in members]

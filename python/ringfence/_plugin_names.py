@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
+
+
+# As many names that are spelled alike are told apart by lines at their ends.
+_LINES = 10
 
 
 def snake(name: str) -> str:
@@ -24,22 +29,34 @@ def upper(name: str) -> str:
     return _safe("_".join(_words(name)).upper())
 
 
-def spelled(names: Iterable[str], spell: str, taken: Collection[str] = ()) -> list[str]:
+class Spelling:
     """
-    Spell them all, in their order.
+    Spells names one after the other.
 
-    A name that is taken, by one before it or by Python, gets `_` at its end until it is not.
+    A name that is taken, by one before it or by Python, gets `_` at its end until it is not; after ten, a number.
     """
-    spelling = {"snake": snake, "camel": camel, "upper": upper}[spell]
-    used = set(taken)
-    done = []
-    for name in names:
-        own = spelling(name)
-        while own in used:
-            own += "_"
-        used.add(own)
-        done.append(own)
-    return done
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._used = set(taken)
+        # How many were made of each name: a guest may have thousands that are spelled alike.
+        self._made: dict[str, int] = {}
+
+    def one(self, name: str, spell: str) -> str:
+        """Spell the next."""
+        plain = {"snake": snake, "camel": camel, "upper": upper}[spell](name)
+        for at in itertools.count(self._made.get(plain, 0)):
+            own = plain + "_" * at if at < _LINES else f"{plain}_{at}"
+            if own not in self._used:
+                break
+        self._made[plain] = at + 1
+        self._used.add(own)
+        return own
+
+
+def spelled(names: Iterable[str], spell: str, taken: Iterable[str] = ()) -> list[str]:
+    """Spell them all, in their order."""
+    spelling = Spelling(taken)
+    return [spelling.one(name, spell) for name in names]
 
 
 def short(interface: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ._engine import core
-from ._plugin_names import camel, member, short, spelled
+from ._plugin_names import Spelling, camel, member, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,14 +124,13 @@ def class_in(of: object, name: str) -> object:
 
 def attach(cls: type[Resource], functions: list[tuple[str, Any]]) -> None:
     """Give a class its methods, by their names in the component: `[method]blob.write`."""
-    taken = list(cls._leave)
+    spelling = Spelling(cls._leave)
     for name, function in functions:
         kind, _, method = member(name) or ("", "", "")
         if kind == "constructor":
             cls._constructor = staticmethod(function)
             continue
-        [own] = spelled([method], "snake", taken)
-        taken.append(own)
+        own = spelling.one(method, "snake")
         if kind == "static":
             setattr(cls, own, staticmethod(function))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -214,6 +215,31 @@ def test_type_that_doubles_itself_is_refused() -> None:
 
     with pytest.raises(LoadError):
         Plugin(answering("$t39", types=doubled))
+
+
+@pytest.mark.parametrize("kind", ["variant", "record", "enum"])
+def test_type_of_very_many_names_is_refused(kind: str) -> None:
+    """Each of them would be a class, or part of one, and make the host wait: a hundred kilobytes took minutes."""
+    part = {"variant": '(case "c{}")', "record": '(field "c{}" u8)', "enum": '"c{}"'}[kind]
+    cases = " ".join(part.format(at) for at in range(9000))
+    types = " ".join(f'(type $v{at} ({kind} {cases})) (export "v{at}" (type (eq $v{at})))' for at in range(3))
+    began = time.monotonic()
+    with pytest.raises(LoadError, match="more cases, fields and names in its types than a plugin may have"):
+        Plugin(f'(component (import "a:b/c" (instance {types})))'.encode())
+
+    assert time.monotonic() - began < 10
+
+
+def test_names_that_are_spelled_alike_cost_what_others_do() -> None:
+    """Thousands of them, of a core module, whose names may be anything."""
+    names = ["a" + "".join(signs) + "b" for length in range(1, 8) for signs in itertools.product("-. +", repeat=length)]
+    exports = " ".join(f'(export "{name}" (func $f))' for name in names[:6000])
+    began = time.monotonic()
+    with Plugin(f"(module (func $f) {exports})".encode()) as plugin:
+        assert 6000 == len(dir(plugin.exports))
+        assert max(map(len, dir(plugin.exports))) < 20
+
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
