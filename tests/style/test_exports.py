@@ -38,6 +38,7 @@ INTERNAL = {
     "Running",
     "SavedFile",
     "Shapes",
+    "Spelling",
     "Streams",
     "TextCall",
     "Toolbox",
