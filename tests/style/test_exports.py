@@ -18,6 +18,7 @@ INTERNAL = {
     "AFunction",
     "AResource",
     "Borrowed",
+    "Cells",
     "Classes",
     "Drain",
     "Exports",

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "python" / "ringfence"
         (PACKAGE, "unit"),
         (PACKAGE / "languages", "unit/languages"),
         (PACKAGE / "packages", "unit/packages"),
+        (PACKAGE / "shown", "unit/shown"),
         (PACKAGE / "cli", "cli"),
     ],
 )
