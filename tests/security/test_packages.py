@@ -90,3 +90,42 @@ def test_attack_script_names_more_than_packages(shelf: Shelf, tmp_path: Path) ->
         with pytest.raises(LoadError, match="cannot be brought in"):
             bring(found, find("python"))
     assert not (tmp_path / "packages").exists()
+
+
+def test_attack_package_that_needs_an_address_leads_nowhere(shelf: Shelf, tmp_path: Path) -> None:
+    """Of a file, a server or a repository: pip would fetch it, and build it out here by code that is in it."""
+    import tarfile
+
+    mark = tmp_path / "mark"
+    evil = tmp_path / "evil-1.0"
+    evil.mkdir()
+    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    evil.joinpath("pyproject.toml").write_text(backend)
+    evil.joinpath("backend.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    with tarfile.open(tmp_path / "evil-1.0.tar.gz", "w:gz") as archive:
+        archive.add(evil, "evil-1.0")
+    places = [f"file://{tmp_path}/evil-1.0.tar.gz", f"git+file://{evil}", "https://127.0.0.1:1/evil-1.0.tar.gz"]
+    for number, place in enumerate(places):
+        shelf.wheel(f"one{number}", needs=(f"evil @ {place}",))
+        with pytest.raises(LoadError, match=r"`evil` is asked for by an address, not by its name|Invalid URL: git"):
+            bring([f"one{number}"], find("python"))
+    shelf.wheel("two", needs=(f"evil @ {places[0]} ; sys_platform == 'wasi'",))
+    with pytest.raises(LoadError, match="an address, not"):
+        bring(["two"], find("python"))
+    assert not mark.exists()
+
+
+def test_attack_modules_in_the_working_directory_are_not_imported(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of a stranger may be there: pip is Python, which begins to look there for what it imports."""
+    shelf.wheel("one")
+    folder = tmp_path / "strange"
+    folder.mkdir()
+    for name in ("json", "pip", "runpy", "email", "sitecustomize"):
+        folder.joinpath(f"{name}.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()\n")
+    monkeypatch.chdir(folder)
+
+    bring(["one"], find("python"))
+
+    assert not (tmp_path / "mark").exists()

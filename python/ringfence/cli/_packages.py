@@ -89,7 +89,7 @@ def _of_file(path: str) -> list[str]:
     from ringfence.packages import of_file
 
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
             return of_file(file.read(1 << 20))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"

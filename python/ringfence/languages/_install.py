@@ -135,7 +135,8 @@ def pip_or_uv() -> tuple[list[str] | None, str]:
     from importlib.util import find_spec
 
     if find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"], ""
+        # Nothing is imported from the working directory, where files of a stranger may be.
+        return [sys.executable, "-P", "-m", "pip"], ""
     from shutil import which
 
     uv = which("uv")

@@ -25,7 +25,7 @@ def asked_for(source: bytes, version: str) -> list[str]:
     Raises:
         LoadError: its metadata cannot be read, or want another version.
     """
-    text = source.decode("utf-8", "replace").replace("\r\n", "\n")
+    text = source.decode("utf-8-sig", "replace").replace("\r\n", "\n")
     blocks = [found for found in _BLOCK.finditer(text) if found["kind"] == "script"]
     if not blocks:
         return []
@@ -35,7 +35,7 @@ def asked_for(source: bytes, version: str) -> list[str]:
     lines = blocks[0]["content"].splitlines()
     try:
         metadata = tomllib.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and lists in lists in lists
         raise LoadError(what, quote(str(error), 200), _HOW) from error
     dependencies, wanted = metadata.get("dependencies", []), metadata.get("requires-python", "")
     if not isinstance(dependencies, list) or not all(isinstance(one, str) for one in dependencies):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,6 +31,21 @@ _NATIVE = tuple(
     for tag in ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64", "manylinux_2_34_x86_64")
     for flag in ("--platform", tag)
 )
+# What a package says that it needs may be an address, which pip would follow, and build what it finds there: so its
+# reader of requirements knows no addresses. Where pip has no such reader, it does not start.
+_NAMES_ONLY = """
+import runpy
+from pip._vendor.packaging import requirements
+
+class Named(requirements.Requirement):
+    def __init__(self, text):
+        super().__init__(text)
+        if self.url is not None:
+            raise requirements.InvalidRequirement(f"`{self.name}` is asked for by an address, not by its name")
+
+requirements.Requirement = Named
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 _LOOK_SECONDS = 0.05
 _TOLD_CHARS = 400
 
@@ -107,7 +124,12 @@ class Unresolved(Exception):
 
     def why(self) -> str:
         """Tell it in a line."""
+        if by_address := re.search(r"`[^`]+` is asked for by an address, not by its name", str(self)):
+            return by_address[0]
         lines = [line.removeprefix("ERROR: ") for line in str(self).splitlines() if line.startswith("ERROR: ")]
+        # After what goes wrong with what, pip says where one reads about it.
+        lines = [line for line in lines if not line.startswith(("ResolutionImpossible", "Exception:"))]
+        lines = lines or [line for line in str(self).splitlines() if line.strip()][-1:]
         return quote(lines[-1] if lines else str(self).strip() or "pip failed, and did not say why", _TOLD_CHARS)
 
 
@@ -122,4 +144,7 @@ def _environment() -> dict[str, str]:
 def _pip() -> list[str]:
     """Use the pip of the Python that runs this; or one that uv brings, where there is none."""
     pip, uv = pip_or_uv()
-    return [uv, "tool", "run", "pip"] if pip is None else pip
+    python = [sys.executable]
+    if pip is None:
+        python = [uv, "--quiet", "run", "--no-project", "--python", sys.executable, "--with", "pip", "python"]
+    return [*python, "-P", "-c", _NAMES_ONLY]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 # More than these is no list that somebody wrote.
 _MAX_REQUIREMENTS = 500
 _MAX_CHARS = 500
+_HASHES = re.compile(r"(?:\s+--hash[= ]\w+:\w+)+$")
 
 
 def parse(texts: Iterable[str]) -> list[Requirement]:
@@ -55,7 +58,7 @@ def _lines(text: str) -> Iterator[str]:
         bare = line.partition(" #")[0].strip()
         if bare and not bare.startswith("#"):
             # Digests of a locked file: the ones of the index are asked for and compared anyway.
-            yield bare.partition(" --hash")[0].strip()
+            yield _HASHES.sub("", bare).strip()
 
 
 def _one(text: str) -> Requirement:
@@ -69,6 +72,8 @@ def _one(text: str) -> Requirement:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         why = str(error).partition("\n")[0] or "it cannot be read"
+        if "://" in text or text.startswith((".", "/", "~")):
+            why = "it is an address or a path: only names are taken"
         raise _refused(shown, why, "write a name of the index, such as `jinja2` or `jinja2==3.1.6`") from error
     if requirement.url is not None:
         why = "it is an address: only names are taken, of wheels whose digests the index has"

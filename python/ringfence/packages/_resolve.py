@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from packaging.requirements import Requirement
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion
 
+from ringfence._text import quote
 from ringfence._value import Value
 from ringfence.errors import HostError, LoadError
 
@@ -103,7 +106,11 @@ def environment(version: str) -> dict[str, str]:
 def _holds(requirement: Requirement, guest: dict[str, str], extras: Iterable[str]) -> bool:
     """Tell whether the guest's Python needs it, with one of these extras."""
     marker = requirement.marker
-    return marker is None or any(marker.evaluate({**guest, "extra": extra}) for extra in extras)
+    try:
+        return marker is None or any(marker.evaluate({**guest, "extra": extra}) for extra in extras)
+    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion) as error:
+        why = f"its marker compares what cannot be compared: {quote(str(error), 100)}"
+        raise _unreadable(requirement.name, str(requirement), why) from error
 
 
 def _without_marker(requirement: Requirement) -> Requirement:
@@ -151,10 +158,26 @@ def _needed(
             continue
         names[name] = names.get(name, set()) | extras
         for text in found[name]["metadata"].get("requires_dist", ()):
-            need = Requirement(text)
+            need = _need(name, text)
             if _holds(need, guest, {"", *names[name]}):
                 left.append((canonicalize_name(need.name), set(need.extras), need))
     return set(names), missing
+
+
+def _need(name: str, text: str) -> Requirement:
+    """Read what a package says that it needs."""
+    try:
+        need = Requirement(text)
+    except InvalidRequirement as error:
+        raise _unreadable(name, text, "it is not written as requirements are") from error
+    if need.url is not None:  # pip has not seen it, or it would have refused it
+        raise _unreadable(name, text, "it is an address, not a name")
+    return need
+
+
+def _unreadable(name: str, text: str, why: str) -> LoadError:
+    what = f"`{quote(name, 60)}` cannot be brought in"
+    return LoadError(what, f"of its requirement `{quote(text, 100)}`: {why}", "take another version of it")
 
 
 def _wheel(install: Mapping[str, Any], pip: Pip) -> Wheel:

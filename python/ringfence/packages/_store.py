@@ -142,7 +142,9 @@ def _digest(keys: list[str], pack: Pack) -> str:
 def _read(place: Path) -> Kept | None:
     try:
         about = json.loads((place / _ABOUT).read_bytes())
-        return Kept(str(place / "site"), tuple(Wheel(*fields) for fields in about["wheels"]))
+        wheels = tuple(Wheel(*fields) for fields in about["wheels"])
+        # Somebody may have removed some of it by hand.
+        return Kept(str(place / "site"), wheels) if (place / "site").is_dir() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

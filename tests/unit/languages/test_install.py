@@ -27,7 +27,7 @@ def test_index_is_asked_by_the_pip_of_this_python(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_install, "_HERE", Path("/nowhere"))
     command = command_for("shout", None)
 
-    assert [sys.executable, "-m", "pip", "install"] == command[:4]
+    assert [sys.executable, "-P", "-m", "pip", "install"] == command[:5]
     assert ["--upgrade", "ringfence-language-shout"] == command[-2:]
 
 

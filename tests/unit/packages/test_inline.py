@@ -23,6 +23,7 @@ def test_dependencies_are_found() -> None:
 
     assert ["rich<16", "httpx"] == asked_for(source, "3.13.5")
     assert ["rich<16", "httpx"] == asked_for(source.replace(b"\n", b"\r\n"), "3.13.5")
+    assert ["rich<16", "httpx"] == asked_for(b"\xef\xbb\xbf" + source.partition(b"\n")[2], "3.13.5")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_script_without_any_asks_for_nothing(source: bytes) -> None:
         (script('requires-python = ">=3.14"'), "wants Python >=3.14"),
         (script('requires-python = "new"'), "cannot be read"),
         (script("requires-python = 3"), "cannot be read"),
+        (script("x = " + "9" * 5000), "4300 digits"),
+        (script("x = " + "[" * 5000 + "]" * 5000), "recursion"),
         (script("x = 1") + b"\n" + script("x = 1"), "several blocks"),
     ],
 )

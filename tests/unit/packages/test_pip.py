@@ -73,3 +73,13 @@ def test_python_without_pip_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(HostError, match="-m ensurepip"):
         Pip("3.13").resolve(["one"])
+
+
+def test_what_does_not_go_together_is_named(shelf: Shelf) -> None:
+    """Not where one reads about such things."""
+    shelf.wheel("one")
+    shelf.wheel("one", "2.0")
+
+    with pytest.raises(Unresolved) as caught:
+        Pip("3.13").resolve(["one==1.0", "one==2.0"])
+    assert "one==1.0 and one==2.0" in caught.value.why()

@@ -66,3 +66,17 @@ def test_file_has_a_requirement_in_each_line() -> None:
     assert ["jinja2==3.1.6", "rich"] == of_file(text)
     with pytest.raises(LoadError, match="it is an option"):
         parse(of_file("-r other.txt"))
+
+
+def test_only_digests_are_left_out_of_a_line_of_a_file() -> None:
+    """What stands after them is not forgotten."""
+    assert ["one==1.0", "two"] == of_file("one==1.0 \\\n  --hash=sha256:aa \\\n --hash=sha256:bb  # via x\ntwo")
+    with pytest.raises(LoadError, match="cannot be brought in"):
+        parse(of_file("one --hash=sha256:aa -r other.txt"))
+
+
+@pytest.mark.parametrize("text", ["https://x/y.whl", "./x", "../x", "/x", "git+https://x", "~/x"])
+def test_addresses_and_paths_are_called_that(text: str) -> None:
+    """Not a mistake in how a name is written."""
+    with pytest.raises(LoadError, match="an address or a path: only names are taken"):
+        parse([text])

@@ -115,3 +115,22 @@ def test_index_that_cannot_be_reached_is_the_hosts_failure(monkeypatch: pytest.M
 
     with pytest.raises(HostError, match="cannot be reached"):
         chosen("one")
+
+
+@pytest.mark.parametrize("marker", ["python_version ~= 'x'", "sys_platform ~= 'wasi'"])
+def test_markers_that_compare_nothing_are_told(shelf: Shelf, marker: str) -> None:
+    """Asked for here, or by a package."""
+    shelf.wheel("one", needs=(f"two; {marker}",))
+
+    with pytest.raises(LoadError, match="its marker compares what cannot be compared"):
+        chosen(f"one; {marker}")
+    with pytest.raises(LoadError, match="cannot be brought in"):
+        chosen("one")
+
+
+def test_requirements_of_packages_that_cannot_be_read_are_told(shelf: Shelf) -> None:
+    """Whichever of pip and us reads them first."""
+    shelf.wheel("one", needs=("two >=banana",))
+
+    with pytest.raises(LoadError, match=r"`one`.* cannot be brought in"):
+        chosen("one")

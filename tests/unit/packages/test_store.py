@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,3 +121,49 @@ def test_other_languages_take_none() -> None:
     """The index is Python's."""
     with pytest.raises(LoadError, match="`javascript` takes no packages"):
         bring(["one"], find("javascript"))
+
+
+def test_packages_that_were_removed_by_hand_are_brought_in_again(shelf: Shelf) -> None:
+    """Their list alone is nothing."""
+    shelf.wheel("one")
+    folder = Path(bring(["one"], find("python")).folder)
+    shutil.rmtree(folder)
+
+    assert Path(bring(["one"], find("python")).folder, "one.py").is_file()
+
+
+def test_two_processes_bring_in_the_same_at_once(shelf: Shelf) -> None:
+    """Both have it; nothing is left beside it."""
+    shelf.wheel("one", **{f"one/part{number}__py": "" for number in range(100)})
+    code = "from ringfence.languages import find; from ringfence.packages import bring\n"
+    code += "print(bring(['one'], find('python')).folder)"
+    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = {each.communicate()[0].strip() for each in running}
+
+    assert [0, 0, 0] == [each.returncode for each in running]
+    [folder] = said
+    assert 102 <= len(list(Path(folder).rglob("*.py*")))
+    assert [Path(folder).parent] == list(Path(folder).parents[1].iterdir())
+
+
+def test_interrupt_ends_pip_and_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: the command ends with its code, and the next one works."""
+    shelf.wheel("one")
+    script = tmp_path / "script.py"
+    script.write_text("import one; print(one.VERSION)")
+    command = [sys.executable, "-m", "ringfence", "run", "--with", "one", str(script)]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    deadline = time.monotonic() + 30
+    while not (pips := children.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+    _, told = running.communicate(timeout=30)
+
+    assert (130, "") == (running.returncode, told.replace("interrupted\n", ""))
+    assert not [Path("/proc", pid, "cmdline").read_text() for pid in pips if Path("/proc", pid).exists()]
+    assert not list((tmp_path / "packages").glob("*"))
+    assert "1.0\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
