@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ringfence import Limits, PluginError, PluginPool, Policy, Trapped, WallReached
+from plugins.resources import COUNTERS
+from ringfence import Limits, LoadError, Plugin, PluginError, PluginPool, Policy, Trapped, WallReached
 
 # count counts the calls of its instance; spin and trap.
 COUNTER = b"""(component
@@ -129,6 +130,24 @@ def test_closed_pool_is_gone() -> None:
         assert 1 == first.result(30)
     with pytest.raises(PluginError, match="it was closed"):
         pool.ask(1)
+
+
+def test_pool_of_what_belongs_to_one_instance_is_refused_and_says_what_to_do() -> None:
+    """A plugin for each thread does what a pool would, from the same code."""
+    with pytest.raises(LoadError, match="it has the resource `counter`: each belongs to one instance") as caught:
+        PluginPool(2, COUNTERS)
+    assert "threading.local()" in caught.value.fix
+
+    kept = threading.local()
+
+    def count(start: int) -> int:
+        if not hasattr(kept, "plugin"):
+            kept.plugin = Plugin(COUNTERS)
+        with kept.plugin.exports.counters.Counter(start) as counter:
+            return int(counter.add(1))
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(range(1, 31)) == list(threads.map(count, range(30)))
 
 
 @pytest.mark.parametrize(

@@ -228,10 +228,12 @@ impl Source {
         instances: (usize, bool),
     ) -> Result<Pool> {
         if !self.world.types.resources().is_empty() || self.world.types.have_streams() {
+            let of = self.world.types.resources().first();
+            let has = of.map_or("streams".into(), |of| format!("the resource `{}`", text::quote(&of.name)));
             return Err(Error::load(
                 format!("cannot make a pool of `{}`", text::quote(&self.name)),
-                "it has resources or streams, and each belongs to one instance",
-                "load it as a `Plugin`",
+                format!("it has {has}: each belongs to one instance, and a call comes to any"),
+                "make a `Plugin` for each thread that calls, kept in a `threading.local()`: they share their compiled code",
             ));
         }
         self.pooled(imports, inline, look, instances, None)
