@@ -154,13 +154,17 @@ impl<T> Hatch<T> {
         if !*SEVERAL {
             return;
         }
-        let until = Instant::now() + AWAKE;
-        while Instant::now() < until {
+        let mut until = None;
+        loop {
             for _ in 0..LOOKS {
                 if self.is_there.load(Ordering::Acquire) {
                     return;
                 }
                 std::hint::spin_loop();
+            }
+            let now = Instant::now();
+            if now >= *until.get_or_insert(now + AWAKE) {
+                break;
             }
         }
         self.asleep.store(ASLEEP, Ordering::Relaxed);

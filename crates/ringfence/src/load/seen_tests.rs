@@ -33,6 +33,14 @@ impl Stage {
         Program::from_file_in(&self.path("cache"), path).unwrap()
     }
 
+    /// One that was opened once since it was last changed.
+    fn known(&self, name: &str, byte: u8) -> PathBuf {
+        let path = self.program(name, byte);
+        settle();
+        self.open(&path);
+        path
+    }
+
     fn seals(&self) -> Vec<PathBuf> {
         let names = self.path("cache").read_dir().unwrap().map(|entry| entry.unwrap().path());
         names.filter(|path| path.extension().is_some_and(|end| end == "seal")).collect()
@@ -82,9 +90,7 @@ fn attack_a_young_file_is_read_again() {
 #[test]
 fn attack_a_changed_program_with_its_old_times_and_size_is_another() {
     let stage = Stage::new();
-    let path = stage.program("app.wasm", 1);
-    settle();
-    stage.open(&path);
+    let path = stage.known("app.wasm", 1);
     let modified = path.metadata().unwrap().modified().unwrap();
 
     write(&path, bytes(2)).unwrap();
@@ -133,9 +139,7 @@ fn attack_a_digest_is_known_for_its_own_file_alone_and_from_its_own_cache() {
 #[test]
 fn attack_what_is_changed_after_it_was_opened_is_not_compiled() {
     let stage = Stage::new();
-    let path = stage.program("app.wasm", 1);
-    settle();
-    stage.open(&path);
+    let path = stage.known("app.wasm", 1);
     let known = stage.open(&path);
     assert!(known.is_open());
     write(&path, bytes(2)).unwrap();
@@ -147,9 +151,7 @@ fn attack_what_is_changed_after_it_was_opened_is_not_compiled() {
 #[test]
 fn a_replaced_file_is_still_the_program_that_was_opened() {
     let stage = Stage::new();
-    let path = stage.program("app.wasm", 1);
-    settle();
-    stage.open(&path);
+    let path = stage.known("app.wasm", 1);
     let known = stage.open(&path);
     rename(stage.program("new.wasm", 2), &path).unwrap();
 
