@@ -45,7 +45,9 @@ class Spelling:
         """Spell the next."""
         plain = {"snake": snake, "camel": camel, "upper": upper}[spell](name)
         for at in itertools.count(self._made.get(plain, 0)):
-            own = plain + "_" * at if at < _LINES else f"{plain}_{at}"
+            # No name begins with two lines.
+            is_numbered = at >= _LINES or (at > 0 and plain == "_")
+            own = f"{plain.rstrip('_')}_{at}" if is_numbered else plain + "_" * at
             if own not in self._used:
                 break
         self._made[plain] = at + 1

@@ -199,7 +199,7 @@ def test_an_exception_of_what_is_read_comes_out_as_itself() -> None:
 @pytest.mark.parametrize(
     ("value", "error", "why"),
     [
-        (7, TypeError, "expected an iterable, not int"),
+        (7, TypeError, "numbers: expected an iterable, not int"),
         ("text", TypeError, "expected an iterable of values, not str"),
         ([1, "2"], TypeError, r"numbers\[1\]: expected int, for u32, not str"),
         ([1, 2**32], ValueError, r"numbers\[1\]: 4294967296 is not from 0"),
@@ -251,7 +251,7 @@ def test_each_value_has_the_limits_of_a_call() -> None:
 
 def test_pools_have_no_streams() -> None:
     """Each is of one instance, and nobody can tell which call comes to that."""
-    with pytest.raises(LoadError, match="resources or streams"):
+    with pytest.raises(LoadError, match="it has streams"):
         PluginPool(2, streaming("u32", 4), policy=STREAMS, imports={"take": sum, "give": range})
 
 

@@ -29,6 +29,14 @@ def test_no_two_names_are_the_same() -> None:
     assert ["a_b", "a_b_", "self_", "a_b__"] == spelled(["a-b", "a.b", "self", "a b"], "snake", ["self"])
 
 
+def test_names_without_a_letter_do_not_begin_with_two_lines() -> None:
+    """And thousands that are spelled alike have numbers, not as many lines."""
+    assert ["_", "_1", "_2", "_2_"] == spelled(["", "-", "+", "2"], "snake")
+    alike = spelled(["a" + sign * count + "b" for count in range(1, 30) for sign in "-. "], "snake")
+    assert len(alike) == len(set(alike))
+    assert ["a_b", "a_b_", "a_b_86"] == [alike[0], alike[1], alike[-1]]
+
+
 @pytest.mark.parametrize(
     ("interface", "own"),
     [("app:markdown/content@1.0.0", "content"), ("wasi:io/streams", "streams"), ("plain", "plain")],

@@ -24,6 +24,14 @@ pub struct PluginMemory {
 
 #[pymethods]
 impl PluginMemory {
+    /// A place and a length that a memory may have.
+    fn inside(&self, py: Python<'_>, at: i128, length: i128) -> PyResult<(u64, u64)> {
+        match (u64::try_from(at), u64::try_from(length)) {
+            (Ok(at), Ok(length)) => Ok((at, length)),
+            _ => Err(outside(at, length, self.size(py)?)),
+        }
+    }
+
     /// Bytes that it has.
     #[getter]
     fn size(&self, py: Python<'_>) -> PyResult<u64> {
@@ -34,7 +42,8 @@ impl PluginMemory {
     }
 
     /// A copy of `length` bytes at `at`.
-    fn read<'py>(&self, py: Python<'py>, at: u64, length: u64) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(&self, py: Python<'py>, at: i128, length: i128) -> PyResult<Bound<'py, PyBytes>> {
+        let (at, length) = self.inside(py, at, length)?;
         match self.access(py, Access::Read { at, len: length })? {
             Accessed::Bytes(bytes) => Ok(PyBytes::new(py, &bytes)),
             other => Err(wrong(&other, at, length)),
@@ -42,12 +51,13 @@ impl PluginMemory {
     }
 
     /// Copies bytes to `at`.
-    fn write(&self, py: Python<'_>, at: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn write(&self, py: Python<'_>, at: i128, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let (bytes, _) = numbers::shown(Number::U8, data).map_err(|_| {
             let kind = name_of(data);
             PyTypeError::new_err(format!("a memory is written with bytes, not with {kind}\nhint: encode it"))
         })?;
         let bytes = PyBackedBytes::from(bytes);
+        let (at, _) = self.inside(py, at, bytes.len() as i128)?;
         match self.access(py, Access::Write { at, bytes: &bytes })? {
             Accessed::Written => Ok(()),
             other => Err(wrong(&other, at, bytes.len() as u64)),
@@ -74,11 +84,15 @@ impl PluginMemory {
     }
 }
 
+fn outside(at: i128, len: i128, size: u64) -> PyErr {
+    PyIndexError::new_err(format!(
+        "{len} bytes at {at} are not inside of the memory, which has {size}\nhint: see its `size`"
+    ))
+}
+
 fn wrong(what: &Accessed, at: u64, len: u64) -> PyErr {
     match what {
-        Accessed::Outside(size) => PyIndexError::new_err(format!(
-            "{len} bytes at {at} are not inside of the memory, which has {size}\nhint: see its `size`"
-        )),
+        Accessed::Outside(size) => outside(at.into(), len.into(), *size),
         _ => PyMemoryError::new_err(
             "the memory may not grow so far\nhint: raise `memory` in the policy's limits, or the module's own maximum",
         ),

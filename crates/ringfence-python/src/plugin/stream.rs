@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -12,7 +12,7 @@ use ringfence::plugin::{Asked, Element, Feed, Items, Pulled, Stream, Tape, TypeI
 use super::plan::{Converter, Plan};
 use super::read::{mixed_up, optional};
 use super::write::{row, scalar, write};
-use super::wrong::{Checked, Wrong};
+use super::wrong::{Checked, Wrong, name_of};
 use super::{Inner, numbers};
 use crate::attach::attached;
 use crate::enter::enter;
@@ -84,7 +84,10 @@ pub fn feed(
     let feed: Box<dyn Feed> = if is_ready(value) && !is_future {
         Box::new(Ready(all(plan, element, item, value)?))
     } else {
-        let next = home.bind(py).call_method1(intern!(py, "feed"), (value, is_future)).map_err(Wrong::raised)?;
+        let next = home.bind(py).call_method1(intern!(py, "feed"), (value, is_future)).map_err(|error| {
+            let is_told = error.is_instance_of::<PyTypeError>(py);
+            if is_told { Wrong::type_error(error.value(py).to_string()) } else { Wrong::raised(error) }
+        })?;
         let inner = plan.inner.get().cloned().unwrap_or_default();
         Box::new(Called { inner, element, item, next: next.unbind() })
     };
@@ -165,7 +168,7 @@ impl Feed for Called {
                     .map_err(|wrong| wrong.within(TITLE).into_error()),
             };
             came.map_err(|error| Raised {
-                why: format!("{TITLE} raised {}", error.get_type(py)),
+                why: format!("{TITLE} raised {}", name_of(error.value(py))),
                 payload: Some(Arc::new(error)),
             })
         });
