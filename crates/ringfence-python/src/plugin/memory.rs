@@ -24,14 +24,6 @@ pub struct PluginMemory {
 
 #[pymethods]
 impl PluginMemory {
-    /// A place and a length that a memory may have.
-    fn inside(&self, py: Python<'_>, at: i128, length: i128) -> PyResult<(u64, u64)> {
-        match (u64::try_from(at), u64::try_from(length)) {
-            (Ok(at), Ok(length)) => Ok((at, length)),
-            _ => Err(outside(at, length, self.size(py)?)),
-        }
-    }
-
     /// Bytes that it has.
     #[getter]
     fn size(&self, py: Python<'_>) -> PyResult<u64> {
@@ -79,6 +71,14 @@ impl PluginMemory {
 }
 
 impl PluginMemory {
+    /// A place and a length that a memory may have.
+    fn inside(&self, py: Python<'_>, at: i128, length: i128) -> PyResult<(u64, u64)> {
+        match (u64::try_from(at), u64::try_from(length)) {
+            (Ok(at), Ok(length)) => Ok((at, length)),
+            _ => Err(outside(at, length, self.size(py)?)),
+        }
+    }
+
     fn access(&self, py: Python<'_>, access: Access<'_>) -> PyResult<Accessed> {
         enter(py, || self.inner.plugin.memory(self.index, access))
     }
