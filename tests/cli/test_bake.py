@@ -186,6 +186,56 @@ def test_script_that_cannot_be_baked_says_why(ringfence: Command, tmp_path: Path
     assert not tmp_path.joinpath("wrong.wasm").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("-o", "-", "app.py"), "error: `-` cannot be written: a program is a file"),
+        (("-o", "app.py", "app.py"), "error: `app.py` cannot be written: it is the script itself"),
+        (("-o", "./link.py", "app.py"), "error: `link.py` cannot be written: it is the script itself"),
+        (("-o", "/dev/null", "app.py"), "error: `/dev/null` cannot be written: there is something else than a file"),
+        (("-o", ".", "app.py"), "error: `.` cannot be written: there is something else than a file"),
+        (("-o", "no/app.wasm", "app.py"), "error: `no/app.wasm` cannot be written: there is no folder `no`"),
+        (("--include", "..", "app.py"), "error: `app.py` cannot be baked: `..` is no module"),
+        (("--include", "/", "app.py"), "error: `app.py` cannot be baked: `/` is no module"),
+        (("--include", "", "app.py"), "error: `app.py` cannot be baked: `.` is no module"),
+        (("--include", "nowhere.py", "app.py"), "error: `app.py` cannot be baked: `nowhere.py` cannot be read"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_is_made(
+    ringfence: Command, tmp_path: Path, flags: tuple[str, ...], words: str
+) -> None:
+    """Nothing is replaced that is no program: not the script, and no device."""
+    if importlib.util.find_spec("componentize_py") is None:
+        pytest.skip("there is no `componentize_py`: pip install -r requirements/dev.txt")
+    tmp_path.joinpath("app.py").write_text("print(1)\n")
+    tmp_path.joinpath("link.py").symlink_to("app.py")
+
+    ended = ringfence("bake", *flags)
+
+    assert (2, "") == (ended.exit_code, ended.stdout)
+    assert words in ended.stderr
+    assert "print(1)\n" == tmp_path.joinpath("app.py").read_text()
+    assert ["app.py", "guests", "link.py"] == sorted(entry.name for entry in tmp_path.iterdir())
+    assert not Path("/dev/null").is_file()
+
+
+def test_script_that_is_ended_by_what_it_imports_says_so(ringfence: Command, tmp_path: Path) -> None:
+    """The interpreter is gone then, without a word. A program is written where a link leads."""
+    if importlib.util.find_spec("componentize_py") is None:
+        pytest.skip("there is no `componentize_py`: pip install -r requirements/dev.txt")
+    tmp_path.joinpath("ends.py").write_text("import sys\nsys.exit(3)\n")
+    tmp_path.joinpath("app.py").write_text("import ends\n")
+
+    ended = ringfence("bake", "--include", "ends.py", "app.py")
+    assert (2, "") == (ended.exit_code, ended.stdout)
+    assert "`app.py` cannot be baked: it is ended by what it imports" in ended.stderr
+
+    tmp_path.joinpath("link.wasm").symlink_to("program.wasm")
+    assert 0 == ringfence("bake", "-o", "link.wasm", "ends.py").exit_code
+    assert tmp_path.joinpath("link.wasm").is_symlink()
+    assert tmp_path.joinpath("program.wasm").is_file()
+
+
 def came_to(code: int, stdout: str, stderr: str = "") -> str:
     """Write what a command came to."""
     return f"exit: {code}\n--- stdout\n{stdout}--- stderr\n{stderr}"

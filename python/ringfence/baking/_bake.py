@@ -81,10 +81,7 @@ def bake(
     if importlib.util.find_spec("componentize_py") is None:
         why = "componentize-py makes programs of scripts, and is not installed"
         raise LoadError("nothing can be baked", why, f"pip install {TOOL}")
-    target = Path(output)
-    if not target.parent.is_dir():
-        why = f"there is no folder `{quote(str(target.parent))}`"
-        raise LoadError(f"`{quote(str(target))}` cannot be written", why, "make it first")
+    target = _target(path, Path(output))
     with tempfile.TemporaryDirectory(prefix="ringfence-bake-") as made:
         stage = Path(made)
         _fill(stage, path)
@@ -101,6 +98,23 @@ def bake(
         finally:
             partial.unlink(missing_ok=True)
     return Baked(os.fspath(output), target.stat().st_size)
+
+
+def _target(script: Path, output: Path) -> Path:
+    """Refuse what must not be replaced by a program, before minutes are spent on one."""
+    what, why, fix = f"`{quote(str(output))}` cannot be written", "", "write it somewhere else"
+    if str(output) == "-":
+        why, fix = "a program is a file: it is compiled once, and known again", "name a file: `-o program.wasm`"
+    elif not output.parent.is_dir():
+        why, fix = f"there is no folder `{quote(str(output.parent))}`", "make it first"
+    elif output.exists() and not output.is_file():
+        why = "there is something else than a file"
+    elif output.exists() and script.exists() and output.samefile(script):
+        why = "it is the script itself"
+    if why:
+        raise LoadError(what, why, fix)
+    # Where a link leads, and not in the place of the link.
+    return output.resolve() if output.is_symlink() else output
 
 
 def _fill(stage: Path, script: Path) -> None:
@@ -134,6 +148,9 @@ def _fill_site(what: str, site: Path, packages: str | None, include: Iterable[st
     else:
         shutil.copytree(packages, site, ignore=_LEFT_OUT)
     for each in map(Path, include):
+        if not each.name or each.name == "..":
+            why = f"`{quote(str(each))}` is no module, and no folder that is a package"
+            raise LoadError(what, why, "name it as the script imports it: `--include ../shop`")
         into = site / each.name
         try:
             if into.exists():
@@ -195,6 +212,8 @@ def _refused(what: str, text: str) -> LoadError:
     named = [line for line in lines if line.partition(":")[0].endswith(("Error", "Exception", "Interrupt", "Exit"))]
     why = [*lines, *named][-1] if lines else "it did not say why"
     fix = "mend what is named, and bake again"
+    if why == "AssertionError:":  # in these words, and no others, the tool tells that the interpreter is gone
+        why = "it is ended by what it imports, by `sys.exit` perhaps"
     if missing := re.fullmatch(r"ModuleNotFoundError: No module named '(\w+)'", why):
         fix = f"bring it in: `--with {missing[1]}` from the index, or `--include {missing[1]}.py` as it is"
     return LoadError(what, quote(why, 300), fix)
