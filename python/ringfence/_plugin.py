@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .errors import GuestError
 
 
+# Of the names that there are, in an error.
+_SHOWN = 10
+
+
 class PluginUsage(Value):
     """
     What a plugin has used since it was loaded.
@@ -92,9 +96,13 @@ class Exports:
         self.__dict__.update(members)
         object.__setattr__(self, "_Exports__full", full)
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401 - a function, a class or an interface
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a function, a class or an interface
+        """Say what there is."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        names = dir(self)
+        there = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        raise AttributeError(f"there is no {name!r:.60} here; there are {there or 'no names'}", name=name, obj=self)
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a function, a class or an interface
         """Give what has this name in the component itself."""

@@ -84,6 +84,17 @@ def test_records_are_dataclasses_and_lists_are_lists(renderer: Plugin) -> None:
     assert renderer.exports.content is content
 
 
+def test_name_that_is_not_there_is_told_with_those_that_are(renderer: Plugin) -> None:
+    """In an interface, at the root, and of the plugin itself."""
+    with pytest.raises(AttributeError, match="there is no 'prase' here; there are Link, Page, ParseError, parse"):
+        renderer.exports.content.prase()
+    with pytest.raises(AttributeError, match="there is no 'rendr' here; there are content, render"):
+        renderer.exports.rendr("x")
+    with pytest.raises(AttributeError, match="exports no 'rendr'"):
+        renderer.rendr("x")
+    assert not hasattr(renderer.exports, "__setstate__")
+
+
 def test_error_that_is_a_result_is_raised_as_a_class_of_its_own(renderer: Plugin) -> None:
     """With its value; the plugin goes on."""
     content = renderer.exports.content
