@@ -8,7 +8,6 @@
 
 #define EXPORT(n) __attribute__((export_name(#n))) n
 #define BETWEEN(n) __attribute__((export_name(#n))) between_##n
-#define THEIRS(n) __attribute__((import_module("interpreter"), import_name(#n)))
 #define WASI(n) __attribute__((import_module("wasi_snapshot_preview1"), import_name(#n)))
 #define HOST(n) __attribute__((import_module("ringfence"), import_name(#n)))
 

@@ -1,6 +1,11 @@
 /* The host's functions, for drivers that stand between an interpreter and its host. */
 #ifndef WASI_H
 #define WASI_H
+#include <stddef.h>
+
+#define FROM(n) __attribute__((import_module("interpreter"), import_name(#n))) extern
+FROM(malloc) void *malloc(size_t);
+FROM(free) void free(void *);
 #include "driver.h"
 
 HOST(host_call) extern int64_t host_call(const void *message, uint32_t length, void *out, uint32_t room);

@@ -6,20 +6,13 @@
  * A session is a request that does not end: a script of ours says that it is there, and `main` is left for good. Each turn
  * then compiles a text and executes it, as `main` would. Where PHP jumps to who called it, it throws (components/thrown.py):
  * what is called as `try_…` ends then. */
-#include <stddef.h>
-#include <stdint.h>
-
-#define FROM(n) __attribute__((import_module("interpreter"), import_name(#n))) extern
-FROM(malloc) void *malloc(size_t);
-FROM(free) void free(void *);
-FROM(leave) __attribute__((noreturn)) void leave(void);
 #include "files.h"
 
 /* Beyond what a command line has. */
 enum { KEPT_BYTES = 4096, TRIES = 8, LCG_MOST = 2147483397 };
 /* What a `try` gives where its function did not return. */
 enum { JUMPED = -0x7fffffff, LEFT = -0x7ffffffd };
-enum { NOTHING = 1, OBJECT = 8, TEXT = 6, COUNTED = 0x300, NUMBER = 4, INTERNED = 0x50, DESTRUCTED = 0x100, AFTER_OPEN_TAG = 2, ELSEWHERE = 12, HEAP_OVERFLOW = 148 / 4 };
+enum { NOTHING = 1, OBJECT = 8, TEXT = 6, COUNTED = 0x300, NUMBER = 4, INTERNED = 0x50, DESTRUCTED = 0x100, AFTER_OPEN_TAG = 2, ELSEWHERE = 12, INFORMATION_AS_TEXT = 32, HEAP_OVERFLOW = 148 / 4 };
 /* Of EG(vm_interrupt) and EG(timed_out), which lie in one word; of EG(flags). */
 enum { INTERRUPT_BITS = 0x01010000, KINDS_OF_INTERRUPTS = 3, IN_END = 1 };
 
@@ -33,6 +26,7 @@ typedef struct { void *top, *end, *before; } page;
 typedef struct { uint32_t size; value function; value *answer, *given; void *of; uint32_t count; void *named; } call;
 
 FROM(try_main) int32_t start(void);
+FROM(try_define) int32_t try_define(string *name, string *, int32_t by, int32_t stage, int32_t forced);
 FROM(try_end) int32_t try_end(void);
 FROM(try_compile) int32_t try_compile(string *, const char *name, int32_t place);
 FROM(try_execute) int32_t try_execute(int32_t, value *answer);
@@ -170,41 +164,6 @@ static int ended(void) {
     }
     return exit_status & 0xff;
 }
-int EXPORT(rf_run)(void) {
-    uint32_t count = 0, size = 0;
-    come_alive();
-    if (args_sizes_get(&count, &size)) return OUR_FAILURE;
-    char **given = malloc((count + 4) * sizeof *given), *buffer = malloc(size + 1);
-    if (!count || !given || !buffer || args_get(given + 2, buffer)) return OUR_FAILURE;
-    char **all = given + 1;
-    given[count + 2] = NULL;
-    all[0] = given[2];
-    all[1] = (char *)"-q";
-    uint32_t n = 0, words = count + 1;
-    if (count == 1) {
-        /* A request, as a server hands it over: variables say which script it is for. */
-        all = given + 2;
-        words = 1;
-    } else if (count > 2 && same(given[3], "-r")) {
-        char *text = joined("<?php ", given[4]);
-        hand_in("Command line code", text, length_of(text));
-        given[4] = (char *)files[SCRIPT].name;
-        given[2] = all[0];
-        given[3] = (char *)"-q";
-        all = given + 2;
-        words = count;
-    } else if (count > 1 && same(given[3], "-")) {
-        char *text = standard_input(&n);
-        if (!text) return OUR_FAILURE;
-        hand_in("-", text, n);
-    } else if (count > 1 && given[3][0] != '-') {
-        char *text = asked("S", 1, &n);
-        if (text) hand_in(given[3], text, n);
-    }
-    if (go_on(words, all) == JUMPED) return ended();
-    return 0;
-}
-
 static string *text_of(const char *bytes, uint32_t n) {
     string *text = malloc(sizeof *text + n + 1);
     if (!text) return NULL;
@@ -213,6 +172,8 @@ static string *text_of(const char *bytes, uint32_t n) {
     text->text[n] = 0;
     return text;
 }
+#include "command.h"
+
 /* Calls a function of session.php. */
 static int32_t called(const char *name, value *answer, value *given, uint32_t count) {
     string *text = text_of(name, length_of(name));
@@ -348,6 +309,7 @@ void EXPORT(rf_init)(void) {
     folder_count = 1;
     /* What PHP calls itself: programs ask, and the command line is what they expect. */
     *(const char **)SAPI_NAME = "cli";
+    ((int32_t *)SAPI_NAME)[INFORMATION_AS_TEXT] = 1;
     pausing = true;
     start();
     if (!frame) __builtin_trap();

@@ -2,6 +2,8 @@
  * nobody's while the pack is built. */
 #include "door.h"
 
+FROM(leave) __attribute__((noreturn)) void leave(void);
+
 enum { FIRST_FOLDER = 3, FOLDERS = 256, MOST_NAME = 4096, FIRST_OURS = 1100, OURS = 16, DOOR = 1200 };
 
 typedef struct { char *prefix; int32_t fd; } folder;
@@ -20,7 +22,7 @@ static const char prelude[] = {
 static const char session[] = {
 #embed "session.php"
 };
-enum { PRELUDE, SESSION, SCRIPT, KINDS };
+enum { PRELUDE, SESSION, SCRIPT, SETTINGS, KINDS };
 static file files[KINDS] = {{".prelude.php", prelude, sizeof prelude}, {".session.php", session, sizeof session}};
 static opened open_files[OURS];
 static folder folders[FOLDERS];

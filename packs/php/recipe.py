@@ -57,8 +57,8 @@ INTERPRETER = join.Interpreter(
     thrown=Thrown(
         jumps={at: line(number) for at, number in JUMPS.items()}, instead=frozenset({TIMEOUT}),
         tried={
-            "main": MAIN, "end": 4418, "compile": 4780, "execute": 5602, "call": 5067, "release": 5209, "forget": 5108,
-            "destroy": 5103, "free_theirs": 4851,
+            "main": MAIN, "define": 6705, "end": 4418, "compile": 4780, "execute": 5602, "call": 5067, "release": 5209,
+            "forget": 5108, "destroy": 5103, "free_theirs": 4851,
         },
     ),
     stack_bytes=1 << 20,

@@ -4,22 +4,21 @@
  * Their own way to a host is JavaScript's: `JS.eval(text)` gives a handle, and its `to_s` a text. Here the text is a
  * message, for our host or for this driver, and the handle's text is the answer. Nothing else of Ruby's C is called from
  * here: it is instrumented to unwind its stack at any allocation, and this is not. */
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#define EXPORT(n) __attribute__((export_name(#n))) n
+extern void *malloc(size_t), *realloc(void *, size_t), free(void *), abort(void);
+#include "driver.h"
+
 #define SMALL_ANSWER 512
-enum { ABI = 1, RESUME_FRESH = 1, RESUME_COPY = 2, FIRST_FOLDER = 3, MOST_NAME = 4096, MOST_OWN = 8 };
+enum { FIRST_FOLDER = 3, MOST_NAME = 4096, MOST_OWN = 8 };
 enum { REFUSED = -1, ABSENT = -2, TOO_LONG = -3 };
 enum { TRAP_INTERRUPT = 8, INTERRUPT_FLAG = 16, INTERRUPTS = 3, SIGNAL = 31 };
 
-typedef struct { char *at; uint32_t length; } text;
+typedef part text;
 typedef struct { uint8_t failed; uint32_t handle; } evaluated;
 typedef struct { char *prefix; int32_t fd; } folder;
 typedef struct { uint32_t tag, name_length; } prestat;
 
-extern void *malloc(size_t), *realloc(void *, size_t), free(void *), abort(void);
 extern void __wasilibc_initialize_environ(void), __wasilibc_deinitialize_environ(void);
 extern int32_t __wasilibc_register_preopened_fd(int32_t fd, const char *prefix);
 extern int32_t __imported_wasi_snapshot_preview1_fd_prestat_get(int32_t fd, prestat *);
@@ -54,7 +53,6 @@ static uint32_t besides_count;
 #define args_sizes_get __wasm_import_rb_js_abi_host_instance_of
 #define args_get __wasm_import_rb_js_abi_host_global_this
 
-static struct { uint32_t status, code, value, value_length, error, error_length; } result;
 static folder own[MOST_OWN];
 static uint32_t own_count, own_fd;
 static volatile uint32_t resume_word;
@@ -93,22 +91,6 @@ static void ask(const text *message) {
     }
     if (n < 0) room(0);
     answer[0] = n < 0 ? (char)-n : 0;
-}
-static uint32_t word(const char *at) { uint32_t w; __builtin_memcpy(&w, at, sizeof w); return w; }
-static uint32_t kept(uint32_t *place, const char *bytes, uint32_t length) {
-    free((void *)*place);
-    char *copy = length ? malloc(length) : NULL;
-    if (copy) __builtin_memcpy(copy, bytes, length);
-    *place = (uint32_t)copy;
-    return copy ? length : 0;
-}
-/* status, code and two lengths, then a value and an error. */
-static void take_result(const char *at, uint32_t n) {
-    if (n < 16 || (uint64_t)word(at + 8) + word(at + 12) + 16 > n) return;
-    result.status = word(at);
-    result.code = word(at + 4);
-    result.value_length = kept(&result.value, at + 16, word(at + 8));
-    result.error_length = kept(&result.error, at + 16 + word(at + 8), word(at + 12));
 }
 /* SIGSYS, which nothing sends, waits already, but the number of those that wait is 0: a host writes another there. What is left of that when
  * the signal was taken tells which interrupt it is. */
@@ -245,9 +227,7 @@ void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
     if (busy) return NULL;
     busy = true;
     resume();
-    result.status = 2;
-    result.code = 1;
-    result.value_length = result.error_length = 0;
+    begin_result();
     turn_flags = flags;
     turn.at = (char *)p;
     turn.length = p ? n : 0;

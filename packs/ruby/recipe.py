@@ -141,7 +141,8 @@ def linked(build: Build, interpreter: Path) -> None:
         known["SCAN"] -= 4
         known |= {"UNWOUND": base.memory_end + DRIVER_BYTES, "UNWOUND_BYTES": UNWOUND_BYTES}
         build.run([
-            "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", *(f"-D{name}={at}u" for name, at in known.items()),
+            "wasi-cc", "-O2", "-Wall", "-Werror", "-mbulk-memory", f"-I{PACKS / 'components'}",
+            *(f"-D{name}={at}u" for name, at in known.items()),
             "-c", build.folder / "driver.c", "-o", "driver.o",
         ])  # fmt: skip
         build.run([

@@ -168,6 +168,53 @@ def test_limits_end_a_run_under_their_names() -> None:
         assert ("limited", name) == (result.outcome, result.limit), (code, result)
 
 
+def test_settings_of_the_command_line_hold_before_the_script_is_read() -> None:
+    """As from php.ini: words, numbers and what has to be worked out; those that PHP has not are let be."""
+    shown = "echo ini_get('memory_limit'), '|', 1 / 3, '|', error_reporting(), '|', ini_get('display_errors'), '|';"
+    code = f"{shown} ?> <? echo implode(',', $argv);"
+    given = ["-n", "-d", "memory_limit=64M", "-dprecision=3", "--define", "error_reporting=E_ALL & ~E_WARNING"]
+    given += ["-d", "short_open_tag", "-d", "display_errors=Off", "-d", "xdebug.mode=off"]
+    result = php(*given, "-r", code, "--", "-x", "y")
+    assert ("64M|0.333|32765|| Command line code,-x,y", b"", 0) == (result.text, result.stderr, result.exit_code)
+
+    late = php("-d", "memory_limit=8M", "-r", "str_repeat('x', 1 << 24);")
+    assert (255, True) == (late.exit_code, "Allowed memory size of 8388608 bytes exhausted" in late.text)
+    assert "-1" == php("-r", "echo ini_get('memory_limit');").text
+
+
+def test_option_that_cannot_be_is_refused_with_what_to_do() -> None:
+    """What PHP reads where it starts comes too late, and there is no terminal."""
+    for given, word, fix in (
+        (["-d", "disable_functions=exec", "-r", "1;"], b"disable_functions", b"hint: leave it out"),
+        (["-d", "extension=x.so", "-r", "1;"], b"extension", b"hint: leave it out"),
+        (["-a"], b"-a", b"hint: ringfence repl php"),
+        (["--interactive"], b"-a", b"hint: ringfence repl php"),
+    ):
+        result = php(*given)
+        assert 1 == result.exit_code
+        assert result.stderr.startswith(b"php: `" + word + b"` cannot be used here: ")
+        assert fix in result.stderr
+
+
+def test_options_that_tell_of_php_and_of_scripts_are_phps_own(tmp_path: Path) -> None:
+    """Versions, modules, what `phpinfo` says as text; a script that is only read, stripped, or named by `-f`."""
+    (tmp_path / "good.php").write_text("<?php /* a */ echo getcwd(), implode(',', $argv);", encoding="utf-8")
+    (tmp_path / "bad.php").write_text("<?php echo 1 +;", encoding="utf-8")
+    policy = Policy(dirs=[Dir(tmp_path, at="/w")])
+
+    assert php("-v").text.startswith("PHP 8.2.0 (cli)")
+    assert php("--version").text == php("-v").text
+    assert "\nsqlite3\n" in php("-m").text
+    assert php("-i").text.startswith("phpinfo()\nPHP Version => 8.2.0\n")
+    assert (0, "No syntax errors detected in /w/good.php\n") == (
+        (read := php("-l", "/w/good.php", policy=policy)).exit_code, read.text
+    )  # fmt: skip
+    assert 255 == php("-l", "/w/bad.php", policy=policy).exit_code
+    assert "a */" not in php("-w", "/w/good.php", policy=policy).text
+    assert "//w/good.php,-a,b" == php("-f", "/w/good.php", "--", "-a", "b", policy=policy).text
+    assert "//w/good.php,-d,b" == php("/w/good.php", "-d", "b", policy=policy).text
+
+
 def test_what_is_absent_is_an_error_and_never_a_run() -> None:
     """No processes, no sockets and no fibers."""
     assert "no" == php("-r", "echo @fsockopen('localhost', 80) ? 'yes' : 'no';").text
