@@ -23,7 +23,8 @@ static const char session[] = {
 #embed "session.php"
 };
 enum { PRELUDE, SESSION, SCRIPT, SETTINGS, KINDS };
-static file files[KINDS] = {{".prelude.php", prelude, sizeof prelude}, {".session.php", session, sizeof session}};
+static file files[KINDS] = {{".prelude.php", prelude, sizeof prelude}, {".session.php", session, sizeof session},
+                             {NULL, NULL, 0}, {".settings.ini", "", 0}};
 static opened open_files[OURS];
 static folder folders[FOLDERS];
 static uint32_t folder_count;

@@ -1,6 +1,6 @@
 <?php
 // What a command line has, and php-cgi has not.
-foreach (is_file('/.settings.ini') ? @parse_ini_file('/.settings.ini') ?: [] : [] as $name => $value) {
+foreach (filesize('/.settings.ini') ? @parse_ini_file('/.settings.ini') ?: [] : [] as $name => $value) {
     @ini_set($name, $value);
 }
 unset($name, $value);

@@ -45,7 +45,7 @@ def test_program_has_its_arguments_variables_and_input() -> None:
     result = php("-r", code, "a", "ü b", input="één\ntwo".encode(), policy=Policy(env={"NAME": "value"}))
 
     assert "a,ü b|3|value|één\ntwo|cli!" == result.stdout.decode()
-    assert (b"err", 0) == (result.stderr, result.exit_code)
+    assert (b"err", 0, ()) == (result.stderr, result.exit_code, result.denials)
 
 
 def test_command_runs_scripts_code_and_standard_input(ringfence: Command, tmp_path: Path) -> None:
