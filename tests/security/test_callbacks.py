@@ -377,10 +377,13 @@ def test_interpreter_exits_with_functions_still_blocked(block: str, running: boo
     ours, theirs = os.pipe()  # an input that never comes
     try:
         words = [sys.executable, "-c", script]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipe = subprocess.PIPE
         # At once: each waits more than it computes.
         with contextlib.ExitStack() as stack:
-            started = [stack.enter_context(subprocess.Popen(words, stdin=ours, text=True, **pipes)) for _ in range(3)]
+            started = [
+                stack.enter_context(subprocess.Popen(words, stdin=ours, stdout=pipe, stderr=pipe, text=True))
+                for _ in range(3)
+            ]
             for each in started:
                 stack.callback(each.kill)
             for each in started:

@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -134,7 +134,8 @@ def test_packages_that_were_removed_by_hand_are_brought_in_again(shelf: Shelf) -
 
 def test_two_processes_bring_in_the_same_at_once(shelf: Shelf) -> None:
     """Both have it; nothing is left beside it."""
-    shelf.wheel("one", **{f"one/part{number}__py": "" for number in range(100)})
+    files: dict[str, Any] = {f"one/part{number}__py": "" for number in range(100)}
+    shelf.wheel("one", **files)
     code = "from ringfence.languages import find; from ringfence.packages import bring\n"
     code += "print(bring(['one'], find('python')).folder)"
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
