@@ -175,7 +175,7 @@ def test_install_of_what_the_index_does_not_have_says_what_pip_said(ringfence: C
     ended = ringfence("languages", "install", "whisper")
 
     assert (125, "") == (ended.exit_code, ended.stdout)
-    assert ended.stderr.startswith(f"$ {sys.executable} -m pip install ")
+    assert ended.stderr.startswith(f"$ {sys.executable} -P -m pip install ")
     assert "No matching distribution found for ringfence-language-whisper" in ended.stderr
     assert "hint: mend that and try again" in ended.stderr
     assert "`ringfence languages install whisper --from FOLDER`" in ended.stderr
