@@ -69,7 +69,10 @@ pub(super) fn here(
     state.limiter.begin(limits.memory.0);
     state.control.deadline = outer.iter().map(|outer| outer.deadline).fold(started + limits.wall.0, Instant::min);
     state.control.outer = outer;
-    state.control.cancelled.clone_from(asked.cancelled.as_ref().unwrap_or(&live.patient));
+    let cancelled = asked.cancelled.as_ref().unwrap_or(&live.patient);
+    if !Arc::ptr_eq(cancelled, &state.control.cancelled) {
+        state.control.cancelled.clone_from(cancelled);
+    }
     state.control.cpu.restart(started, limits.cpu.map(|cpu| cpu.0));
     if stack_unsafe::has_room() {
         let ended = begin(&mut live, limits, work);

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use smallvec::SmallVec;
 use wasmtime::AsContextMut;
 use wasmtime::component::ResourceAny;
 
@@ -20,10 +21,13 @@ use crate::sandbox::components::ComponentState;
 /// Bytes that are not copied: they stay where they are as long as this lives.
 pub type Held = Box<dyn AsRef<[u8]> + Send + Sync>;
 
+/// Numbers of which a few lie in the tape itself: most calls take and give no more, and memory would take a twelfth of one.
+pub(super) type Words = SmallVec<[u64; 4]>;
+
 /// The values of one call, in one direction.
 #[derive(Default)]
 pub struct Tape {
-    pub(super) words: Vec<u64>,
+    pub(super) words: Words,
     pub(super) pieces: Vec<Piece>,
     pub(super) copied: Vec<u8>,
     pub(super) handles: Vec<Passed>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::handles::Meant;
 use super::holdings::Holdings;
 use super::lift::{HANDLE_BYTES, ITEM_BYTES};
-use super::tape::{MixedUp, Passed, Piece, Reader, Tape};
+use super::tape::{MixedUp, Passed, Piece, Reader, Tape, Words};
 use super::types::{Number, Shape, TypeId, Types};
 
 const WORD: usize = size_of::<u64>();
@@ -54,7 +54,7 @@ impl Tape {
             bytes.copy_from_slice(word);
             u64::from_le_bytes(bytes)
         });
-        let words: Vec<u64> = numbers.by_ref().take(words).collect();
+        let words: Words = numbers.by_ref().take(words).collect();
         let lengths: Vec<u64> = numbers.by_ref().take(pieces).collect();
         let handles = numbers.map(|number| Passed::Numbered(number & !GIVEN, number & GIVEN != 0)).collect();
         let mut start = head.len();
