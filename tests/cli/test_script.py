@@ -119,3 +119,14 @@ def test_programs_keep_their_arguments() -> None:
     source = source_of(parser("run").parse_args(["tool.wasm", "-c", "-m"]))
 
     assert ("tool.wasm", None, None, ["-c", "-m"]) == (source.program, source.code, source.language, source.args)
+
+
+def test_switches_of_a_language_come_after_two_dashes() -> None:
+    """With the language said; without, that is a file of such a name."""
+    source = source_of(parser("run").parse_args(["--language", "shout", "--", "-ne", "x", "--", "y"]))
+    assert (None, None, "shout", ["-ne", "x", "--", "y"]) == (source.program, source.code, source.language, source.args)
+
+    source = source_of(parser("run").parse_args(["--", "-ne", "x"]))
+    assert ("-ne", None, ["x"]) == (source.program, source.language, source.args)
+    source = source_of(parser("run").parse_args(["--language", "shout", "--", "./-ne"]))
+    assert ("./-ne", "shout", []) == (source.program, source.language, source.args)

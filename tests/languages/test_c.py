@@ -101,6 +101,8 @@ def test_command_runs_scripts_code_and_standard_input(ringfence: Command, tmp_pa
     assert 7 == ringfence("run", "--language", "c", "-c", "int main(int n, char **w) { return 5 + n; }", "x").exit_code
     assert "hello\n" == ringfence("run", "--language", "c", "-", input=HELLO.encode()).stdout
     assert 9 == ringfence("run", "--compiler-flag=-DN=9", "--language", "c", "-c", "int main() { return N; }").exit_code
+    refused = ringfence("run", "--language", "c", "--", "-O2", "-c", "hello.c")
+    assert (2, True) == (refused.exit_code, "write `ringfence run --compiler-flag=-O2 FILE`" in refused.stderr)
 
 
 @pytest.mark.parametrize(

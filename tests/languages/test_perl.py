@@ -73,6 +73,7 @@ def test_command_runs_scripts_code_and_standard_input(ringfence: Command, tmp_pa
     assert "shebang\n" == ringfence("run", "b").stdout
     assert "code x\n" == ringfence("run", "--language", "perl", "-c", 'print "code @ARGV\\n"', "x").stdout
     assert "piped\n" == ringfence("run", "--language", "perl", "-", input=b'print "piped\\n"').stdout
+    assert "ONE\n" == ringfence("run", "--language", "perl", "--", "-ne", "print uc if /o/", input=b"one\nabc\n").stdout
 
 
 @pytest.mark.parametrize(

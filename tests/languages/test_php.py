@@ -60,6 +60,7 @@ def test_command_runs_scripts_code_and_standard_input(ringfence: Command, tmp_pa
     assert "code x\n" == ringfence("run", "--language", "php", "-c", 'echo "code $argv[1]\\n";', "x").stdout
     script = "<?php // " + "long " * 40_000 + '\necho "from input $argv[1]\\n";'
     assert "from input y\n" == ringfence("run", "--language", "php", "-", "y", input=script.encode()).stdout
+    assert "0.3333" == ringfence("run", "--language", "php", "--", "-d", "precision=4", "-r", "echo 1 / 3;").stdout
 
 
 @pytest.mark.parametrize(

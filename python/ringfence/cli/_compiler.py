@@ -50,3 +50,23 @@ def read_source(language: str) -> str | None:
     except UnicodeDecodeError as error:
         why = f"byte {error.start} of standard input is not UTF-8"
         raise UsageError("the source cannot be compiled", why, "write it as UTF-8") from error
+
+
+def switches(language: str, words: list[str]) -> list[str]:
+    """
+    Give the arguments for the language itself, as they are.
+
+    Raises:
+        LoadError: there is no such language.
+        UsageError: it is compiled, and what runs is the program.
+    """
+    import shlex
+
+    from ringfence.languages import find
+
+    pack = find(language)
+    if pack.compiler is None:
+        return words
+    flag = shlex.quote(f"--compiler-flag={words[0]}")
+    what = f"{pack.title} has no command line of its own here"
+    raise UsageError(what, "its source is compiled, and the program is run", f"write `ringfence run {flag} FILE`")

@@ -1,9 +1,9 @@
-"""Source text on the command line: `--language`, `-c`, `-m` and `-`, as the interpreters themselves have them."""
+"""Source text on the command line: `--language`, `-c`, `-m`, `-` and other switches, as the interpreters have them."""
 
 from __future__ import annotations
 
 from . import _output
-from ._compiler import add_flags, read_source
+from ._compiler import add_flags, read_source, switches
 from ._verbs import REST, UsageError, whole
 
 TYPE_CHECKING = False
@@ -79,6 +79,10 @@ def source_of(arguments: argparse.Namespace) -> Source:
 
 def _source_of(arguments: argparse.Namespace) -> Source:
     flag = "-c" if arguments.code else "-m" if arguments.module else "-" if arguments.program == "-" else None
+    if flag is None and arguments.language is not None and arguments.program.startswith("-"):
+        source = Source(arguments.language, arguments.language)
+        source.args = switches(arguments.language, [arguments.program, *whole(arguments.args)])
+        return source
     if flag is None:
         source = Source(arguments.language, arguments.program)
         source.program, source.args = arguments.program, whole(arguments.args)

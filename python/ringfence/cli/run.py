@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes: one flag is one line, in the order of `Policy` and `Limits`."""
     parser.epilog = (
         "TIME is seconds, or 500ms, 5s, 2m, 1h; SIZE is bytes, or 64KiB, 256MiB, 1GiB. GUEST is absolute, / and the "
-        "host path as it is written unless given; a host path with a colon needs GUEST and MODE written out."
+        "host path as it is written unless given; a host path with a colon needs GUEST and MODE written out. A "
+        "language's own switches come after `--`: `ringfence run --language perl -- -ne 'print if /x/'`."
     )
     add = parser.add_argument
     add_grants(parser)
