@@ -12,7 +12,7 @@ use super::{Inner, Interrupt, Plugin, PluginFunction};
 pub struct Made {
     pub plan: Arc<Plan>,
     pub world: Arc<World>,
-    pub interrupt: Interrupt,
+    pub interrupt: Arc<Interrupt>,
     pub functions: Vec<Named>,
 }
 

@@ -15,7 +15,8 @@ mod stream;
 mod write;
 mod wrong;
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -39,14 +40,41 @@ pub use source::PluginSource;
 pub use stream::PluginStream;
 
 /// What a signal handler raised while a plugin's guest computed, and on which thread.
-pub type Interrupt = Arc<Mutex<Option<(ThreadId, PyErr)>>>;
+#[derive(Default)]
+pub struct Interrupt {
+    /// So that a call need not lock what is empty: whoever raised it for a thread is that thread.
+    is_there: AtomicBool,
+    raised: Mutex<Option<(ThreadId, PyErr)>>,
+}
+
+impl Interrupt {
+    fn put(&self, error: PyErr) {
+        *self.lock() = Some((thread::current().id(), error));
+        self.is_there.store(true, Ordering::Relaxed);
+    }
+
+    /// Raises it, on its thread. Another thread's is left for it.
+    fn check(&self) -> PyResult<()> {
+        if !self.is_there.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut raised = self.lock();
+        let mine = raised.take_if(|(thread, _)| *thread == thread::current().id());
+        self.is_there.store(raised.is_some(), Ordering::Relaxed);
+        mine.map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(ThreadId, PyErr)>> {
+        self.raised.lock().unwrap_or_else(|broken| broken.into_inner())
+    }
+}
 
 /// What all functions of a plugin share.
 pub struct Inner {
     pub plugin: Instances,
     pub plan: Arc<Plan>,
     pub world: Arc<World>,
-    pub interrupt: Interrupt,
+    pub interrupt: Arc<Interrupt>,
 }
 
 impl Inner {
@@ -58,7 +86,7 @@ impl Inner {
             Ok(Returned::Ended(_)) => self.plan.objects.clear(),
             Err(_) => self.plan.objects.forget(&placed, false),
         }
-        self.interrupted()?;
+        self.interrupt.check()?;
         returned
     }
 
@@ -68,16 +96,11 @@ impl Inner {
         if let Ok(Some(Returned::Ended(_))) = &returned {
             self.plan.objects.clear();
         }
-        self.interrupted()?;
+        self.interrupt.check()?;
         match returned? {
             Some(Returned::Ended(result)) => Err(self.ended(py, *result)),
             Some(Returned::Values(_)) | None => Ok(()),
         }
-    }
-
-    /// Raises what a signal handler has raised meanwhile, on this thread.
-    fn interrupted(&self) -> PyResult<()> {
-        interrupted(&self.interrupt)
     }
 
     /// The exception for a call that did not end well: that of a function of the host, or what became of the guest.
@@ -96,15 +119,6 @@ impl Inner {
             call(failed, &(result,).into_pyobject(py)?)
         });
         made.map_or_else(|broken| broken, PyErr::from_value)
-    }
-}
-
-fn interrupted(interrupt: &Interrupt) -> PyResult<()> {
-    let mut raised = interrupt.lock().unwrap_or_else(|broken| broken.into_inner());
-    // Another thread's is left for it.
-    match raised.take_if(|(thread, _)| *thread == thread::current().id()) {
-        Some((_, error)) => Err(error),
-        None => Ok(()),
     }
 }
 
@@ -161,7 +175,7 @@ impl Plugin {
         if restarted.is_ok() {
             self.inner.plan.objects.clear();
         }
-        self.inner.interrupted()?;
+        self.inner.interrupt.check()?;
         restarted
     }
 

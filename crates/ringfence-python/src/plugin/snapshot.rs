@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use ringfence::plugin::{Instances, SavedPlugin as Saved, Snapshot};
 
+use super::Plugin;
 use super::made::Made;
-use super::{Plugin, interrupted};
 use crate::enter::{enter, json};
 use crate::saved::key_of;
 
@@ -28,7 +28,7 @@ impl PluginSnapshot {
     /// Plugins that go on from here.
     fn fork(&self, py: Python<'_>, count: usize) -> PyResult<Vec<Plugin>> {
         let forks = enter(py, || self.snapshot.fork(count));
-        interrupted(&self.made.interrupt)?;
+        self.made.interrupt.check()?;
         forks?.into_iter().map(|fork| self.made.plugin(py, Instances::One(fork))).collect()
     }
 }

@@ -15,7 +15,7 @@ use super::callbacks::{Callback, Callbacks};
 use super::made::{Made, Named};
 use super::plan::Plan;
 use super::snapshot::Begun;
-use super::{Interrupt, Plugin, PluginSnapshot, interrupted};
+use super::{Interrupt, Plugin, PluginSnapshot};
 use crate::attach::attached;
 use crate::enter::enter;
 use crate::policy::Policy;
@@ -113,7 +113,7 @@ impl PluginSource {
             None => source.open(imports, inline, look).map(Instances::One),
             Some(instances) => source.pool(imports, inline, look, instances).map(Instances::Pool),
         });
-        interrupted(&made.interrupt)?;
+        made.interrupt.check()?;
         made.plugin(py, opened?)
     }
 
@@ -151,7 +151,7 @@ impl PluginSource {
         let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
         let of = &begun.snapshot;
         let opened = enter(py, || source.pool_from((of, allow_wider), imports, inline, look, pool));
-        interrupted(&made.interrupt)?;
+        made.interrupt.check()?;
         made.plugin(py, Instances::Pool(opened?))
     }
 }
@@ -188,13 +188,12 @@ impl PluginSource {
         let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, dropped };
         let is_wanted = is_wanted || self.world.types.have_streams();
         let imports = is_wanted.then(|| Arc::new(callbacks) as Arc<_>);
-        let interrupt = Interrupt::default();
+        let interrupt = Arc::<Interrupt>::default();
         let theirs = interrupt.clone();
         let look = Arc::new(move || match attached(|py| py.check_signals()) {
             Some(Ok(())) | None => true,
             Some(Err(error)) => {
-                let thread = std::thread::current().id();
-                *theirs.lock().unwrap_or_else(|broken| broken.into_inner()) = Some((thread, error));
+                theirs.put(error);
                 false
             }
         });

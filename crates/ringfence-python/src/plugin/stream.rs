@@ -45,7 +45,7 @@ impl PluginStream {
         let context = context.map(|context| Arc::new(context) as Arc<_>);
         let asked = Asked { cancelled: kill.map(|kill| kill.cancelled.clone()), context, wall: None };
         let pulled = enter(py, || inner.plugin.pull(&self.stream, &asked));
-        inner.interrupted()?;
+        inner.interrupt.check()?;
         match (pulled?, self.element) {
             (Pulled::Over, _) => Ok(None),
             (Pulled::Items(Items::Row(bytes)), Element::Number(number)) => {

@@ -402,10 +402,9 @@ impl Plugin {
         let limits = self.shared.prepared.policy.limits;
         let limits = Limits { wall: asked.wall.map_or(limits.wall, |wall| limits.wall.min(Seconds(wall))), ..limits };
         let is_call = matches!(work, Work::Call(..));
-        let life = live.life().clone();
         let (live, mut called) = self.called(live, &limits, work, asked)?;
-        if let Returned::Values(tape) = &mut called.returned {
-            tape.adopt(&life);
+        if let (Some(live), Returned::Values(tape)) = (&live, &mut called.returned) {
+            tape.adopt(live.life());
         }
         usage.add(&called, is_call);
         back.seat = Some(match (live, &called.returned) {
