@@ -6,6 +6,7 @@ Errors are the classes of `ringfence.errors`, each in three parts.
 """
 
 import contextvars
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, final
 
@@ -468,6 +469,10 @@ class PluginFunction:
         """What it takes and gives, in WIT."""
 
     @property
+    def __signature__(self) -> inspect.Signature:
+        """The names of its parameters."""
+
+    @property
     def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions
         """The class of what is raised for an error that is its result."""
 
@@ -543,6 +548,10 @@ class PluginMethod:
     @property
     def signature(self) -> str:
         """What it takes and gives, in WIT."""
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """The names of its parameters, without the object where it has one."""
 
     @property
     def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions

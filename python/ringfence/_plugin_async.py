@@ -17,6 +17,7 @@ from ._running import Running, on_thread
 from .errors import PluginError
 
 if TYPE_CHECKING:
+    import inspect
     import os
     from collections.abc import Callable, Coroutine, Mapping
     from concurrent.futures import Future
@@ -315,6 +316,10 @@ class AFunction:
     async def result(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
         return await self._call(lambda kill, context: self._function.awaited(kill, context, True, args, kwargs))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self._function.__signature__
 
     def __repr__(self) -> str:
         return f"<function of a plugin to be awaited, {self.signature}>"

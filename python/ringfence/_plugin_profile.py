@@ -11,6 +11,7 @@ from .errors import ResultError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable
     from typing import Any, Literal
 
@@ -195,6 +196,10 @@ class Measured:
     def result(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)`."""
         return self._row.take(self._function.result, args, named, self._params)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self._function.__signature__
 
     def __repr__(self) -> str:
         return repr(self._function)

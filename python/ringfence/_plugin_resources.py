@@ -9,6 +9,7 @@ from ._plugin_names import Spelling, camel, member, short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Callable
     from typing import Any, ClassVar, Self
 
@@ -81,6 +82,11 @@ class Method:
     def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
         return self._function.result(*self._with(args), **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        whole: inspect.Signature = self._function.__signature__
+        return whole if self._of is None else whole.replace(parameters=list(whole.parameters.values())[1:])
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - its name, its signature or its class of errors
         return getattr(self._function, name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from plugins.resources import COUNTERS, KEEPER, Blob, Blobs
-from ringfence import Err, LoadError, Ok, Plugin
+from ringfence import APlugin, Err, LoadError, Ok, Plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,29 @@ def test_resource_is_a_class_with_constructor_methods_and_statics(counters: Plug
     assert "[method]counter.add: func(self: borrow<counter>, by: u32) -> u32" == merged.add.signature
     assert "make" not in dir(api)
     assert "Counter" in dir(api)
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_functions_and_methods_have_the_signatures_that_python_asks_for(profile: bool) -> None:
+    """For tools that look at what they are given; a method without the object that it is of."""
+    with Plugin(COUNTERS, profile=profile) as plugin:
+        api = plugin.exports.counters
+        expected = ["()", "(by)", "(self, by)", "(one, other)"]
+        assert expected == [
+            str(inspect.signature(it)) for it in (api.live, api.Counter(1).add, api.Counter.add, api.Counter.merge)
+        ]
+
+
+async def awaited_signatures() -> list[str]:
+    """Give those of a plugin that is awaited."""
+    async with APlugin(COUNTERS) as plugin:
+        api = plugin.exports.counters
+        return [str(inspect.signature(it)) for it in (api.live, (await api.Counter(1)).add, api.Counter.add)]
+
+
+def test_functions_and_methods_that_are_awaited_have_them_too() -> None:
+    """The same."""
+    assert ["()", "(by)", "(self, by)"] == asyncio.run(awaited_signatures())
 
 
 def test_resource_ends_with_its_block_once(counters: Plugin) -> None:

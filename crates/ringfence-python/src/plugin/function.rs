@@ -72,6 +72,16 @@ impl PluginFunction {
         self.whole(py, &tape)
     }
 
+    /// For `inspect.signature`: the names of its parameters; what it takes is told by `signature`.
+    #[getter]
+    pub fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let inspect = py.import("inspect")?;
+        let parameter = inspect.getattr("Parameter")?;
+        let either = parameter.getattr("POSITIONAL_OR_KEYWORD")?;
+        let named = self.params.iter().map(|(name, _)| parameter.call1((name, &either)));
+        inspect.getattr("Signature")?.call1((named.collect::<PyResult<Vec<_>>>()?,))
+    }
+
     fn __repr__(&self) -> String {
         format!("<function of a plugin, {}>", self.signature)
     }

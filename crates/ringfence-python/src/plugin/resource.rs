@@ -89,6 +89,18 @@ impl PluginMethod {
         &self.function.get().signature
     }
 
+    /// The same for `inspect.signature`, without the object where it has one.
+    #[getter]
+    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let whole = self.function.get().__signature__(py)?;
+        if self.of.is_none() {
+            return Ok(whole);
+        }
+        let rest =
+            whole.getattr("parameters")?.call_method0("values")?.try_iter()?.skip(1).collect::<PyResult<Vec<_>>>()?;
+        whole.get_type().call1((rest,))
+    }
+
     /// The class of what is raised for an error that is its result.
     #[getter(Error)]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
