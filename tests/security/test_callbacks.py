@@ -18,6 +18,7 @@ import pytest
 
 from ringfence import Busy, CallbackAbandoned, Cancelled, Limits, Policy
 from security.isolated import Sandbox, isolated, options, run
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,14 +45,6 @@ def guest_threads() -> int:
         with contextlib.suppress(OSError):  # one that ended just now
             count += (task / "comm").read_text(encoding="utf-8").startswith("ringfence-guest")
     return count
-
-
-def eventually(check: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def without_workers(descriptors: Callable[[], int]) -> int:
@@ -125,7 +118,7 @@ def test_blocked_function_does_not_hold_its_caller(
     assert ("limited", "wall") == (result.outcome, result.limit)
     release.set()
     assert "exited" == run(ONCE, imports={"env": {"f": lambda: None}}).outcome
-    eventually(lambda: guest_threads() == 0)
+    until(lambda: guest_threads() == 0)
 
 
 def test_output_so_far_is_kept_and_nothing_is_written_later(release: threading.Event, tmp_path: Path) -> None:
@@ -136,7 +129,7 @@ def test_output_so_far_is_kept_and_nothing_is_written_later(release: threading.E
     with (tmp_path / "out").open("wb") as out, pytest.warns(CallbackAbandoned):
         sandbox.run(stdout=out, limits=Limits(wall="200ms"))
     release.set()
-    eventually(lambda: guest_threads() == 0)
+    until(lambda: guest_threads() == 0)
 
     assert "said" == (tmp_path / "out").read_text(encoding="utf-8")
 
@@ -234,7 +227,7 @@ def test_runs_of_a_function_end_with_the_run_that_called_it(inner: bytes, releas
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CallbackAbandoned)  # the inner one, the outer one, or both
         run(ONCE, imports={"env": {"f": start}}, limits=Limits(wall="300ms"))
-        eventually(lambda: 2 == len(began))
+        until(lambda: 2 == len(began))
 
     assert began[1] - began[0] < 0.3 + GRACE_SECONDS
 
@@ -291,7 +284,7 @@ def test_caller_who_gives_up_is_free_at_once(
 
     assert time.monotonic() - started < 0.2 + GRACE_SECONDS
     release.set()
-    eventually(lambda: guest_threads() == 0 and threading.active_count() <= before)
+    until(lambda: guest_threads() == 0 and threading.active_count() <= before)
 
 
 def test_hundred_abandoned_functions_leave_nothing(release: threading.Event, descriptors: Callable[[], int]) -> None:
@@ -309,7 +302,7 @@ def test_hundred_abandoned_functions_leave_nothing(release: threading.Event, des
 
     sandbox = Sandbox(ONCE, imports={"env": {"f": blocked}})
     outcomes: list[str | None] = []
-    eventually(lambda: guest_threads() == 0)
+    until(lambda: guest_threads() == 0)
     before, memory = (without_workers(descriptors), threading.active_count()), resident()
 
     def abandon_all() -> None:
@@ -335,7 +328,7 @@ def test_hundred_abandoned_functions_leave_nothing(release: threading.Event, des
         now = without_workers(descriptors), threading.active_count()
         return guest_threads() == 0 and now[0] <= before[0] and now[1] <= before[1]
 
-    eventually(is_settled)
+    until(is_settled)
     assert resident() - memory < 64 << 20
 
 

@@ -27,7 +27,8 @@ from ringfence import (
     WallReached,
 )
 from security.test_session_worker import others
-from security.test_worker import until, walled
+from security.test_worker import walled
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

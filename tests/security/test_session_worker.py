@@ -17,7 +17,8 @@ import pytest
 from ringfence import Busy, CallbackAbandoned, Dir, Limits, Policy, PolicyError, Program, Session, SessionError
 from ringfence._engine import core
 from ringfence._isolation import MAX_WORKERS
-from security.test_worker import until, walled, workers
+from security.test_worker import walled, workers
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ringfence import Dir, HostError, Limits, LoadError, Policy, PolicyError, Sandbox, arun, run
+from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ringfence import Result
 
@@ -44,14 +45,6 @@ def walled() -> set[int]:
     return {
         worker for worker in workers() if "Seccomp:\t2\n" in Path(f"/proc/{worker}/status").read_text(encoding="ascii")
     }
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait, but not for ever."""
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import CancelledError, Executor, as_completed, wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ringfence import GuestRaised, Limits, SandboxFuture, SandboxPoolExecutor, WallReached
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,14 +35,6 @@ def executor() -> Iterator[SandboxPoolExecutor]:
     yield executor
     executor.kill_workers()
     executor.shutdown()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for a condition, for as long as a busy machine takes."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_it_is_an_executor(executor: SandboxPoolExecutor) -> None:
