@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from packs.building import cache, pack
 from packs.building.archive import Archive
 from packs.building.failure import Failure
 from packs.building.steps import Steps
+
+from waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,7 +111,7 @@ def test_what_a_killed_build_left_is_removed(own_cache: Path) -> None:
     assert not (own_cache / "key" / "rest").exists()
 
 
-def test_two_builds_of_one_key_make_it_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_builds_of_one_key_make_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first, says so, and takes what that made."""
     begun, go_on = threading.Event(), threading.Event()
     made = []
@@ -121,9 +124,10 @@ def test_two_builds_of_one_key_make_it_once(capsys: pytest.CaptureFixture[str]) 
     builds = [threading.Thread(target=cache.entry, args=("key", make)) for _ in range(2)]
     builds[0].start()
     assert begun.wait(30)
+    told = io.StringIO()  # what pytest keeps may be written to while it is read, and be lost
+    monkeypatch.setattr(sys, "stdout", told)
     builds[1].start()
-    while "waiting" not in capsys.readouterr().out:
-        assert builds[1].is_alive()
+    until(lambda: "waiting" in told.getvalue())
     go_on.set()
     for build in builds:
         build.join(30)

@@ -81,10 +81,11 @@ def bake(
     if importlib.util.find_spec("componentize_py") is None:
         why = "componentize-py makes programs of scripts, and is not installed"
         raise LoadError("nothing can be baked", why, f"pip install {TOOL}")
+    source = _source(path)
     target = _target(path, Path(output))
     with tempfile.TemporaryDirectory(prefix="ringfence-bake-") as made:
         stage = Path(made)
-        _fill(stage, path)
+        _fill(stage, path.name, source)
         _fill_site(f"`{quote(path.name)}` cannot be baked", stage / "site", packages, include)
         _run(stage, path.name, isolation, progress)
         component = stage / "out.wasm"
@@ -117,14 +118,8 @@ def _target(script: Path, output: Path) -> Path:
     return output.resolve() if output.is_symlink() else output
 
 
-def _fill(stage: Path, script: Path) -> None:
-    """Copy the script, and what makes a program of it."""
-    for name in ("temporary", "empty/lib/python3/site-packages"):
-        stage.joinpath(name).mkdir(parents=True)
-    shutil.copytree(_GUEST / "wit", stage / "wit")
-    application = stage / "application"
-    application.mkdir()
-    shutil.copyfile(_GUEST / "ringfence_baked.py", application / "ringfence_baked.py")
+def _source(script: Path) -> bytes:
+    """Read the script, if it is one."""
     what = f"`{quote(str(script))}` cannot be baked"
     try:
         with script.open("rb") as file:
@@ -137,8 +132,19 @@ def _fill(stage: Path, script: Path) -> None:
         raise LoadError(what, f"it is longer than {_MAX_SCRIPT_BYTES >> 20} MiB", "grant data to it as a file")
     if source.startswith(b"\0asm"):
         raise LoadError(what, "it is a WebAssembly program already", "run it: `ringfence run`")
+    return source
+
+
+def _fill(stage: Path, name: str, source: bytes) -> None:
+    """Copy the script, and what makes a program of it."""
+    for folder in ("temporary", "empty/lib/python3/site-packages"):
+        stage.joinpath(folder).mkdir(parents=True)
+    shutil.copytree(_GUEST / "wit", stage / "wit")
+    application = stage / "application"
+    application.mkdir()
+    shutil.copyfile(_GUEST / "ringfence_baked.py", application / "ringfence_baked.py")
     (application / "script").write_bytes(source)
-    (application / "name").write_text(script.name, encoding="utf-8")
+    (application / "name").write_text(name, encoding="utf-8")
 
 
 def _fill_site(what: str, site: Path, packages: str | None, include: Iterable[str | os.PathLike[str]]) -> None:
