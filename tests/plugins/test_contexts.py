@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.asking import ASKING
 from ringfence import Plugin, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TENANT: contextvars.ContextVar[str] = contextvars.ContextVar("TENANT", default="nobody")
-# It asks its host, and says what it heard.
-PLUGIN = b"""(component
-  (import "ask" (func $ask (param "n" s32) (result s32)))
-  (core func $ask (canon lower (func $ask)))
-  (core module $m
-    (import "host" "ask" (func $ask (param i32) (result i32)))
-    (func (export "ask") (param i32) (result i32) (call $ask (local.get 0))))
-  (core instance $i (instantiate $m (with "host" (instance (export "ask" (func $ask))))))
-  (func (export "ask") (param "n" s32) (result s32) (canon lift (core func $i "ask"))))"""
 PROGRAM = b"""(module
   (import "env" "ask" (func $ask (param i32) (result i32)))
   (func (export "_start") (drop (call $ask (i32.const 1)))))"""
@@ -34,7 +26,7 @@ WAIT_SECONDS = 60
 
 def once_by_a_plugin(ask: Callable[[int], int]) -> None:
     """Have it called by a plugin's guest."""
-    with Plugin(PLUGIN, imports={"ask": ask}) as plugin:
+    with Plugin(ASKING, imports={"ask": ask}) as plugin:
         plugin.ask(1)
 
 
@@ -88,7 +80,7 @@ def test_function_that_calls_an_inline_plugin_on_its_thread_is_in_one_context() 
         seen.append(TENANT.get())
         return number
 
-    with Plugin(PLUGIN, imports={"ask": within}, inline=True) as inner:
+    with Plugin(ASKING, imports={"ask": within}, inline=True) as inner:
 
         def ask(number: int) -> int:
             TENANT.set("outer")

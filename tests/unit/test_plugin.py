@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.asking import ASKING
 from ringfence import (
     CallbackAbandoned,
     Err,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
-# add, spin and trap; and with functions of the host: ask.
+# add, spin and trap.
 PLAIN = b"""(component
   (core module $m
     (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
@@ -38,14 +39,6 @@ PLAIN = b"""(component
   (func (export "add") (param "left-hand" s32) (param "b" s32) (result s32) (canon lift (core func $i "add")))
   (func (export "spin") (canon lift (core func $i "spin")))
   (func (export "trap") (canon lift (core func $i "trap"))))"""
-ASKING = b"""(component
-  (import "ask" (func $ask (param "n" s32) (result s32)))
-  (core func $ask (canon lower (func $ask)))
-  (core module $m
-    (import "host" "ask" (func $ask (param i32) (result i32)))
-    (func (export "ask") (param i32) (result i32) (call $ask (local.get 0))))
-  (core instance $i (instantiate $m (with "host" (instance (export "ask" (func $ask))))))
-  (func (export "ask") (param "n" s32) (result s32) (canon lift (core func $i "ask"))))"""
 
 
 class Store:

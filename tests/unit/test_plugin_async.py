@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plugins.asking import ASKING
 from plugins.resources import COUNTERS
 from ringfence import APlugin, Err, Limits, LoadError, PluginError, Policy, Trapped, WallReached
 from unit.test_plugin import PLAIN, RENDERER, Store
-from unit.test_plugin_pool import ASKING, COUNTER
+from unit.test_plugin_pool import COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from plugins.asking import ASKING
 from plugins.resources import COUNTERS
 from ringfence import Limits, LoadError, Plugin, PluginError, PluginPool, Policy, Trapped, WallReached
 
@@ -24,14 +25,6 @@ COUNTER = b"""(component
   (func (export "count") (result u32) (canon lift (core func $i "count")))
   (func (export "spin") (canon lift (core func $i "spin")))
   (func (export "trap") (canon lift (core func $i "trap"))))"""
-ASKING = b"""(component
-  (import "ask" (func $ask (param "n" s32) (result s32)))
-  (core func $ask (canon lower (func $ask)))
-  (core module $m
-    (import "host" "ask" (func $ask (param i32) (result i32)))
-    (func (export "ask") (param i32) (result i32) (call $ask (local.get 0))))
-  (core instance $i (instantiate $m (with "host" (instance (export "ask" (func $ask))))))
-  (func (export "ask") (param "n" s32) (result s32) (canon lift (core func $i "ask"))))"""
 
 
 def test_calls_of_many_threads_are_in_instances_of_their_own() -> None:
