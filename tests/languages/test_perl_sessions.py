@@ -18,14 +18,6 @@ pytest.importorskip(
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_perl", "isolation")]
 
 
-def perl(*turns: str) -> list[object]:
-    """Run a session of these turns, none of which may fail."""
-    with isolated.Session("perl") as session:
-        told = [session.eval(turn) for turn in turns]
-        assert [None] * len(turns) == [turn.error for turn in told]
-        return [turn.value for turn in told]
-
-
 @pytest.mark.parametrize(
     ("turns", "values"),
     [
@@ -46,7 +38,7 @@ def perl(*turns: str) -> list[object]:
 )  # fmt: skip
 def test_state_lives_from_cell_to_cell(turns: list[str], values: list[object]) -> None:
     """Variables, those of `my` too, functions, pragmas and the package; the last statement is the value."""
-    assert values == perl(*turns)
+    assert values == isolated.values("perl", turns)
 
 
 @pytest.mark.parametrize(

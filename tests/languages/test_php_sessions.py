@@ -18,14 +18,6 @@ pytest.importorskip(
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_php", "isolation")]
 
 
-def php(*turns: str) -> list[object]:
-    """Run a session of these turns, none of which may fail."""
-    with isolated.Session("php") as session:
-        told = [session.eval(turn) for turn in turns]
-        assert [None] * len(turns) == [turn.error for turn in told]
-        return [turn.value for turn in told]
-
-
 @pytest.mark.parametrize(
     ("turns", "values"),
     [
@@ -54,7 +46,7 @@ def php(*turns: str) -> list[object]:
 )  # fmt: skip
 def test_state_lives_from_cell_to_cell(turns: list[str], values: list[object]) -> None:
     """Variables, functions, classes, constants; the last expression is the value, and needs no `;`."""
-    assert values == php(*turns)
+    assert values == isolated.values("php", turns)
 
 
 @pytest.mark.parametrize(
