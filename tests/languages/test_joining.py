@@ -7,8 +7,8 @@ from packs.components import join
 from packs.components.thrown import JUMPED, LEFT, Thrown
 from packs.python_data import merge
 from packs.python_data.merge import MergeError, Module, blob, number, signed
-from wasmtime import Config, Engine, Instance, Store
-from wasmtime import Module as Loaded
+
+from ringfence import Plugin
 
 # `answer` gives what it is given, but traps behind the number 77 where that is 0; `leaver` calls what throws.
 BODY = b"\x20\0\x45\x04\x40\x41\xcd\0\x1a\0\x0b\x23\0\x41\x10\x6b\x24\0\x20\0\x0b"
@@ -27,41 +27,34 @@ BASE = merge.HEADER + b"".join(
 PLACE = b"\x41\xcd\0\x1a"
 
 
-def opened(thrown: Thrown) -> dict[str, object]:
-    """Give the functions of the module with those doors."""
+def opened(thrown: Thrown) -> Plugin:
+    """Load the module with those doors."""
     module = Module.of(BASE)
     added = thrown.applied(module)
     module.sections[merge.EXPORT] = merge.exporting([
         *merge.exports(module.sections[merge.EXPORT]), *((name.encode(), 0, at) for name, at in added.items()),
         (b"stack", 3, 0),
     ])  # fmt: skip
-    config = Config()
-    config.wasm_exceptions = True
-    store = Store(Engine(config))
-    instance = Instance(store, Loaded(store.engine, merge.assembled(module.sections)), [])
-    exports = instance.exports(store)
-    return {name: exports[name] for name in ("try_answer", "try_leaver", "try_nothing", "stack")} | {"store": store}
+    return Plugin(merge.assembled(module.sections))
 
 
 def test_jump_ends_in_a_try_with_the_stack_where_it_was() -> None:
     """What returns gives its own answer; what leaves leaves the stack as it is."""
     tried = {"answer": 0, "leaver": 1, "nothing": 2}
-    given = opened(Thrown(jumps={0: PLACE}, instead=frozenset(), tried=tried))
-    store, stack = given["store"], given["stack"]
-
-    assert 7 == given["try_answer"](store, 7)  # type: ignore[operator]
-    assert 4080 == stack.value(store)  # type: ignore[attr-defined]
-    assert JUMPED == given["try_answer"](store, 0) & 0xFFFFFFFF  # type: ignore[operator]
-    assert 4080 == stack.value(store)  # type: ignore[attr-defined]
-    assert LEFT == given["try_leaver"](store) & 0xFFFFFFFF  # type: ignore[operator]
-    assert 0 == given["try_nothing"](store)  # type: ignore[operator]
+    with opened(Thrown(jumps={0: PLACE}, instead=frozenset(), tried=tried)) as plugin:
+        assert 7 == plugin.try_answer(7)
+        assert 4080 == plugin.exports.stack.value
+        assert JUMPED == plugin.try_answer(0) & 0xFFFFFFFF
+        assert 4080 == plugin.exports.stack.value
+        assert LEFT == plugin.try_leaver() & 0xFFFFFFFF
+        assert 0 == plugin.try_nothing()
 
 
 def test_function_may_do_nothing_but_jump() -> None:
     """Instead of what it did."""
-    given = opened(Thrown(jumps={}, instead=frozenset({2}), tried={"answer": 0, "leaver": 1, "nothing": 2}))
-
-    assert JUMPED == given["try_nothing"](given["store"]) & 0xFFFFFFFF  # type: ignore[operator]
+    tried = {"answer": 0, "leaver": 1, "nothing": 2}
+    with opened(Thrown(jumps={}, instead=frozenset({2}), tried=tried)) as plugin:
+        assert JUMPED == plugin.try_nothing() & 0xFFFFFFFF
 
 
 def test_what_is_not_where_it_was_is_no_build() -> None:

@@ -1,8 +1,10 @@
 """Imports go one way."""
 
 import ast
+import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,14 @@ def imports(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found |= {*(node.module or "").split("."), *(name.name for name in node.names)}
     return found
+
+
+def packages(file: Path) -> set[str]:
+    """Name the packages that a file imports, but those that it stands in."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    found = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    found |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.split(".")[0] for name in found}
 
 
 def test_only_the_engine_imports_the_native_module() -> None:
@@ -46,3 +56,15 @@ def test_core_crate_knows_no_python() -> None:
 
     assert "wasmtime" in manifest
     assert "pyo3" not in manifest
+
+
+def test_tests_import_only_what_their_lock_installs() -> None:
+    """A venv may hold more, such as the peers of `make bench`; a machine that never saw the project has no more."""
+    lock = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
+    locked = {"ringfence", *re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)}
+    installed = packages_distributions()
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+    found = {name: installed[name] for file in files for name in packages(file) & installed.keys()}
+
+    assert {"pytest", "hypothesis"} <= found.keys()
+    assert {} == {name: among for name, among in found.items() if not locked & {one.lower() for one in among}}
