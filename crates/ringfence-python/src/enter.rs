@@ -15,10 +15,12 @@ pub fn enter<T: Ungil + Send>(
     work: impl FnOnce() -> ringfence::Result<T> + Ungil + Send,
 ) -> PyResult<T> {
     let done = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
-    let done = done.unwrap_or_else(|_| {
-        Err(Error::host("Ringfence failed", "a defect of its own made it panic", "please report this as a bug"))
-    });
-    done.map_err(|error| raise(py, &error))
+    done.unwrap_or_else(|_| Err(defect())).map_err(|error| raise(py, &error))
+}
+
+/// For a panic of ours.
+pub fn defect() -> Error {
+    Error::host("Ringfence failed", "a defect of its own made it panic", "please report this as a bug")
 }
 
 /// A report as JSON text.

@@ -9,13 +9,15 @@ use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::{Asked, Returned, Tape, TypeId};
 
 use super::Inner;
+use super::given::Given;
 use super::plan::Converter;
 use super::read::{optional, read, word};
+use super::vectorcall_unsafe::Seed;
 use super::write::write;
 use crate::sandbox::Kill;
 
 /// Called with the values of its parameters, by place or by name.
-#[pyclass(frozen, module = "ringfence._core")]
+#[pyclass(frozen, subclass, module = "ringfence._core")]
 pub struct PluginFunction {
     pub inner: Arc<Inner>,
     pub index: usize,
@@ -34,15 +36,19 @@ pub struct PluginFunction {
 
 #[pymethods]
 impl PluginFunction {
+    #[new]
+    fn new(seed: &Seed) -> PyResult<Self> {
+        seed.taken()
+    }
+
     #[pyo3(signature = (*args, **kwargs))]
-    pub fn __call__<'py>(
+    fn __call__<'py>(
         &self,
         py: Python<'py>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let tape = self.called(py, args, kwargs, &Asked::default())?;
-        self.given(py, &tape)
+        self.call(py, &Given::new(args, kwargs))
     }
 
     /// Calls it for somebody who may give up, and with a context that functions of the host are run in.
@@ -56,20 +62,19 @@ impl PluginFunction {
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)), wall: None };
-        let tape = self.called(py, args, Some(kwargs), &asked)?;
+        let tape = self.called(py, &Given::new(args, Some(kwargs)), &asked)?;
         if whole { self.whole(py, &tape) } else { self.given(py, &tape) }
     }
 
     /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
     #[pyo3(signature = (*args, **kwargs))]
-    pub fn result<'py>(
+    fn result<'py>(
         &self,
         py: Python<'py>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let tape = self.called(py, args, kwargs, &Asked::default())?;
-        self.whole(py, &tape)
+        self.call_whole(py, &Given::new(args, kwargs))
     }
 
     /// For `inspect.signature`: the names of its parameters; what it takes is told by `signature`.
@@ -93,6 +98,18 @@ impl PluginFunction {
 }
 
 impl PluginFunction {
+    /// Calls it; an error that is its result is raised.
+    pub fn call<'py>(&self, py: Python<'py>, given: &Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let tape = self.called(py, given, &Asked::default())?;
+        self.given(py, &tape)
+    }
+
+    /// The same as `Ok(…)` or `Err(…)`.
+    pub fn call_whole<'py>(&self, py: Python<'py>, given: &Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let tape = self.called(py, given, &Asked::default())?;
+        self.whole(py, &tape)
+    }
+
     /// What it gave; an error that is its result is raised.
     fn given<'py>(&self, py: Python<'py>, tape: &Tape) -> PyResult<Bound<'py, PyAny>> {
         let plan = &self.inner.plan;
@@ -114,15 +131,9 @@ impl PluginFunction {
         if is_result { Ok(value) } else { self.inner.plan.ok.bind(py).call1((value,)) }
     }
 
-    fn called<'py>(
-        &self,
-        py: Python<'py>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-        asked: &Asked,
-    ) -> PyResult<Tape> {
+    fn called(&self, py: Python<'_>, given: &Given<'_, '_>, asked: &Asked) -> PyResult<Tape> {
         let mut tape = Tape::default();
-        if let Err(wrong) = self.written(args, kwargs, &mut tape) {
+        if let Err(wrong) = self.written(given, &mut tape) {
             self.inner.plan.objects.forget(tape.placed(), false);
             return Err(wrong);
         }
@@ -132,12 +143,13 @@ impl PluginFunction {
         }
     }
 
-    fn written(&self, args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>, tape: &mut Tape) -> PyResult<()> {
-        match kwargs {
-            Some(kwargs) if !kwargs.is_empty() => self.named(args, kwargs, tape),
-            _ if args.len() == self.params.len() => {
-                for ((name, kind), value) in self.params.iter().zip(args.iter_borrowed()) {
-                    self.parameter(name, *kind, &value, tape)?;
+    fn written(&self, given: &Given<'_, '_>, tape: &mut Tape) -> PyResult<()> {
+        let values = &given.values;
+        match given.named {
+            Some(named) if !named.is_empty() => self.named(values, named, tape),
+            _ if values.len() == self.params.len() => {
+                for ((name, kind), value) in self.params.iter().zip(values) {
+                    self.parameter(name, *kind, value, tape)?;
                 }
                 Ok(())
             }
@@ -146,27 +158,28 @@ impl PluginFunction {
                 self.name,
                 self.params.len(),
                 if self.params.len() == 1 { "" } else { "s" },
-                args.len(),
+                values.len(),
                 self.signature
             ))),
         }
     }
 
-    fn named(&self, args: &Bound<'_, PyTuple>, kwargs: &Bound<'_, PyDict>, tape: &mut Tape) -> PyResult<()> {
+    fn named(&self, values: &[Borrowed<'_, '_, PyAny>], named: &Bound<'_, PyDict>, tape: &mut Tape) -> PyResult<()> {
         let mut used = 0;
         for (at, (name, kind)) in self.params.iter().enumerate() {
-            let by_name = kwargs.get_item(name)?;
+            let by_name = named.get_item(name)?;
             used += usize::from(by_name.is_some());
-            let value = match (args.get_item(at), by_name) {
-                (Ok(_), Some(_)) => Err(format!("{}() was given `{name}` twice", self.name)),
-                (Ok(value), None) | (Err(_), Some(value)) => Ok(value),
-                (Err(_), None) => Err(format!("{}() was not given `{name}`", self.name)),
+            let value = match (values.get(at), &by_name) {
+                (Some(_), Some(_)) => Err(format!("{}() was given `{name}` twice", self.name)),
+                (Some(value), None) => Ok(&**value),
+                (None, Some(value)) => Ok(value),
+                (None, None) => Err(format!("{}() was not given `{name}`", self.name)),
             };
             let value =
                 value.map_err(|why| PyTypeError::new_err(format!("{why}\nhint: it is `{}`", self.signature)))?;
-            self.parameter(name, *kind, &value, tape)?;
+            self.parameter(name, *kind, value, tape)?;
         }
-        if used == kwargs.len() && args.len() <= self.params.len() {
+        if used == named.len() && values.len() <= self.params.len() {
             return Ok(());
         }
         Err(PyTypeError::new_err(format!(

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use ringfence::plugin::{Instances, TypeId, World};
 
 use super::plan::Plan;
+use super::vectorcall_unsafe::callable;
 use super::{Inner, Interrupt, Plugin, PluginFunction};
 
 /// What plugins are made of, beside their instances.
@@ -45,7 +46,7 @@ impl Made {
                 error: error.as_ref().map(|error| error.clone_ref(py)),
                 classes: classes.clone_ref(py),
             };
-            Py::new(py, function)
+            callable(py, function)
         });
         let functions = functions.collect::<PyResult<Vec<_>>>()?;
         // Only core modules are captured: their classes are nobody's but Python's, and lead back to no plugin.

@@ -2,6 +2,7 @@
 
 mod callbacks;
 mod function;
+mod given;
 mod made;
 mod memory;
 mod numbers;
@@ -12,6 +13,7 @@ mod resource;
 mod snapshot;
 mod source;
 mod stream;
+mod vectorcall_unsafe;
 mod write;
 mod wrong;
 

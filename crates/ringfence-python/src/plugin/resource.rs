@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::Handle;
 
+use super::given::Given;
 use super::{Inner, PluginFunction};
 
 /// What an object of a resource's class holds. The guest hears of it when it is dropped, or collected.
@@ -65,7 +66,7 @@ impl PluginMethod {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.function.get().__call__(py, &self.with(py, args)?, kwargs)
+        self.function.get().call(py, &self.with(py, args, kwargs))
     }
 
     /// Calls it, and gives `Ok(…)` or `Err(…)` instead of raising an error that is its result.
@@ -76,7 +77,7 @@ impl PluginMethod {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.function.get().result(py, &self.with(py, args)?, kwargs)
+        self.function.get().call_whole(py, &self.with(py, args, kwargs))
     }
 
     #[getter(__name__)]
@@ -118,8 +119,12 @@ impl PluginMethod {
 }
 
 impl PluginMethod {
-    fn with<'py>(&self, py: Python<'py>, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyTuple>> {
-        let Some(of) = &self.of else { return Ok(args.clone()) };
-        PyTuple::new(py, std::iter::once(of.bind(py).clone()).chain(args.iter()).collect::<Vec<_>>())
+    fn with<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+        args: &'a Bound<'py, PyTuple>,
+        kwargs: Option<&'a Bound<'py, PyDict>>,
+    ) -> Given<'a, 'py> {
+        Given::of(self.of.as_ref().map(|of| of.bind_borrowed(py)), args, kwargs)
     }
 }
