@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from waiting import until
 
 from ringfence import HostError, LoadError
 from ringfence.languages import find
 from ringfence.packages import bring, kept, prune
+from waiting import until
 
 if TYPE_CHECKING:
     from ringfence.packages._store import Kept
@@ -158,14 +158,18 @@ def test_interrupt_ends_pip_and_leaves_nothing(shelf: Shelf, tmp_path: Path) -> 
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    pips: list[str] = []
-    until(lambda: bool(pips.extend(children.read_text().split()) or pips))
+    started: set[str] = set()
+
+    def has_started() -> bool:
+        started.update(children.read_text().split())
+        return bool(started)
+
+    until(has_started)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
     _, told = running.communicate(timeout=30)
 
     assert (130, "") == (running.returncode, told.replace("interrupted\n", ""))
-    until(
-        lambda: not any(Path("/proc", pid).exists() for pid in pips)
-    )  # what has ended is there until it is waited for
+    # What has ended is there until somebody has waited for it.
+    until(lambda: not any(Path("/proc", pip).exists() for pip in started))
     assert not list((tmp_path / "packages").glob("*"))
     assert "1.0\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
