@@ -6,9 +6,9 @@ import builtins
 
 from ._engine import core
 from ._plugin import _exports, _imported
+from ._plugin_classes import Classes
 from ._plugin_names import camel, member, short, snake, spelled
 from ._plugin_resources import METHODS_LEAVE, classes_of
-from ._plugin_values import Classes
 from ._policy import Policy
 from ._text import quote
 
@@ -39,7 +39,7 @@ class _Function(_Generic[_P, _R]):
     signature: {builtins}str
     Error: {builtins}type[_ringfence.ResultError]
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-    def result(self, *args: _P.args, **kwargs: _P.kwargs) -> _ringfence.Ok | _ringfence.Err: ...
+    def result(self, *args: _P.args, **kwargs: _P.kwargs) -> _ringfence.Ok[_R] | _ringfence.Err[_Any]: ...
 
 def _function(of: _Callable[_Concatenate[_Any, _P], _R]) -> _Function[_P, _R]: ...
 """
@@ -266,7 +266,7 @@ class _Stub:
             return self._type(kind, given=given)
         ok = self._types[kind][1]
         told = "None" if ok is None else self._type(ok, given=given)
-        return f"{told} | _ringfence.Ok | _ringfence.Err" if given else told
+        return f"{told} | {self._type(kind, given=given)}" if given else told
 
     def _class(self, name: str, number: int) -> list[str]:
         kind, *parts = self._types[number]
@@ -332,10 +332,11 @@ class _Stub:
             case "tuple":
                 return f"{plain}tuple[{', '.join(self._type(part, given=given) for part in parts[0])}]"
             case "option":
-                is_nested = self._types[parts[0]][0] == "option"
-                return ("_ringfence.Some" if is_nested else self._type(parts[0], given=given)) + " | None"
+                told = self._type(parts[0], given=given)
+                return (f"_ringfence.Some[{told}]" if self._types[parts[0]][0] == "option" else told) + " | None"
             case "result":
-                return "_ringfence.Ok | _ringfence.Err"
+                cases = ("None" if part is None else self._type(part, given=given) for part in parts)
+                return " | ".join(f"_ringfence.{of}[{inner}]" for of, inner in zip(("Ok", "Err"), cases, strict=True))
             case "map":
                 key, value = (self._type(part, given=given) for part in parts)
                 return f"{plain}dict[{key}, {value}]"

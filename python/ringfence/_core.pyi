@@ -340,9 +340,7 @@ def state_path() -> str | None:
 
 # What a plugin is opened with: classes of its types; functions that it imports, None for a trap; for each function that
 # it exports its name, those of its parameters, and the class of its error; and whether its caller's thread calls yours.
-_Opening: TypeAlias = tuple[
-    list[Any], Sequence[Callable[..., Any] | None], Sequence[tuple[str, Sequence[str], object]], bool
-]
+_Opening: TypeAlias = tuple[Any, Sequence[Callable[..., Any] | None], Sequence[tuple[str, Sequence[str], object]], bool]
 # Of an interface: its name, its functions with parameters, result and signature, and its types.
 _Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]
 
@@ -470,7 +468,11 @@ class PluginFunction:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """The names of its parameters."""
+        """Its parameters and what it gives, in Python's types."""
+
+    @property
+    def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The same for `typing.get_type_hints`."""
 
     @property
     def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions
@@ -551,7 +553,11 @@ class PluginMethod:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """The names of its parameters, without the object where it has one."""
+        """As of a function, without the object where it has one."""
+
+    @property
+    def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The same for `typing.get_type_hints`."""
 
     @property
     def Error(self) -> Any:  # noqa: ANN401, N802 - a class of exceptions

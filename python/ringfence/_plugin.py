@@ -5,14 +5,14 @@ from __future__ import annotations
 from ._engine import core
 from ._failure import failure
 from ._isolation import close_at_exit
+from ._plugin_classes import Classes
 from ._plugin_imports import functions_of, spare
 from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
-from ._plugin_shapes import Shapes, differences, kept
+from ._plugin_shapes import Shapes, differences
 from ._plugin_snapshot import PluginSnapshot, without_instance
 from ._plugin_streams import Streams
-from ._plugin_values import Classes
 from ._policy import Policy
 from ._program import to_program
 from ._result import Result
@@ -194,9 +194,7 @@ class Plugin:
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._words |= {"isolation": isolation, "tenant": tenant}
         self._shapes = Shapes(source.types(), source.resources(), self._before)
-        if self._before is not None:
-            kept(classes, self._shapes, self._before)
-        self._classes = self._shapes.classes = classes
+        self._classes = classes
         functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
         self._profile = Profile(source.types(), classes.given) if profile else None
         if self._profile is not None:
@@ -206,14 +204,14 @@ class Plugin:
             (
                 (member(name) or ("", "", name))[2],
                 spelled((param for param, _ in params), "snake"),
-                classes.error(name, classes.error_of(result)) if classes.is_result(result) else None,
+                classes.error(interface, name, classes.error_of(result)) if classes.is_result(result) else None,
             )
-            for _, functions_there, _ in exports
+            for interface, functions_there, _ in exports
             for name, params, result, _ in functions_there
         ]
         self._others = source.others()
         self.imports = _imported(wanted, classes)
-        given_all, instances = (classes.given, functions, names, inline), self._instances()
+        given_all, instances = (classes, functions, names, inline), self._instances()
         if self._from is None:
             self._open(source.open(given_all, instances))
         elif instances is None:

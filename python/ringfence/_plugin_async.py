@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._engine import core
 from ._plugin import Exports, Plugin
+from ._plugin_functions import Between
 from ._plugin_names import member
 from ._plugin_pool import PluginPool, checked
 from ._plugin_resources import METHODS_LEAVE, Resource
@@ -17,7 +18,6 @@ from ._running import Running, on_thread
 from .errors import PluginError
 
 if TYPE_CHECKING:
-    import inspect
     import os
     from collections.abc import Callable, Coroutine, Mapping
     from concurrent.futures import Future
@@ -290,7 +290,7 @@ class AResource(Resource):
         await self.adrop()
 
 
-class AFunction:
+class AFunction(Between):
     """
     A function that a plugin exports, to be awaited.
 
@@ -299,15 +299,15 @@ class AFunction:
         Error: the class of what is raised for an error that is its result.
     """
 
-    __slots__ = ("Error", "__name__", "_call", "_function", "signature")
+    __slots__ = ("_call",)
 
     def __init__(
         self,
         function: core.PluginFunction,
         call: Callable[[Callable[[core.Kill, contextvars.Context], object]], Coroutine[Any, Any, object]],
     ) -> None:
-        self._function, self._call = function, call
-        self.__name__, self.signature, self.Error = function.__name__, function.signature, function.Error
+        super().__init__(function)
+        self._call = call
 
     async def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
         """Call it; as the function of a `Plugin`."""
@@ -316,10 +316,6 @@ class AFunction:
     async def result(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
         return await self._call(lambda kill, context: self._function.awaited(kill, context, True, args, kwargs))
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return self._function.__signature__
 
     def __repr__(self) -> str:
         return f"<function of a plugin to be awaited, {self.signature}>"

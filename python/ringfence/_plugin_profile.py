@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from ._plugin_functions import Between
 from ._plugin_names import spelled
 from ._plugin_values import Ok, Some
 from ._value import Value
@@ -11,7 +12,6 @@ from .errors import ResultError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import inspect
     from collections.abc import Callable
     from typing import Any, Literal
 
@@ -181,28 +181,22 @@ class Row:
             return 0  # it did not fit its type, and was not copied
 
 
-class Measured:
+class Measured(Between):
     """A function of a plugin that counts what its calls take; otherwise the same."""
 
+    __slots__ = ("_params", "_row")
+
     def __init__(self, function: core.PluginFunction, row: Row, params: list[str]) -> None:
-        self._function, self._row, self._params = function, row, params
-        self.__name__ = function.__name__
-        self.signature, self.Error = function.signature, function.Error
+        super().__init__(function)
+        self._row, self._params = row, params
 
     def __call__(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it."""
         return self._row.take(self._function, args, named, self._params)
 
     def result(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - values of any type
-        """Call it, and give `Ok(…)` or `Err(…)`."""
+        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
         return self._row.take(self._function.result, args, named, self._params)
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return self._function.__signature__
-
-    def __repr__(self) -> str:
-        return repr(self._function)
 
 
 def measured(function: Callable[..., Any], row: Row) -> Callable[..., Any]:

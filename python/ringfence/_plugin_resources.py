@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ._engine import core
+from ._plugin_functions import Method
 from ._plugin_names import Spelling, camel, member, short
 
 TYPE_CHECKING = False
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 METHODS_LEAVE = ("drop", "mro", "self")
 
 
+class _Constructed:
+    """The signature of a class: that of its constructor."""
+
+    def __get__(self, of: object, cls: type[Resource]) -> inspect.Signature:
+        if of is not None or cls._constructor is None:
+            raise AttributeError("__signature__")
+        signature: inspect.Signature = cls._constructor.__signature__  # type: ignore[attr-defined]
+        return signature
+
+
 class Resource:
     """
     A thing that a plugin made and you own, until you give it back, drop it, or nothing of yours refers to it.
@@ -27,6 +38,7 @@ class Resource:
     __slots__ = ("__weakref__", "_handle")
 
     _constructor: ClassVar[Callable[..., Any] | None] = None
+    __signature__ = _Constructed()
     _leave: ClassVar[tuple[str, ...]] = METHODS_LEAVE
     _handle: core.PluginHandle
 
@@ -62,40 +74,6 @@ class Resource:
     def __repr__(self) -> str:
         gone = self._handle.gone
         return f"<{type(self).__qualname__} of a plugin{f', which {gone}' if gone else ''}>"
-
-
-class Method:
-    """A method of a resource with something between it and the plugin's function: a measure, or an event loop."""
-
-    __slots__ = ("_function", "_of")
-
-    def __init__(self, function: Any, of: object = None) -> None:  # noqa: ANN401 - what is called like the plugin's function
-        self._function, self._of = function, of
-
-    def __get__(self, of: object, kind: object = None) -> Method:
-        return Method(self._function, of)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
-        """Call it, or begin to."""
-        return self._function(*self._with(args), **kwargs)
-
-    def result(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - values of any type
-        """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
-        return self._function.result(*self._with(args), **kwargs)
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        whole: inspect.Signature = self._function.__signature__
-        return whole if self._of is None else whole.replace(parameters=list(whole.parameters.values())[1:])
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - its name, its signature or its class of errors
-        return getattr(self._function, name)
-
-    def _with(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args if self._of is None else (self._of, *args)
-
-    def __repr__(self) -> str:
-        return f"<method of a plugin's resource, {self._function.signature}>"
 
 
 def classes_of(

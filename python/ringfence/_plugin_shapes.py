@@ -6,8 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._plugin_values import Classes
-
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
 
 # Of the differences.
@@ -20,14 +18,12 @@ class Shapes:
 
     Attributes:
         known: the numbers, shared by plugins that come one after the other.
-        classes: the classes of the types.
     """
 
     def __init__(
         self, types: list[tuple[Any, ...]], resources: list[tuple[str, str, bool]], before: Shapes | None = None
     ) -> None:
         self.known: dict[object, int] = before.known if before is not None else {}
-        self.classes: Classes | None = None
         self._own: list[int] = []
         self._resources = resources
         for described in types:
@@ -37,10 +33,6 @@ class Shapes:
     def of(self, kind: int | None) -> int | None:
         """Give the shape of a type."""
         return None if kind is None else self._own[kind]
-
-    def all(self) -> list[int]:
-        """Give the shapes of all types, by their numbers."""
-        return self._own
 
     def _key(self, described: tuple[Any, ...]) -> object:
         kind, *parts = described
@@ -56,21 +48,6 @@ class Shapes:
         if isinstance(part, int):
             return self._own[part]
         return tuple(map(self._part, part)) if isinstance(part, (list, tuple)) else part
-
-
-def kept(classes: Classes, shapes: Shapes, old: Shapes) -> None:
-    """Give types that have the shape and the name of one of before the class that it had."""
-    given = old.classes.given if old.classes is not None else []
-    before = {(shape, *_named(had)): had for shape, had in zip(old.all(), given, strict=False)}
-    for number, shape in enumerate(shapes.all()):
-        had = before.get((shape, *_named(classes.given[number])))
-        if had is not None and classes.is_plain(number):
-            classes.given[number] = had
-
-
-def _named(given: Any) -> tuple[object, object]:  # noqa: ANN401 - a class, a tuple that begins with one, or None
-    cls = given[0] if isinstance(given, tuple) else given
-    return getattr(cls, "__module__", None), getattr(cls, "__qualname__", None)
 
 
 def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes: Shapes) -> list[str]:

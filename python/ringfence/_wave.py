@@ -314,8 +314,8 @@ class _Reading:
         made = dict(zip((case for case, _ in cases), self._classes[kind][1], strict=True))
         case = self._one_of({case: case for case in made}, "one of " + ", ".join(list(made)[:20]), label=True)
         carries = dict(cases)[case]
-        cls, unit = made[case]
-        return unit if carries is None else cls(self._payload(carries))
+        cls, _ = made[case]
+        return cls() if carries is None else cls(self._payload(carries))
 
     def _flags(self, kind: int, names: list[str]) -> Any:  # noqa: ANN401 - of its class
         self._take("{")
@@ -342,7 +342,7 @@ class _Reading:
             value = self.value(kind)
         return Some(value) if is_nested else value
 
-    def _result(self, ok: int | None, error: int | None) -> Ok | Err:
+    def _result(self, ok: int | None, error: int | None) -> Ok[Any] | Err[Any]:
         for word, kind, cls in (("ok", ok, Ok), ("err", error, Err)):
             if self._is_word(word):
                 self._next()

@@ -58,7 +58,9 @@ def test_functions_and_methods_have_the_signatures_that_python_asks_for(profile:
     """For tools that look at what they are given; a method without the object that it is of."""
     with Plugin(COUNTERS, profile=profile) as plugin:
         api = plugin.exports.counters
-        expected = ["()", "(by)", "(self, by)", "(one, other)"]
+        counter = f"{api.Counter.__module__}.Counter"
+        expected = ["() -> int", "(by: int) -> int", f"(self: {counter}, by: int) -> int"]
+        expected += [f"(one: {counter}, other: {counter}) -> {counter}"]
         assert expected == [
             str(inspect.signature(it)) for it in (api.live, api.Counter(1).add, api.Counter.add, api.Counter.merge)
         ]
@@ -68,12 +70,15 @@ async def awaited_signatures() -> list[str]:
     """Give those of a plugin that is awaited."""
     async with APlugin(COUNTERS) as plugin:
         api = plugin.exports.counters
-        return [str(inspect.signature(it)) for it in (api.live, (await api.Counter(1)).add, api.Counter.add)]
+        return [str(inspect.signature(it)) for it in (api.live, (await api.Counter(1)).add, api.Counter)]
 
 
 def test_functions_and_methods_that_are_awaited_have_them_too() -> None:
     """The same."""
-    assert ["()", "(by)", "(self, by)"] == asyncio.run(awaited_signatures())
+    *functions, made = asyncio.run(awaited_signatures())
+
+    assert ["() -> int", "(by: int) -> int"] == functions
+    assert "(start: int) -> " == made[:16]
 
 
 def test_resource_ends_with_its_block_once(counters: Plugin) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from ringfence import Policy, Program
 from ringfence._engine import core
-from ringfence._plugin_values import Classes
+from ringfence._plugin_classes import Classes
 from ringfence._wave import Wave, WaveError, matches, read_call
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ pub struct PluginFunction {
     /// The class of what is raised for an error that is its result.
     #[pyo3(get, name = "Error")]
     pub error: Option<Py<PyAny>>,
-    /// The classes of its values: those of resources are kept by nothing else that lives as long.
+    /// The classes of its values, and what those are annotated with: some are kept by nothing else that lives as long.
     pub classes: Py<PyAny>,
 }
 
@@ -77,14 +77,17 @@ impl PluginFunction {
         self.call_whole(py, &Given::new(args, kwargs))
     }
 
-    /// For `inspect.signature`: the names of its parameters; what it takes is told by `signature`.
+    /// For `inspect.signature`: its parameters and what it gives, in Python's types.
     #[getter]
-    pub fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let inspect = py.import("inspect")?;
-        let parameter = inspect.getattr("Parameter")?;
-        let either = parameter.getattr("POSITIONAL_OR_KEYWORD")?;
-        let named = self.params.iter().map(|(name, _)| parameter.call1((name, &either)));
-        inspect.getattr("Signature")?.call1((named.collect::<PyResult<Vec<_>>>()?,))
+    fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (names, kinds): (Vec<_>, Vec<_>) = self.params.iter().map(|(name, kind)| (name, kind.0)).unzip();
+        self.classes.bind(py).call_method1("signature", (names, kinds, self.result.map(|kind| kind.0)))
+    }
+
+    /// The same for `typing.get_type_hints`.
+    #[getter]
+    fn __annotations__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.classes.bind(py).call_method1("annotations", (self.__signature__(py)?,))
     }
 
     fn __repr__(&self) -> String {

@@ -1,10 +1,12 @@
 //! How the values of a plugin's types are made of Python's and back: planned once, when it is loaded.
 
+use std::iter::zip;
 use std::sync::{OnceLock, Weak};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyString, PyTuple, PyWeakrefReference};
+use pyo3::types::{PyString, PyTuple, PyWeakrefReference};
 use ringfence::plugin::{Element, Number, Shape, TypeId, Types};
 
 use super::Inner;
@@ -26,7 +28,7 @@ pub enum Converter {
     },
     Map(TypeId, TypeId),
     Record {
-        class: Py<PyAny>,
+        class: Class,
         fields: Vec<Field>,
     },
     Tuple(Vec<TypeId>),
@@ -51,9 +53,9 @@ pub enum Converter {
         ok: Option<TypeId>,
         error: Option<TypeId>,
     },
-    /// A resource that the guest makes. Its class has methods, which have the plugin, which has this plan.
+    /// A resource that the guest makes.
     Made {
-        class: Py<PyWeakrefReference>,
+        class: Class,
         name: String,
         is_owned: bool,
     },
@@ -81,9 +83,45 @@ pub struct Field {
 
 /// A case of a variant, and its only value where it carries nothing.
 pub struct Case {
-    pub class: Py<PyAny>,
+    pub class: Class,
     pub unit: Option<Py<PyAny>>,
     pub carries: Option<TypeId>,
+}
+
+/// A class whose values are made.
+pub enum Class {
+    Kept(Py<PyAny>),
+    /// One that leads back to the plugin, which has this plan: that of a resource has methods, and that of values with
+    /// resources inside is annotated with it. The plugin's functions keep both.
+    Found(Py<PyWeakrefReference>),
+}
+
+impl Class {
+    fn new(class: &Bound<'_, PyAny>, is_shared: bool) -> PyResult<Self> {
+        Ok(match is_shared {
+            true => Self::Kept(class.clone().unbind()),
+            false => Self::Found(PyWeakrefReference::new(class)?.unbind()),
+        })
+    }
+
+    /// Whether that is the class.
+    pub fn is(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> bool {
+        match self {
+            Self::Kept(class) => other.is(class),
+            Self::Found(_) => self.get(py).is_ok_and(|class| other.is(&class)),
+        }
+    }
+
+    /// The class, while the plugin has functions.
+    pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Kept(class) => Ok(class.bind(py).clone()),
+            Self::Found(class) => {
+                let class = class.bind(py).upgrade();
+                class.ok_or_else(|| PyRuntimeError::new_err("the class of a plugin's values is gone"))
+            }
+        }
+    }
 }
 
 /// The class of a case, and its only value.
@@ -111,13 +149,15 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of the types of a plugin, with the classes that Python has made for them, by their numbers.
-    pub fn new(py: Python<'_>, types: &Types, classes: &Bound<'_, PyList>) -> PyResult<Self> {
+    /// Of the types of a plugin, with the classes that Python has for them.
+    pub fn new(py: Python<'_>, types: &Types, classes: &Bound<'_, PyAny>) -> PyResult<Self> {
         static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let home = py.import("ringfence._plugin_values")?;
         let mut converters = Vec::with_capacity(types.shapes().len());
-        for (shape, class) in types.shapes().iter().zip(classes.iter()) {
-            converters.push(converter(types, shape, &class)?);
+        let given: Vec<Bound<'_, PyAny>> = classes.getattr("given")?.extract()?;
+        let shared: Vec<bool> = classes.getattr("shared")?.extract()?;
+        for ((shape, class), is_shared) in zip(zip(types.shapes(), given), shared) {
+            converters.push(converter(types, shape, &class, is_shared)?);
         }
         Ok(Self {
             converters,
@@ -140,7 +180,7 @@ impl Plan {
     }
 }
 
-fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult<Converter> {
+fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>, is_shared: bool) -> PyResult<Converter> {
     Ok(match shape {
         Shape::Bool => Converter::Bool,
         Shape::Number(number) => Converter::Number(*number),
@@ -153,18 +193,17 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
             let (class, names): (Bound<'_, PyAny>, Vec<Bound<'_, PyString>>) = class.extract()?;
             let fields =
                 names.into_iter().zip(fields).map(|(name, (_, kind))| Field { name: name.unbind(), kind: *kind });
-            Converter::Record { class: class.unbind(), fields: fields.collect() }
+            Converter::Record { class: Class::new(&class, is_shared)?, fields: fields.collect() }
         }
         Shape::Tuple(kinds) => Converter::Tuple(kinds.clone()),
         Shape::Variant(cases) => {
             let (base, classes): (Bound<'_, PyAny>, Vec<Cased<'_>>) = class.extract()?;
-            let cases = classes.into_iter().zip(cases).map(|((class, unit), (_, carries))| Case {
-                class: class.unbind(),
-                unit: unit.map(Bound::unbind),
-                carries: *carries,
+            let cases = zip(classes, cases).map(|((class, unit), (_, carries))| {
+                let class = Class::new(&class, is_shared)?;
+                Ok(Case { class, unit: unit.map(Bound::unbind), carries: *carries })
             });
             let name = base.getattr("__qualname__")?.extract()?;
-            Converter::Variant { name, cases: cases.collect() }
+            Converter::Variant { name, cases: cases.collect::<PyResult<_>>()? }
         }
         Shape::Enum(_) => {
             let (class, members): (Bound<'_, PyAny>, Bound<'_, PyTuple>) = class.extract()?;
@@ -189,7 +228,7 @@ fn converter(types: &Types, shape: &Shape, class: &Bound<'_, PyAny>) -> PyResult
                 let class = (!class.is_none()).then(|| class.clone().unbind());
                 return Ok(Converter::Object { resource: *at, class, name, is_owned });
             }
-            Converter::Made { class: PyWeakrefReference::new(class)?.unbind(), name, is_owned }
+            Converter::Made { class: Class::new(class, false)?, name, is_owned }
         }
     })
 }

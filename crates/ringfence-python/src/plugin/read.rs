@@ -44,7 +44,7 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
         }
         Converter::Record { class, fields } => {
             let values = fields.iter().map(|field| read(py, plan, field.kind, from)).collect::<PyResult<Vec<_>>>()?;
-            class.bind(py).call1(PyTuple::new(py, values)?)?
+            class.get(py)?.call1(PyTuple::new(py, values)?)?
         }
         Converter::Tuple(kinds) => {
             let values = kinds.iter().map(|kind| read(py, plan, *kind, from)).collect::<PyResult<Vec<_>>>()?;
@@ -53,9 +53,9 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
         Converter::Variant { cases, .. } => {
             let case = cases.get(from.count().map_err(mixed_up)?).ok_or_else(|| mixed_up(MixedUp))?;
             match (case.carries, &case.unit) {
-                (Some(kind), _) => case.class.bind(py).call1((read(py, plan, kind, from)?,))?,
+                (Some(kind), _) => case.class.get(py)?.call1((read(py, plan, kind, from)?,))?,
                 (None, Some(unit)) => unit.bind(py).clone(),
-                (None, None) => case.class.bind(py).call0()?,
+                (None, None) => case.class.get(py)?.call0()?,
             }
         }
         Converter::Enum { members, .. } => {
@@ -79,12 +79,10 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
             0 => plan.ok.bind(py).call1((optional(py, plan, *ok, from)?,))?,
             _ => plan.err.bind(py).call1((optional(py, plan, *error, from)?,))?,
         },
-        Converter::Made { class, name, .. } => {
+        Converter::Made { class, .. } => {
             let handle = from.handle().map_err(mixed_up)?;
             let inner = plan.inner.get().cloned().unwrap_or_default();
-            let class = class.bind(py).upgrade();
-            let class = class.ok_or_else(|| PyRuntimeError::new_err(format!("the class of `{name}` is gone")))?;
-            class.call_method1(&plan.of, (PluginHandle { inner, handle },))?
+            class.get(py)?.call_method1(&plan.of, (PluginHandle { inner, handle },))?
         }
         Converter::Stream { element, item, is_future, home } => {
             let stream = from.stream().map_err(mixed_up)?;

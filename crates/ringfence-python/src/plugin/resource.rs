@@ -90,16 +90,16 @@ impl PluginMethod {
         &self.function.get().signature
     }
 
-    /// The same for `inspect.signature`, without the object where it has one.
+    /// For `inspect.signature`, without the object where it has one.
     #[getter]
     fn __signature__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let whole = self.function.get().__signature__(py)?;
-        if self.of.is_none() {
-            return Ok(whole);
-        }
-        let rest =
-            whole.getattr("parameters")?.call_method0("values")?.try_iter()?.skip(1).collect::<PyResult<Vec<_>>>()?;
-        whole.get_type().call1((rest,))
+        self.told(py, "__signature__")
+    }
+
+    /// The same for `typing.get_type_hints`.
+    #[getter]
+    fn __annotations__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.told(py, "__annotations__")
     }
 
     /// The class of what is raised for an error that is its result.
@@ -119,6 +119,12 @@ impl PluginMethod {
 }
 
 impl PluginMethod {
+    /// What Python's own way of standing between a function and an object tells of them.
+    fn told<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        let between = py.import("ringfence._plugin_functions")?.getattr("Method")?;
+        between.call1((&self.function, self.of.as_ref()))?.getattr(name)
+    }
+
     fn with<'a, 'py>(
         &'a self,
         py: Python<'py>,

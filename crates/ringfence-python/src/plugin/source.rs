@@ -28,7 +28,7 @@ type Granted = (BTreeMap<String, String>, BTreeMap<String, (Vec<bool>, bool)>, u
 
 /// What an instance is made with: classes by type, functions by import, names and classes of errors by export, and
 /// whether functions are called on their caller's thread.
-type Given<'py> = (Bound<'py, PyList>, Vec<Option<Py<PyAny>>>, Vec<Export>, bool);
+type Given<'py> = (Bound<'py, PyAny>, Vec<Option<Py<PyAny>>>, Vec<Export>, bool);
 
 /// How Python names a function and its parameters, and the class of its error.
 type Export = (String, Vec<String>, Option<Py<PyAny>>);
@@ -207,7 +207,7 @@ impl PluginSource {
             let params = params.into_iter().zip(&function.params).map(|(name, (_, kind))| (name, *kind)).collect();
             let signature = self.world.signature(interface, function);
             let result = function.result;
-            Named { name, signature, params, result, error, classes: classes.clone().into_any().unbind() }
+            Named { name, signature, params, result, error, classes: classes.clone().unbind() }
         });
         let functions = functions.collect();
         let made = Arc::new(Made { plan, world: self.world.clone(), interrupt, functions });

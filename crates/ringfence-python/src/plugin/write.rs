@@ -9,7 +9,7 @@ use ringfence::plugin::{Number, Placed, Tape, TypeId};
 
 use super::PluginHandle;
 use super::numbers;
-use super::plan::{Case, Converter, Field, Plan};
+use super::plan::{Case, Class, Converter, Field, Plan};
 use super::stream::feed;
 use super::wrong::{Checked, Wrong, class_name};
 
@@ -84,7 +84,7 @@ pub fn write(plan: &Plan, kind: TypeId, value: &Bound<'_, PyAny>, tape: &mut Tap
         }
         Converter::Made { class, name, is_owned } => {
             let expected = || Wrong::kind(&format!("a resource `{name}` of this plugin"), value);
-            let class = class.bind(py).upgrade().ok_or_else(expected)?;
+            let class = class.get(py).map_err(|_| expected())?;
             if !value.is_instance(&class).map_err(Wrong::raised)? {
                 return Err(expected());
             }
@@ -277,9 +277,9 @@ fn map(plan: &Plan, key: TypeId, kind: TypeId, value: &Bound<'_, PyAny>, tape: &
     Ok(())
 }
 
-fn record(plan: &Plan, class: &Py<PyAny>, fields: &[Field], value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
+fn record(plan: &Plan, class: &Class, fields: &[Field], value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
     let py = value.py();
-    let class = class.bind(py);
+    let class = &class.get(py).map_err(Wrong::raised)?;
     if !value.get_type().is(class) {
         if let Ok(map) = value.cast::<PyDict>() {
             return mapping(plan, class, fields, map, tape);
@@ -325,9 +325,9 @@ fn spelled(py: Python<'_>, field: &Field) -> String {
 }
 
 fn variant(plan: &Plan, name: &str, cases: &[Case], value: &Bound<'_, PyAny>, tape: &mut Tape) -> Checked {
-    let class = value.get_type();
-    let Some(at) = cases.iter().position(|case| class.is(&case.class)) else {
-        if cases.iter().any(|case| value.is(&case.class)) {
+    let (py, class) = (value.py(), value.get_type());
+    let Some(at) = cases.iter().position(|case| case.class.is(py, &class)) else {
+        if cases.iter().any(|case| case.class.is(py, value)) {
             return Err(Wrong::type_error(format!("expected a case of {name}, not the class of one: call that")));
         }
         return Err(Wrong::kind(&format!("a case of {name}"), value));
