@@ -35,3 +35,11 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         target = (page.parent / name).resolve() if name else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_found_from_the_first() -> None:
+    """From that of the documentation, or of the decisions."""
+    firsts = [ROOT / "docs" / "README.md", ROOT / "docs" / "explanation" / "decisions" / "README.md"]
+    listed = {(first.parent / link.partition("#")[0]).resolve() for first in firsts for link in links(first)}
+
+    assert set() == {*(ROOT / "docs").rglob("*.md")} - listed - {*firsts}

@@ -101,12 +101,8 @@ impl Recipe {
         name: &str,
         env: Vec<Vec<u8>>,
     ) -> Result<Arc<Prepared>> {
-        let Self { policy, grants, functions, .. } = self;
+        let Self { policy, functions, .. } = self;
         let language = engines.profile().language;
-        let image = match &*loaded.code {
-            Code::Imaged(_, image) => Some(image.clone()),
-            Code::Module(_) | Code::Component(..) | Code::Uncaptured(_) => None,
-        };
         let entry = match &*loaded.code {
             Code::Module(module) | Code::Imaged(module, _) => {
                 let (linked, start) = link::module(&loaded.engine, module, name, functions, language)?;
@@ -118,26 +114,11 @@ impl Recipe {
             }
             Code::Uncaptured(why) => return Err(link::broken(&wasmtime::Error::msg(why.clone()))),
         };
-        Ok(Arc::new(Prepared {
-            env: Arc::new(env),
-            argv0: argv0(name),
-            program: self.program.clone(),
-            net: Arc::new(policy.net.clone()),
-            policy: policy.clone(),
-            grants: grants.clone(),
-            slots: loaded.code.needs().min(engines.size()),
-            engines,
-            engine: loaded.engine,
-            entry,
-            image,
-            words: OnceLock::new(),
-            functions: functions.clone(),
-            _code: EndsWhole::new(loaded.code),
-        }))
+        Ok(self.joined(loaded, engines, entry, name, env))
     }
 
-    /// What instances of a plugin share, from its code, once that was linked.
-    pub(crate) fn plugin(
+    /// What all runs, or all instances of a plugin, share of code that was linked.
+    pub(crate) fn joined(
         &self,
         loaded: Loaded,
         engines: Arc<Engines>,

@@ -269,7 +269,7 @@ impl Source {
             )?),
         };
         drop(made);
-        let prepared = recipe.plugin(loaded, engines, entry, &program, env);
+        let prepared = recipe.joined(loaded, engines, entry, &program, env);
         let concurrent = prepared.policy.wasi == WasiLevel::V0_3;
         let waits = concurrent || !world.wasi.is_empty() || world.imports.iter().any(|import| world.wants(import));
         let worker = match (place, &recipe.program) {
