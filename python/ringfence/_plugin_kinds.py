@@ -20,7 +20,7 @@ from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ._plugin_names import spelled
-from ._plugin_schema import Row, of_flags, of_variant
+from ._plugin_schema import Row, of_flags, of_record, of_variant
 from ._plugin_streams import PluginFuture, PluginStream
 from ._plugin_values import Err, Ok, Some
 from .errors import ResultError
@@ -201,6 +201,16 @@ class _Plain:
         return remade, (*own.__ringfence__, *(getattr(self, name) for name in own.__match_args__))  # type: ignore[attr-defined]
 
 
+class _Record(_Plain):
+    """Its fields, by their names."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
+        return of_record(cls, handler) if "__ringfence__" in vars(cls) else handler(source)
+
+
 class _Variant(_Plain):
     """One of some cases."""
 
@@ -266,7 +276,7 @@ def _record(kind: Kind, fields: tuple[tuple[str, Kind], ...]) -> tuple[type, lis
     hints = [(own, inside.hint) for own, (_, inside) in zip(names, fields, strict=True)]
     # Without text of ours, Python would make one of the fields and their types, which may be long.
     doc = {"__doc__": f"A record of a plugin's: {', '.join(names)}."}
-    cls = make_dataclass(kind.name, hints, bases=(_Plain,), namespace=doc, frozen=True, slots=True)
+    cls = make_dataclass(kind.name, hints, bases=(_Record,), namespace=doc, frozen=True, slots=True)
     return _homed(cls, kind), names
 
 

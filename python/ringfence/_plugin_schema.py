@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_BITS = {f"{sign}{bits}": bits for sign in "su" for bits in (8, 16, 32, 64)}
+
+
 class Row:
     """
     Beside the annotation of a row of numbers, says that it is read and written as a list of them.
@@ -25,12 +28,8 @@ class Row:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
         from pydantic_core import core_schema
 
-        if self.code in "fd":
-            number: Any = core_schema.float_schema()
-        else:
-            bits = array(self.code).itemsize * 8
-            least = -(1 << (bits - 1)) if self.code.islower() else 0
-            number = core_schema.int_schema(ge=least, le=least + (1 << bits) - 1)
+        bits = array(self.code).itemsize * 8
+        number = core_schema.float_schema() if self.code in "fd" else _whole(bits, is_signed=self.code.islower())
         numbers = core_schema.list_schema(number)
         return _wrapped(
             lambda value: isinstance(value, array) and value.typecode == self.code,
@@ -48,6 +47,22 @@ def of_wrapper(cls: type, source: Any, handler: Any) -> Any:  # noqa: ANN401 - p
     return _case(cls, cls.__name__.lower(), handler.generate_schema(*getattr(source, "__args__", (Any,))))
 
 
+def of_record(cls: type, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
+    """Give the schema of a record: an object of its fields, each of which fits its type."""
+    from pydantic_core import core_schema
+
+    (kind,) = cls.__ringfence__  # type: ignore[attr-defined]
+    names = kind.given[1]
+    fields = [
+        core_schema.dataclass_field(own, _of_kind(part, handler))
+        for own, (_, part) in zip(names, kind.told[1], strict=True)
+    ]
+    args = core_schema.dataclass_args_schema(cls.__name__, fields)
+    # By this name pydantic finds it where it is mentioned again.
+    ref = f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+    return core_schema.dataclass_schema(cls, args, names, slots=True, ref=ref)
+
+
 def of_variant(cls: type, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
     """Give the schema of a variant, or of one of its cases: its name, or an object of the case."""
     from pydantic_core import core_schema
@@ -57,7 +72,7 @@ def of_variant(cls: type, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
 
     def schema(made: type, name: str, carries: Any) -> Any:  # noqa: ANN401 - a type
         if carries is not None:
-            return _case(made, name, handler.generate_schema(carries.hint))
+            return _case(made, name, _of_kind(carries, handler))
         only = core_schema.literal_schema([name])
         return _wrapped(lambda value: isinstance(value, made), lambda _: made(), lambda _: name, only)
 
@@ -86,6 +101,43 @@ def of_flags(cls: Any) -> Any:  # noqa: ANN401 - pydantic's
         lambda value: [name for at, name in enumerate(names) if value.value >> at & 1],
         listed,
     )
+
+
+def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, PLR0911 - a line for each kind
+    """Give the schema of a type inside of another, with what its annotation does not say: the range of a number."""
+    from pydantic_core import core_schema
+
+    from ._plugin_values import Err, Ok, Some
+
+    match kind.told:
+        case ("char",):
+            return core_schema.str_schema(min_length=1, max_length=1)
+        case (name,) if name in _BITS:
+            return _whole(_BITS[name], is_signed=name[0] == "s")
+        case ("list" | "fixed", item, *length) if getattr(kind.hint, "__origin__", None) is list:
+            most = length[0] if length else None
+            return core_schema.list_schema(_of_kind(item, handler), min_length=most, max_length=most)
+        case ("map", key, value):
+            return core_schema.dict_schema(_of_kind(key, handler), _of_kind(value, handler))
+        case ("tuple", parts):
+            return core_schema.tuple_schema([_of_kind(part, handler) for part in parts])
+        case ("option", inner):
+            some = _of_kind(inner, handler)
+            return core_schema.nullable_schema(_case(Some, "some", some) if inner.told[0] == "option" else some)
+        case ("result", *parts):
+            cases: list[Any] = [
+                _case(cls, cls.__name__.lower(), _of_kind(part, handler) if part else core_schema.none_schema())
+                for cls, part in zip((Ok, Err), parts, strict=True)
+            ]
+            return core_schema.union_schema(cases)
+    return handler.generate_schema(kind.hint)
+
+
+def _whole(bits: int, *, is_signed: bool) -> Any:  # noqa: ANN401 - pydantic's
+    from pydantic_core import core_schema
+
+    least = -(1 << (bits - 1)) if is_signed else 0
+    return core_schema.int_schema(ge=least, le=least + (1 << bits) - 1)
 
 
 def _case(cls: Any, name: str, carries: Any) -> Any:  # noqa: ANN401 - pydantic's

@@ -85,6 +85,7 @@ INTERNAL = {
     "measuring",
     "member",
     "of_flags",
+    "of_record",
     "of_variant",
     "of_wrapper",
     "on_thread",

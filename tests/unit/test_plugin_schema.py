@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from typing import Any
 
@@ -90,6 +91,11 @@ def test_cases_of_one_shape_are_told_apart(number: int, values: list[Any], plain
         (5, {"some": "x"}),
         (9, {"ok": {"circle": None}}),
         (10, {**PLAIN, "paint": "green"}),
+        (10, {**PLAIN, "a_b": 256}),
+        (10, {**PLAIN, "a_b": -1}),
+        (10, {**PLAIN, "shape": {"circle": 2**31}}),
+        (10, {**PLAIN, "maybe": {"some": 256}}),
+        (10, {**PLAIN, "tried": {"ok": {"square": 2**31}}}),
         (10, {}),
     ],
 )
@@ -115,6 +121,31 @@ def test_schema_of_json_says_the_cases() -> None:
     assert ["circle"] == schema["oneOf"][1]["required"]
 
 
+def test_every_part_of_a_record_is_checked_by_its_type() -> None:
+    """What a plugin would refuse is refused before, with the place; what it takes is taken."""
+    parts = [("char",), ("u8",), ("string",), ("list", 2), ("fixed", 2, 2), ("map", 2, 1), ("tuple", [0, 1])]
+    of = Classes([*parts, ("record", [(f"f{at}", at) for at in range(7)]), ("list", 7)], [("a:b/c", [], [("all", 7)])])
+    good = {"f0": "x", "f1": 255, "f2": "", "f3": ["a"], "f4": ["a", "b"], "f5": {"k": 1}, "f6": ("y", 0)}
+    adapter = TypeAdapter(of.hint(8))
+    wrong = {"f0": "xy", "f1": 256, "f2": 1, "f3": [1], "f4": ["a"], "f5": {"k": -1}, "f6": ("y", 256)}
+
+    assert [of.hint(7)(*good.values())] == adapter.validate_python([good])
+    for name, value in wrong.items():
+        with pytest.raises(ValidationError) as caught:
+            adapter.validate_python([{**good, name: value}])
+        assert (0, name) == caught.value.errors()[0]["loc"][:2]
+
+
+def test_class_of_yours_that_is_made_of_a_record_is_pydantics_own_matter() -> None:
+    """It may have more fields."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Mine(THING):  # type: ignore[valid-type, misc]
+        more: int = 0
+
+    assert "more" in TypeAdapter(Mine).json_schema()["properties"]
+
+
 def test_types_are_taken_by_fastapi() -> None:
     """As what an endpoint takes, and as its response."""
     app = FastAPI()
@@ -128,4 +159,5 @@ def test_types_are_taken_by_fastapi() -> None:
 
     assert PLAIN == client.post("/same", json=PLAIN).json()
     assert 422 == client.post("/same", json={**PLAIN, "rows": [2**31]}).status_code
+    assert 422 == client.post("/same", json={**PLAIN, "a_b": -1}).status_code
     assert "Thing" in client.get("/openapi.json").json()["components"]["schemas"]
