@@ -68,7 +68,9 @@ def refusal(function: Callable[..., Any], count: int) -> str | None:
     try:
         signature.bind(*range(count))
     except TypeError as error:
-        return f"is called with {count} arguments, and the function takes {signature}: {error}"
+        return (
+            f"is called with {count} argument{'' if count == 1 else 's'}, and the function takes {signature}: {error}"
+        )
     return None
 
 

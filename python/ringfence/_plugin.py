@@ -100,9 +100,7 @@ class Exports:
         """Say what there is."""
         if name.startswith("__"):
             raise AttributeError(name)
-        names = dir(self)
-        there = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        raise AttributeError(f"there is no {name!r:.60} here; there are {there or 'no names'}", name=name, obj=self)
+        raise AttributeError(f"there is no {name!r:.60} here{_instead(self, name)}", name=name, obj=self)
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a function, a class or an interface
         """Give what has this name in the component itself."""
@@ -381,11 +379,24 @@ class Plugin:
             return getattr(exports, name)
         except AttributeError:
             raise AttributeError(
-                f"the plugin {self.program.name!r} exports no {name!r}", name=name, obj=exports
+                f"the plugin {self.program.name!r} exports no {name!r:.60}{_instead(exports, name)}",
+                name=name,
+                obj=exports,
             ) from None
+
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        raise TypeError(f"{self!r} is live, and cannot be copied or pickled\nhint: load it where it is called")
 
     def __repr__(self) -> str:
         return f"<Plugin {self.program.name!r}>"
+
+
+def _instead(exports: Exports, name: str) -> str:
+    """Say which interface has a name, and what there is."""
+    spaces = [own for own, value in vars(exports).items() if isinstance(value, Exports) and name in vars(value)]
+    names = dir(exports)
+    there = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return (f", but `{spaces[0]}.{name}`" if spaces else "") + f"; there are {there or 'no names'}"
 
 
 def failed(native: core.Result) -> GuestError:

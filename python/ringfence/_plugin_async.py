@@ -210,6 +210,9 @@ class APlugin:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.exports, name)
 
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        raise TypeError(f"{self!r} is live, and cannot be copied or pickled\nhint: load it where it is called")
+
     def __repr__(self) -> str:
         return "<APlugin, not loaded>" if self._plugin is None else f"<APlugin {self._plugin.program.name!r}>"
 

@@ -24,6 +24,10 @@ class Between:
             return getattr(self._function, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        # It raises: the function stays in the plugin.
+        return self._function.__reduce__()
+
     def __repr__(self) -> str:
         return f"<function of a plugin, {self.signature}>"
 

@@ -167,5 +167,5 @@ def _refusal(function: object, count: int) -> str | None:
     try:
         signature.bind(*range(count))
     except TypeError:
-        return f"is called with {count} arguments, and the function takes {signature}"
+        return f"is called with {count} argument{'' if count == 1 else 's'}, and the function takes {signature}"
     return None

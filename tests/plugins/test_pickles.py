@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 import weakref
@@ -12,7 +13,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from ringfence import Plugin, PluginPool
+from plugins.resources import COUNTERS
+from ringfence import APlugin, Plugin, PluginPool
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
 STORE = {"app:host/store": {"get": lambda _: None}}
@@ -48,6 +50,19 @@ def test_two_plugins_of_one_world_have_one_class() -> None:
         assert one.exports.content.Page is other.exports.content.Page
         with pytest.raises(other.exports.content.parse.Error):
             one.exports.content.parse("")
+
+
+@pytest.mark.parametrize("profile", [False, True])
+def test_plugin_and_its_functions_stay_where_they_are(profile: bool) -> None:
+    """And say what to do instead: a pool of processes is asked for them easily."""
+    with Plugin(RENDERER, imports=STORE, profile=profile) as plugin, Plugin(COUNTERS, profile=profile) as other:
+        counter = other.exports.counters.Counter(1)
+        for live in (plugin, plugin.render, counter.add, APlugin(RENDERER)):
+            for take in (pickle.dumps, copy.copy, copy.deepcopy):
+                with pytest.raises(
+                    TypeError, match=r"cannot be copied or pickled\nhint: load (it|the plugin) where it is"
+                ):
+                    take(live)
 
 
 # A record with a resource in it, given and taken.

@@ -273,7 +273,7 @@ def test_members_of_a_resource_that_are_missing_are_named_when_it_is_loaded() ->
     given = {"Blob": Half, "swap": Blobs.swap}
     with pytest.raises(LoadError) as caught:
         Plugin(KEEPER, imports={"test:zoo/blobs": given})
-    assert "`test:zoo/blobs: [constructor]blob: func(size: u32) -> blob` is called with 1 arguments" in caught.value.why
+    assert "`test:zoo/blobs: [constructor]blob: func(size: u32) -> blob` is called with 1 argument" in caught.value.why
     assert "`test:zoo/blobs: [method]blob.size: func(self: borrow<blob>) -> u32` is missing" in caught.value.why
     assert "join" not in caught.value.why
     with pytest.raises(LoadError, match=r"\[constructor\]blob: func\(size: u32\) -> blob` is missing"):

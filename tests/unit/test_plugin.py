@@ -83,8 +83,10 @@ def test_name_that_is_not_there_is_told_with_those_that_are(renderer: Plugin) ->
         renderer.exports.content.prase()
     with pytest.raises(AttributeError, match="there is no 'rendr' here; there are content, render"):
         renderer.exports.rendr("x")
-    with pytest.raises(AttributeError, match="exports no 'rendr'"):
+    with pytest.raises(AttributeError, match="exports no 'rendr'; there are content, render"):
         renderer.rendr("x")
+    with pytest.raises(AttributeError, match=r"exports no 'parse', but `content\.parse`; there are content, render"):
+        renderer.parse("x")
     assert not hasattr(renderer.exports, "__setstate__")
 
 

@@ -66,7 +66,7 @@ def test_function_that_is_async_is_waited_for() -> None:
         ({}, r"`app:host/store@1.0.0: get-item: func\(key: u8\)` is missing"),
         ({"store": Store(), "stroe": Store()}, "`stroe` is nothing that it imports"),
         ({"store": {"get-item": 5}}, "is 5, which cannot be called"),
-        ({"store": {"get-item": lambda: 5}}, r"is called with 1 arguments, and the function takes \(\)"),
+        ({"store": {"get-item": lambda: 5}}, r"is called with 1 argument, and the function takes \(\)"),
     ],
 )
 def test_what_does_not_fit_is_named_with_the_signature(given: dict[str, object], why: str) -> None:

@@ -90,6 +90,10 @@ impl PluginFunction {
         self.classes.bind(py).call_method1("annotations", (self.__signature__(py)?,))
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(stays(&self.__repr__()))
+    }
+
     fn __repr__(&self) -> String {
         format!("<function of a plugin, {}>", self.signature)
     }
@@ -98,6 +102,11 @@ impl PluginFunction {
         visit.call(&self.error)?;
         visit.call(&self.classes)
     }
+}
+
+/// Why it is not in a copy or in another process, and what to do.
+pub fn stays(shown: &str) -> PyErr {
+    PyTypeError::new_err(format!("{shown} cannot be copied or pickled\nhint: load the plugin where it is called"))
 }
 
 impl PluginFunction {

@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::Handle;
 
+use super::function::stays;
 use super::given::Given;
 use super::{Inner, PluginFunction};
 
@@ -106,6 +107,10 @@ impl PluginMethod {
     #[getter(Error)]
     fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.function.get().error.as_ref().map(|error| error.clone_ref(py))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(stays(&self.__repr__()))
     }
 
     fn __repr__(&self) -> String {
