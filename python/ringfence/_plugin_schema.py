@@ -107,8 +107,6 @@ def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, PLR0911 - a line 
     """Give the schema of a type inside of another, with what its annotation does not say: the range of a number."""
     from pydantic_core import core_schema
 
-    from ._plugin_values import Err, Ok, Some
-
     match kind.told:
         case ("char",):
             return core_schema.str_schema(min_length=1, max_length=1)
@@ -123,11 +121,13 @@ def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, PLR0911 - a line 
             return core_schema.tuple_schema([_of_kind(part, handler) for part in parts])
         case ("option", inner):
             some = _of_kind(inner, handler)
-            return core_schema.nullable_schema(_case(Some, "some", some) if inner.told[0] == "option" else some)
+            if inner.told[0] == "option":
+                some = _case(kind.hint.__args__[0].__origin__, "some", some)
+            return core_schema.nullable_schema(some)
         case ("result", *parts):
             cases: list[Any] = [
-                _case(cls, cls.__name__.lower(), _of_kind(part, handler) if part else core_schema.none_schema())
-                for cls, part in zip((Ok, Err), parts, strict=True)
+                _case(of.__origin__, name, _of_kind(part, handler) if part else core_schema.none_schema())
+                for of, name, part in zip(kind.hint.__args__, ("ok", "err"), parts, strict=True)
             ]
             return core_schema.union_schema(cases)
     return handler.generate_schema(kind.hint)
