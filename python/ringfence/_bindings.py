@@ -134,6 +134,9 @@ class _Stub:
                 lines += ["", f"class {place}:", *types]
         keys: list[tuple[str, str]] = []
         for interface, functions, types in self._imports:
+            if not functions:
+                # Types alone: nothing is given for them.
+                continue
             rest, of = _by_resource(functions, types)
             for resource, (number, _) in of.items():
                 self._objects[self._types[number][1]] = self._named(f"{short(interface) or 'a'}-{resource}")

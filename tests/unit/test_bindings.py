@@ -289,6 +289,14 @@ Given = _TypedDict("Given", {'test:zoo/blobs': Blobs})
     assert expected == bindings(Program.from_bytes(KEEPER, name="keeper"), host=True)
 
 
+def test_host_is_asked_for_nothing_where_an_interface_has_types_alone() -> None:
+    """As it is when the plugin is loaded."""
+    types = '(import "test:zoo/types" (instance (type $r (record (field "x" u8))) (export "r" (type (eq $r)))))'
+    stub = bindings(Program.from_bytes(f'(component {types} (import "go" (func)))'.encode()), host=True)
+
+    assert "Given = _TypedDict(\"Given\", {'go': Go})" in stub
+
+
 def test_length_of_a_list_is_no_type() -> None:
     """However long it is."""
     stub = bindings(
