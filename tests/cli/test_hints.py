@@ -39,6 +39,16 @@ def test_refused_file_at_the_root_is_granted_alone(tmp_path: Path, monkeypatch: 
     assert "add `--dir input.csv:/input.csv`" in str(refusal_hint(refused(("read", "/input.csv")), Policy()))
 
 
+def test_refused_file_that_is_to_be_made_is_granted_with_the_folder_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be granted alone, for it is not there; and the guest is told of it as the command is."""
+    monkeypatch.chdir(tmp_path)
+
+    assert "add `--dir .:/:rw`" in str(refusal_hint(refused(("write", "/new.db")), Policy()))
+    assert "add `--dir /new.db:/new.db`" in str(refusal_hint(refused(("read", "/new.db")), Policy()))
+
+
 def test_refused_write_names_the_grant_with_its_mode(tmp_path: Path) -> None:
     """A grant for reading is named again, with `:rw`."""
     policy = Policy(dirs=[Dir(tmp_path, at="/data")])

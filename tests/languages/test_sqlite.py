@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from conftest import Command
+
 ENDLESS = "with recursive n(i) as (select 1 union all select i + 1 from n) select sum(i) from n"
 # What SQLite here and the one of this machine's Python must agree on.
 JUDGED = [
@@ -185,6 +187,25 @@ def test_database_in_a_grant_is_written_and_read(shop: Sandbox, tmp_path: Path) 
     assert "2\n" == shop.run(["-", "/db/a.db"], input=b"select count(*) from t;").text
     with sqlite3.connect(tmp_path / "a.db") as native:
         assert [(1, "x"), (2, "y")] == native.execute("select * from t").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("shop.db", "--dir .:/:rw - shop.db"), ("in/my shop.sqlite", "--dir in:/data:rw - '/data/my shop.sqlite'")],
+)
+def test_database_in_the_place_of_a_script_is_told_with_the_command_that_has_it(
+    ringfence: Command, tmp_path: Path, name: str, words: str
+) -> None:
+    """As `sqlite3 FILE < SCRIPT` would be typed, there or to be made: it can be pasted."""
+    (tmp_path / "in").mkdir()
+    flags = words.replace("'", "").split(" ", 3)
+    for what in ("no such script", "is a database"):
+        ended = ringfence("run", "--language", "sqlite", name, input=b"select 1")
+        assert what in ended.stderr
+        assert f"`ringfence run --language sqlite {words} < script.sql`\n" in ended.stderr
+        code = b"create table if not exists t(a); insert into t values(1); select count(*) from t;"
+        assert "\n" == ringfence("run", "--language", "sqlite", *flags, input=code).stdout[1:]
+    assert "is a database" in ringfence("run", name).stderr
 
 
 def test_files_are_read_and_attached_under_a_grant(shop: Sandbox, tmp_path: Path) -> None:

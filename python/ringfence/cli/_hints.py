@@ -79,6 +79,8 @@ def _grant(denial: Denial, policy: Policy) -> str:
     host = path
     if not os.path.exists(host) and os.path.exists(host.lstrip("/")):  # noqa: PTH110
         host = host.lstrip("/")
+    elif denial.kind == "write" and parent in {"/", ""} and not os.path.exists(host):  # noqa: PTH110
+        host, path = ".", "/"  # a new file, which a guest names as a command does: from where it was started
     return f"add `--dir {shlex.quote(f'{host}:{path}{mode}')}`"
 
 

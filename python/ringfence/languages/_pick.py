@@ -22,6 +22,8 @@ MAX_SCRIPT_BYTES = 16 << 20
 _MAX_SHEBANG_BYTES = 256
 _MAGIC = b"\0asm"
 _WASM = (".wasm", ".wat", ".cwasm")
+_DATABASE = b"SQLite format 3\0"
+_DATABASES = (".db", ".db3", ".sqlite", ".sqlite3")
 
 
 class Script(Value):
@@ -69,6 +71,9 @@ def pick(path: str, language: str | None = None) -> Script | None:
     except ProgramNotFound:
         if pack is None and not claimed(suffix) and not ours(suffix):
             return None  # the native side says it in the words of programs
+        if pack is not None and pack.language == "sqlite" and suffix in _DATABASES:
+            why = "SQL comes from a script, or from standard input, and a database after it"
+            raise ProgramNotFound(f"no such script: `{quote(path)}`", why, _on_database(path)) from None
         raise
     if descriptor is None:
         return None
@@ -82,6 +87,9 @@ def pick(path: str, language: str | None = None) -> Script | None:
                     "leave the language out",
                 )
             return None
+        if head.startswith(_DATABASE) and (pack is None or pack.language == "sqlite"):
+            what = f"`{quote(path)}` is a database, and no script"
+            raise LoadError(what, "SQL comes from a script, or from standard input", _on_database(path))
         pack = pack or _language(path, suffix, head)
         if pack is None:
             return None
@@ -171,6 +179,16 @@ def _open(path: str, *, explicit: bool) -> int | None:
     if stat.S_ISDIR(kind.st_mode):
         raise LoadError(what, "it is a directory", "name the script in it")
     raise LoadError(what, "it is not a regular file", "write `-` to read the script from standard input")
+
+
+def _on_database(path: str) -> str:
+    """Write what `sqlite3 FILE < SCRIPT` is here: the folder is granted, for a journal is written beside a database."""
+    import shlex
+
+    folder, name = os.path.split(path)
+    place, seen = (".:/:rw", name) if not folder else (f"{folder.rstrip('/') or 'FOLDER'}:/data:rw", f"/data/{name}")
+    words = ["ringfence", "run", "--language", "sqlite", "--dir", place, "-", seen]
+    return f"name it behind that: `{quote(shlex.join(words))} < script.sql`"
 
 
 def _check(path: str, source: bytes, pack: Pack) -> None:
