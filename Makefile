@@ -62,7 +62,7 @@ demo: packs ## run a stranger's program and script on your file, watch them be r
 .PHONY: fetched
 fetched: setup
 	$(call step,packs that others have linked)
-	@python tools/packs.py c perl php ruby
+	@python tools/packs.py --fetched
 
 .PHONY: test
 test: packs fetched lint ## all checks: lint, cargo tests, pytest, the snippets in the docs

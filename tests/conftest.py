@@ -145,10 +145,12 @@ def compiled_php() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def compiled_installed() -> Iterator[None]:
     """The same of those of them that are installed."""
+    from packs.components import pack
+
     from ringfence import languages
 
     with contextlib.ExitStack() as stack:
-        for language in sorted({"c", "perl", "php", "ruby"} & set(languages.names())):
+        for language in sorted({*pack.fetched()} & set(languages.names())):
             stack.enter_context(kept(language))
         yield
 

@@ -3,10 +3,10 @@
 """
 Build language packs, and install them into the Python that runs this.
 
-    tools/packs.py [--no-install] [--wheels DIR] [NAME...]
+    tools/packs.py [--no-install] [--wheels DIR] [--fetched | NAME...]
 
-Without names, all of `packs` but `c`, `perl`, `php`, `python-data` and `ruby`, which others have linked. What was built
-is kept in `$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
+Without names, all of `packs` but those that others have linked, such as `ruby`. What was built is kept in
+`$XDG_CACHE_HOME/ringfence/packs`, by the hash of its inputs.
 """
 
 from __future__ import annotations
@@ -30,22 +30,21 @@ from packs.python_data import pack as data
 if TYPE_CHECKING:
     from packs.building.pack import Pack
 
-# What others have linked, and costs much to fetch, build or compile: built when it is named.
-BY_NAME = {data.NAME, "c", "perl", "php", "ruby"}
-
 
 def main() -> int:
     """Build what is named, and install it."""
     parser = argparse.ArgumentParser(description="build language packs, and install them")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="packs (default: all but c, perl, php, python-data, ruby)"
-    )
+    fetched = component.fetched()
+    by_name = sorted([data.NAME, *fetched])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"packs (default: all but {', '.join(by_name)})")
+    parser.add_argument("--fetched", action="store_true", help=f"the packs {', '.join(fetched)}")
     parser.add_argument("--no-install", action="store_true", help="build only")
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="copy the wheels there")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, stop)
     try:
-        for name in arguments.names or [name for name in pack.names() if name not in BY_NAME]:
+        names = fetched if arguments.fetched else [name for name in pack.names() if name not in by_name]
+        for name in arguments.names or names:
             begun = time.monotonic()
             # A language may be called as it is for its users: `javascript-web`.
             folder = name.replace("-", "_")

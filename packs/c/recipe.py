@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from packs.building.pack import Build
 
-PACKAGE = "@yowasp/clang"
-VERSION = "21.1.4-3"
-PACKAGES = {
-    PACKAGE: (VERSION, "xeAA7iFvDZ/C32d/h/BDSpmxEZePnorpi+EfaORDWwJN3c9rFXHvUVoHb+alo8U8jNaxJMWBLLGecT55D/YQKA==")
-}
+PACKAGE = npm.Package(
+    "@yowasp/clang", "21.1.4-3",
+    "xeAA7iFvDZ/C32d/h/BDSpmxEZePnorpi+EfaORDWwJN3c9rFXHvUVoHb+alo8U8jNaxJMWBLLGecT55D/YQKA==",
+)  # fmt: skip
 SHARED = [PACKS / "components", PACKS / "python_data" / "merge.py"]
 COMPILER = "4677de03b671ffc7a7c9fb9eae1b9318ed94fb98e47c4f28935ea41cd9410f5d"
 RESOURCES = "87a8be5f079692dee3e01c419361f766e2664c4fc60e01278858a8470f3c87d4"
@@ -44,8 +43,7 @@ DAY = (1980, 1, 1, 0, 0, 0)
 
 def build(build: Build) -> Path:
     """Make the module."""
-    package = npm.packages(npm.node(build.steps), PACKAGES, build.steps) / "node_modules" / PACKAGE
-    build.sources += [f"sha512-{sha512}  {name}-{version}\n" for name, (version, sha512) in PACKAGES.items()]
+    package = PACKAGE.fetched(build)
     build.licences |= {
         "notice.txt": (build.folder / "NOTICE.txt").read_text(encoding="utf-8"),
         "apache-2.0.txt": (PACKS.parent / "LICENSE").read_text(encoding="utf-8"),

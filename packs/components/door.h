@@ -11,7 +11,17 @@ static struct {
     uint32_t length, at;
 } door;
 enum { DOOR_HEAD = 5 };
+static bool busy; /* with a turn */
 
+/* A turn begins, of which nothing is told yet; none begins in the middle of another. */
+static inline bool begin_turn(uint32_t text, uint32_t length, uint32_t flags) {
+    if (busy) return false;
+    busy = true;
+    begin_result();
+    door.turn = (part){(char *)text, length};
+    door.flags = flags;
+    return true;
+}
 static inline char *door_room(uint32_t n) {
     free(door.answer);
     door.at = 0;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packs.building.failure import Failure
 from packs.building.pack import PACKS
 from packs.components import npm
+from packs.components.thrown import Types
 from packs.python_data import merge
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ class Interpreter:
         mended: functions that are wrong, each with what stands once in its body and what is to stand there.
         instead: functions without parameters that give what an import gives, with how many zeros for its parameters.
         thrown: where it jumps, if it was linked without.
-        stack_bytes: room for its stack of C, where it has too little; it then lies above all else.
+        stack_bytes: room for its stack of C, where it has too little; it then lies above all else, and where it is full
+            is a trap.
         exports: exports that stay, beside those functions.
     """
 
@@ -87,7 +90,9 @@ class Interpreter:
         added = self.thrown.applied(module) if self.thrown else {}
         if self.stack_bytes:
             pages += self.stack_bytes // merge.PAGE_BYTES
-            module.sections[merge.GLOBAL] = stacked(module.sections[merge.GLOBAL], pages * merge.PAGE_BYTES)
+            top = pages * merge.PAGE_BYTES
+            module.sections[merge.GLOBAL] = stacked(module.sections[merge.GLOBAL], top)
+            bound(module, top - self.stack_bytes + SPARE_BYTES)
         module.sections[merge.IMPORT] = self._imports(module)
         module.sections[merge.EXPORT] = self._exports(module, self.functions | added)
         module.sections[merge.MEMORY] = b"\x01" + merge.limits(module.sections[merge.MEMORY][1:], pages)
@@ -190,6 +195,29 @@ def stacked(section: bytes, top: int) -> bytes:
     if not section.startswith(before):
         raise merge.MergeError("it has other globals than a stack pointer")
     return before + merge.signed(top) + b"\x0b"
+
+
+# What a function does that has a frame: `global.get 0; i32.const SIZE; i32.sub; local.tee FRAME; global.set 0`.
+FRAMED = re.compile(rb"\x23\0\x41(?:[\x80-\xff]*[\0-\x7f])\x6b\x22([\x80-\xff]*[\0-\x7f])\x24\0", re.DOTALL)
+# Frames that are not looked at: of functions that take theirs in another way, which call none in their turn.
+SPARE_BYTES = 64 << 10
+
+
+def bound(module: merge.Module, lowest: int) -> None:
+    """
+    End what goes on where the stack of C is full: below it lies the heap, which it would write over.
+
+    A function that calls itself without an end is added, for that is the trap `stack overflow`.
+    """
+    types, own = Types(module.sections[merge.TYPE]), merge.Reader(module.sections[merge.FUNCTION]).number()
+    endless = b"\x10" + merge.number(len(module.imports) + own)
+    full = b"\x41" + merge.signed(lowest) + b"\x49\x04\x40" + endless + b"\x0b"
+    bodies = [FRAMED.sub(lambda found: found[0] + b"\x20" + found[1] + full, body) for body in module.bodies()]
+    kind = merge.number(types.number([], []))
+    module.sections[merge.TYPE] = types.written()
+    module.sections[merge.FUNCTION] = merge.counted(module.sections[merge.FUNCTION], 1, kind)
+    bodies.append(b"\0" + endless + b"\x0b")
+    module.sections[merge.CODE] = merge.number(len(bodies)) + b"".join(map(merge.blob, bodies))
 
 
 def shut(wasm: bytes, names: set[str]) -> bytes:

@@ -7,6 +7,7 @@ import hashlib
 import sys
 import tarfile
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packs.building import cache, registry
@@ -16,11 +17,39 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from packs.building.pack import Build
     from packs.building.steps import Steps
 
 LOCK = cache.ROOT / "requirements" / "node.txt"
 TRIES = 3
 PAUSE_SECONDS = 3
+
+
+@dataclass(frozen=True)
+class Package:
+    """
+    A package of the registry.
+
+    Attributes:
+        name: as it is called there.
+        version: which one.
+        sha512: of its archive, in base64.
+    """
+
+    name: str
+    version: str
+    sha512: str
+
+    @property
+    def source(self) -> str:
+        """Give its line in a wheel's SOURCES.txt."""
+        return f"sha512-{self.sha512}  {self.name}-{self.version}\n"
+
+    def fetched(self, build: Build) -> Path:
+        """Give the folder that it is unpacked to, and have the build say so."""
+        build.sources += [self.source]
+        folder = packages(node(build.steps), {self.name: (self.version, self.sha512)}, build.steps)
+        return folder / "node_modules" / self.name
 
 
 def node(steps: Steps) -> Path:

@@ -20,6 +20,11 @@ def is_component(name: str) -> bool:
     return pack.description(name).get("kind") == "component"
 
 
+def fetched() -> list[str]:
+    """Give the packs whose interpreter others have linked: they cost much to fetch, build or compile."""
+    return [name for name in pack.names() if isinstance(getattr(pack.recipe(name), "PACKAGE", None), npm.Package)]
+
+
 def inputs(name: str) -> str:
     """Hash all that it is made from: of other packs it may take files, which its recipe names."""
     shared = pack.recipe(name).SHARED

@@ -35,7 +35,7 @@ static const char session[] = {
     , 0
 };
 static volatile uint32_t resume_word;
-static bool begun, busy;
+static bool begun;
 
 static bool is(const char *path, uint32_t length, const char *name) {
     for (uint32_t i = 0; i < length; i++)
@@ -179,11 +179,7 @@ static void begin(void) {
     start(3, arguments);
 }
 void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
-    if (busy) return NULL;
-    busy = true;
-    begin_result();
-    door.turn = (part){(char *)p, n};
-    door.flags = flags;
+    if (!begin_turn(p, n, flags)) return NULL;
     if (!begun) begin();
     if (resume_word == RESUME_COPY) evaluate("srand", 0, 0, NULL);
     resume_word = 0;

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
     from packs.building.pack import Build
 
-PACKAGE = "@6over3/zeroperl-ts"
-VERSION = "1.0.10"
-PACKAGES = {
-    PACKAGE: (VERSION, "d7fBgN1UaP9BR6kZMyNsjIrxPd0QLqqx29VSprhK66m1csm/7E/anr+rEfp3gJDSne5FfDpM6aKtDGHyXG/vYQ==")
-}
+PACKAGE = npm.Package(
+    "@6over3/zeroperl-ts", "1.0.10",
+    "d7fBgN1UaP9BR6kZMyNsjIrxPd0QLqqx29VSprhK66m1csm/7E/anr+rEfp3gJDSne5FfDpM6aKtDGHyXG/vYQ==",
+)  # fmt: skip
 SHARED = [PACKS / "components", PACKS / "python_data" / "merge.py"]
 INTERPRETER = join.Interpreter(
     sha256="a6ae97f184fabc444b0b70d77c3d16475bfb3de16ebfb58ab8b2fbf98a53835e",
@@ -38,8 +37,7 @@ PLACES = {"ACTIVE_JUMP": 30023012, "UNWOUND": 30023016, "STATUS": 29990256, "EXI
 
 def build(build: Build) -> Path:
     """Make the module."""
-    package = npm.packages(npm.node(build.steps), PACKAGES, build.steps) / "node_modules" / PACKAGE
-    build.sources += [f"sha512-{sha512}  {name}-{version}\n" for name, (version, sha512) in PACKAGES.items()]
+    package = PACKAGE.fetched(build)
     build.licences |= {
         "notice.txt": (build.folder / "NOTICE.txt").read_text(encoding="utf-8"),
         "artistic.txt": (build.folder / "ARTISTIC.txt").read_text(encoding="utf-8"),

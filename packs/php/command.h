@@ -1,5 +1,5 @@
 /* The command line, as PHP's own: what `main` knows of it is the part that php-cgi has. */
-enum { OF_THE_SYSTEM = 4, AT_START = 1, FORCED = 1, REFUSED_EXIT = 1 };
+enum { OF_THE_SYSTEM = 4, AT_START = 1, FORCED = 1, REFUSED_EXIT = 1, FOLLOW = 1 };
 static const struct { const char *whole, *option; } names_of_options[] = {
     {"--run", "-r"}, {"--define", "-d"}, {"--no-php-ini", "-n"}, {"--php-ini", "-c"}, {"--syntax-check", "-l"}, {"--info", "-i"},
     {"--modules", "-m"}, {"--version", "-v"}, {"--file", "-f"}, {"--interactive", "-a"}, {"--strip", "-w"}, {"--usage", "-h"},
@@ -52,9 +52,24 @@ static bool define(const char *given) {
     files[SETTINGS] = (file){".settings.ini", settings, length};
     return true;
 }
+/* What a server says where there is no such script is for a browser. */
+static bool is_there(const char *path) {
+    char told[64];
+    while (*path == '/' || (*path == '.' && path[1] == '/')) path += *path == '/' ? 1 : 2;
+    for (uint32_t i = 0; i < folder_count; i++) {
+        const char *prefix = folders[i].prefix;
+        uint32_t n = length_of(prefix);
+        if (!begins(path, prefix) || (n && path[n] != '/')) continue;
+        const char *rest = path + n + (n > 0);
+        if (!path_filestat_get(folders[i].fd, FOLLOW, rest, length_of(rest), told) && told[16] != DIRECTORY) return true;
+    }
+    return false;
+}
 /* Gives how many words `main` is given; 0 where it is given none. */
 static uint32_t command_line(uint32_t count, char **given, char **all) {
     uint32_t words = 0, at = 1, n = 0;
+    char *script = NULL;
+    bool about = false; /* it tells about PHP, and runs nothing */
     all[words++] = given[0];
     if (count == 1) return words; /* a request, as a server hands it over: variables say which script it is for */
     all[words++] = (char *)"-C";
@@ -76,7 +91,7 @@ static uint32_t command_line(uint32_t count, char **given, char **all) {
             at += 1 + (at + 1 < count && same(given[at + 1], "--"));
             break;
         } else if (same(option, "-f")) {
-            all[words++] = (char *)value;
+            all[words++] = script = (char *)value;
             at += 1 + (at + 1 < count && same(given[at + 1], "--"));
             break;
         } else if (same(option, "-a")) {
@@ -86,15 +101,23 @@ static uint32_t command_line(uint32_t count, char **given, char **all) {
             char *text = standard_input(&n);
             if (text) hand_in("-", text, n);
             break;
-        } else if (!same(option, "-n") && !same(option, "-c")) all[words++] = (char *)option;
+        } else if (!same(option, "-n") && !same(option, "-c")) {
+            about |= option[1] && !option[2] && (option[1] == 'v' || option[1] == 'i' || option[1] == 'm' || option[1] == 'h');
+            all[words++] = (char *)option;
+        }
         if (same(option, "--")) {
             at++;
             break;
         }
     }
-    if (at < count && given[at][0] != '-' && !files[SCRIPT].name) {
+    if (!script && at < count && given[at][0] != '-' && !files[SCRIPT].name) {
         char *text = asked("S", 1, &n);
         if (text) hand_in(given[at], text, n);
+        else script = given[at];
+    }
+    if (script && !about && !is_there(script)) {
+        say("Could not open input file: "), say(script), say("\n");
+        return 0;
     }
     while (at < count) all[words++] = given[at++];
     return words;

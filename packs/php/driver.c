@@ -278,11 +278,7 @@ static void seed(void) {
         if (!random_get(&state[i], sizeof state[i])) state[i] = state[i] % LCG_MOST + 1;
 }
 void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
-    if (busy) return NULL;
-    busy = true;
-    begin_result();
-    door.turn = (part){(char *)p, n};
-    door.flags = flags;
+    if (!begin_turn(p, n, flags)) return NULL;
     if (resume_word == RESUME_COPY) seed();
     resume_word = RESUME_NOTHING;
     if (begun || begin()) take_turn();

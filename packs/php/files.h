@@ -28,7 +28,7 @@ static file files[KINDS] = {{".prelude.php", prelude, sizeof prelude}, {".sessio
 static opened open_files[OURS];
 static folder folders[FOLDERS];
 static uint32_t folder_count;
-static bool live, pausing, busy, leaving;
+static bool live, pausing, leaving;
 
 static bool same(const char *a, const char *b) {
     while (*a && *a == *b) a++, b++;

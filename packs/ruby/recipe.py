@@ -9,17 +9,17 @@ from packs.building.failure import Failure
 from packs.building.pack import PACKS
 from packs.components import npm
 from packs.python_data import merge
+from packs.ruby import depth
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from packs.building.pack import Build
 
-VERSION = "2.10.1"
-PACKAGE = "@ruby/3.4-wasm-wasi"
-PACKAGES = {
-    PACKAGE: (VERSION, "qrzIJ/7TGSpsZpFyLJb9OXO6TYAq18XoLd11We17Sr78hWpb5IGGFgMQ9A2Y8Ww5n0k8uKA/I8/P8MJdzlJX0Q==")
-}
+PACKAGE = npm.Package(
+    "@ruby/3.4-wasm-wasi", "2.10.1",
+    "qrzIJ/7TGSpsZpFyLJb9OXO6TYAq18XoLd11We17Sr78hWpb5IGGFgMQ9A2Y8Ww5n0k8uKA/I8/P8MJdzlJX0Q==",
+)  # fmt: skip
 # Beside what is in this folder.
 SHARED = [PACKS / "components", PACKS / "python_data" / "merge.py"]
 # Folders that a run may be granted: each has its number in the snapshot.
@@ -98,9 +98,8 @@ class Merged(merge.Merge):
 
 def build(build: Build) -> Path:
     """Make the module."""
-    package = npm.packages(npm.node(build.steps), PACKAGES, build.steps) / "node_modules" / PACKAGE
+    package = PACKAGE.fetched(build)
     build.compiler_path = build.compiler().path
-    build.sources += [f"sha512-{sha512}  {name}-{version}\n" for name, (version, sha512) in PACKAGES.items()]
     build.licences |= {
         "ruby.wasm.txt": (package / "dist" / "LICENSE").read_text(encoding="utf-8"),
         "notice.txt": (package / "dist" / "NOTICE").read_text(encoding="utf-8"),
@@ -156,6 +155,7 @@ def linked(build: Build, interpreter: Path) -> None:
         driver.pages = (known["UNWOUND"] + 3 * UNWOUND_BYTES) // merge.PAGE_BYTES
         count = sum(merge.Reader(module.sections[merge.DATA]).number() for module in (base, driver))
         base.sections[DATA_COUNT] = merge.number(count)
+        depth.counted(base, known["CONTEXT"])
         both = Merged(base, driver)
         bodies = BODIES | {name: both.calling(*called) for name, called in INSTEAD.items()} | changed(both, known)
         unused = dict.fromkeys(range(FOREIGN), OURS[5])

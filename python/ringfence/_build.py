@@ -121,7 +121,7 @@ def _tool(name: str, folder: Path) -> list[str]:
     if found is not None:
         return [found]
     if name == "zig" and find_spec("ziglang") is not None:
-        return [sys.executable, "-m", "ziglang"]
+        return [sys.executable, "-P", "-m", "ziglang"]
     fix = _MISSING[name]
     raise HostError(f"cannot build `{quote(str(folder))}`", f"there is no `{name}`", fix if " `" in fix else f"`{fix}`")
 

@@ -220,7 +220,7 @@ def test_wrong_words_are_told_before_anything_is_made(
 
 
 def test_script_that_is_ended_by_what_it_imports_says_so(ringfence: Command, tmp_path: Path) -> None:
-    """The interpreter is gone then, without a word. A program is written where a link leads."""
+    """The interpreter is gone then, without a word."""
     if importlib.util.find_spec("componentize_py") is None:
         pytest.skip("there is no `componentize_py`: pip install -r requirements/dev.txt")
     tmp_path.joinpath("ends.py").write_text("import sys\nsys.exit(3)\n")
@@ -230,10 +230,19 @@ def test_script_that_is_ended_by_what_it_imports_says_so(ringfence: Command, tmp
     assert (2, "") == (ended.exit_code, ended.stdout)
     assert "`app.py` cannot be baked: it is ended by what it imports" in ended.stderr
 
+
+def test_exit_codes_are_kept_where_that_is_asked_for(ringfence: Command, baked: Path, tmp_path: Path) -> None:
+    """On the wasmtime command without a flag. A program is written where a link leads."""
+    tmp_path.joinpath("ends.py").write_text("import sys\nsys.exit(int(sys.argv[1]))\n")
     tmp_path.joinpath("link.wasm").symlink_to("program.wasm")
-    assert 0 == ringfence("bake", "-o", "link.wasm", "ends.py").exit_code
+
+    assert 0 == ringfence("bake", "--exit-codes", "-o", "link.wasm", "ends.py").exit_code
     assert tmp_path.joinpath("link.wasm").is_symlink()
-    assert tmp_path.joinpath("program.wasm").is_file()
+    program = tmp_path / "program.cwasm"
+    subprocess.run([baked / "wasmtime", "compile", tmp_path / "program.wasm", "-o", program], check=True)
+    for code, ends_with in ((0, 0), (3, 3), (255, 255), (256, 255), (-1, 255)):
+        command: list[str | Path] = [baked / "wasmtime", "run", "--allow-precompiled", program, str(code)]
+        assert ends_with == subprocess.run(command, check=False).returncode
 
 
 def came_to(code: int, stdout: str, stderr: str = "") -> str:

@@ -251,7 +251,8 @@ def test_lone_surrogates_are_written_as_utf8(javascript: Sandbox) -> None:
         (["-v"], 0, "QuickJS-NG 0.18.0\n"),
         (["-e"], 9, "js: -e requires an argument\n"),
         (["--wrong"], 9, "js: bad option: --wrong\n"),
-        (["nothing.js"], 1, "js: cannot read 'nothing.js'\n"),
+        (["nothing.js"], 1, "js: cannot read 'nothing.js': No such file or directory\n"),
+        (["/"], 1, "js: cannot read '/': it is a directory\n"),
     ],
 )
 def test_command_line_is_the_interpreters(javascript: Sandbox, arguments: list[str], code: int, told: str) -> None:

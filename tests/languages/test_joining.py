@@ -8,7 +8,7 @@ from packs.components.thrown import JUMPED, LEFT, Thrown
 from packs.python_data import merge
 from packs.python_data.merge import MergeError, Module, blob, number, signed
 
-from ringfence import Plugin
+from ringfence import Plugin, Trapped
 
 # `answer` gives what it is given, but traps behind the number 77 where that is 0; `leaver` calls what throws.
 BODY = b"\x20\0\x45\x04\x40\x41\xcd\0\x1a\0\x0b\x23\0\x41\x10\x6b\x24\0\x20\0\x0b"
@@ -73,6 +73,22 @@ def test_stack_is_put_where_there_is_room() -> None:
     assert b"\x01\x7f\x01\x41" + signed(1 << 20) + b"\x0b" == join.stacked(section, 1 << 20)
     with pytest.raises(MergeError, match="other globals"):
         join.stacked(b"\0", 1)
+
+
+def test_full_stack_is_a_trap_and_not_what_lies_below_it() -> None:
+    """A function that calls itself takes a frame each time; the last that has room comes back."""
+    deeper = b"\x20\0\x45\x04\x7f\x41\x07\x05\x20\0\x41\1\x6b\x10\0\x0b"
+    body = b"\1\1\x7f\x23\0\x41\x10\x6b\x22\1\x24\0" + deeper + b"\x20\1\x41\x10\x6a\x24\0\x0b"
+    module = Module.of(BASE)
+    module.sections |= {merge.FUNCTION: b"\1\0", merge.CODE: b"\1" + blob(body)}
+    module.sections[merge.EXPORT] = merge.exporting([(b"down", 0, 0), (b"stack", 3, 0)])
+    join.bound(module, 4096 - 20 * 16)
+
+    with Plugin(merge.assembled(module.sections)) as plugin:
+        assert 7 == plugin.down(19)
+        assert 4096 == plugin.exports.stack.value
+        with pytest.raises(Trapped, match="stack overflow"):
+            plugin.down(20)
 
 
 @pytest.mark.parametrize("value", [0, 63, 64, -1, -64, -65, 2**31 - 1, -(2**31), -0x7FFFFFFF])

@@ -197,6 +197,34 @@ def test_option_that_cannot_be_is_refused_with_what_to_do() -> None:
         assert fix in result.stderr
 
 
+def test_script_that_is_not_there_is_told_as_natively(tmp_path: Path) -> None:
+    """And not in the words that php-cgi has for a browser; what is there runs, by whatever name."""
+    (tmp_path / "a.php").write_text("<?php echo __FILE__, ' ', implode(' ', $argv);", encoding="utf-8")
+    (tmp_path / "folder.php").mkdir()
+    policy = Policy(dirs=[Dir(tmp_path, at="/data/in")])
+    for words in (
+        ["/data/in/b.php"],
+        ["-f", "/data/in/b.php"],
+        ["/data/in/folder.php"],
+        ["data.php"],
+        ["/data/inn/a.php"],
+    ):
+        result = php(*words, policy=policy)
+        told = f"Could not open input file: {words[-1]}\n".encode()
+        assert (1, b"", told) == (result.exit_code, result.stdout, result.stderr)
+    for words in (
+        ["/data/in/a.php", "b"],
+        ["-f", "/data/in/a.php", "b"],
+        ["data/in/a.php", "b"],
+        ["./data/in/a.php", "b"],
+    ):
+        result = php(*words, policy=policy)
+        assert (0, b"") == (result.exit_code, result.stderr), words
+        assert result.text.startswith("/data/in/a.php ")
+        assert result.text.endswith("a.php b")
+    assert 0 == php("-v", "nowhere.php").exit_code
+
+
 def test_options_that_tell_of_php_and_of_scripts_are_phps_own(tmp_path: Path) -> None:
     """Versions, modules, what `phpinfo` says as text; a script that is only read, stripped, or named by `-f`."""
     (tmp_path / "good.php").write_text("<?php /* a */ echo getcwd(), implode(',', $argv);", encoding="utf-8")

@@ -55,6 +55,10 @@ DEEP = [
     "preg_match('/' . str_repeat('(', 10000) . '/', 'x'); preg_match('/^(a|b)*$/', str_repeat('ab', 1000000));",
     "$f = function ($x) use (&$f) { array_map($f, [1]); }; $f(1);",
     "spl_autoload_register(function ($n) { class_exists($n . 'x'); }); new A;",
+    "function f() { array_map('f', [1]); } f();",
+    "function f() { usort($GLOBALS['a'], 'f'); return 0; } $a = [1, 2]; f();",
+    "class O { function __get($n) { return (new O)->x; } function __destruct() { new O; } } echo (new O)->x;",
+    "$a = []; for ($i = 0; $i < 100000; $i++) $a = [$a]; unset($a); echo 'ok';",
 ]
 
 
@@ -109,10 +113,11 @@ def test_flood_of_output_ends_at_its_limit() -> None:
 
 @pytest.mark.parametrize("code", DEEP)
 def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
-    """PHP's own error, a limit, or a trap; never the host's stack."""
+    """PHP's own error, a limit, or the trap of a stack that is full: it writes over nothing that lies below."""
     result = attack(code, wall=10, memory="200MiB", output="1MiB")
 
     assert result.outcome in {"exited", "trapped", "limited"}, result
+    assert result.trap in {None, "stack overflow"}, result
     alive()
 
 

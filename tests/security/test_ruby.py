@@ -114,9 +114,14 @@ def test_flood_of_output_ends_at_its_limit() -> None:
     "def f = f()\nf", "def f(&b) = [1].each { f(&b) }\nf {}", "a = []; 100_000.times { a = [a] }; a.inspect",
     "a = []; 100_000.times { a = [a] }; Marshal.dump(a)", "JSON.parse('[' * 100_000, max_nesting: 0)",
     "Regexp.new('(' * 50_000)", "def f = Fiber.new { f }.resume\nf", "def f = eval('f')\nf", "eval('[' * 3_000)",
+    "def f = [1].each { begin; f; rescue SystemStackError; retry; end }\nf",
+    "def f = [1].each { begin; f; ensure; f; end }\nf", "at_exit { def f = [1].each { f }; f }; exit",
+    "class SystemStackError; def message = [1].each { message }; end\ndef f = [1].each { f }\nf",
+    "def f(&b) = open('/x', 'w') { f(&b) } rescue [1].each { f(&b) }\nf {}",
+    "Fiber.new { def f = [1].each { f }; f }.resume", "def f = [1].each { GC.start; f }\nf",
 ])  # fmt: skip
 def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
-    """Ruby's own error, or the trap of a stack that is full; never the host's stack."""
+    """Ruby's own error, a limit, or the trap of a stack that is full; never the host's stack."""
     result = attack(code, wall=20)
 
     assert result.outcome in {"exited", "trapped", "limited"}, result

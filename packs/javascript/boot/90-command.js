@@ -14,6 +14,13 @@ function refuse(text) {
   return 9;
 }
 
+// A folder is opened as a file is, and nothing is in it.
+function unreadable(file) {
+  const [found, error] = os.stat(file);
+  if (error) return std.strerror(error);
+  return (found.mode & os.S_IFMT) === os.S_IFDIR ? 'it is a directory' : '';
+}
+
 // -> [kind, text, name, print], or an exit code
 function prepare(words) {
   let kind = FOUND, at = 1, text, name, print = false;
@@ -41,9 +48,11 @@ function prepare(words) {
       text = std.in.readAsString();
       name = '[stdin]';
     } else {
-      text = native.source() ?? std.loadFile(file);
+      const handed = native.source();
+      text = handed ?? std.loadFile(file);
       name = file;
-      if (text === null) { native.write(2, `js: cannot read '${file}'\n`); return 1; }
+      const why = text || handed === '' ? '' : unreadable(file);
+      if (why) { native.write(2, `js: cannot read '${file}': ${why}\n`); return 1; }
       if (kind === FOUND && /\.mjs$/.test(file)) kind = MODULE;
       if (kind === FOUND && /\.cjs$/.test(file)) kind = SCRIPT;
     }

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TOOL = "componentize-py==0.25.1"
 _GUEST = Path(__file__).parent / "guest"
+# What a program asks of its runtime: the worlds of guest/wit.
+_WORLD, _WITH_EXIT_CODES = "program", "program-with-exit-codes"
 _MAX_SCRIPT_BYTES = 16 << 20
 _DEADLINE_SECONDS = 600.0
 _STEP_SECONDS = 0.1
@@ -58,6 +60,7 @@ def bake(
     packages: str | None = None,
     include: Iterable[str | os.PathLike[str]] = (),
     isolation: Literal["process", "worker"] = "worker",
+    exit_codes: bool = False,
     progress: Progress | None = None,
 ) -> Baked:
     """
@@ -70,6 +73,8 @@ def bake(
         include: modules and folders of packages that the script imports and that are taken as they are.
         isolation: "worker": the child process reads and writes the folder of copies only, and reaches no network.
             "process": it is a child process, with the rights of this one.
+        exit_codes: it ends with the code that the script ends with, and not with 0 or 1 only: that came with WASI
+            0.2.12, and a runtime that is older starts no such program.
         progress: called with the seconds so far; an exception in it ends that.
 
     Raises:
@@ -87,7 +92,7 @@ def bake(
         stage = Path(made)
         _fill(stage, path.name, source)
         _fill_site(f"`{quote(path.name)}` cannot be baked", stage / "site", packages, include)
-        _run(stage, path.name, isolation, progress)
+        _run(stage, path.name, isolation, world=_WITH_EXIT_CODES if exit_codes else _WORLD, progress=progress)
         component = stage / "out.wasm"
         partial = target.with_name(f".{target.name}.{os.getpid()}")
         try:
@@ -110,7 +115,7 @@ def _target(script: Path, output: Path) -> Path:
         why, fix = f"there is no folder `{quote(str(output.parent))}`", "make it first"
     elif output.exists() and not output.is_file():
         why = "there is something else than a file"
-    elif output.exists() and script.exists() and output.samefile(script):
+    elif output.exists() and output.samefile(script):
         why = "it is the script itself"
     if why:
         raise LoadError(what, why, fix)
@@ -170,9 +175,9 @@ def _fill_site(what: str, site: Path, packages: str | None, include: Iterable[st
             raise LoadError(what, why, "give the path of a module, or of a folder that is a package") from error
 
 
-def _run(stage: Path, name: str, isolation: str, progress: Progress | None) -> None:
+def _run(stage: Path, name: str, isolation: str, *, world: str, progress: Progress | None) -> None:
     """Have a child process make the component."""
-    command = [sys.executable, "-I", "-m", "ringfence.baking._worker", isolation]
+    command = [sys.executable, "-I", "-m", "ringfence.baking._worker", isolation, world]
     environment = {"VIRTUAL_ENV": str(stage / "empty"), "TMPDIR": str(stage / "temporary"), "PATH": "", "HOME": "/"}
     started = time.monotonic()
     with (stage / "said").open("wb") as said:

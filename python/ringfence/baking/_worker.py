@@ -1,5 +1,5 @@
 """
-The child process that makes a component in its working directory: `python -I -m ringfence.baking._worker ISOLATION`.
+The child process that makes a component in its working directory: `python -I -m … ISOLATION WORLD`.
 
 What the script imports is run by componentize-py in WebAssembly, with that tool's engine and not ours. So this process
 gives up its rights first: files but for those in its directory, connections, signals to others.
@@ -43,7 +43,7 @@ class _Beneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def main(isolation: str) -> int:
+def main(isolation: str, world: str) -> int:
     """Give up what is not needed, and make `out.wasm`."""
     from componentize_py import script
 
@@ -56,7 +56,7 @@ def main(isolation: str) -> int:
         except OSError as error:
             print(f"cannot be kept apart: {error}", file=sys.stderr)  # noqa: T201 - our parent reads it
             return _CANNOT
-    sys.argv = ["componentize-py", "-d", "wit", "-w", "program", "componentize"]
+    sys.argv = ["componentize-py", "-d", "wit", "-w", world, "componentize"]
     sys.argv += ["-p", "application", "-p", "site", "ringfence_baked", "-o", "out.wasm"]
     return int(script() or 0)
 
@@ -95,4 +95,4 @@ def _checked(answer: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

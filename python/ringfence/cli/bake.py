@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="worker",
         help="worker: what is imported meanwhile reaches a folder of copies only; process: it has your rights",
     )
+    add(
+        "--exit-codes",
+        action="store_true",
+        help="it ends with the script's own code, and not with 0 or 1 only: needs a runtime of WASI 0.2.12 or newer",
+    )
     add("--json", action="store_true", help="print what was made as JSON")
     add("script", metavar="SCRIPT", help="a script in Python")
 
@@ -44,7 +49,13 @@ def execute(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments)
     with _output.Progress(name, "baking", "") as progress:
         made = bake(
-            script, output, packages=folder, include=arguments.include, isolation=arguments.isolation, progress=progress
+            script,
+            output,
+            packages=folder,
+            include=arguments.include,
+            isolation=arguments.isolation,
+            exit_codes=arguments.exit_codes,
+            progress=progress,
         )
     if arguments.json:
         import json

@@ -19,9 +19,15 @@ import types
 from componentize_py_types import Err
 from wit_world.imports import environment
 
+try:
+    from wit_world.imports import exit as _ending
+except ImportError:  # it was baked without exit codes
+    _ending = None
+
 _LEFT_OUT = {"test", "idlelib", "tkinter", "turtledemo", "ensurepip", "site-packages", "turtle.py", "venv", "curses"}
 _LEFT_OUT |= {"__pycache__", "__phello__", "__hello__.py", "pydoc_data", "lib2to3"}
 _HERE = os.path.dirname(__file__)
+_MOST_CODE = 255
 
 
 class _Library(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -244,5 +250,7 @@ class Run:
                 stream.flush()
             except Exception:
                 code = code or 1
+        if code and _ending:
+            _ending.exit_with_code(code if 0 < code <= _MOST_CODE else _MOST_CODE)
         if code:
             raise Err(None)
