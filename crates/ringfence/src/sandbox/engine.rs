@@ -39,7 +39,7 @@ const POOL_INSTANCES: u32 = 100_000;
 const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 
 /// What a guest with exceptions or objects of its own has for them from its start; one page of a memory.
-const GC_HEAP_BYTES: u64 = 64 << 10;
+pub(crate) const GC_HEAP_BYTES: usize = 64 << 10;
 
 /// Slots that keep what is resident while nobody uses them. Times the above, with what tables and stacks keep, it
 /// stays under the 64 MiB that a process may hold beyond what its guests were granted.
@@ -121,7 +121,7 @@ impl Profile {
             .async_stack_size(stack + HOST_STACK_BYTES)
             .memory_guaranteed_dense_image_size(256 << 20)
             // There before it is needed: a guest whose memory is full throws an error, and that takes an object of it.
-            .gc_heap_initial_size(GC_HEAP_BYTES);
+            .gc_heap_initial_size(GC_HEAP_BYTES as u64);
         if !self.is_instrumented() {
             config.wasm_component_model_map(true).wasm_component_model_fixed_length_lists(true);
         }

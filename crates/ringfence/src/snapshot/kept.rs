@@ -8,7 +8,7 @@ use super::stack_unsafe::Stack;
 use crate::process_unsafe::PerProcess;
 use crate::sandbox::ticker;
 
-/// Most regions that wait, of all images together, and most stacks. What they keep resident stays under the 64 MiB that
+/// Most regions that wait, of all images together, most that show nothing, and most stacks. What they keep resident stays under the 64 MiB that
 /// a process may hold beyond what its guests were granted.
 const MOST: usize = 12;
 
@@ -16,6 +16,8 @@ const MOST: usize = 12;
 struct Kept {
     /// Each with the number of its image, the one used last at the end.
     regions: Vec<Waits<(u64, Region)>>,
+    /// Each as the engine's own heaps begin: zeros, none of them resident.
+    blanks: Vec<Waits<Region>>,
     stacks: Vec<Waits<Stack>>,
 }
 
@@ -51,12 +53,7 @@ pub(super) fn has_room() -> bool {
 
 /// Keeps a region that shows that image and nothing else.
 pub(super) fn put(image: u64, region: Region) {
-    let mut regions = kept();
-    if regions.regions.len() < MOST {
-        regions.regions.push(Waits { by: current().id(), what: (image, region) });
-    }
-    drop(regions);
-    keep_for_a_while();
+    keep(|kept| &mut kept.regions, (image, region));
 }
 
 /// Unmaps what waits for an image that is gone.
@@ -69,6 +66,16 @@ pub(super) fn forget(image: u64) {
     drop(kept);
 }
 
+/// A region of `GC_HEAP_BYTES` zeros.
+pub(super) fn take_blank() -> Option<Region> {
+    taken(&mut kept().blanks, |_| true)
+}
+
+/// Keeps a region of so many zeros.
+pub(super) fn put_blank(region: Region) {
+    keep(|kept| &mut kept.blanks, region);
+}
+
 /// A stack of that length.
 pub(super) fn take_stack(len: usize) -> Option<Stack> {
     taken(&mut kept().stacks, |stack| stack.len() == len)
@@ -76,18 +83,28 @@ pub(super) fn take_stack(len: usize) -> Option<Stack> {
 
 /// Keeps a stack that nothing runs on.
 pub(super) fn put_stack(stack: Stack) {
-    let mut stacks = kept();
-    if stacks.stacks.len() < MOST {
-        stacks.stacks.push(Waits { by: current().id(), what: stack });
-    }
-    drop(stacks);
+    keep(|kept| &mut kept.stacks, stack);
+}
+
+/// Keeps something where there is room, and frees it otherwise.
+fn keep<T>(of: impl FnOnce(&mut Kept) -> &mut Vec<Waits<T>>, what: T) {
+    let mut kept = kept();
+    let all = of(&mut kept);
+    let left = if all.len() < MOST {
+        all.push(Waits { by: current().id(), what });
+        None
+    } else {
+        Some(what)
+    };
+    drop(kept);
+    drop(left);
     keep_for_a_while();
 }
 
 /// Whether nothing waits.
 pub(crate) fn is_empty() -> bool {
     let kept = kept();
-    kept.regions.is_empty() && kept.stacks.is_empty()
+    kept.regions.is_empty() && kept.blanks.is_empty() && kept.stacks.is_empty()
 }
 
 /// Gives everything back. The ticker calls this when no guest has run for a second.

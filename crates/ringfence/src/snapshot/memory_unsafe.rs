@@ -11,10 +11,12 @@ use wasmtime::{Instance, InstancePre, LinearMemory, MemoryCreator, MemoryType, S
 
 use super::faults_unsafe::Faults;
 use super::image::Image;
+use super::kept;
 use super::region_unsafe::{GUARD, RESERVATION, Region};
 use super::shown_unsafe::Shown;
 use super::stack_unsafe::LentStack;
 use crate::process_unsafe::generation;
+use crate::sandbox::engine::GC_HEAP_BYTES;
 
 /// How an error begins of a memory for which the system had no room: wasmtime takes text here, and no more.
 pub(crate) const NO_ROOM: &str = "no room for a memory: ";
@@ -81,6 +83,11 @@ impl Lent {
 
     /// Zeros.
     fn blank(size: usize) -> std::io::Result<Self> {
+        if size == GC_HEAP_BYTES
+            && let Some(region) = kept::take_blank()
+        {
+            return Ok(Self::new(region, None));
+        }
         let mut region = Region::reserve()?;
         region.grow_to(size)?;
         Ok(Self::new(region, None))
@@ -99,9 +106,16 @@ impl Drop for Lent {
             return;
         }
         // SAFETY: taken once, here, and not used afterwards.
-        let region = unsafe { ManuallyDrop::take(&mut self.region) };
-        if let Some(image) = self.shown.as_ref().and_then(Shown::image) {
-            image.take_back(region, self.since.get());
+        let mut region = unsafe { ManuallyDrop::take(&mut self.region) };
+        match &self.shown {
+            Some(shown) => {
+                if let Some(image) = shown.image() {
+                    image.take_back(region, self.since.get());
+                }
+            }
+            // One that cannot be wiped is unmapped.
+            None if region.size() == GC_HEAP_BYTES && region.wipe().is_ok() => kept::put_blank(region),
+            None => {}
         }
     }
 }
@@ -222,3 +236,7 @@ impl Drop for Offer {
         drop(OFFERED.take());
     }
 }
+
+#[cfg(test)]
+#[path = "memory_tests_unsafe.rs"]
+mod tests;

@@ -141,3 +141,14 @@ fn a_region_grows_to_its_reservation_and_not_beyond() {
     assert!(region.grow_to(RESERVATION + 1).is_err());
     assert!(region.grow_to(0).is_err());
 }
+
+#[test]
+fn a_region_of_zeros_that_was_wiped_is_zeros_whatever_was_written() {
+    let mut region = Region::reserve().unwrap();
+    region.grow_to(1 << 20).unwrap();
+    for round in 0..4 {
+        bytes(&mut region)[round << 14..][..40_000].fill(0xaa);
+        region.wipe().unwrap();
+        assert!(bytes(&mut region).iter().all(|byte| *byte == 0), "round {round}");
+    }
+}

@@ -113,6 +113,16 @@ impl Region {
         self.own.fill(memory, view.bytes(), pages)
     }
 
+    /// Makes all of it zeros again, none of them resident. To be called when no guest has it any more, and only where it
+    /// has never shown a file.
+    pub(super) fn wipe(&mut self) -> Result<()> {
+        // SAFETY: the range is all of this region that is accessible; it is borrowed mutably, and no guest has it any more.
+        match unsafe { libc::madvise(self.base().cast(), self.size, libc::MADV_DONTNEED) } {
+            0 => Ok(()),
+            _ => Err(Error::last_os_error()),
+        }
+    }
+
     /// Which pages were its own when it was reset last, counted from its base.
     pub(super) fn own_pages(&self) -> Option<Vec<Range<usize>>> {
         self.own.pages(self.base() as usize)
