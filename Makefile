@@ -10,10 +10,11 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringfence
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 VENV := $(CACHE)/venv-$(shell printf %s '$(CURDIR)' | sha256sum | cut -c1-12)
 export PATH := $(VENV)/bin:$(PATH):$(HOME)/.cargo/bin
+# Outside of the tree too, and kept: without it every process compiles Python's own library again.
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+unexport PYTHONDONTWRITEBYTECODE
 export MYPY_CACHE_DIR := $(VENV)/cache/mypy
 export RUFF_CACHE_DIR := $(VENV)/cache/ruff
-export PYTHONDONTWRITEBYTECODE := 1
 
 # Colour only on a terminal.
 ifneq ($(and $(MAKE_TERMOUT),$(if $(NO_COLOR),,yes)),)
@@ -28,6 +29,8 @@ TOOLS := $(CACHE)/tools
 CARGO_DENY := cargo-deny@0.20.2
 CARGO_FUZZ := cargo-fuzz@0.13.2
 FUZZ_SECONDS ?= 60
+# Of those that run tests: they wait about as much as they compute.
+PROCESSES ?= $(shell expr 1 + "$$(getconf _NPROCESSORS_ONLN)")
 SOAK_RUNS ?= 20000
 SOAK_THREADS ?= 8
 
@@ -39,7 +42,7 @@ help: ## show this page
 
 .PHONY: setup
 setup: ## check this machine, make the venv, build the package into it
-	@$(PYTHON) tools/setup.py '$(VENV)'
+	@$(PYTHON) tools/setup.py '$(VENV)' $(also)
 
 .PHONY: packs
 packs: setup ## build the language packs and install them into the venv (the first time takes minutes, then kept)
@@ -65,14 +68,16 @@ fetched: setup
 	@python tools/packs.py --fetched
 
 .PHONY: test
+test: also := --tests
 test: packs fetched lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
-	$(call step,core: cargo test)
-	@cargo test --release --locked --quiet -p ringfence
-	$(call step,core: attacks on files without openat2)
-	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/tests/security/without_openat2.py' \
-		cargo test --release --locked --quiet -p ringfence --test files_01 --test files_01_descriptors --test files_attacks
-	$(call step,product: pytest)
-	@pytest -q --numprocesses auto --dist loadfile -o cache_dir='$(VENV)/cache/pytest' tests
+	$(call step,product: pytest; core beside it: cargo test; attacks on files without openat2)
+	@told='$(VENV)/core.txt'; ( \
+		cargo test --release --locked --quiet -p ringfence && \
+		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/tests/security/without_openat2.py' \
+			cargo test --release --locked --quiet -p ringfence --test files_01 --test files_01_descriptors --test files_attacks \
+		) > "$$told" 2>&1 & core=$$!; failed=0; \
+		pytest -q --numprocesses '$(PROCESSES)' --dist loadfile -o cache_dir='$(VENV)/cache/pytest' tests || failed=$$?; \
+		wait $$core || failed=$$?; cat "$$told"; exit $$failed
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
@@ -93,8 +98,8 @@ lint: setup ## ruff, mypy, import-linter, rustfmt, clippy
 
 .PHONY: bench
 bench: packs ## measure speed and growth against wasmtime-py and the wasmtime command
-	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/bench.txt
-	@for file in hello_run worker_run callback plugin languages small_languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
+	@$(PYTHON) tools/setup.py '$(VENV)' --beside requirements/bench.txt
+	@export PYTHONPATH='$(VENV)/bench'; for file in hello_run worker_run callback plugin languages small_languages cli_start import_time files growth neighbour python_speed; do python benches/$$file.py; done
 
 .PHONY: soak
 soak: setup ## run thousands of good and hostile programs on many threads (SOAK_RUNS=, SOAK_THREADS=)
@@ -102,8 +107,8 @@ soak: setup ## run thousands of good and hostile programs on many threads (SOAK_
 
 .PHONY: fuzz
 fuzz: setup $(TOOLS)/$(CARGO_FUZZ) ## look for inputs that break something (FUZZ_SECONDS=60 for each kind)
-	@$(PYTHON) tools/setup.py '$(VENV)' --also requirements/fuzz.txt
-	@python tools/fuzz.py '$(TOOLS)/$(CARGO_FUZZ)/bin/cargo-fuzz' '$(FUZZ_SECONDS)' '$(CACHE)/fuzz'
+	@$(PYTHON) tools/setup.py '$(VENV)' --beside requirements/fuzz.txt
+	@PYTHONPATH='$(VENV)/fuzz' python tools/fuzz.py '$(TOOLS)/$(CARGO_FUZZ)/bin/cargo-fuzz' '$(FUZZ_SECONDS)' '$(CACHE)/fuzz'
 
 .PHONY: judge
 judge: packs ## run CPython's own tests in the sandbox, beside native CPython (minutes)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -32,8 +31,7 @@ def main() -> None:
 def timed(line: str) -> float:
     """Time one line in a fresh interpreter."""
     command = [sys.executable, "-c", TIMER.format(line)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return float(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
+    return float(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 if __name__ == "__main__":

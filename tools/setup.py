@@ -3,8 +3,9 @@
 """
 Make a machine ready: check what it has, make the venv from the lock, build the package into it.
 
-    tools/setup.py VENV [--also LOCK]
+    tools/setup.py VENV [--tests | --beside LOCK]
 
+What `--beside` names goes into a folder of its own in the venv, so that tests find no more than their lock has.
 Runs on the machine's own Python with nothing installed, and does again only what has changed.
 """
 
@@ -30,14 +31,19 @@ def main() -> int:
     """Do each step, or say what is missing and how to get it."""
     parser = argparse.ArgumentParser(description="check this machine, make the venv, build the package into it")
     parser.add_argument("venv", type=Path)
-    parser.add_argument("--also", type=Path, help="another lock to install from")
+    parser.add_argument("--beside", type=Path, help="another lock, for a folder of its own: VENV/NAME")
+    parser.add_argument("--tests", action="store_true", help="build the core's tests too, while its library is built")
     arguments = parser.parse_args()
     try:
         check_machine()
         make_venv(arguments.venv)
-        install(arguments.venv, arguments.also or LOCK)
-        if arguments.also is None:
+        if arguments.beside is None:
+            install(arguments.venv, LOCK)
+            if arguments.tests:
+                build_tests()
             build(arguments.venv)
+        else:
+            install_beside(arguments.venv, arguments.beside)
     except Missing as missing:
         print(f"error: {missing}", file=sys.stderr)
         return 1
@@ -83,11 +89,16 @@ def apt(package: str, why: str) -> None:
 
 
 def make_venv(venv: Path) -> None:
-    """Make the venv, again if its interpreter is gone; private, for the caches beside it are."""
+    """
+    Make the venv, again if its interpreter is gone; private, for the caches beside it are.
+
+    Again, too, if another lock was installed into it, as was once done: tests would find what their lock lacks.
+    """
     venv.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     python = venv / "bin" / "python"
     if (
         python.exists()
+        and {stamp.name for stamp in venv.glob("*.installed")} <= {f"{LOCK.stem}.installed"}
         and not subprocess.run([python, "-c", "import pip"], capture_output=True, check=False).returncode
     ):
         return
@@ -98,16 +109,58 @@ def make_venv(venv: Path) -> None:
 def install(venv: Path, lock: Path) -> None:
     """Install exactly what a lock names, unless that was done."""
     stamp = venv / f"{lock.stem}.installed"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+    if is_installed(stamp, lock):
         return
+    fetch(venv, lock)
+    stamp.write_text(digest(lock), encoding="utf-8")
+
+
+def install_beside(venv: Path, lock: Path) -> None:
+    """Install what a lock names into a folder of its own: only who has it on PYTHONPATH sees it."""
+    folder = venv / lock.stem
+    stamp = folder / f"{lock.stem}.installed"
+    if is_installed(stamp, lock):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    fetch(venv, lock, "--target", str(folder))
+    stamp.write_text(digest(lock), encoding="utf-8")
+
+
+def is_installed(stamp: Path, lock: Path) -> bool:
+    """Tell whether that very lock was installed."""
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == digest(lock)
+
+
+def digest(lock: Path) -> str:
+    """Hash a lock."""
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
+
+
+def fetch(venv: Path, lock: Path, *more: str) -> None:
+    """Have pip install what a lock names."""
     step(f"setup: packages of {lock.name}")
-    command = [*pip(venv), "--no-deps", "--require-hashes", "--retries", str(RETRIES), "--requirement", str(lock)]
+    command = [
+        *pip(venv),
+        "--no-deps",
+        "--require-hashes",
+        "--retries",
+        str(RETRIES),
+        "--requirement",
+        str(lock),
+        *more,
+    ]
     if subprocess.run(command, check=False).returncode:
         raise Missing(
             f"pip could not install {lock.name}\nhint: pip's own words are above; is a package index in reach?"
         )
-    stamp.write_text(digest, encoding="utf-8")
+
+
+def build_tests() -> None:
+    """Build the core and its tests: that library, which takes longest and one processor, is the native module's too."""
+    step("setup: core and its tests")
+    command = ["cargo", "test", "--release", "--locked", "--quiet", "-p", "ringfence", "--no-run"]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise Missing("the core does not build\nhint: the compiler's own words are above")
 
 
 def build(venv: Path) -> None:

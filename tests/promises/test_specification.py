@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def held_by(promise: str) -> list[tuple[str, str]]:
     return re.findall(r"`([\w./-]+\.(?:py|rs))::(\w+)`", promise)
 
 
+@cache
 def functions(file: Path) -> set[str]:
     """Name the functions of a source file; in Rust, those that are tests."""
     source = file.read_text(encoding="utf-8")

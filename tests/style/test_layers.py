@@ -59,7 +59,7 @@ def test_core_crate_knows_no_python() -> None:
 
 
 def test_tests_import_only_what_their_lock_installs() -> None:
-    """A venv may hold more, such as the peers of `make bench`; a machine that never saw the project has no more."""
+    """A venv may hold more, installed by hand; a machine that never saw the project has no more."""
     lock = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
     locked = {"ringfence", *re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)}
     installed = packages_distributions()
