@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # `security.isolated` is what all of them share.
 sys.path.insert(0, str(Path(__file__).parent))
+import kept
 from security.isolated import ISOLATIONS, isolated
 from security.isolated import flags as isolated_flags
 from shelf import Shelf
@@ -78,15 +79,24 @@ def place(request: pytest.FixtureRequest) -> Isolation:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep compiled programs, keys and saved sessions apart from those of whoever runs the tests."""
-    directory = tmp_path_factory.mktemp("cache")
-    directory.chmod(0o700)
+    """
+    Keep compiled programs, keys and saved sessions apart from those of whoever runs the tests.
+
+    Processes that share the work of one run share its programs too, and large ones are those of earlier runs.
+    """
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    kept.lend(directory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RINGFENCE_CACHE", str(directory))
         patch.setenv("RINGFENCE_PACKAGES", str(tmp_path_factory.mktemp("packages")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.delenv("NO_COLOR", raising=False)
         yield directory
+    kept.keep(directory)
+    if sys.pycache_prefix:  # bytecode of what tests wrote and imported
+        shutil.rmtree(Path(sys.pycache_prefix, *base.parts[1:]), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +105,7 @@ def compiled(cache: Path) -> Path:
     from ringfence import Limits, Policy, Sandbox
 
     Sandbox(language="python", policy=Policy(limits=Limits(compile=280)))
+    kept.keep(cache)  # now: this run may be interrupted
     return cache
 
 
@@ -104,41 +115,42 @@ def compiled_web(cache: Path) -> Path:
     from ringfence import Limits, Policy, Sandbox
 
     Sandbox(language="javascript-web", policy=Policy(limits=Limits(compile=280)))
+    kept.keep(cache)
     return cache
 
 
 @pytest.fixture(scope="module")
 def compiled_ruby() -> Iterator[None]:
     """The same of Ruby, kept for other runs of the tests on this machine: it takes the better part of a minute."""
-    with kept("ruby"):
+    with compiled_once("ruby"):
         yield
 
 
 @pytest.fixture(scope="module")
 def compiled_c() -> Iterator[None]:
     """The same of the compiler of C, which takes a minute and a half."""
-    with kept("c"):
+    with compiled_once("c"):
         yield
 
 
 @pytest.fixture(scope="module")
 def compiled_perl() -> Iterator[None]:
     """The same of Perl, which takes some seconds."""
-    with kept("perl"):
+    with compiled_once("perl"):
         yield
 
 
 @pytest.fixture(scope="module")
 def compiled_python_data() -> Iterator[None]:
     """The same of python-data, which takes minutes."""
-    with kept("python-data"):
+    with compiled_once("python-data"):
         yield
 
 
 @pytest.fixture(scope="module")
 def compiled_php() -> Iterator[None]:
     """The same of PHP."""
-    with kept("php"):
+    with compiled_once("php"):
         yield
 
 
@@ -151,12 +163,12 @@ def compiled_installed() -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         for language in sorted({*pack.fetched()} & set(languages.names())):
-            stack.enter_context(kept(language))
+            stack.enter_context(compiled_once(language))
         yield
 
 
 @contextlib.contextmanager
-def kept(language: str) -> Iterator[None]:
+def compiled_once(language: str) -> Iterator[None]:
     """Compile a language where other runs of the tests on this machine find it."""
     from packs.building import cache
 
