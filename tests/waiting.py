@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -15,3 +16,8 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def late(seconds: float = 0.5) -> float:
+    """Give how late something may be that comes at once: by more where much else waits for a processor."""
+    return seconds * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -10,6 +10,7 @@ import pytest
 from ringfence import Limits, Policy
 from security.component import HONEST, component
 from security.isolated import Sandbox, run
+from waiting import late
 
 if TYPE_CHECKING:
     from security.conftest import Measure
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("isolation")
 
 MIB = 1 << 20
-GRACE_SECONDS = 0.5
 OUT = "(local.set $out (call $get-stdout))"
 IN = "(local.set $in (call $get-stdin))"
 SOON = "(local.set $in (call $subscribe-duration (i64.const 0)))"
@@ -102,7 +102,7 @@ def test_allocator_that_never_returns_ends_at_the_deadline() -> None:
     result = run(program, ["argument"], policy=Policy(limits=Limits(wall="300ms")))
 
     assert ("limited", "wall") == (result.outcome, result.limit)
-    assert result.usage.wall_seconds < 0.3 + GRACE_SECONDS
+    assert result.usage.wall_seconds < 0.3 + late()
 
 
 def test_allocator_that_overlaps_its_own_answers_harms_only_the_guest() -> None:
@@ -164,7 +164,7 @@ def test_storm_of_calls_ends_at_its_limit(body: str, limit: str) -> None:
         result = sandbox.run(["argument"], stdin=endless)
 
     assert ("limited", limit) == (result.outcome, result.limit)
-    assert result.usage.wall_seconds < 0.5 + GRACE_SECONDS
+    assert result.usage.wall_seconds < 0.5 + late()
 
 
 def test_answers_are_cut_to_what_the_host_may_hold(measured: Measure) -> None:

@@ -99,7 +99,7 @@ def held(program: str, *, threads: int, runs: int, stdout: str = "discard", **li
 def test_host_holds_no_more_than_the_limit_and_64_mib(program: str) -> None:
     """Nothing a guest does makes the host hold more for it, and when it is gone no more than the 64 MiB stay."""
     most, after = held(
-        program, threads=1, runs=3, wall=0.3, memory=LIMIT_MIB * MIB, output=16 * MIB, host_bytes=16 * MIB
+        program, threads=1, runs=3, wall=0.15, memory=LIMIT_MIB * MIB, output=16 * MIB, host_bytes=16 * MIB
     )
 
     assert most < LIMIT_MIB * MIB + SLACK_BYTES

@@ -14,6 +14,7 @@ import pytest
 from ringfence import Limits, Net, Policy, Result
 from security.isolated import Sandbox
 from security.peers import answering, deaf, drip, echo, flood, full, serving, silent
+from waiting import late
 
 if TYPE_CHECKING:
     import socket
@@ -225,7 +226,7 @@ def test_peer_that_never_comes_to_an_end_is_left_at_the_deadline(dial: Dial, act
         result = dial(act, peer.address, *args, net=Net(tcp=[peer.address]), wall="500ms", net_bytes="1GiB")
 
         assert ("limited", "wall") == (result.outcome, result.limit)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 0.5 + late()
         assert peer.wait_until(lambda peer: 1 == peer.ended)
 
 
@@ -236,7 +237,7 @@ def test_connection_that_hangs_half_open_is_left_at_the_deadline(dial: Dial) -> 
         result = dial("drain", peer.address, net=Net(tcp=[peer.address]), wall="500ms")
 
         assert ("limited", "wall") == (result.outcome, result.limit)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 0.5 + late()
 
 
 def test_cancelled_run_closes_its_connection(dial: Dial) -> None:

@@ -16,13 +16,13 @@ import pytest
 
 from ringfence import CallbackAbandoned, Limits, Policy
 from security import isolated
+from waiting import late
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ringfence import Session
 
-LATE_SECONDS = 0.5
 
 needs_python = pytest.mark.skipif(
     importlib.util.find_spec("ringfence_language_python") is None, reason="the language pack is not installed"
@@ -155,7 +155,7 @@ def test_wait_of_any_length_hears_the_deadline(session: Session, seconds: str) -
     turn = session.eval(f"ask('G', ['held', [], {{}}])\nwhile True: ask('W', {seconds})", turn=Limits(wall=0.3))
 
     assert ("limited", "wall", False) == (turn.outcome, turn.limit, turn.poisoned)
-    assert time.monotonic() - began < 0.3 + LATE_SECONDS
+    assert time.monotonic() - began < 0.3 + late()
 
 
 def test_calls_that_nobody_waits_for_end_with_their_turn(session: Session, host: Host) -> None:
@@ -182,7 +182,7 @@ def test_call_that_blocks_its_thread_is_left_behind_by_name() -> None:
         release.set()
 
     assert ("limited", True) == (turn.outcome, turn.poisoned)
-    assert took < 0.2 + LATE_SECONDS
+    assert took < 0.2 + late()
 
 
 def test_call_that_refuses_to_be_cancelled_does_not_hold_its_caller() -> None:
@@ -199,4 +199,4 @@ def test_call_that_refuses_to_be_cancelled_does_not_hold_its_caller() -> None:
         session.eval("from _ringfence_host import ask")
         began = time.monotonic()
         assert 1 == session.eval("ask('G', ['stubborn', [], {}])\nask('W', 0)\n1").value
-        assert time.monotonic() - began < 1 + 2 * LATE_SECONDS
+        assert time.monotonic() - began < 1 + 2 * late()

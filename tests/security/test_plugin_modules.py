@@ -14,7 +14,6 @@ from ringfence import CallbackAbandoned, LimitReached, Limits, Plugin, PluginErr
 if TYPE_CHECKING:
     from ringfence._isolation import Isolation
 
-SLACK_SECONDS = 0.5
 SHOWN = b"""(module
   (import "env" "look" (func $look (param i32) (result i32)))
   (memory (export "memory") 1 100)

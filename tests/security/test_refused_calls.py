@@ -25,9 +25,9 @@ from ringfence import Plugin, PluginSnapshot, Sandbox, Session, Snapshot
 from security.refused_calls import Defendant, refuse
 
 # Memory that is not zero where it was never written to, or that is another's, shows here; and how the heap lies.
-PROBE = '''let zeros = new Uint8Array(4_000_000), own = []
+PROBE = '''let zeros = new Int32Array(1_000_000), own = []
 for (let at = 0; at < 20000; at++) own.push('own' + at)
-console.log(zeros.every(byte => byte === 0), own.length, typeof SECRET)'''
+console.log(zeros.every(word => word === 0), own.length, typeof SECRET)'''
 SPREAD = "globalThis.SECRET = []; for (let at = 0; at < 100; at++) SECRET.push(new Uint8Array(50_000).fill(170)); 0"
 
 # Before anything is tried out.

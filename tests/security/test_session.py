@@ -19,6 +19,7 @@ import pytest
 from ringfence import Dir, Limits, Policy, Program, SessionError
 from ringfence._engine import core
 from security import isolated
+from waiting import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("isolation")
 
-LATE_SECONDS = 0.5
 UNSEEN = "what no guest may see"
 
 needs_python = pytest.mark.skipif(
@@ -61,7 +61,7 @@ def timed(session: Session, source: str, wall: float = 0.3) -> Turn:
     """Run a turn, which must be over soon after its deadline."""
     began = time.monotonic()
     turn = session.eval(source, turn=Limits(wall=wall))
-    assert time.monotonic() - began < wall + LATE_SECONDS, turn
+    assert time.monotonic() - began < wall + late(), turn
     return turn
 
 
@@ -99,7 +99,7 @@ def test_flood_does_not_hold_a_caller_whose_function_is_slow(letters: Program) -
         turn = session.eval("o", turn=Limits(wall=0.3), stdout=lambda _: time.sleep(3))
 
     assert "limited" == turn.outcome
-    assert time.monotonic() - began < 0.3 + 2 * LATE_SECONDS
+    assert time.monotonic() - began < 0.3 + 2 * late()
 
 
 def test_other_threads_run_while_a_guest_computes(letters: Program) -> None:

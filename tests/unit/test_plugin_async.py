@@ -15,6 +15,7 @@ from plugins.resources import COUNTERS
 from ringfence import APlugin, Err, Limits, LoadError, PluginError, Policy, Trapped, WallReached
 from unit.test_plugin import PLAIN, RENDERER, Store
 from unit.test_plugin_pool import COUNTER
+from waiting import late
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,7 +76,7 @@ def test_cancelled_task_ends_its_call() -> None:
             began = time.monotonic()
             with pytest.raises(asyncio.TimeoutError):
                 await asyncio.wait_for(plugin.spin(), 0.1)
-            assert time.monotonic() - began < 0.6
+            assert time.monotonic() - began < 0.1 + late()
             assert "cancelled" in str(plugin.poisoned)
             with pytest.raises(PluginError, match="cancelled"):
                 await plugin.add(1, 2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ringfence import CallbackAbandoned, Limits, Sandbox
+from waiting import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ def test_function_that_blocks_is_left_behind_at_the_deadline(
     with pytest.warns(CallbackAbandoned, match="`stdout=.*show` was abandoned") as warned:
         result = sandbox.run(stdout=show, limits=Limits(wall="300ms"))
 
-    assert time.monotonic() - started < 0.3 + 0.5
+    assert time.monotonic() - started < 0.3 + late()
     assert ("limited", "wall", __file__) == (result.outcome, result.limit, warned[0].filename)
 
 
@@ -95,7 +96,7 @@ def test_source_that_blocks_does_not_hold_a_guest_that_is_done(guests: Path, rel
         result = Sandbox(guests / "hello.wat").run(stdin=Slow())
 
     assert "exited" == result.outcome
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < late(2)
 
 
 def test_ctrl_c_leaves_a_blocked_function_behind(guests: Path, release: threading.Event) -> None:
@@ -108,7 +109,7 @@ def test_ctrl_c_leaves_a_blocked_function_behind(guests: Path, release: threadin
         sandbox.run(stdout=lambda _: release.wait(20))
     timer.join()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 0.2 + late()
 
 
 def test_functions_see_the_context_of_their_caller(guests: Path) -> None:

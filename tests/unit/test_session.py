@@ -16,6 +16,7 @@ import pytest
 from ringfence import CallbackAbandoned, GuestRaised, Limits, LoadError, Policy, PolicyError, Program, SessionError
 from ringfence._engine import core
 from security import isolated
+from waiting import late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Open = Callable[..., Session]
 
 pytestmark = pytest.mark.usefixtures("isolation")
-
-LATE_SECONDS = 0.5
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_guest_that_does_not_end_poisons_its_session(session: Open) -> None:
     began = time.monotonic()
     ended = made.eval("l", turn=Limits(wall=0.2))
 
-    assert time.monotonic() - began < 0.2 + LATE_SECONDS
+    assert time.monotonic() - began < 0.2 + late()
     assert ended.poisoned
     with pytest.raises(SessionError, match="stopped at the limit `wall`") as raised:
         made.eval("c")
@@ -210,7 +209,7 @@ def test_function_that_blocks_is_left_behind_at_the_deadline(session: Open) -> N
 
     with pytest.warns(CallbackAbandoned, match="`block` was abandoned"):
         ended = made.eval("Cblock", turn=Limits(wall=0.2))
-    assert time.monotonic() - began < 0.2 + LATE_SECONDS
+    assert time.monotonic() - began < 0.2 + late()
     release.set()
 
     assert ("limited", "wall", True) == (ended.outcome, ended.limit, ended.poisoned)

@@ -175,11 +175,11 @@ def test_wider_policy_is_refused_unless_it_is_asked_for(session: Session) -> Non
 
 def test_totals_and_restart_are_a_forks_own() -> None:
     """What the session has used is not counted against its fork, and a fork begins anew as any session does."""
-    policy = Policy(limits=Limits(wall="3s"))
+    policy = Policy(limits=Limits(wall="5s"))
     with Session(language="python", policy=policy) as session:
-        session.eval("import time; time.sleep(2.5); x = 1")
+        session.eval("import time; time.sleep(3); x = 1")
         with session.fork() as fork:
-            assert 1 == fork.eval("time.sleep(1)\nx").value
+            assert 1 == fork.eval("time.sleep(3)\nx").value
             fork.restart()
             assert "raised" == fork.eval("x").outcome
 
