@@ -114,9 +114,9 @@ class Functions:
 
     def end(self) -> None:
         """End it: what is still awaited for it is cancelled, in the loop of its caller or of a thread left behind."""
-        for future in list(self._pending):
+        pending, self._pending = self._pending, set()
+        for future in list(pending):
             future.cancel()
-        self._pending.clear()
         for own in list(self._own.values()):
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 own.call_soon_threadsafe(_cancel_all, own)
@@ -224,9 +224,12 @@ class Functions:
         coroutine = value if inspect.iscoroutine(value) else _awaited(value)
         if self._loop is None:
             return self._own_loop().create_task(coroutine, context=context)
+        pending = self._pending
         future: Future[Any] = context.run(asyncio.run_coroutine_threadsafe, coroutine, self._loop)
-        self._pending.add(future)
-        future.add_done_callback(self._pending.discard)
+        pending.add(future)
+        future.add_done_callback(pending.discard)
+        if pending is not self._pending:  # the turn ended between the two
+            future.cancel()
         return future
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:

@@ -188,6 +188,29 @@ def test_what_is_still_awaited_at_the_end_of_a_turn_is_cancelled() -> None:
     asyncio.run(main())
 
 
+def test_what_begins_to_be_awaited_while_a_turn_ends_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends it may not see it yet."""
+    schedule = asyncio.run_coroutine_threadsafe
+
+    async def forever() -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> None:
+        functions = Functions({"forever": forever}, None)
+
+        def meanwhile(*given: Any) -> Any:
+            future = schedule(*given)
+            functions.end()
+            return future
+
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", meanwhile)
+        functions.begin(asyncio.get_running_loop())
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.to_thread(functions, "forever", [], {})
+
+    asyncio.run(main())
+
+
 def test_functions_see_the_context_of_their_caller() -> None:
     """Though they run on another thread; what they set in it stays there."""
     variable = contextvars.ContextVar("variable", default=0)
