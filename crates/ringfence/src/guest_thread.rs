@@ -1,9 +1,10 @@
 //! Threads for guests that call functions of the host: their caller can go on without them.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::process_unsafe::PerProcess;
@@ -28,7 +29,14 @@ type Job = Box<dyn FnOnce(&Arc<Desk>) + Send>;
 static IDLE: PerProcess<Mutex<Vec<Arc<Desk>>>> = PerProcess::new();
 
 /// On a single processor, who waits awake keeps from it who is waited for.
-static SEVERAL: LazyLock<bool> = LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|all| all.get() > 1));
+fn has_several() -> bool {
+    static SEVERAL: PerProcess<bool> = PerProcess::new();
+    let several = || Ok(std::thread::available_parallelism().is_ok_and(|all| all.get() > 1));
+    let known: Result<&bool, Infallible> = SEVERAL.get_or_try(several);
+    match known {
+        Ok(several) => *several,
+    }
+}
 
 /// Waits for work, and for what came of it, that are still to be spent asleep.
 static OF_JOBS: AtomicU32 = AtomicU32::new(0);
@@ -151,7 +159,7 @@ impl<T> Hatch<T> {
         if asleep > 0 {
             return self.asleep.store(asleep - 1, Ordering::Relaxed);
         }
-        if !*SEVERAL {
+        if !has_several() {
             return;
         }
         let mut until = None;

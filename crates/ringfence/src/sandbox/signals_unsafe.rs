@@ -9,7 +9,7 @@
 
 use std::sync::OnceLock;
 
-use crate::process_unsafe::Section;
+use crate::process_unsafe::{Section, whole};
 
 /// The signals of faults: memory, instructions, arithmetic.
 const FAULTS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS];
@@ -26,7 +26,7 @@ static INSTALLED: OnceLock<Installed> = OnceLock::new();
 
 /// Takes the place of the handlers that wasmtime has just installed, to call them.
 pub(crate) fn surround() {
-    let installed = INSTALLED.get_or_init(|| {
+    let of_wasmtime = || {
         let theirs = FAULTS.map(current);
         let ours = theirs.map(|action| match action.sa_flags & libc::SA_SIGINFO {
             // Not wasmtime's: it leaves SIGBUS alone on Linux.
@@ -34,8 +34,9 @@ pub(crate) fn surround() {
             _ => libc::sigaction { sa_sigaction: handle as *const () as usize, ..action },
         });
         Installed { theirs, ours }
-    });
-    install(&installed.ours);
+    };
+    // Children made by `fork` have it too, and none half done, which they would wait for in vain.
+    install(&whole(|| INSTALLED.get_or_init(of_wasmtime)).ours);
 }
 
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {

@@ -1,7 +1,7 @@
 //! The workers of this process: started ahead, each bound for life to what it first runs, one run at a time in each.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::ask;
@@ -12,7 +12,7 @@ use super::process::{Process, not_started};
 use super::protocol::Answer;
 use crate::apart::NO_THREAD;
 use crate::error::{Error, Parts};
-use crate::process_unsafe;
+use crate::process_unsafe::PerProcess;
 use crate::sandbox::engine;
 use crate::sandbox::files::{Home, Space};
 use crate::sandbox::journal::Journal;
@@ -108,6 +108,7 @@ pub(super) enum NotReady {
 }
 
 /// All workers of this process.
+#[derive(Default)]
 pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
@@ -135,25 +136,8 @@ struct State {
 
 /// The pool of this process, which is not that of the process it was forked from.
 pub(super) fn of_this_process() -> &'static Pool {
-    struct Age {
-        generation: u64,
-        pool: Pool,
-        next: OnceLock<Box<Age>>,
-    }
-    impl Age {
-        fn new(generation: u64) -> Self {
-            let pool = Pool { state: Mutex::default(), changed: Condvar::new() };
-            Self { generation, pool, next: OnceLock::new() }
-        }
-    }
-    static FIRST: OnceLock<Age> = OnceLock::new();
-    let generation = process_unsafe::generation();
-    let mut age = FIRST.get_or_init(|| Age::new(generation));
-    // What a parent process had is left as it is: its locks may be held for ever, its workers are not ours.
-    while age.generation != generation {
-        age = age.next.get_or_init(|| Box::new(Age::new(generation)));
-    }
-    &age.pool
+    static POOL: PerProcess<Pool> = PerProcess::new();
+    POOL.get()
 }
 
 /// Ends every worker that is not running a guest, and waits until it is gone; for the end of a process.
