@@ -70,14 +70,13 @@ fetched: setup
 .PHONY: test
 test: also := --tests
 test: packs fetched lint ## all checks: lint, cargo tests, pytest, the snippets in the docs
-	$(call step,product: pytest; core beside it: cargo test; attacks on files without openat2)
-	@told='$(VENV)/core.txt'; ( \
-		cargo test --release --locked --quiet -p ringfence && \
-		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/tests/security/without_openat2.py' \
-			cargo test --release --locked --quiet -p ringfence --test files_01 --test files_01_descriptors --test files_attacks \
-		) > "$$told" 2>&1 & core=$$!; failed=0; \
-		pytest -q --numprocesses '$(PROCESSES)' --dist loadfile -o cache_dir='$(VENV)/cache/pytest' tests || failed=$$?; \
-		wait $$core || failed=$$?; cat "$$told"; exit $$failed
+	$(call step,core: cargo test)
+	@cargo test --release --locked --quiet -p ringfence
+	$(call step,core: attacks on files without openat2)
+	@CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='$(CURDIR)/tests/security/without_openat2.py' \
+		cargo test --release --locked --quiet -p ringfence --test files_01 --test files_01_descriptors --test files_attacks
+	$(call step,product: pytest)
+	@pytest -q --numprocesses '$(PROCESSES)' --dist loadfile -o cache_dir='$(VENV)/cache/pytest' tests
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import-linter, rustfmt, clippy

@@ -377,11 +377,11 @@ def test_connections_are_counted_and_closed_with_the_run() -> None:
     with Server(silent) as server:
         kept = Request(f"{server.url}/", hold="sent", times=3)
         policy = Policy(net=Net(http=[f"* {server.url}"]), limits=Limits(connections=3, wall=5))
-        sandbox = Sandbox(http_guest(kept, Request(f"{server.url}/")), policy=policy)
-        before = (0, 0)
+        sandbox = Sandbox(http_guest(kept, Request(f"{server.url}/", first_byte_seconds=0.5)), policy=policy)
+        before, errors = (0, 0), set()
         for _ in range(5):
             result = sandbox.run()
-            assert "connection-limit-reached" == answers(result.stdout)[-1].error
+            errors.add(answers(result.stdout)[-1].error)
             assert ["connections"] == [denial.kind for denial in result.denials]
             assert "exited" == result.outcome
             for _ in range(3):
@@ -389,6 +389,8 @@ def test_connections_are_counted_and_closed_with_the_run() -> None:
             before = settled() if before == (0, 0) else before
         descriptors, threads = settled()
 
+    # Of those that are under way at once, any may be the one too many; mostly it is the last.
+    assert {"connection-limit-reached"} <= errors <= {"connection-limit-reached", "connection-read-timeout"}
     assert descriptors <= before[0]
     assert threads <= before[1]
 
