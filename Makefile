@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ringfence
-# One target directory for all checkouts (cargo keeps them apart), one venv for each.
+# One target directory for all checkouts, of which `tools/setup.py` drops what is another's; one venv for each.
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 VENV := $(CACHE)/venv-$(shell printf %s '$(CURDIR)' | sha256sum | cut -c1-12)
 export PATH := $(VENV)/bin:$(PATH):$(HOME)/.cargo/bin

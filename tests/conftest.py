@@ -71,6 +71,20 @@ class Ended:
         return f"exit: {self.exit_code}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}"
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show no dots in a pipe: whoever reads there wants to know what failed."""
+    if sys.stdout.isatty() or not (report.passed or report.skipped) or hasattr(report, "wasxfail"):
+        return None
+    return report.outcome if report.when == "call" or report.skipped else "", "", ""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name in a pipe what failed at once, not after all other tests: the run may be ended before, or its words cut."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ and not sys.stdout.isatty():
+        sys.stdout.write(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-4000:]}\n")
+        sys.stdout.flush()
+
+
 @pytest.fixture(params=["wasm", "worker"])
 def place(request: pytest.FixtureRequest) -> Isolation:
     """Where a plugin has its instance, for what is the same here and there."""

@@ -39,6 +39,7 @@ def main() -> int:
         make_venv(arguments.venv)
         if arguments.beside is None:
             install(arguments.venv, LOCK)
+            forget_other_checkouts()
             if arguments.tests:
                 build_tests()
             build(arguments.venv)
@@ -153,6 +154,24 @@ def fetch(venv: Path, lock: Path, *more: str) -> None:
         raise Missing(
             f"pip could not install {lock.name}\nhint: pip's own words are above; is a package index in reach?"
         )
+
+
+def forget_other_checkouts() -> None:
+    """
+    Drop what was compiled of this package in another checkout, since cargo takes it for this one's where it is newer.
+
+    What it depends on stays. To be called before anything is built.
+    """
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    stamp = target / "checkout.txt"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == str(ROOT):
+        return
+    members = ["--package", "ringfence", "--package", "ringfence-python"]
+    command = ["cargo", "clean", "--release", "--locked", "--quiet", *members]
+    if target.exists() and subprocess.run(command, cwd=ROOT, check=False).returncode:
+        raise Missing(f"what another checkout left in {target} cannot be removed\nhint: remove that folder")
+    target.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(str(ROOT), encoding="utf-8")
 
 
 def build_tests() -> None:

@@ -26,20 +26,26 @@ if TYPE_CHECKING:
     from ringfence import Result
 
 
+def read(file: Path) -> str:
+    """Read what the kernel tells of a process or a thread; nothing of one that has gone meanwhile."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def workers(parent: int | None = None) -> list[int]:
     """Give the processes of our workers that live; what a dead one was started with is no longer told."""
     parent = os.getpid() if parent is None else parent
-    found = []
+    found: list[str] = []
     for task in Path(f"/proc/{parent}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
-    return [child for child in found if "worker_child" in Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8")]
+        found += read(task / "children").split()
+    return [int(child) for child in found if "worker_child" in read(Path(f"/proc/{child}/cmdline"))]
 
 
 def walled() -> set[int]:
     """Give the workers that are bound: one that is only started ahead has no wall yet."""
-    return {
-        worker for worker in workers() if "Seccomp:\t2\n" in Path(f"/proc/{worker}/status").read_text(encoding="ascii")
-    }
+    return {worker for worker in workers() if "Seccomp:\t2\n" in read(Path(f"/proc/{worker}/status"))}
 
 
 @pytest.fixture(autouse=True)

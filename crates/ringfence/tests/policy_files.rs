@@ -22,7 +22,9 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/policies");
+    // Asked as it runs: checkouts share a target folder, and this may have been compiled in another of them.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where it is");
+    let folder = Path::new(&manifest).join("../../tests/policies");
     let files = std::fs::read_dir(folder).expect("the folder of policies").map(|file| file.unwrap().path());
     let mut files: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "toml")).collect();
     files.sort();
