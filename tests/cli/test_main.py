@@ -7,16 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ringfence.cli import _main
-from waiting import late
+from waiting import late, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Command
 
 USAGE = """\
@@ -114,7 +113,9 @@ def test_ctrl_c_exits_in_time_and_without_a_traceback(guests: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(1)
+    threads = Path(f"/proc/{process.pid}/task")
+    until(lambda: any("ringfence-ticker" in name.read_text(encoding="utf-8") for name in threads.glob("*/comm")))
+    time.sleep(0.1)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)

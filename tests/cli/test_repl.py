@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from waiting import late
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -168,7 +170,7 @@ def test_ctrl_c_interrupts_the_turn_and_not_the_session(terminal: Terminal) -> N
     terminal.wait_for(">>> ")
     terminal.type("while True: pass\n\n")
     terminal.wait_for("... \r\n")
-    time.sleep(0.3)  # it is at work, or the next lines would be about the prompt
+    time.sleep(late(0.3))  # it is at work, or the next lines would be about the prompt
     terminal.interrupt()
     terminal.type("x +")
     terminal.wait_for("x +")
@@ -183,7 +185,7 @@ def test_guest_that_will_not_be_interrupted_is_ended_and_the_copies_before_it_ar
     terminal.wait_for("goes on where it was forked\r\n>>> ")
     terminal.type("while True:\n  try:\n    while True: pass\n  except BaseException: pass\n\n")
     terminal.wait_for("... \r\n")
-    time.sleep(0.3)  # it is at work
+    time.sleep(late(0.3))  # it is at work
     terminal.type("\x03")
     terminal.wait_for("the session begins anew: what was defined is gone\r\n>>> ")
     terminal.type("x\n")

@@ -132,10 +132,10 @@ def test_list_of_pieces_without_end_is_an_error_number(attack: Attack, count: in
     began = time.monotonic()
 
     attacked = attack(
-        call("fd_write", 2, 520, count, 528), call("fd_read", 0, 520, count, 528), limits=Limits(wall="3s")
+        call("fd_write", 2, 520, count, 528), call("fd_read", 0, 520, count, 528), limits=Limits(wall="60s")
     )
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < late(3)
     assert attacked.result.outcome in {"exited", "limited", "trapped"}
 
 
@@ -183,7 +183,7 @@ def test_hundred_loops_at_once_all_end() -> None:
         thread.join()
 
     assert [("limited", "wall")] * 100 == ended
-    assert time.monotonic() - began < 12  # most of it is the start of a hundred workers, on two processors
+    assert time.monotonic() - began < late(12)  # most of it is the start of a hundred workers, on two processors
 
 
 def test_killed_and_cancelled_guests_are_gone_at_once() -> None:
