@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import ringfence
 from ringfence import Limits, Policy, Session, SessionError
+from security.hostile import WALL, Hostile
 from security.isolated import options
-from waiting import late
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ringfence import Result
 
 pytest.importorskip(
     "ringfence_language_perl", reason="NOT TESTED: perl is not installed (`ringfence languages install perl`)"
 )
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_perl", "isolation")]
 
-WALL = 0.3
+PERL = Hostile("perl", "print 1 + 2, defined $main::left ? 'left' : 'none', scalar(keys %ENV)", "3none0")
+attack, alive = PERL.attack, PERL.alive
 ENDLESS = [
     "1 while 1",
     "BEGIN { 1 while 1 }",
@@ -67,63 +63,32 @@ DEEP = [
 ]
 
 
-def attack(code: str, **limits: Any) -> Result:
-    """Run the attack, where the fixture says."""
-    policy = Policy(limits=Limits(**{"wall": 60, "memory": "512MiB", **limits}))
-    return ringfence.run(code=code, language="perl", policy=policy, **options())
-
-
-def alive() -> None:
-    """Look whether the next run is as if nothing had been."""
-    result = attack("print 1 + 2, defined $main::left ? 'left' : 'none', scalar(keys %ENV)")
-    assert ("3none0", b"", ()) == (result.text, result.stderr, result.denials)
-
-
 @pytest.mark.parametrize("code", ENDLESS)
 def test_endless_perl_ends_at_its_deadline(code: str) -> None:
     """Whatever it is busy with, handlers and ends included."""
-    began = time.monotonic()
-    result = attack(f"$main::left = 1; {code}", wall=WALL)
-
-    assert "wall" == result.limit, result
-    assert result.usage.wall_seconds < WALL + late()
-    assert time.monotonic() - began < 20
-    alive()
+    PERL.endless(f"$main::left = 1; {code}")
 
 
 @pytest.mark.parametrize("code", HOGS)
 def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
     """As a limit, as Perl's own error, or as a trap where Perl trusts that there is memory; never as the host's."""
-    result = attack(f"no warnings; {code}", memory="200MiB", wall=20)
+    result = PERL.hog(f"no warnings; {code}")
 
     assert "memory" == result.limit or b"Out of memory" in result.stderr or "trapped" == result.outcome, result
-    assert result.usage.memory_bytes <= 200 << 20
-    alive()
 
 
 def test_flood_of_output_ends_at_its_limit() -> None:
     """On both streams, at once and by little."""
-    for code in (
-        "print 'x' x 1000 while 1",
-        "print STDERR 'x' while 1",
-        "syswrite STDOUT, 'x' while 1",
-        "print 'x' x (1 << 27)",
+    PERL.floods([
+        "print 'x' x 1000 while 1", "print STDERR 'x' while 1", "syswrite STDOUT, 'x' while 1", "print 'x' x (1 << 27)",
         "warn 'x' while 1",
-    ):
-        result = attack(code, output="64KiB")
-        assert "output" == result.limit, (code, result)
-        assert result.usage.output_bytes <= 64 << 10
-    alive()
+    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("code", DEEP)
 def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
-    """Perl's own error, a limit, or the trap of a stack that is full; never the host's stack."""
-    result = attack(code, wall=10, memory="200MiB", output="1MiB")
-
-    assert result.outcome in {"exited", "trapped", "limited"}, result
-    assert result.trap in {None, "stack overflow", "unreachable", "out of bounds memory access"}, result
-    alive()
+    """Perl's own error, a limit, or a trap."""
+    PERL.deep(code, "unreachable", "out of bounds memory access", wall=10, memory="200MiB", output="1MiB")
 
 
 def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,16 +118,15 @@ def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_files_that_are_nowhere_harm_only_the_guest() -> None:
     """The script and the random numbers are files of the driver: used beyond all ends."""
-    for code in (
+    codes = (
         "for (1100, 1101) { open F, '+<&=', $_; sysseek F, 1 << 40, 0; sysseek F, -5, 2; read F, $b, 1e6; close F }",
         "open F, '<&=', 1100; sysseek F, (1 << 31) - 1, 0; sysread F, $b, 1 << 20; sysread F, $b, 1 << 20, 1 << 20",
         "open my $f, '<', '/dev/urandom'; sysread $f, my $b, 1 << 30",
         "open my $f, '>', '/dev/urandom'; print $f 'x' x 1e6; close $f; truncate '/dev/urandom', 1 << 40",
         "my @f; for (1 .. 3000) { open $f[$_], '<', '/dev/urandom' } read $f[-1], my $b, 1",
         "my @f; for (1 .. 3000) { open $f[$_], '<', '/zeroperl/lib/5.42.0/strict.pm' or last } print scalar @f",
-    ):
-        assert attack(code, memory="200MiB", wall=20).outcome in {"exited", "trapped", "limited"}, code
-        alive()
+    )
+    PERL.strange(codes, memory="200MiB", wall=20)
 
 
 def test_seeds_of_runs_foretell_nothing() -> None:
@@ -177,7 +141,7 @@ def test_seeds_of_runs_foretell_nothing() -> None:
 def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
     """Messages that are forged, answers nobody asked for, results of no turn; a run that is no session has none."""
     assert "no" == attack("print open(my $d, '+<', '/dev/ringfence') ? 'yes' : 'no'").text
-    for code in (
+    codes = (
         "syswrite $d, ''; sysread $d, my $b, 1 << 20; syswrite $d, \"\\0\"; sysread $d, $b, 1 << 30, 1 << 20",
         "syswrite $d, $_ for 'S', 'F', 'Fxxxx', \"\\0\", \"\\0r\", \"\\0rxxxx\", 'x' x 1e7",
         "syswrite $d, \"\\0r\" . pack 'V4', 1, 0, 4294967295, 4294967295",
@@ -189,13 +153,8 @@ def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
         "$_ = 'no glob' for values %Ringfence::",
         "Ringfence::turn()",
         "%Ringfence::kept = ('$x' => 'a b; die', '; exit' => 1); $Ringfence::package = '{'",
-    ):
-        with Session("perl", turn=Limits(wall=WALL), **options()) as session:
-            session.eval("my $kept = 1")
-            assert session.eval(f"open my $d, '+<', '/dev/ringfence' or die; {code}; 1").outcome, code
-            with contextlib.suppress(SessionError):
-                assert session.eval("$kept").outcome, code
-        alive()
+    )
+    PERL.turns((f"open my $d, '+<', '/dev/ringfence' or die; {code}; 1" for code in codes), "my $kept = 1", "$kept")
 
 
 def test_session_at_a_limit_is_over() -> None:
@@ -212,18 +171,17 @@ def test_session_at_a_limit_is_over() -> None:
 
 def test_closed_and_stolen_descriptors_harm_only_the_guest() -> None:
     """Streams that are closed, and numbers that are opened again."""
-    for code in (
+    codes = (
         "close STDOUT; close STDERR; close STDIN; print 1; die",
         "for my $fd (0 .. 1200) { open my $f, '<&=', $fd and close $f } print 1",
         "open STDIN, '<&=', 1 and <STDIN>; open STDOUT, '>&=', 0 and print 1; open STDERR, '>&=', 3 and warn 1",
-    ):
-        assert attack(code).outcome in {"exited", "trapped"}, code
-        alive()
+    )
+    PERL.strange(codes)
 
 
 def test_broken_language_still_ends() -> None:
     """What the interpreter itself uses is taken away or made to lie."""
-    for code in (
+    codes = (
         "undef %main::; exit 3",
         "delete $main::{$_} for keys %main::; die 1",
         "*CORE::GLOBAL::exit = sub { 1 }; undef *STDOUT; undef *STDERR; exit 3",
@@ -232,7 +190,5 @@ def test_broken_language_still_ends() -> None:
         "pack('p', 'x') && unpack('p', pack('L', $_)) for 0, 1, 4096, 30_000_000, 4_294_967_295",
         "unpack('P100000000', pack('L', 4096)) for 1 .. 3",
         "syscall(1) if 0; dump() if 0; local $^W = 1e9; $^P = 0xffff; $^H = -1; %^H = (a => \\1); eval q{1}",
-    ):
-        result = attack(code, wall=10, memory="200MiB")
-        assert result.outcome in {"exited", "trapped", "limited"}, (code, result)
-        alive()
+    )
+    PERL.strange(codes, wall=10, memory="200MiB")

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import ringfence
 from ringfence import Limits, Policy, Session, SessionError
+from security.hostile import WALL, Hostile
 from security.isolated import options
-from waiting import late
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ringfence import Result
 
 pytest.importorskip(
     "ringfence_language_php", reason="NOT TESTED: php is not installed (`ringfence languages install php`)"
 )
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("compiled_php", "isolation")]
 
-WALL = 0.3
+PHP = Hostile("php", "echo 1 + 2, isset($GLOBALS['left']) ? 'left' : 'none', count(getenv());", "3none0")
+attack, alive = PHP.attack, PHP.alive
 ENDLESS = [
     "while (true);",
     "register_shutdown_function(function () { while (true); });",
@@ -63,63 +59,33 @@ DEEP = [
 ]
 
 
-def attack(code: str, **limits: Any) -> Result:
-    """Run the attack, where the fixture says."""
-    policy = Policy(limits=Limits(**{"wall": 60, "memory": "512MiB", **limits}))
-    return ringfence.run(code=code, language="php", policy=policy, **options())
-
-
-def alive() -> None:
-    """Look whether the next run is as if nothing had been."""
-    result = attack("echo 1 + 2, isset($GLOBALS['left']) ? 'left' : 'none', count(getenv());")
-    assert ("3none0", b"", ()) == (result.text, result.stderr, result.denials)
-
-
 @pytest.mark.parametrize("code", ENDLESS)
 def test_endless_php_ends_at_its_deadline(code: str) -> None:
     """Whatever it is busy with, handlers and ends included."""
-    began = time.monotonic()
-    result = attack(f"$left = 1; {code}", wall=WALL)
-
-    assert "wall" == result.limit, result
-    assert result.usage.wall_seconds < WALL + late()
-    assert time.monotonic() - began < 20
-    alive()
+    PHP.endless(f"$left = 1; {code}")
 
 
 @pytest.mark.parametrize("code", HOGS)
 def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
     """With PHP's own error; never as the host's, and never as a trap."""
-    result = attack(code, memory="200MiB", wall=20)
+    result = PHP.hog(code)
 
     assert "memory" == result.limit or 255 == result.exit_code, result
     assert "Fatal error: " in result.text
-    assert result.usage.memory_bytes <= 200 << 20
-    alive()
 
 
 def test_flood_of_output_ends_at_its_limit() -> None:
     """On both streams, at once and by little."""
-    for code in (
-        "while (true) echo str_repeat('x', 1000);",
-        "while (true) fwrite(STDERR, 'x');",
+    PHP.floods([
+        "while (true) echo str_repeat('x', 1000);", "while (true) fwrite(STDERR, 'x');", "while (true) echo $x;",
         "echo str_repeat('x', 1 << 27);",
-        "while (true) echo $x;",
-    ):
-        result = attack(code, output="64KiB")
-        assert "output" == result.limit, (code, result)
-        assert result.usage.output_bytes <= 64 << 10
-    alive()
+    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("code", DEEP)
 def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
     """PHP's own error, a limit, or the trap of a stack that is full: it writes over nothing that lies below."""
-    result = attack(code, wall=10, memory="200MiB", output="1MiB")
-
-    assert result.outcome in {"exited", "trapped", "limited"}, result
-    assert result.trap in {None, "stack overflow"}, result
-    alive()
+    PHP.deep(code, wall=10, memory="200MiB", output="1MiB")
 
 
 def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,15 +109,14 @@ def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_files_that_are_nowhere_harm_only_the_guest() -> None:
     """The prelude and the script are files of the driver: used beyond all ends."""
-    for code in (
+    codes = (
         "for ($i = 0; $i < 100; $i++) $f[] = @fopen('/.prelude.php', 'r'); foreach ($f as $h) $h && fseek($h, 1e9);",
         "$f = fopen('/.prelude.php', 'r+'); fseek($f, 1e9); fread($f, 1 << 20); fwrite($f, 'x'); ftruncate($f, 0);",
         "include '/.prelude.php'; include __FILE__;",
         "fclose(STDIN); fclose(STDOUT); fclose(STDERR); echo 1;",
         "rename('/.prelude.php', '/y'); touch('/.prelude.php'); opendir('/.prelude.php');",
-    ):
-        assert attack(code, memory="200MiB", wall=5).outcome in {"exited", "trapped", "limited"}, code
-        alive()
+    )
+    PHP.strange(codes, memory="200MiB", wall=5)
 
 
 def test_fatal_errors_and_exits_anywhere_end_as_natively() -> None:
@@ -180,7 +145,7 @@ def test_fatal_errors_and_exits_anywhere_end_as_natively() -> None:
 def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
     """Messages that are forged, answers nobody asked for, results of no turn; a run that is no session has none."""
     assert "no" == attack("echo @fopen('/dev/ringfence', 'r+') ? 'yes' : 'no';").text
-    for code in (
+    codes = (
         'fread($d, 1 << 20); fwrite($d, "\\0"); fread($d, 1 << 24);',
         "foreach (['S', 'F', 'Fxxxx', \"\\0\", \"\\0r\", \"\\0rxxxx\", str_repeat('x', 9999)] as $m) fwrite($d, $m);",
         "fwrite($d, \"\\0r\" . pack('V4', 1, 0, -1, -1));",
@@ -199,13 +164,8 @@ def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
         "class E extends Exception { function __toString(): string { exit(1); } } throw new E;",
         "spl_autoload_register(function () { exit(1); }); new Nope;",
         "foreach ($GLOBALS as $k => $v) unset($GLOBALS[$k]);",
-    ):
-        with Session("php", turn=Limits(wall=WALL), **options()) as session:
-            session.eval("$kept = 1")
-            assert session.eval(f"$d = fopen('/dev/ringfence', 'r+b'); {code}").outcome, code
-            with contextlib.suppress(SessionError):
-                assert session.eval("$kept ?? 0").outcome, code
-        alive()
+    )
+    PHP.turns((f"$d = fopen('/dev/ringfence', 'r+b'); {code}" for code in codes), "$kept = 1", "$kept ?? 0")
 
 
 @pytest.mark.parametrize("code", [*ENDLESS, *HOGS, *DEEP])

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-import ringfence
-from ringfence import Limits, Policy
-from security.isolated import options
-from waiting import late
+from security.hostile import Hostile
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from ringfence import Result
 
 pytest.importorskip(
     "ringfence_language_ruby", reason="NOT TESTED: ruby is not installed (`ringfence languages install ruby`: minutes)"
 )
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("compiled_ruby", "isolation")]
 
-WALL = 0.3
+RUBY = Hostile("ruby", "p [1, 2].sum, defined?($left), ENV.size", "3\nnil\n0\n")
+attack, alive = RUBY.attack, RUBY.alive
 ENDLESS = [
     "loop {}",
     "begin; loop {}; ensure; loop {}; end",
@@ -64,51 +59,25 @@ FORGED = [
 ]
 
 
-def attack(code: str, **limits: Any) -> Result:
-    """Run the attack, where the fixture says."""
-    policy = Policy(limits=Limits(**{"wall": 60, "memory": "512MiB", **limits}))
-    return ringfence.run(code=code, language="ruby", policy=policy, **options())
-
-
-def alive() -> None:
-    """Look whether the next run is as if nothing had been."""
-    result = attack("p [1, 2].sum, defined?($left), ENV.size")
-    assert ("3\nnil\n0\n", b"", ()) == (result.text, result.stderr, result.denials)
-
-
 @pytest.mark.parametrize("code", ENDLESS)
 def test_endless_ruby_ends_at_its_deadline(code: str) -> None:
     """Whatever it is busy with, handlers and ends included."""
-    began = time.monotonic()
-    result = attack(f"$left = 1; {code}", wall=WALL)
-
-    assert "wall" == result.limit, result
-    assert result.usage.wall_seconds < WALL + late()
-    assert time.monotonic() - began < 20
-    alive()
+    RUBY.endless(f"$left = 1; {code}")
 
 
 @pytest.mark.parametrize("code", HOGS)
 def test_hog_of_memory_ends_at_its_limit(code: str) -> None:
     """As a limit, or as Ruby's own error; never as the host's."""
-    result = attack(code, memory="200MiB", wall=20)
+    result = RUBY.hog(code)
 
     assert "memory" == result.limit or b"Error" in result.stderr, result
-    assert result.usage.memory_bytes <= 200 << 20
-    alive()
 
 
 def test_flood_of_output_ends_at_its_limit() -> None:
     """On both streams, at once and by little."""
-    for code in (
-        "loop { puts 'x' * 1000 }",
-        "$stderr.sync = true; loop { $stderr.write 'x' }",
-        "print 'x' * (1 << 27)",
-    ):
-        result = attack(code, output="64KiB")
-        assert "output" == result.limit, (code, result)
-        assert result.usage.output_bytes <= 64 << 10
-    alive()
+    RUBY.floods(
+        ["loop { puts 'x' * 1000 }", "$stderr.sync = true; loop { $stderr.write 'x' }", "print 'x' * (1 << 27)"]
+    )
 
 
 @pytest.mark.parametrize("code", [
@@ -122,12 +91,8 @@ def test_flood_of_output_ends_at_its_limit() -> None:
     "Fiber.new { def f = [1].each { f }; f }.resume", "def f = [1].each { GC.start; f }\nf",
 ])  # fmt: skip
 def test_deep_recursion_ends_only_its_own_run(code: str) -> None:
-    """Ruby's own error, a limit, or the trap of a stack that is full; never the host's stack."""
-    result = attack(code, wall=20)
-
-    assert result.outcome in {"exited", "trapped", "limited"}, result
-    assert result.trap in {None, "stack overflow", "unreachable"}
-    alive()
+    """Ruby's own error, a limit, or a trap."""
+    RUBY.deep(code, "unreachable", wall=20)
 
 
 def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,17 +118,11 @@ def test_nothing_of_the_host_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_forged_messages_and_a_broken_driver_harm_only_their_own_run(code: str) -> None:
     """An error, an exit or a trap of this run."""
     setup = "d = $__ringfence; n = d.instance_variable_get(:@native); "
-    result = attack(f"{setup}begin; {code}; rescue Exception; end", wall=10)
-
-    assert result.outcome in {"exited", "trapped", "limited"}, result
-    alive()
+    RUBY.strange([f"{setup}begin; {code}; rescue Exception; end"], wall=10)
 
 
 def test_closed_and_stolen_descriptors_harm_only_the_guest() -> None:
     """Streams that are closed, and numbers that are opened again."""
-    for code in (
-        "$stdout.close; $stderr.close; $stdin.close",
-        "(0..70).each { |n| IO.for_fd(n).close rescue 0 }; puts 1",
-    ):
-        assert attack(code).outcome in {"exited", "trapped"}
-    alive()
+    RUBY.strange(
+        ["$stdout.close; $stderr.close; $stdin.close", "(0..70).each { |n| IO.for_fd(n).close rescue 0 }; puts 1"]
+    )
