@@ -78,7 +78,7 @@ def _function(declared: list[Any], interface: str, name: str, version: str) -> t
         f"{place}.{function[0]}" if place else function[0] for place, functions, _ in declared for function in functions
     ]
     if there or named:
-        which = ", ".join(f"`{quote(place)}.{name}`" if place else f"`{name}`" for place, _ in there or named)
+        which = ", ".join(f"`{quote(f'{place}.{name}' if place else name)}`" for place, _ in there or named)
         raise WaveError(f"`{quote(name)}` is not one function: there are {which}")
     shown = ", ".join(f"`{quote(one)}`" for one in known[:_SHOWN]) + (" and more" if len(known) > _SHOWN else "")
     raise WaveError(f"it exports no `{quote(name)}`; there are {shown or 'no functions'}")

@@ -200,7 +200,8 @@ class Plugin:
         self._declared, self._wave = exports, Wave(source.types(), classes.given)
         names = [
             (
-                (member(name) or ("", "", name))[2],
+                # What it is called in errors of calls: any text may be, in a core module.
+                quote((member(name) or ("", "", name))[2], len(name)),
                 spelled((param for param, _ in params), "snake"),
                 classes.error(interface, name, classes.error_of(result)) if classes.is_result(result) else None,
             )

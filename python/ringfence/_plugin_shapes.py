@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._text import quote
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -57,7 +59,7 @@ def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes
     for interface, functions, types in old:
         theirs, their_types = found.get(interface, ([], {}))
         signatures = {name: (params, result, signature) for name, params, result, signature in theirs}
-        place = f"{interface}: " if interface else ""
+        place = f"{quote(interface)}: " if interface else ""
         for name, params, result, signature in functions:
             if name not in signatures:
                 wrong.append(f"`{place}{signature}` is gone")
@@ -69,8 +71,8 @@ def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes
                 wrong.append(f"`{place}{signature}` has become `{their_signature}`")
         for name, kind in types:
             if name not in their_types:
-                wrong.append(f"the type `{place}{name}` is gone")
+                wrong.append(f"the type `{place}{quote(name)}` is gone")
             elif old_shapes.of(kind) != new_shapes.of(their_types[name]):
-                wrong.append(f"the type `{place}{name}` is another one")
+                wrong.append(f"the type `{place}{quote(name)}` is another one")
     more = len(wrong) - _SHOWN
     return [*wrong[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]

