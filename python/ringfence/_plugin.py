@@ -224,7 +224,7 @@ class Plugin:
     def _open(self, native: core.Plugin) -> None:
         """Export what an instance does."""
         self._native = native
-        called = self._awaited(self._declared, measuring(self._profile, self._declared, native.functions()))
+        called = self._awaited(self._declared, measuring(self._profile, self._declared, native))
         self.exports = _exports(self._declared, called, self._classes, _others(self._others, native))
 
     def _with(self, native: core.Plugin, **own: object) -> Self:

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from ._plugin_functions import Between
 from ._plugin_names import spelled
-from ._plugin_values import Ok, Some
+from ._plugin_values import Err, Ok, Some
 from ._value import Value
 from .errors import ResultError
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from ._engine import core
 
-_SIZES = {"bool": 1, "char": 4, "enum": 1, **{f"{sign}{bits}": bits // 8 for sign in "suf" for bits in (8, 16, 32, 64)}}
+_SIZES = {"bool": 1, "char": 4, **{f"{sign}{bits}": bits // 8 for sign in "suif" for bits in (8, 16, 32, 64)}}
+# What stands for a resource, a stream or a future.
+_HANDLE = 4
 # The place and the length of text, or of a list.
 _POINTER = 8
 
@@ -32,7 +34,7 @@ class FunctionProfile(Value):
         calls: how often it was called, those that failed included.
         wall_seconds: time on the clock, from the call to its end. What a function of the host takes is in here, and in
             that of the export it was called from.
-        sent_bytes: bytes of the values that went to the guest.
+        sent_bytes: bytes of the values that went to the guest; none of those that were refused before.
         received_bytes: bytes of those that came from it.
     """
 
@@ -73,9 +75,16 @@ class Profile:
             for (title, params, result), function in zip(_declared(interfaces), functions, strict=True)
         ]
 
-    def row(self, title: str, side: str, params: list[tuple[str, int]], result: int | None) -> Row:
-        """Make a row for a function."""
-        row = Row(self, title, side, [kind for _, kind in params], result)
+    def row(
+        self,
+        title: str,
+        side: str,
+        params: list[tuple[str, int]],
+        result: int | None,
+        begun: Callable[[], int | None] = lambda: None,
+    ) -> Row:
+        """Make a row for a function; `begun` tells how many calls the guest has begun, if it is the guest's."""
+        row = Row(self, title, side, [kind for _, kind in params], result, begun)
         self._rows.append(row)
         return row
 
@@ -86,7 +95,7 @@ class Profile:
             FunctionProfile(row.title, row.side, row.calls, row.wall_seconds, row.sent, row.received) for row in rows
         )
 
-    def size(self, value: Any, kind: int) -> int:  # noqa: ANN401, C901, PLR0911 - a line for each kind
+    def size(self, value: Any, kind: int) -> int:  # noqa: ANN401, C901, PLR0911, PLR0912 - a line for each kind
         """Give the bytes of a value, as the canonical ABI lays it out but for gaps."""
         name, *parts = self.types[kind]
         if name in _SIZES:
@@ -95,10 +104,11 @@ class Profile:
             case "string":
                 return _POINTER + (len(value) if value.isascii() else len(value.encode()))
             case "list":
-                own = self.types[parts[0]][0]
-                if own in _SIZES:
-                    return _POINTER + len(value) * _SIZES[own]
-                return _POINTER + sum(self.size(item, parts[0]) for item in value)
+                return _POINTER + self._row(value, parts[0])
+            case "fixed":
+                return self._row(value, parts[0])
+            case "map":
+                return _POINTER + sum(self.size(own, of) for pair in value.items() for own, of in zip(pair, parts))  # noqa: B905 - two each
             case "tuple":
                 return sum(self.size(item, part) for item, part in zip(value, parts[0], strict=True))
             case "record":
@@ -109,9 +119,13 @@ class Profile:
                 )
             case "variant":
                 carried = dict(zip((cls for cls, _ in self.classes[kind][1]), parts[0], strict=True)).get(type(value))
-                return 1 + (0 if carried is None or carried[1] is None else self.size(value.value, carried[1]))
+                return _case_size(len(parts[0])) + (
+                    0 if carried is None or carried[1] is None else self.size(value.value, carried[1])
+                )
             case "flags":
-                return -(-len(parts[0]) // 8)
+                return _flags_size(len(parts[0]))
+            case "enum":
+                return _case_size(len(parts[0]))
             case "option":
                 if value is None:
                     return 1
@@ -120,59 +134,88 @@ class Profile:
             case "result":
                 inner = parts[0] if isinstance(value, Ok) else parts[1]
                 return 1 + (0 if inner is None else self.size(value.value, inner))
-        return _POINTER
+        return _HANDLE
+
+    def _row(self, value: Any, kind: int) -> int:  # noqa: ANN401 - many of a type
+        """Give the bytes of values that lie one after the other."""
+        own = self.types[kind][0]
+        return len(value) * _SIZES[own] if own in _SIZES else sum(self.size(item, kind) for item in value)
+
+
+def _case_size(cases: int) -> int:
+    """Give the bytes of what says which of so many cases it is."""
+    return 1 if cases <= 1 << 8 else 2 if cases <= 1 << 16 else 4
+
+
+def _flags_size(flags: int) -> int:
+    """Give the bytes of so many flags: words, from the seventeenth on."""
+    return -(-flags // 8) if flags <= 16 else -(-flags // 32) * 4  # noqa: PLR2004
 
 
 class Row:
     """What one function took so far."""
 
-    def __init__(self, profile: Profile, title: str, side: str, params: list[int], result: int | None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        title: str,
+        side: str,
+        params: list[int],
+        result: int | None,
+        begun: Callable[[], int | None],
+    ) -> None:
+        self._begun = begun
         self.title, self.side = title, side
         self.calls, self.wall_seconds, self.sent, self.received = 0, 0.0, 0, 0
         self._profile, self._params, self._result = profile, params, result
 
-    def take(self, work: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any], order: list[str]) -> Any:  # noqa: ANN401
-        """Call it, and count what that takes."""
-        began = perf_counter()
-        given: Any = None
-        try:
-            given = work(*args, **named)
-        except ResultError as error:
-            self._done(began, args, named, order, error.value, is_error=True)
-            raise
-        except BaseException:
-            self._done(began, args, named, order, None, is_error=True)
-            raise
-        self._done(began, args, named, order, given, is_error=False)
-        return given
-
-    def _done(
+    def take(
         self,
-        began: float,
+        work: Callable[..., Any],
         args: tuple[Any, ...],
         named: dict[str, Any],
         order: list[str],
-        given: Any,  # noqa: ANN401 - a value of any type
         *,
-        is_error: bool,
-    ) -> None:
-        self.wall_seconds += perf_counter() - began
-        self.calls += 1
-        values = [*args, *(named[name] for name in order[len(args) :] if name in named)]
-        into = sum(self._size(value, kind) for value, kind in zip(values, self._params, strict=False))
-        out = self._returned(given, is_error=is_error)
-        sent, received = (into, out) if self.side == "export" else (out, into)
-        self.sent += sent
-        self.received += received
+        is_whole: bool = False,
+    ) -> Any:  # noqa: ANN401
+        """Call it, and count what that takes; `is_whole` where it gives `Ok(…)` whatever its type is."""
+        begun, before = perf_counter(), self._begun()
+        into = out = 0
+        try:
+            given = work(*args, **named)
+            out = self._given(given, is_whole=is_whole)
+        except ResultError as error:
+            out = self._raised(error.value)
+            raise
+        else:
+            return given
+        finally:
+            self.wall_seconds += perf_counter() - begun
+            self.calls += 1
+            # The guest saw nothing of what was refused before its call began.
+            if before is None or before != self._begun():
+                values = [*args, *(named[name] for name in order[len(args) :] if name in named)]
+                into = sum(self._size(value, kind) for value, kind in zip(values, self._params, strict=False))
+            sent, received = (into, out) if self.side == "export" else (out, into)
+            self.sent += sent
+            self.received += received
 
-    def _returned(self, value: Any, *, is_error: bool) -> int:  # noqa: ANN401 - a value of any type
-        if self._result is None or (value is None and is_error):
+    def _given(self, value: Any, *, is_whole: bool) -> int:  # noqa: ANN401 - a value of any type
+        if self._result is None:
             return 0
         kind, *parts = self._profile.types[self._result]
-        if kind != "result" or type(value).__name__ in {"Ok", "Err"}:
+        if kind != "result":
+            return self._size(value.value if is_whole else value, self._result)
+        if is_whole or (self.side == "import" and isinstance(value, (Ok, Err))):
             return self._size(value, self._result)
-        inner = parts[1] if is_error else parts[0]
-        return 1 + (0 if inner is None else self._size(value, inner))
+        return 1 + (0 if parts[0] is None else self._size(value, parts[0]))
+
+    def _raised(self, value: Any) -> int:  # noqa: ANN401 - a value of any type
+        """Give the bytes of an error that is a result; another's error, which came through, is none of them."""
+        kind, *parts = ("", None) if self._result is None else self._profile.types[self._result]
+        if kind != "result":
+            return 0
+        return 1 + (0 if parts[1] is None else self._size(value, parts[1]))
 
     def _size(self, value: Any, kind: int) -> int:  # noqa: ANN401 - a value of any type
         try:
@@ -196,7 +239,7 @@ class Measured(Between):
 
     def result(self, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - values of any type
         """Call it, and give `Ok(…)` or `Err(…)` instead of raising an error that is its result."""
-        return self._row.take(self._function.result, args, named, self._params)
+        return self._row.take(self._function.result, args, named, self._params, is_whole=True)
 
 
 def measured(function: Callable[..., Any], row: Row) -> Callable[..., Any]:
@@ -208,12 +251,19 @@ def measured(function: Callable[..., Any], row: Row) -> Callable[..., Any]:
     return call
 
 
-def measuring(profile: Profile | None, interfaces: list[Any], functions: list[Any]) -> list[Any]:
+def measuring(profile: Profile | None, interfaces: list[Any], native: core.Plugin) -> list[Any]:
     """Measure functions that a plugin exports, those of its resources too, if there is something to do it with."""
+    functions = native.functions()
     if profile is None:
-        return functions
+        return list(functions)
+
+    def begun() -> int:
+        return native.usage()[0]
+
     return [
-        Measured(function, profile.row(title, "export", params, result), spelled((own for own, _ in params), "snake"))
+        Measured(
+            function, profile.row(title, "export", params, result, begun), spelled((own for own, _ in params), "snake")
+        )
         for (title, params, result), function in zip(_declared(interfaces), functions, strict=True)
     ]
 
