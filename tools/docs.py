@@ -224,7 +224,7 @@ VARIABLES = """\
 |---|---|
 | `RINGFENCE_CACHE` | the directory of compiled programs |
 | `XDG_CACHE_HOME` | otherwise that is `ringfence/compiled` in here, or in `~/.cache` |
-| `RINGFENCE_TRACEBACK` | if set, a defect of ours shows its whole traceback |
+| `RINGFENCE_TRACEBACK` | if set, a defect of ours, or of what `--host` names, shows its whole traceback |
 | `NO_COLOR`, `TERM=dumb` | no colour; there is none in a pipe either |
 | `TMPDIR` | where the private `/tmp` of a guest is made |
 

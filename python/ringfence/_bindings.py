@@ -9,12 +9,13 @@ from ._plugin import _exports, _imported
 from ._plugin_classes import Classes
 from ._plugin_names import camel, member, short, snake, spelled
 from ._plugin_resources import METHODS_LEAVE, classes_of
+from ._plugin_shapes import inside
 from ._policy import Policy
 from ._text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any
 
     from ._plugin import Exports
@@ -190,7 +191,7 @@ class _Stub:
             number = left.pop()
             if number not in reached:
                 reached |= {number, self._numbers.get(id(self._classes.of(number)), number)}
-                left += _inside(*self._types[number])
+                left += inside(*self._types[number])
         return reached
 
     def _aliases(self, lines: list[str]) -> list[str]:
@@ -415,24 +416,6 @@ def _by_resource(
         else:
             rest.append(function)
     return rest, of
-
-
-def _inside(kind: str, *parts: Any) -> list[int]:  # noqa: ANN401 - as a type is described
-    """Give the types in the description of one."""
-    if kind in {"own", "borrow"}:
-        return []
-    return _numbers_in(parts[:1] if kind == "fixed" else parts)
-
-
-def _numbers_in(parts: Sequence[Any]) -> list[int]:
-    """Give the numbers, and those of pairs of a name and a number."""
-    found: list[int] = []
-    for part in parts:
-        if isinstance(part, int):
-            found.append(part)
-        elif isinstance(part, (list, tuple)):
-            found += _numbers_in(part)
-    return found
 
 
 def _headed(lines: list[str], of: str) -> str:

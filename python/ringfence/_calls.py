@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ._plugin_values import Err
 from ._text import quote
-from ._wave import WaveError, matches, read_call
+from ._wave import matches, read_call
+from ._wave_words import WaveError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ class TextCall:
     One call, read and ready to be made as often as one likes.
 
     Raises:
-        WaveError: there is no such function, or its parameters are not of its types.
+        WaveError: there is no such function, or its parameters are not of its types; `NoText` where its types have no
+            text, of its result too if that is to be `written`.
     """
 
-    def __init__(self, plugin: Plugin, text: str) -> None:
+    def __init__(self, plugin: Plugin, text: str, *, written: bool = True) -> None:
         interface, name, version, rest = read_call(text)
         self._wave: Wave = plugin._wave  # noqa: SLF001
         there, (own, params, self._result, signature) = _function(plugin._declared, interface, name, version)  # noqa: SLF001
@@ -33,17 +35,23 @@ class TextCall:
         self._function = exports[own]
         self.title = f"{there}.{own}" if there else own
         try:
+            if written and self._result is not None:
+                self._wave.check(self._result)
             self._values = self._wave.params(rest, params)
         except WaveError as error:
-            raise WaveError(f"{error}; it is `{signature}`") from None
+            error.args = (f"{error}; it is `{signature}`",)
+            raise
 
     def run(self) -> object:
         """Make it, and give what it returned as it is."""
         return self._function.result(*self._values)
 
     def __call__(self) -> Returned:
-        """Make it."""
-        value: Any = self.run()
+        """Make it, and write what it returned."""
+        return self.written(self.run())
+
+    def written(self, value: Any) -> Returned:  # noqa: ANN401 - what `run` gave
+        """Write what it returned."""
         kind = self._result
         if kind is None:
             return Returned(None, None, is_error=False)

@@ -6,6 +6,7 @@ from ._text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
@@ -76,3 +77,21 @@ def differences(old: Interfaces, old_shapes: Shapes, new: Interfaces, new_shapes
                 wrong.append(f"the type `{place}{quote(name)}` is another one")
     more = len(wrong) - _SHOWN
     return [*wrong[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
+def inside(kind: str, *parts: Any) -> list[int]:  # noqa: ANN401 - as a type is described
+    """Give the types in the description of one."""
+    if kind in {"own", "borrow"}:
+        return []
+    return _numbers_in(parts[:1] if kind == "fixed" else parts)
+
+
+def _numbers_in(parts: Sequence[Any]) -> list[int]:
+    """Give the numbers, and those of pairs of a name and a number."""
+    found: list[int] = []
+    for part in parts:
+        if isinstance(part, int):
+            found.append(part)
+        elif isinstance(part, (list, tuple)):
+            found += _numbers_in(part)
+    return found

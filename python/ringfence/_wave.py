@@ -3,15 +3,31 @@ Values as text, in WAVE: read and written by the types of a plugin.
 
 A call is `render("# hi")`, `content.parse("x")` or `app:markdown/content.parse@1.0.0("x")`. Options and results may be
 written without their case (`"x"` for `some("x")`), fields and last parameters that are options left out.
+
+WAVE has nothing for maps: they are written as the lists of pairs that they stand for, `[("a", 1), ("b", 2)]`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 
 from ._plugin_names import short
+from ._plugin_shapes import inside
 from ._plugin_values import Err, Ok, Some
+from ._wave_words import (
+    ESCAPE,
+    FLOATS,
+    KEYWORDS,
+    WHOLE,
+    WaveError,
+    escaped,
+    marked,
+    of_float,
+    one_of,
+    to_float,
+    to_whole,
+    unescaped,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,30 +36,28 @@ if TYPE_CHECKING:
 
     Params = list[tuple[str, int]]
 
-_ESCAPE = r"\\(?:['\"\\tnr]|u\{[0-9a-fA-F]{1,6}\})"
 _LABEL = r"(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:-(?:[a-z0-9]+|[A-Z0-9]+))*"
 _BLANK = re.compile(r"(?:\s|//[^\n]*)*")
 _TOKEN = re.compile(
     rf"""(?P<sign>[{{}}()\[\]:,])
     |(?P<number>-inf|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)
     |(?P<label>%?{_LABEL})
-    |(?P<char>'(?:[^\\'\n]|{_ESCAPE})')
-    |(?P<text>\"\"\"(?:.|\n)*?\"\"\"|"(?:[^\\"\n]|{_ESCAPE})*")""",
+    |(?P<char>'(?:[^\\'\n]|{ESCAPE})')
+    |(?P<text>\"\"\"(?:.|\n)*?\"\"\"|"(?:[^\\"\n]|{ESCAPE})*")""",
     re.VERBOSE,
 )
 # The version stands after the function in WAVE, and after the interface in the names of components.
 _VERSION = r"@(\d+\.\d+\.\d+(?:-[0-9A-Za-z-]+(?:\.\d+)*)?)"
 _NAME = re.compile(rf"((?:{_LABEL}:{_LABEL}/)?{_LABEL})(?:{_VERSION}(?=\.))?(?:\.({_LABEL}))?(?:{_VERSION})?")
-_KEYWORDS = {"true", "false", "some", "none", "ok", "err", "inf", "nan"}
-_LETTERS = {"t": "\t", "n": "\n", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
-_FLOATS = {"f32", "f64"}
-# The last two are of core modules.
-_WHOLE = {*(f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64)), "i32", "i64"}
-_SURROGATES = range(0xD800, 0xE000)
+# What is a place in an instance, or comes later.
+_TEXTLESS = {"own": "resources", "borrow": "resources", "stream": "streams", "future": "futures"}
 
 
-class WaveError(ValueError):
-    """Text that is no value of its type: what is wrong, and where."""
+class NoText(WaveError):
+    """A type of whose values some have no text, whatever they are."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"{_TEXTLESS.get(kind, kind)} have no text")
 
 
 def read_call(text: str) -> tuple[str, str, str, str]:
@@ -74,6 +88,19 @@ class Wave:
         """Whether a type is a result."""
         return bool(self._types[kind][0] == "result")
 
+    def check(self, kind: int) -> None:
+        """Refuse a type that has no text, or has one in it that has none."""
+        left, seen = [kind], set()
+        while left:
+            kind = left.pop()
+            if kind in seen:
+                continue
+            seen.add(kind)
+            name = self._types[kind][0]
+            if name in _TEXTLESS:
+                raise NoText(name)
+            left += inside(*self._types[kind])
+
     def params(self, text: str, params: Params) -> list[Any]:
         """Read what is between the parentheses; options at the end may be left out."""
         reading = _Reading(text, self._types, self._classes)
@@ -95,13 +122,16 @@ class Wave:
             case "bool":
                 return "true" if value else "false"
             case "f32" | "f64":
-                return _float(value, name)
+                return of_float(value, name)
             case "char":
-                return f"'{_escaped(value)}'"
+                return f"'{escaped(value)}'"
             case "string":
-                return f'"{_escaped(value)}"'
-            case "list":
+                return f'"{escaped(value)}"'
+            case "list" | "fixed":
                 return f"[{', '.join(self.written(item, parts[0]) for item in value)}]"
+            case "map":
+                pairs = (f"({self.written(own, parts[0])}, {self.written(value[own], parts[1])})" for own in value)
+                return f"[{', '.join(pairs)}]"
             case "tuple":
                 items = zip(value, parts[0], strict=True)
                 return f"({', '.join(self.written(item, part) for item, part in items)})"
@@ -114,9 +144,9 @@ class Wave:
                 return f"{{{', '.join(fields) or ':'}}}"
             case "variant":
                 case, carries = self._case(value, kind)
-                return _marked(case) + (f"({self.written(value.value, carries)})" if carries is not None else "")
+                return marked(case) + (f"({self.written(value.value, carries)})" if carries is not None else "")
             case "enum":
-                return _marked(value.value)
+                return marked(value.value)
             case "flags":
                 return f"{{{', '.join(self._set(value, kind))}}}"
             case "option":
@@ -125,18 +155,24 @@ class Wave:
                 carries = parts[0] if isinstance(value, Ok) else parts[1]
                 case = "ok" if isinstance(value, Ok) else "err"
                 return case if carries is None else f"{case}({self.written(value.value, carries)})"
-        if name in _WHOLE:
+        if name in WHOLE:
             return str(value)
-        raise WaveError(f"a value of the type {name} has no text")
+        raise NoText(name)
 
-    def plain(self, value: Any, kind: int) -> Any:  # noqa: ANN401, C901, PLR0911 - a line for each kind
-        """Make a value one of JSON: what has cases is an object of the case, or its name; bytes are numbers."""
+    def plain(self, value: Any, kind: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - a line for each kind
+        """Make a value one of JSON: what has cases is an object of the case, or its name; keys of maps are text."""
         name, *parts = self._types[kind]
         match name:
             case "f32" | "f64":
-                return value if value - value == 0 else _float(value, name)
-            case "list":
+                return value if value - value == 0 else of_float(value, name)
+            case "list" | "fixed":
                 return [self.plain(item, parts[0]) for item in value]
+            case "map":
+                is_text = self._types[parts[0]][0] in {"char", "string"}
+                return {
+                    own if is_text else self.written(own, parts[0]): self.plain(item, parts[1])
+                    for own, item in value.items()
+                }
             case "tuple":
                 return [self.plain(item, part) for item, part in zip(value, parts[0], strict=True)]
             case "record":
@@ -159,9 +195,9 @@ class Wave:
                 return {case: None if carries is None else self.plain(value.value, carries)}
             case "bool" | "char" | "string":
                 return value
-        if name in _WHOLE:
+        if name in WHOLE:
             return value
-        raise WaveError(f"a value of the type {name} has no text")
+        raise NoText(name)
 
     def _fields(self, value: Any, kind: int) -> list[tuple[str, int, Any]]:  # noqa: ANN401 - a record
         names = self._classes[kind][1]
@@ -208,51 +244,55 @@ class _Reading:
             values.append(None)
         return values
 
-    def value(self, kind: int) -> Any:  # noqa: ANN401, C901, PLR0911 - a value of any type, a line for each kind
+    def value(self, kind: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - a line for each kind of type
         name, *parts = self._types[kind]
-        if name in _WHOLE or name in _FLOATS:
+        if name in WHOLE or name in FLOATS:
             return self._number(name)
         match name:
             case "bool":
-                return self._one_of({"true": True, "false": False}, "true or false")
+                return self._one_of({"true": True, "false": False})
             case "char" | "string":
                 return self._quoted(name)
             case "list":
                 return self._items("[", "]", lambda _: parts[0])
+            case "fixed":
+                values = self._items("[", "]", lambda _: parts[0])
+                if len(values) != parts[1]:
+                    raise WaveError(f"expected a list of {parts[1]} values, not of {len(values)}")
+                return values
+            case "map":
+                return self._map(*parts)
             case "tuple":
-                values = self._items("(", ")", lambda at: parts[0][at] if at < len(parts[0]) else None)
-                if len(values) != len(parts[0]):
-                    raise WaveError(f"expected a tuple of {len(parts[0])} values, not of {len(values)}")
-                return tuple(values)
+                return self._tuple(parts[0])
             case "record":
                 return self._record(kind, parts[0])
             case "variant":
                 return self._variant(kind, parts[0])
             case "enum":
                 members = dict(zip(parts[0], self._classes[kind][1], strict=True))
-                return self._one_of(members, "one of " + ", ".join(parts[0][:20]), label=True)
+                return self._one_of(members, label=True)
             case "flags":
                 return self._flags(kind, parts[0])
             case "option":
                 return self._option(parts[0])
             case "result":
                 return self._result(*parts)
-        raise WaveError(f"a value of the type {name} has no text")
+        raise NoText(name)
 
     def _number(self, name: str) -> int | float:
         word = self._word
-        fits = self._kind == "number" or (self._kind == "label" and word in {"inf", "nan"} and name in _FLOATS)
-        if not fits or (name in _WHOLE and not word.lstrip("-").isdigit()):
+        fits = self._kind == "number" or (self._kind == "label" and word in {"inf", "nan"} and name in FLOATS)
+        if not fits or (name in WHOLE and not word.lstrip("-").isdigit()):
             raise self._wrong(f"a number, for {name}")
         self._next()
-        return _to_whole(word, name) if name in _WHOLE else _to_float(word, name)
+        return to_whole(word, name) if name in WHOLE else to_float(word, name)
 
     def _quoted(self, kind: str) -> str:
         word = self._word
         if self._kind != ("char" if kind == "char" else "text"):
             raise self._wrong(f"a {kind} in quotes")
         many = word.startswith('"""')
-        value = "\n".join(map(self._unescaped, self._lines(word[3:-3]))) if many else self._unescaped(word[1:-1])
+        value = "\n".join(map(unescaped, self._lines(word[3:-3]))) if many else unescaped(word[1:-1])
         self._next()
         return value
 
@@ -265,20 +305,6 @@ class _Reading:
             raise WaveError('lines of text in """ begin with as many spaces as the last one')
         return [line[indent:] for line in lines[1:-1]]
 
-    def _unescaped(self, text: str) -> str:
-        def one(found: re.Match[str]) -> str:
-            escape = found.group()
-            if not re.fullmatch(_ESCAPE, escape):
-                raise WaveError(f"`{escape}` is nothing that is escaped")
-            if escape[1] != "u":
-                return _LETTERS[escape[1]]
-            code = int(escape[3:-1], 16)
-            if code > sys.maxunicode or code in _SURROGATES:
-                raise WaveError(f"{escape} is no character")
-            return chr(code)
-
-        return re.sub(r"\\(?:u\{[^}]*\}|(?:.|\n)|$)", one, text)
-
     def _items(self, first: str, last: str, kind_of: Callable[[int], int | None]) -> list[Any]:
         self._take(first)
         values: list[Any] = []
@@ -288,6 +314,24 @@ class _Reading:
                 raise self._wrong(f"`{last}`")
             values.append(self.value(kind))
             self._comma(last)
+        return values
+
+    def _tuple(self, kinds: list[int]) -> tuple[Any, ...]:
+        values = self._items("(", ")", lambda at: kinds[at] if at < len(kinds) else None)
+        if len(values) != len(kinds):
+            raise WaveError(f"expected a tuple of {len(kinds)} values, not of {len(values)}")
+        return tuple(values)
+
+    def _map(self, key: int, item: int) -> dict[Any, Any]:
+        values: dict[Any, Any] = {}
+        self._take("[")
+        while not self._found("]"):
+            start = self._at - len(self._word)
+            own, value = self._tuple([key, item])
+            if own in values:
+                raise WaveError(f"a key is there twice (at character {start + 1})")
+            values[own] = value
+            self._comma("]")
         return values
 
     def _record(self, kind: int, fields: list[tuple[str, int]]) -> Any:  # noqa: ANN401 - of its class
@@ -312,7 +356,7 @@ class _Reading:
 
     def _variant(self, kind: int, cases: list[tuple[str, int | None]]) -> Any:  # noqa: ANN401 - of its class
         made = dict(zip((case for case, _ in cases), self._classes[kind][1], strict=True))
-        case = self._one_of({case: case for case in made}, "one of " + ", ".join(list(made)[:20]), label=True)
+        case = self._one_of({case: case for case in made}, label=True)
         carries = dict(cases)[case]
         cls, _ = made[case]
         return cls() if carries is None else cls(self._payload(carries))
@@ -357,9 +401,10 @@ class _Reading:
         self._take(")")
         return value
 
-    def _one_of(self, values: dict[str, Any], expected: str, *, label: bool = False) -> Any:  # noqa: ANN401
+    def _one_of(self, values: dict[str, Any], *, label: bool = False) -> Any:  # noqa: ANN401
         word = self._word
-        if self._kind != "label" or (label and word in _KEYWORDS):
+        expected = one_of(list(values)) if label else " or ".join(values)
+        if self._kind != "label" or (label and word in KEYWORDS):
             raise self._wrong(expected)
         word = word.removeprefix("%") if label else word
         if word not in values:
@@ -412,48 +457,3 @@ def _end(match: re.Match[str] | None) -> int:
 
 def _near(text: str, at: int) -> str:
     return repr(text[at : at + 20]) if at < len(text) else "its end"
-
-
-def _marked(case: str) -> str:
-    return f"%{case}" if case in _KEYWORDS else case
-
-
-def _escaped(text: str) -> str:
-    signs = {"\\": "\\\\", '"': '\\"', "'": "\\'", "\t": "\\t", "\r": "\\r", "\n": "\\n"}
-    return "".join(signs.get(sign) or (sign if sign.isprintable() else f"\\u{{{ord(sign):x}}}") for sign in text)
-
-
-def _to_whole(word: str, name: str) -> int:
-    half = 1 << int(name[1:]) - 1
-    least, most = (0 if name[0] == "u" else -half), (half if name[0] == "s" else 2 * half) - 1
-    # Longer ones are no number of any type, and take Python long to read.
-    if len(word) > len(str(-2 * half)) or not least <= int(word) <= most:
-        raise WaveError(f"{word[:40]} is not from {least} to {most}, as {name} is")
-    return int(word)
-
-
-def _to_float(word: str, name: str) -> float:
-    import struct
-
-    value = float(word)
-    if name == "f64":
-        return value
-    try:
-        narrow: float = struct.unpack("f", struct.pack("f", value))[0]
-    except OverflowError:
-        return float("-inf") if value < 0 else float("inf")
-    return narrow
-
-
-def _float(value: float, name: str) -> str:
-    from decimal import Decimal
-
-    if value - value != 0:  # not a number, or without end
-        return repr(value)
-    digits = repr(value)
-    if name == "f32":
-        # The fewest digits that are this number, and no other of its kind.
-        shorter = (f"{value:.{count}g}" for count in range(1, 10))
-        digits = next((text for text in shorter if _to_float(text, "f32") == value), digits)
-    text = format(Decimal(digits), "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
+
+from plugins.resources import COUNTERS
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -27,7 +32,23 @@ def test_import_that_nobody_gives_is_named(ringfence: Command) -> None:
     assert "`app:host/store: get: func(name: string) -> option<string>` is missing" in ended.stderr
 
 
-def test_host_that_is_not_there_is_a_wrong_command_line(ringfence: Command) -> None:
-    """And nothing is loaded."""
-    for word in ("app:host/store=no_such_module:Store", "app:host/store"):
-        assert 2 == ringfence("call", "--host", word, RENDERER, 'render("x")').exit_code
+def test_result_that_has_no_text_is_refused_before_the_call(ringfence: Command, tmp_path: Path) -> None:
+    """A call that nobody sees the result of needs none."""
+    (tmp_path / "counters.wat").write_bytes(COUNTERS)
+    ended = ringfence("call", "--json", "counters.wat", "many(2)")
+    measured = ringfence("profile", "counters.wat", "many(2)")
+
+    assert 2 == ended.exit_code
+    assert "resources have no text; it is `many: func(count: u32) -> list<counter>`" in ended.stdout + ended.stderr
+    assert "`ringfence.Plugin('counters.wat')`" in ended.stdout + ended.stderr
+    assert 0 == measured.exit_code, measured.stderr
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_bytes_that_are_no_text_are_refused_as_such(ringfence: Command, tmp_path: Path, flags: list[str]) -> None:
+    """Where they are read; nobody's function has anything to do with it."""
+    (tmp_path / "store.py").write_text("def get(name): pass\n")
+    ended = ringfence("call", *flags, "--host", "app:host/store=store", RENDERER, os.fsdecode(b'render("\xff")'))
+
+    assert 2 == ended.exit_code
+    assert "the byte 0xff is no character: text is UTF-8" in ended.stdout + ended.stderr

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from conftest import Command
 
@@ -28,6 +30,10 @@ def test_calls_are_repeated_and_measured(ringfence: Command, tmp_path: Path) -> 
     }
 
 
-def test_number_of_repetitions_is_checked(ringfence: Command) -> None:
+@pytest.mark.parametrize("number", ["0", "-1", "²", "٣", "1.5", "9" * 5000])
+def test_number_of_repetitions_is_checked(ringfence: Command, number: str) -> None:
     """Before anything is loaded."""
-    assert 2 == ringfence("profile", "--repeat", "0", RENDERER, 'render("x")').exit_code
+    ended = ringfence("profile", f"--repeat={number}", "no-such.wat", 'render("x")')
+
+    assert 2 == ended.exit_code
+    assert "it is no number from 1 to 999999999999999999\n" in ended.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from ringfence import Plugin
 from ringfence._calls import TextCall
-from ringfence._wave import WaveError
+from ringfence._wave_words import WaveError
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 
 from ringfence._text import quote
 from ringfence.errors import RingfenceError
 
 from . import _output
+from ._given import blame, given
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
 from ._verbs import UsageError
@@ -36,62 +36,42 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plugin_of(arguments: argparse.Namespace, **given: Any) -> Plugin:  # noqa: ANN401 - keywords of Plugin
+def plugin_of(arguments: argparse.Namespace, **words: Any) -> Plugin:  # noqa: ANN401 - keywords of Plugin
     """Load the plugin of a command line."""
     from ringfence._plugin import Plugin
 
-    imports = dict(_import(word) for word in arguments.host)
-    given |= {"imports": imports, "isolation": arguments.isolation}
+    imports = dict(map(given, arguments.host))
+    words |= {"imports": imports, "isolation": arguments.isolation}
     with _output.Progress(arguments.program) as progress:
-        return Plugin(arguments.program, policy=policy_of(arguments), progress=progress, **given)
+        return Plugin(arguments.program, policy=policy_of(arguments), progress=progress, **words)
 
 
-def made(plugin: Plugin, texts: list[str]) -> list[TextCall]:
-    """Read the calls; none is made before all are read."""
+def made(plugin: Plugin, texts: list[str], *, written: bool = True) -> list[TextCall]:
+    """Read the calls; none is made before all are read, and none whose result cannot be `written`, if it is to be."""
     from ringfence._calls import TextCall
-    from ringfence._wave import WaveError
+    from ringfence._wave import NoText
+    from ringfence._wave_words import WaveError
 
     calls = []
     for text in texts:
         try:
-            calls.append(TextCall(plugin, text))
+            calls.append(TextCall(plugin, text, written=written))
         except WaveError as error:
             fix = f"see its functions: `ringfence inspect {plugin.program.name}`"
-            raise UsageError(f"cannot call `{text[:60]}`", str(error), fix) from None
+            if isinstance(error, NoText):
+                fix = f"call it from Python: `ringfence.Plugin({plugin.program.name!r})`"
+            raise UsageError(f"cannot call `{quote(text, 60)}`", str(error), fix) from None
     return calls
 
 
 @contextmanager
-def yours(call: TextCall) -> Iterator[None]:
+def yours(arguments: argparse.Namespace, call: TextCall) -> Iterator[None]:
     """Tell what a function of the host raised in a call apart from what is wrong with us."""
     try:
         yield
     except RingfenceError:
         raise
-    except Exception as error:
-        if os.environ.get("RINGFENCE_TRACEBACK"):
+    except BaseException as error:
+        if not arguments.host:
             raise
-        why = f"a function that `--host` gave it raised {type(error).__name__}: {error}".replace("\n", " ")
-        fix = "mend it; `RINGFENCE_TRACEBACK=1` shows where it was raised"
-        raise UsageError(f"no result of `{quote(call.title)}`", quote(why), fix) from error
-
-
-def _import(word: str) -> tuple[str, object]:
-    """Read NAME=MODULE:OBJECT; a class is called without arguments for an object of it."""
-    import sys
-    from importlib import import_module
-
-    name, _, place = word.partition("=")
-    module, _, attribute = place.partition(":")
-    if not name or not module:
-        raise UsageError(f"`--host {word}` is not NAME=MODULE:OBJECT", "both are needed", "write `app:host/log=log`")
-    sys.path.insert(0, "")
-    try:
-        found: object = import_module(module)
-        for part in attribute.split(".") if attribute else ():
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot give `{name}`", str(error), "name a module of the current directory") from error
-    finally:
-        sys.path.remove("")
-    return name, found() if isinstance(found, type) else found
+        blame(error, f"no result of `{quote(call.title)}`", "a function that `--host` gave it")

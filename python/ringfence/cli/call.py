@@ -27,8 +27,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Call it, print what it gives, and exit with 1 where that is the bad case of a result."""
     with plugin_of(arguments) as plugin:
         (call,) = made(plugin, [arguments.call])
-        with yours(call):
-            returned = call()
+        with yours(arguments, call):
+            value = call.run()
+        returned = call.written(value)
         if arguments.json:
             import json
 

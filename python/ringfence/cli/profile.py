@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ringfence import FunctionProfile
 
 
+_MOST_DIGITS = 18
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
     add_plugin(parser)
@@ -29,16 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Make the calls, in turns, and print what each function took."""
-    times = int(arguments.repeat) if arguments.repeat.isdigit() else 0
-    if times < 1:
-        raise UsageError(
-            f"cannot repeat `{arguments.repeat}` times", "it is no number from 1 on", "write `--repeat 1000`"
-        )
+    times = _times(arguments.repeat)
     with plugin_of(arguments, profile=True) as plugin:
-        calls = made(plugin, arguments.calls)
+        calls = made(plugin, arguments.calls, written=False)
         for _ in range(times):
             for call in calls:
-                with yours(call):
+                with yours(arguments, call):
                     call.run()
         rows = plugin.profile()
     if arguments.json:
@@ -48,6 +47,14 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         _output.data("\n".join(_table(rows)))
     return Exit.OK
+
+
+def _times(word: str) -> int:
+    times = int(word) if word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS else 0
+    if times < 1:
+        why = f"it is no number from 1 to {10**_MOST_DIGITS - 1}"
+        raise UsageError(f"cannot repeat `{quote(word, 40)}` times", why, "write `--repeat 1000`")
+    return times
 
 
 def _table(rows: tuple[FunctionProfile, ...]) -> list[str]:
