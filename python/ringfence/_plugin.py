@@ -6,7 +6,7 @@ from ._engine import core
 from ._failure import failure
 from ._isolation import close_at_exit
 from ._plugin_classes import Classes
-from ._plugin_imports import functions_of, spare
+from ._plugin_imports import functions_of, spare, waiting
 from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_resources import Resource, attach, classes_of
@@ -210,7 +210,7 @@ class Plugin:
         ]
         self._others = source.others()
         self.imports = _imported(wanted, classes)
-        given_all, instances = (classes, functions, names, inline), self._instances()
+        given_all, instances = (classes, functions, names, inline, waiting(self._bridge())), self._instances()
         if self._from is None:
             self._open(source.open(given_all, instances))
         elif instances is None:

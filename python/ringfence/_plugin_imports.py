@@ -127,6 +127,15 @@ def _is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - an object's own
 
 
+def waiting(bridge: Bridge | None) -> Callable[[Any], Any]:
+    """Give what waits for a coroutine of a function that did not look like one: a `drop`, or a subclass's method."""
+
+    def wait(coroutine: Any) -> Any:  # noqa: ANN401 - of any type
+        return (bridge or _Awaited)(lambda: coroutine)()
+
+    return wait
+
+
 class _Awaited:
     """Calls an `async def` and waits for it, in an event loop of its own: the guest goes on when it is done."""
 

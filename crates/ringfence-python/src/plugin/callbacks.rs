@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 use ringfence::host::{Raised, Surrounding};
 use ringfence::plugin::{Context, Imports, Tape, TypeId};
 
@@ -13,15 +14,13 @@ use super::plan::{Converter, Plan};
 use super::read::read;
 use super::write::write;
 use super::wrong::{Wrong, name_of};
+use super::yours::Functions;
 use crate::attach::attached;
-use crate::call_unsafe::call;
 use crate::imports::{in_context, surrounding};
 
 /// One function that is imported.
 pub struct Callback {
     pub title: String,
-    /// None where nobody gave it: a call of it is a trap.
-    pub function: Option<Py<PyAny>>,
     pub params: Vec<TypeId>,
     pub result: Option<TypeId>,
 }
@@ -30,6 +29,9 @@ pub struct Callback {
 pub struct Callbacks {
     pub plan: Arc<Plan>,
     pub functions: Vec<Callback>,
+    pub yours: Arc<Functions>,
+    /// Waits for what an `async def` gave that did not look like one.
+    pub wait: Py<PyAny>,
     /// Resources whose objects may have a `drop` that is not the guest's to call.
     pub dropped: Vec<bool>,
 }
@@ -38,7 +40,11 @@ impl Imports for Callbacks {
     fn call(&self, index: usize, params: Tape) -> Result<Tape, Raised> {
         let Some(function) = self.functions.get(index) else { return Err(Raised::new("there is no such function")) };
         let done = attached(|py| {
-            function.answer(py, &self.plan, &params).map_err(|error| {
+            let answer = |args| match self.yours.get(py, index) {
+                Some(yours) => self.waited(py, in_context(yours.bind(py), args)?),
+                None => Err(PyTypeError::new_err("nobody has the plugin any more, or this function of its imports")),
+            };
+            function.answer(py, &self.plan, &params, answer).map_err(|error| {
                 let why = format!("`{}` raised {}", function.title, kind_of(py, &error));
                 Raised { why, payload: Some(Arc::new(error)) }
             })
@@ -47,7 +53,7 @@ impl Imports for Callbacks {
     }
 
     fn is_stub(&self, index: usize) -> bool {
-        self.functions.get(index).is_some_and(|function| function.function.is_none())
+        !self.yours.is_given(index)
     }
 
     fn drop_object(&self, resource: usize, number: u32) -> Result<(), Raised> {
@@ -57,7 +63,8 @@ impl Imports for Callbacks {
                 return None;
             }
             let drop = object.bind(py).getattr_opt(intern!(py, "drop")).transpose()?;
-            let error = drop.and_then(|drop| call(&drop, &PyTuple::empty(py))).err()?;
+            let dropped = drop.and_then(|drop| self.waited(py, in_context(&drop, Vec::new())?));
+            let error = dropped.err()?;
             let why = format!("`drop` raised {}", kind_of(py, &error));
             Some(Raised { why, payload: Some(Arc::new(error)) })
         });
@@ -82,17 +89,29 @@ impl Imports for Callbacks {
     }
 }
 
-impl Callback {
-    /// Calls it, in the context of the plugin's caller if it gave one.
-    fn called<'py>(&self, py: Python<'py>, args: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(function) = &self.function else { return Err(PyTypeError::new_err("nobody gave this function")) };
-        in_context(function.bind(py), args)
+impl Callbacks {
+    /// What a function gave; what it gives in the end, if that was a coroutine.
+    fn waited<'py>(&self, py: Python<'py>, answer: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        if answer.is_none() || !answer.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?) {
+            return Ok(answer);
+        }
+        in_context(self.wait.bind(py), vec![answer])
     }
+}
 
-    fn answer(&self, py: Python<'_>, plan: &Plan, params: &Tape) -> PyResult<Tape> {
+impl Callback {
+    /// What the host answers, which is called with the values.
+    fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        plan: &Plan,
+        params: &Tape,
+        call: impl FnOnce(Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Tape> {
         let mut from = params.reader();
         let args = self.params.iter().map(|kind| read(py, plan, *kind, &mut from)).collect::<PyResult<Vec<_>>>()?;
-        let answer = self.called(py, args);
+        let answer = call(args);
         let mut tape = Tape::default();
         let written = match (self.result.map(|kind| (kind, plan.of(kind))), answer) {
             (Some((_, Converter::Result { error, .. })), Err(raised)) => {
@@ -124,14 +143,7 @@ impl Callback {
                     }
                 }
             }
-            (Some((kind, _)), Ok(answer)) => {
-                let written = write(plan, kind, &answer, &mut tape);
-                if written.is_err() && answer.get_type().name().is_ok_and(|name| name == "coroutine") {
-                    // One that nobody awaits would complain about that too, later and elsewhere.
-                    let _ = answer.call_method0("close");
-                }
-                written
-            }
+            (Some((kind, _)), Ok(answer)) => write(plan, kind, &answer, &mut tape),
         };
         if written.is_err() {
             plan.objects.forget(tape.placed(), false);

@@ -9,11 +9,12 @@ use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::{Asked, Returned, Tape, TypeId};
 
 use super::Inner;
-use super::given::Given;
+use super::arguments::Arguments;
 use super::plan::Converter;
 use super::read::{optional, read, word};
 use super::vectorcall_unsafe::Seed;
 use super::write::write;
+use super::yours::Yours;
 use crate::sandbox::Kill;
 
 /// Called with the values of its parameters, by place or by name.
@@ -32,6 +33,7 @@ pub struct PluginFunction {
     pub error: Option<Py<PyAny>>,
     /// The classes of its values, and what those are annotated with: some are kept by nothing else that lives as long.
     pub classes: Py<PyAny>,
+    pub yours: Py<Yours>,
 }
 
 #[pymethods]
@@ -48,7 +50,7 @@ impl PluginFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.call(py, &Given::new(args, kwargs))
+        self.call(py, &Arguments::new(args, kwargs))
     }
 
     /// Calls it for somebody who may give up, and with a context that functions of the host are run in.
@@ -62,7 +64,7 @@ impl PluginFunction {
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)), wall: None };
-        let tape = self.called(py, &Given::new(args, Some(kwargs)), &asked)?;
+        let tape = self.called(py, &Arguments::new(args, Some(kwargs)), &asked)?;
         if whole { self.whole(py, &tape) } else { self.given(py, &tape) }
     }
 
@@ -74,7 +76,7 @@ impl PluginFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.call_whole(py, &Given::new(args, kwargs))
+        self.call_whole(py, &Arguments::new(args, kwargs))
     }
 
     /// For `inspect.signature`: its parameters and what it gives, in Python's types.
@@ -100,7 +102,8 @@ impl PluginFunction {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.error)?;
-        visit.call(&self.classes)
+        visit.call(&self.classes)?;
+        visit.call(&self.yours)
     }
 }
 
@@ -111,13 +114,13 @@ pub fn stays(shown: &str) -> PyErr {
 
 impl PluginFunction {
     /// Calls it; an error that is its result is raised.
-    pub fn call<'py>(&self, py: Python<'py>, given: &Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn call<'py>(&self, py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let tape = self.called(py, given, &Asked::default())?;
         self.given(py, &tape)
     }
 
     /// The same as `Ok(…)` or `Err(…)`.
-    pub fn call_whole<'py>(&self, py: Python<'py>, given: &Given<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn call_whole<'py>(&self, py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
         let tape = self.called(py, given, &Asked::default())?;
         self.whole(py, &tape)
     }
@@ -143,7 +146,7 @@ impl PluginFunction {
         if is_result { Ok(value) } else { self.inner.plan.ok.bind(py).call1((value,)) }
     }
 
-    fn called(&self, py: Python<'_>, given: &Given<'_, '_>, asked: &Asked) -> PyResult<Tape> {
+    fn called(&self, py: Python<'_>, given: &Arguments<'_, '_>, asked: &Asked) -> PyResult<Tape> {
         let mut tape = Tape::default();
         if let Err(wrong) = self.written(given, &mut tape) {
             self.inner.plan.objects.forget(tape.placed(), false);
@@ -155,7 +158,7 @@ impl PluginFunction {
         }
     }
 
-    fn written(&self, given: &Given<'_, '_>, tape: &mut Tape) -> PyResult<()> {
+    fn written(&self, given: &Arguments<'_, '_>, tape: &mut Tape) -> PyResult<()> {
         let values = &given.values;
         match given.named {
             Some(named) if !named.is_empty() => self.named(values, named, tape),

@@ -7,6 +7,7 @@ use ringfence::plugin::{Instances, TypeId, World};
 
 use super::plan::Plan;
 use super::vectorcall_unsafe::callable;
+use super::yours::Yours;
 use super::{Inner, Interrupt, Plugin, PluginFunction};
 
 /// What plugins are made of, beside their instances.
@@ -29,7 +30,7 @@ pub struct Named {
 
 impl Made {
     /// A plugin of these instances.
-    pub fn plugin(self: &Arc<Self>, py: Python<'_>, plugin: Instances) -> PyResult<Plugin> {
+    pub fn plugin(self: &Arc<Self>, py: Python<'_>, plugin: Instances, yours: &Py<Yours>) -> PyResult<Plugin> {
         let (plan, world, interrupt) = (self.plan.clone(), self.world.clone(), self.interrupt.clone());
         let inner = Arc::new(Inner { plugin, plan, world, interrupt });
         // Of plugins that share a plan, none has anything that asks for this.
@@ -45,12 +46,13 @@ impl Made {
                 result: *result,
                 error: error.as_ref().map(|error| error.clone_ref(py)),
                 classes: classes.clone_ref(py),
+                yours: yours.clone_ref(py),
             };
             callable(py, function)
         });
         let functions = functions.collect::<PyResult<Vec<_>>>()?;
         // Only core modules are captured: their classes are nobody's but Python's, and lead back to no plugin.
         let made = self.world.is_module.then(|| self.clone());
-        Ok(Plugin { inner, functions, made })
+        Ok(Plugin { inner, functions, made, yours: yours.clone_ref(py) })
     }
 }

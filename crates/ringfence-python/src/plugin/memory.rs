@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::{Access, Accessed, GlobalExport, Number, Tape};
 
 use super::Inner;
@@ -13,6 +14,7 @@ use super::numbers;
 use super::read::{scalar as read, word};
 use super::write::scalar as write;
 use super::wrong::name_of;
+use super::yours::Yours;
 use crate::enter::enter;
 
 /// A memory that a plugin exports. No part of it is handed out, only copies.
@@ -20,6 +22,7 @@ use crate::enter::enter;
 pub struct PluginMemory {
     pub inner: Arc<Inner>,
     pub index: usize,
+    pub yours: Py<Yours>,
 }
 
 #[pymethods]
@@ -68,6 +71,10 @@ impl PluginMemory {
         let name = self.inner.world.memories.get(self.index).map_or("", String::as_str);
         format!("<memory of a plugin, {}>", ringfence::text::quote(name))
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.yours)
+    }
 }
 
 impl PluginMemory {
@@ -104,6 +111,7 @@ fn wrong(what: &Accessed, at: u64, len: u64) -> PyErr {
 pub struct PluginGlobal {
     pub inner: Arc<Inner>,
     pub index: usize,
+    pub yours: Py<Yours>,
 }
 
 #[pymethods]
@@ -130,6 +138,10 @@ impl PluginGlobal {
     fn __repr__(&self) -> PyResult<String> {
         let global = self.export()?;
         Ok(format!("<global of a plugin, {}: {}>", ringfence::text::quote(&global.name), global.kind.name()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.yours)
     }
 }
 

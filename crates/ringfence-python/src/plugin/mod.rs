@@ -1,8 +1,8 @@
 //! Plugins: components with their types as Python's, functions of both sides.
 
+mod arguments;
 mod callbacks;
 mod function;
-mod given;
 mod made;
 mod memory;
 mod numbers;
@@ -16,6 +16,7 @@ mod stream;
 mod vectorcall_unsafe;
 mod write;
 mod wrong;
+mod yours;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,11 +25,13 @@ use std::thread::{self, ThreadId};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::RunResult;
 use ringfence::plugin::{Asked, Instances, Returned, Tape, World};
 
 use self::made::Made;
 use self::plan::Plan;
+use self::yours::Yours;
 use crate::call_unsafe::call;
 use crate::enter::enter;
 use crate::imports;
@@ -131,6 +134,7 @@ pub struct Plugin {
     functions: Vec<Py<PluginFunction>>,
     /// What a copy of it is made of, where there may be one.
     made: Option<Arc<Made>>,
+    yours: Py<Yours>,
 }
 
 #[pymethods]
@@ -141,14 +145,14 @@ impl Plugin {
     }
 
     /// Every memory that it exports, in their order.
-    fn memories(&self) -> Vec<PluginMemory> {
-        let of = |index| PluginMemory { inner: self.inner.clone(), index };
+    fn memories(&self, py: Python<'_>) -> Vec<PluginMemory> {
+        let of = |index| PluginMemory { inner: self.inner.clone(), index, yours: self.yours.clone_ref(py) };
         (0..self.inner.world.memories.len()).map(of).collect()
     }
 
     /// Every global that it exports and that is a number, in their order.
-    fn globals(&self) -> Vec<PluginGlobal> {
-        let of = |index| PluginGlobal { inner: self.inner.clone(), index };
+    fn globals(&self, py: Python<'_>) -> Vec<PluginGlobal> {
+        let of = |index| PluginGlobal { inner: self.inner.clone(), index, yours: self.yours.clone_ref(py) };
         (0..self.inner.world.globals.len()).map(of).collect()
     }
 
@@ -169,7 +173,7 @@ impl Plugin {
         let snapshot = enter(py, || self.inner.plugin.snapshot())?;
         let made = self.made.clone();
         let made = made.ok_or_else(|| PyRuntimeError::new_err("a snapshot of what is no module"))?;
-        Ok(PluginSnapshot { snapshot, made })
+        Ok(PluginSnapshot { snapshot, made, yours: self.yours.clone_ref(py) })
     }
 
     fn restart(&self, py: Python<'_>) -> PyResult<()> {
@@ -184,5 +188,10 @@ impl Plugin {
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.inner.plugin.close());
         self.inner.plan.objects.clear();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        self.functions.iter().try_for_each(|function| visit.call(function))?;
+        visit.call(&self.yours)
     }
 }

@@ -1,8 +1,9 @@
 //! Objects of Python's that a guest has handles of: it knows each by a number, and wasmtime knows which it has.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::Placed;
 
 /// The objects of one plugin, by their numbers.
@@ -61,6 +62,17 @@ impl Objects {
             drop(places);
             drop(object);
         }
+    }
+
+    /// Shows them to Python's collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let places = match self.0.try_lock() {
+            Ok(places) => places,
+            Err(TryLockError::Poisoned(broken)) => broken.into_inner(),
+            // What is not shown is not collected.
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
+        places.objects.iter().flatten().try_for_each(|(_, object)| visit.call(object))
     }
 
     /// Forgets all: their guest is gone.

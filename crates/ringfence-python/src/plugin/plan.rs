@@ -142,6 +142,8 @@ pub struct Plan {
     pub objects: Objects,
     /// The plugin that this is the plan of.
     pub inner: OnceLock<Weak<Inner>>,
+    /// What the plugins of this plan have of their host's, weakly.
+    pub yours: OnceLock<Py<PyWeakrefReference>>,
     /// What makes an object of the class of a resource: `_of`.
     pub of: Py<PyString>,
     /// Where such an object has its handle: `_handle`.
@@ -168,6 +170,7 @@ impl Plan {
             value: PyString::intern(py, "value").unbind(),
             objects: Objects::default(),
             inner: OnceLock::new(),
+            yours: OnceLock::new(),
             of: PyString::intern(py, "_of").unbind(),
             handle: PyString::intern(py, "_handle").unbind(),
             result_error: py.import("ringfence.errors")?.getattr("ResultError")?.unbind(),

@@ -87,7 +87,8 @@ pub fn read<'py>(py: Python<'py>, plan: &Plan, kind: TypeId, from: &mut Reader<'
         Converter::Stream { element, item, is_future, home } => {
             let stream = from.stream().map_err(mixed_up)?;
             let inner = plan.inner.get().and_then(std::sync::Weak::upgrade);
-            let native = PluginStream { inner, stream, element: *element, item: *item };
+            let yours = plan.yours.get().and_then(|yours| yours.bind(py).upgrade()).map(Bound::unbind);
+            let native = PluginStream { inner, yours, stream, element: *element, item: *item };
             home.bind(py).call_method1(intern!(py, "made"), (native, is_future))?
         }
         Converter::Object { resource, is_owned, name, .. } => {

@@ -7,8 +7,8 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::Handle;
 
+use super::arguments::Arguments;
 use super::function::stays;
-use super::given::Given;
 use super::{Inner, PluginFunction};
 
 /// What an object of a resource's class holds. The guest hears of it when it is dropped, or collected.
@@ -135,7 +135,7 @@ impl PluginMethod {
         py: Python<'py>,
         args: &'a Bound<'py, PyTuple>,
         kwargs: Option<&'a Bound<'py, PyDict>>,
-    ) -> Given<'a, 'py> {
-        Given::of(self.of.as_ref().map(|of| of.bind_borrowed(py)), args, kwargs)
+    ) -> Arguments<'a, 'py> {
+        Arguments::of(self.of.as_ref().map(|of| of.bind_borrowed(py)), args, kwargs)
     }
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::plugin::{Instances, SavedPlugin as Saved, Snapshot};
 
 use super::Plugin;
 use super::made::Made;
+use super::yours::Yours;
 use crate::enter::{enter, json};
 use crate::saved::key_of;
 
@@ -16,6 +18,7 @@ use crate::saved::key_of;
 pub struct PluginSnapshot {
     pub snapshot: Snapshot,
     pub made: Arc<Made>,
+    pub yours: Py<Yours>,
 }
 
 #[pymethods]
@@ -29,7 +32,11 @@ impl PluginSnapshot {
     fn fork(&self, py: Python<'_>, count: usize) -> PyResult<Vec<Plugin>> {
         let forks = enter(py, || self.snapshot.fork(count));
         self.made.interrupt.check()?;
-        forks?.into_iter().map(|fork| self.made.plugin(py, Instances::One(fork))).collect()
+        forks?.into_iter().map(|fork| self.made.plugin(py, Instances::One(fork), &self.yours)).collect()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.yours)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyList, PyTuple, PyWeakrefReference};
 use ringfence::plugin::{
     Extism, Function, Imports, Instances, Interface, Look, Resource, Shape, Source, TypeId, World,
 };
@@ -15,6 +15,7 @@ use super::callbacks::{Callback, Callbacks};
 use super::made::{Made, Named};
 use super::plan::Plan;
 use super::snapshot::Begun;
+use super::yours::{Functions, Yours};
 use super::{Interrupt, Plugin, PluginSnapshot};
 use crate::attach::attached;
 use crate::enter::enter;
@@ -26,9 +27,9 @@ use crate::sandbox::watched;
 /// variables, and the least level of messages.
 type Granted = (BTreeMap<String, String>, BTreeMap<String, (Vec<bool>, bool)>, u64, i32);
 
-/// What an instance is made with: classes by type, functions by import, names and classes of errors by export, and
-/// whether functions are called on their caller's thread.
-type Given<'py> = (Bound<'py, PyAny>, Vec<Option<Py<PyAny>>>, Vec<Export>, bool);
+/// What an instance is made with: classes by type, functions by import, names and classes of errors by export, whether
+/// functions are called on their caller's thread, and what waits for a coroutine that one of them gave.
+type Given<'py> = (Bound<'py, PyAny>, Vec<Option<Py<PyAny>>>, Vec<Export>, bool, Py<PyAny>);
 
 /// How Python names a function and its parameters, and the class of its error.
 type Export = (String, Vec<String>, Option<Py<PyAny>>);
@@ -108,13 +109,13 @@ impl PluginSource {
     /// Makes an instance. Or a pool of so many, each of them for one call alone if it is `fresh`.
     #[pyo3(signature = (given, pool = None))]
     fn open(&self, py: Python<'_>, given: Given<'_>, pool: Option<(usize, bool)>) -> PyResult<Plugin> {
-        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
+        let Linked { source, made, yours, imports, inline, look } = self.linked(py, given)?;
         let opened = enter(py, || match pool {
             None => source.open(imports, inline, look).map(Instances::One),
             Some(instances) => source.pool(imports, inline, look, instances).map(Instances::Pool),
         });
         made.interrupt.check()?;
-        made.plugin(py, opened?)
+        made.plugin(py, opened?, &yours)
     }
 
     /// A snapshot whose forks are of this source, and whether the policy may be wider than of what it is.
@@ -125,7 +126,7 @@ impl PluginSource {
         begun: Begun<'_>,
         allow_wider: bool,
     ) -> PyResult<PluginSnapshot> {
-        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
+        let Linked { source, made, yours, imports, inline, look } = self.linked(py, given)?;
         let snapshot = match &begun {
             Begun::Snapshot(of) => {
                 let of = &of.snapshot;
@@ -136,7 +137,7 @@ impl PluginSource {
                 enter(py, || source.loading(of, imports, inline, look, allow_wider))?
             }
         };
-        Ok(PluginSnapshot { snapshot, made })
+        Ok(PluginSnapshot { snapshot, made, yours })
     }
 
     /// A pool, as `open` makes one, whose instances go on from a snapshot.
@@ -148,11 +149,11 @@ impl PluginSource {
         allow_wider: bool,
         pool: (usize, bool),
     ) -> PyResult<Plugin> {
-        let Linked { source, made, imports, inline, look } = self.linked(py, given)?;
+        let Linked { source, made, yours, imports, inline, look } = self.linked(py, given)?;
         let of = &begun.snapshot;
         let opened = enter(py, || source.pool_from((of, allow_wider), imports, inline, look, pool));
         made.interrupt.check()?;
-        made.plugin(py, Instances::Pool(opened?))
+        made.plugin(py, Instances::Pool(opened?), &yours)
     }
 }
 
@@ -160,6 +161,7 @@ impl PluginSource {
 struct Linked {
     source: Source,
     made: Arc<Made>,
+    yours: Py<Yours>,
     imports: Option<Arc<dyn Imports>>,
     inline: bool,
     look: Look,
@@ -171,7 +173,7 @@ impl PluginSource {
         source.ok_or_else(|| PyValueError::new_err("a source is opened once"))
     }
 
-    fn linked(&self, py: Python<'_>, (classes, functions, names, inline): Given<'_>) -> PyResult<Linked> {
+    fn linked(&self, py: Python<'_>, (classes, functions, names, inline, wait): Given<'_>) -> PyResult<Linked> {
         let source = self.taken()?;
         let plan = Arc::new(Plan::new(py, &self.world.types, &classes)?);
         let imported = self
@@ -179,13 +181,15 @@ impl PluginSource {
             .imports
             .iter()
             .flat_map(|interface| interface.functions.iter().map(move |function| (interface, function)));
-        let callbacks: Vec<Callback> = imported
-            .zip(functions)
-            .map(|((interface, function), given)| callback(interface, function, given))
-            .collect();
+        let callbacks: Vec<Callback> =
+            imported.zip(&functions).map(|((interface, function), _)| callback(interface, function)).collect();
         let is_wanted = self.world.imports.iter().any(|interface| self.world.wants(interface));
         let dropped = self.world.types.resources().iter().map(|resource| !has_drop(&self.world, resource)).collect();
-        let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, dropped };
+        let functions = Arc::new(Functions::new(functions));
+        let yours = Py::new(py, Yours::new(functions.clone(), plan.clone()))?;
+        // Weakly: it has the plan.
+        let _ = plan.yours.set(PyWeakrefReference::new(yours.bind(py))?.unbind());
+        let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, yours: functions, wait, dropped };
         let is_wanted = is_wanted || self.world.types.have_streams();
         let imports = is_wanted.then(|| Arc::new(callbacks) as Arc<_>);
         let interrupt = Arc::<Interrupt>::default();
@@ -211,17 +215,17 @@ impl PluginSource {
         });
         let functions = functions.collect();
         let made = Arc::new(Made { plan, world: self.world.clone(), interrupt, functions });
-        Ok(Linked { source, made, imports, inline, look })
+        Ok(Linked { source, made, yours, imports, inline, look })
     }
 }
 
-fn callback(interface: &Interface, function: &Function, given: Option<Py<PyAny>>) -> Callback {
+fn callback(interface: &Interface, function: &Function) -> Callback {
     let title = match interface.name.as_str() {
         "" => function.name.clone(),
         name => format!("{name}.{}", function.name),
     };
     let params = function.params.iter().map(|(_, kind)| *kind).collect();
-    Callback { title: ringfence::text::quote(&title), function: given, params, result: function.result }
+    Callback { title: ringfence::text::quote(&title), params, result: function.result }
 }
 
 /// Whether a resource has a method of the guest's to call that is called `drop`.

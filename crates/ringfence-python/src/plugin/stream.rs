@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::host::Raised;
 use ringfence::plugin::{Asked, Element, Feed, Items, Pulled, Stream, Tape, TypeId};
 
@@ -26,6 +27,8 @@ const TITLE: &str = "what a stream is given";
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct PluginStream {
     pub inner: Option<Arc<Inner>>,
+    /// What the guest reaches of its host's while it is read.
+    pub yours: Option<Py<PyAny>>,
     pub stream: Stream,
     pub element: Element,
     pub item: Option<TypeId>,
@@ -64,6 +67,10 @@ impl PluginStream {
                 Err(inner.ended(py, *result))
             }
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.yours)
     }
 }
 

@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::PluginFunction;
-use super::given::Given;
+use super::arguments::Arguments;
 use crate::enter::defect;
 use crate::raise::raise;
 
@@ -145,7 +145,7 @@ unsafe fn answer<'py>(
         PyResult::Ok(named)
     });
     let named = named.transpose()?;
-    function.get().call(py, &Given { values: (0..count).map(value).collect(), named: named.as_ref() })
+    function.get().call(py, &Arguments { values: (0..count).map(value).collect(), named: named.as_ref() })
 }
 
 fn failed(py: Python<'_>, error: PyErr) -> Object {

@@ -5,12 +5,12 @@ use pyo3::types::{PyDict, PyTuple};
 use smallvec::SmallVec;
 
 /// Values by their places, in most calls few, and values by their names.
-pub struct Given<'a, 'py> {
+pub struct Arguments<'a, 'py> {
     pub values: SmallVec<[Borrowed<'a, 'py, PyAny>; 8]>,
     pub named: Option<&'a Bound<'py, PyDict>>,
 }
 
-impl<'a, 'py> Given<'a, 'py> {
+impl<'a, 'py> Arguments<'a, 'py> {
     pub fn new(values: &'a Bound<'py, PyTuple>, named: Option<&'a Bound<'py, PyDict>>) -> Self {
         Self::of(None, values, named)
     }
