@@ -129,6 +129,7 @@ INTERNAL = {
     "unpack",
     "unzip",
     "upper",
+    "waiting",
     "with_pumps",
     "without_first",
     "without_instance",
