@@ -114,7 +114,7 @@ def test_ctrl_c_exits_in_time_and_without_a_traceback(guests: Path) -> None:
         stderr=subprocess.PIPE,
     )
     threads = Path(f"/proc/{process.pid}/task")
-    until(lambda: any("ringfence-ticker" in name.read_text(encoding="utf-8") for name in threads.glob("*/comm")))
+    until(lambda: any("ringfence-tick" in name.read_text(encoding="utf-8") for name in threads.glob("*/comm")))
     time.sleep(0.1)
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
