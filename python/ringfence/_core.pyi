@@ -243,6 +243,10 @@ class Kill:
     def interrupt(self) -> None:
         """Ask a turn of a session to end, as Ctrl-C does; it is ended when it does not."""
 
+    @property
+    def killed(self) -> bool:
+        """Whether `kill` was called."""
+
 class _Functions(Protocol):
     """What a session calls: `ringfence._functions.Functions`."""
 

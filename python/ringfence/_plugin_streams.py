@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ._running import on_thread
@@ -14,11 +18,47 @@ if TYPE_CHECKING:
 
     from ._engine import core
 
-    Pull = Callable[[core.Kill, contextvars.Context], Any]
+    Pull = Callable[[core.Kill | None, contextvars.Context | None], Any]
 
 T = TypeVar("T")
 
 _END: Any = object()  # no value
+
+# Seconds after which a reader that waits for another one looks whether it should.
+_LOOK = 0.05
+
+
+class _Turns:
+    """Readers of one stream wait for it one at a time, so that each value is for one of them, in their order."""
+
+    __slots__ = ("_lock", "_process")
+
+    def __init__(self) -> None:
+        # A function of yours may read on the thread of a reader that waits: inline.
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    @contextmanager
+    def one(self, kill: core.Kill | None) -> Iterator[None]:
+        """
+        Wait for a turn.
+
+        Raises:
+            PluginError: the reader was killed first, and takes nothing from others.
+        """
+        is_mine = self._lock.acquire(timeout=_LOOK)
+        # In a child that was forked meanwhile nobody gives it back, and there is nothing to wait for.
+        while not is_mine and os.getpid() == self._process:
+            if kill is not None and kill.killed:
+                raise PluginError(
+                    "nothing of a plugin's stream", "its reader gave up while another one waited", "read it again"
+                )
+            is_mine = self._lock.acquire(timeout=_LOOK)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._lock.release()
 
 
 class PluginStream(Generic[T]):
@@ -27,14 +67,17 @@ class PluginStream(Generic[T]):
 
     The plugin runs while the next value is waited for, each time within the limits of a call, and stands still
     otherwise. It hears of the end when the stream is closed, or nothing refers to it any more.
+
+    Any number of threads and tasks may read it: each value comes to one of them.
     """
 
-    __slots__ = ("__weakref__", "_home", "_native", "_row")
+    __slots__ = ("__weakref__", "_home", "_native", "_turns", "_values")
 
     def __init__(self, native: core.PluginStream, home: Streams) -> None:
         self._native: core.PluginStream | None = native
         self._home = home
-        self._row: Iterator[T] = iter(())
+        self._turns = _Turns()
+        self._values: deque[T] = deque()
 
     def __iter__(self) -> Self:
         return self
@@ -47,24 +90,31 @@ class PluginStream(Generic[T]):
             GuestError: the plugin ended instead of writing, or wrote nothing within the limits of a call.
             PluginError: its instance is gone, or stands still until the function returns that the stream was given to.
         """
-        while (value := next(self._row, _END)) is _END:
-            if self._native is None or not self._came(self._home.pull(self._native)):
-                raise StopIteration
-        return value
+        values = self._values
+        while True:
+            try:
+                return values.popleft()
+            except IndexError:
+                if not self._more():
+                    raise StopIteration from None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
         """Await the next value; as `next` otherwise."""
-        while (value := next(self._row, _END)) is _END:
-            if self._native is None or not self._came(await self._home.apull(self._native)):
-                raise StopAsyncIteration
-        return value
+        values = self._values
+        while True:
+            try:
+                return values.popleft()
+            except IndexError:
+                if self._native is None or not await self._home.apull(self._more):
+                    raise StopAsyncIteration from None
 
     def close(self) -> None:
         """Let go of it: the plugin hears that nobody reads it any more when it runs the next time."""
-        self._native, self._row = None, iter(())
+        self._native = None
+        self._values.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -72,13 +122,22 @@ class PluginStream(Generic[T]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _came(self, row: Any) -> bool:  # noqa: ANN401 - bytes, an array or a list
-        if row is None:
-            self._native = None
-            return False
-        rows: Any = [row] if isinstance(row, bytes) else row
-        self._row = iter(rows)
-        return True
+    def _more(self, kill: core.Kill | None = None, context: contextvars.Context | None = None) -> bool:
+        """Wait for values unless there are some; there are none where it is over."""
+        with self._turns.one(kill):
+            if self._values:
+                return True
+            native = self._native
+            if native is None:
+                return False
+            row = native.pull(kill, context)
+            if row is None or self._native is None:
+                self._native = None
+                # A function of the host's may have read some, inside of this.
+                return bool(self._values)
+            values: Any = [row] if isinstance(row, bytes) else row
+            self._values.extend(values)
+            return True
 
     def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
         raise TypeError("a stream is in a plugin, and cannot be copied or pickled")
@@ -92,13 +151,16 @@ class PluginFuture(Generic[T]):
     A value that a plugin gives later: `future.result()`, or `await future`, as often as it is asked for.
 
     The plugin runs while it is waited for, within the limits of a call, and stands still otherwise.
+
+    Any number of threads and tasks may wait for it.
     """
 
-    __slots__ = ("__weakref__", "_home", "_native", "_value")
+    __slots__ = ("__weakref__", "_home", "_native", "_turns", "_value")
 
     def __init__(self, native: core.PluginStream, home: Streams) -> None:
         self._native: core.PluginStream | None = native
         self._home = home
+        self._turns = _Turns()
         self._value: T = _END
 
     def result(self) -> T:
@@ -109,29 +171,32 @@ class PluginFuture(Generic[T]):
             GuestError: the plugin ended instead of giving it, or did not give it within the limits of a call.
             PluginError: it will never be given.
         """
-        if self._value is _END:
-            self._came(None if self._native is None else self._home.pull(self._native))
-        return self._value
+        return self._given() if self._value is _END else self._value
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._awaited().__await__()
 
     async def _awaited(self) -> T:
-        if self._value is _END:
-            self._came(None if self._native is None else await self._home.apull(self._native))
-        return self._value
+        return await self._home.apull(self._given) if self._value is _END else self._value
 
     def close(self) -> None:
         """Let go of it: the plugin hears that nobody waits for it any more when it runs the next time."""
         self._native = None
 
-    def _came(self, row: Any) -> None:  # noqa: ANN401 - bytes, an array or a list
-        self._native = None
-        if not row:
-            raise PluginError(
-                "no value of a plugin's future", "it was closed, or the plugin gave none", "call the function again"
-            )
-        self._value = row[0]
+    def _given(self, kill: core.Kill | None = None, context: contextvars.Context | None = None) -> T:
+        """Wait for it unless it is there."""
+        with self._turns.one(kill):
+            native = self._native
+            if self._value is _END and native is not None:
+                row = native.pull(kill, context)
+                self._native = None
+                if row:
+                    self._value = row[0]
+            if self._value is _END:
+                raise PluginError(
+                    "no value of a plugin's future", "it was closed, or the plugin gave none", "call the function again"
+                )
+            return self._value
 
     def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
         raise TypeError("a future is in a plugin, and cannot be copied or pickled")
@@ -160,15 +225,11 @@ class Streams:
         """Make the object for one of the plugin's."""
         return PluginFuture(native, self) if is_future else PluginStream(native, self)
 
-    def pull(self, native: core.PluginStream) -> Any:  # noqa: ANN401 - bytes, an array, a list or None
-        """Wait for more."""
-        return native.pull()
-
-    async def apull(self, native: core.PluginStream) -> Any:  # noqa: ANN401 - bytes, an array, a list or None
-        """Await more."""
+    async def apull(self, pull: Pull) -> Any:  # noqa: ANN401 - what that gives
+        """Have it waited for on a thread, where the event loop of its caller goes on."""
         if self._pull is not None:
-            return await self._pull(native.pull)
-        return await on_thread(native.pull)
+            return await self._pull(pull)
+        return await on_thread(lambda kill: pull(kill, None))
 
     def feed(self, value: Any, is_future: bool) -> Callable[[], Any]:  # noqa: ANN401 - called by the native side
         """

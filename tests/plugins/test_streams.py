@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
+import warnings
 from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from plugins.streaming import STREAMS, streaming
-from ringfence import APlugin, Err, LoadError, Ok, Plugin, PluginError, PluginPool
+from ringfence import APlugin, Err, Limits, LoadError, Ok, Plugin, PluginError, PluginPool, Policy, WallReached
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -247,6 +249,123 @@ def test_each_value_has_the_limits_of_a_call() -> None:
         assert list(range(100)) == list(numbers)
         assert before == plugin.usage.calls
         assert plugin.usage.wall_seconds > 0
+
+
+def test_every_value_comes_to_one_of_many_readers() -> None:
+    """Threads: none is lost, none comes twice, and each has what it gets in its order."""
+
+    def read(numbers: Iterator[int], got: list[int]) -> None:
+        got.extend(numbers)
+
+    with of() as plugin:
+        for _ in range(20):
+            numbers, gots = plugin.count(500), [list[int]() for _ in range(3)]
+            threads = [threading.Thread(target=read, args=(numbers, got)) for got in gots]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert list(range(500)) == sorted(number for got in gots for number in got)
+            assert all(got == sorted(got) for got in gots)
+
+
+def test_every_value_comes_to_one_of_many_tasks() -> None:
+    """Whose loop goes on, though one waits for the other."""
+
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(100):
+            await asyncio.sleep(0)
+            yield number
+
+    async def main() -> None:
+        async with APlugin(streaming("u32", 4), policy=STREAMS, imports={"take": sum, "give": range}) as plugin:
+            stream, gots = await plugin.echo(numbers()), [list[int]() for _ in range(3)]
+
+            async def read(got: list[int]) -> None:
+                got.extend([number async for number in stream])
+
+            await asyncio.gather(*map(read, gots))
+            assert list(range(100)) == sorted(number for got in gots for number in got)
+            assert all(got == sorted(got) for got in gots)
+
+    asyncio.run(main())
+
+
+def test_a_future_has_its_value_for_everybody_who_waits() -> None:
+    """Threads and tasks, whoever of them has the plugin run."""
+
+    async def nine() -> int:
+        await asyncio.sleep(0.01)
+        return 9
+
+    with of() as plugin:
+        for _ in range(30):
+            future, got = plugin.__getattr__("pass_")(nine()), list[object]()
+            threads = [threading.Thread(target=lambda: got.append(future.result())) for _ in range(3)]  # noqa: B023 - joined below
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert [9, 9, 9] == got
+
+    async def main() -> None:
+        async with APlugin(streaming("u32", 4), policy=STREAMS, imports={"take": sum, "give": range}) as awaited:
+            future = await awaited.__getattr__("pass_")(nine())
+
+            async def wait() -> int:
+                value: int = await future
+                return value
+
+            assert [9, 9, 9] == list(await asyncio.gather(wait(), wait(), wait()))
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_waits_for_another_can_be_cancelled() -> None:
+    """At once, and the other one goes on with all that comes."""
+
+    async def main() -> None:
+        async with APlugin(streaming("u32", 4), policy=STREAMS, imports={"take": sum, "give": range}) as plugin:
+            go_on = asyncio.Event()
+
+            async def numbers() -> AsyncIterator[int]:
+                await go_on.wait()
+                for number in range(3):
+                    yield number
+
+            stream = await plugin.echo(numbers())
+            first = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0.2)
+            second = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0.2)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            assert not first.done()
+            go_on.set()
+            assert [0, 1, 2] == [await first, *[number async for number in stream]]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_reads_the_stream_that_it_is_read_for_ends_at_the_deadline(inline: bool) -> None:
+    """On the thread of the reader too, where nobody else could end it."""
+    streams: list[Iterator[int]] = []
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        yield next(streams[0])
+
+    policy, imports = Policy(wasi="0.3", limits=Limits(wall="500ms")), {"take": sum, "give": range}
+    with Plugin(streaming("u32", 4), policy=policy, imports=imports, inline=inline) as plugin:
+        streams.append(plugin.echo(numbers()))
+        before = time.monotonic()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises((PluginError, WallReached)):
+                list(streams[0])
+        assert time.monotonic() - before < 10
 
 
 def test_pools_have_no_streams() -> None:

@@ -57,6 +57,11 @@ impl Kill {
     fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
     }
+
+    #[getter]
+    fn killed(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
 }
 
 #[pymethods]

@@ -88,12 +88,21 @@ impl Plugin {
 
     /// Takes the instance; none where it is being told of what was dropped.
     fn take_now(&self) -> Result<Option<Had<'_>>> {
+        self.take_unless(|| if self.is_told() { Ok(None) } else { Err(self.busy()) })
+    }
+
+    /// Takes the instance; none where anybody has it.
+    pub(super) fn take_free(&self) -> Result<Option<Had<'_>>> {
+        self.take_unless(|| Ok(None))
+    }
+
+    /// Takes the instance, or asks with the seat in hand what it is that somebody has it.
+    fn take_unless<'a>(&'a self, taken: impl FnOnce() -> Result<Option<Had<'a>>>) -> Result<Option<Had<'a>>> {
         self.check_process()?;
         let mut seat = self.seat();
         let usage = match &*seat {
             Seat::Free(_, usage) => *usage,
-            Seat::Taken(_) if self.is_told() => return Ok(None),
-            Seat::Taken(_) => return Err(self.busy()),
+            Seat::Taken(_) => return taken(),
             Seat::Poisoned(why, _) => {
                 return Err(self.refused(why, "call `restart()`: it begins anew, without what it had"));
             }
@@ -111,11 +120,6 @@ impl Plugin {
     /// Whether the instance, if it is taken, is being told of what was dropped.
     pub(super) fn is_told(&self) -> bool {
         self.settling.load(Ordering::SeqCst) > 0
-    }
-
-    /// Whether a call is under way.
-    pub(super) fn is_taken(&self) -> bool {
-        self.generation == generation() && matches!(*self.seat(), Seat::Taken(_))
     }
 
     pub(super) fn busy(&self) -> Error {

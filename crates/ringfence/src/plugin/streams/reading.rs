@@ -45,7 +45,7 @@ impl Plugin {
         }
         let until = Instant::now() + self.shared.prepared.policy.limits.wall.0;
         let outer = apart::outer()?;
-        let (live, usage, mut back) = loop {
+        loop {
             if inbox.is_over() {
                 return Err(self.refused(
                     "this stream is of an instance that is gone: the plugin was restarted, closed, or ended badly",
@@ -58,11 +58,19 @@ impl Plugin {
                     "read it afterwards, or have it imported as an `async func`",
                 ));
             }
-            if !self.is_taken() {
-                break self.take()?;
+            if let Some((live, usage, mut back)) = self.take_free()? {
+                if !inbox.is_of(live.life().over()) {
+                    back.put_back(live, usage);
+                    return Err(self.refused("this stream is of another plugin", "read it by the plugin that gave it"));
+                }
+                if let Returned::Ended(result) = self.work((live, usage, back), Work::Pull(inbox.clone()), asked)? {
+                    return Ok(Pulled::Ended(result));
+                }
+            } else {
+                // The guest of a call that is under way writes it meanwhile.
+                inbox.wait(LOOK);
             }
-            // The guest of a call that is under way writes it meanwhile.
-            inbox.wait(LOOK);
+            // What came for this one may be with another reader already.
             if let Ok(came) = inbox.taken() {
                 return Ok(came.into());
             }
@@ -76,15 +84,7 @@ impl Plugin {
                     "give it more `wall` time, or read it when no call is under way",
                 ));
             }
-        };
-        if !inbox.is_of(live.life().over()) {
-            back.put_back(live, usage);
-            return Err(self.refused("this stream is of another plugin", "read it by the plugin that gave it"));
         }
-        Ok(match self.work((live, usage, back), Work::Pull(inbox.clone()), asked)? {
-            Returned::Ended(result) => Pulled::Ended(result),
-            Returned::Values(_) => inbox.taken().unwrap_or_default().into(),
-        })
     }
 }
 
