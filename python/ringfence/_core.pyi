@@ -346,11 +346,7 @@ def state_path() -> str | None:
 # it exports its name, those of its parameters, and the class of its error; whether its caller's thread calls yours; and
 # what waits for a coroutine that one of yours gave.
 _Opening: TypeAlias = tuple[
-    Any,
-    Sequence[Callable[..., Any] | None],
-    Sequence[tuple[str, Sequence[str], object]],
-    bool,
-    Callable[[Any], Any],
+    Any, Sequence[Callable[..., Any] | None], Sequence[tuple[str, Sequence[str], object]], bool, Callable[[Any], Any]
 ]
 # Of an interface: its name, its functions with parameters, result and signature, and its types.
 _Interface: TypeAlias = tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]
