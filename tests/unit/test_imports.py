@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import struct
 import threading
 import traceback
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -257,3 +259,36 @@ def test_warning_points_at_the_line_that_ran_the_guest() -> None:
     release.set()
 
     assert ("limited", "wall", __file__) == (result.outcome, result.limit, warned[0].filename)
+
+
+def test_application_that_its_sandbox_calls_is_collected() -> None:
+    """Run or not, captured or started; while a run of it is under way, its functions are there."""
+
+    class App:
+        def __init__(self) -> None:
+            self.calls = 0
+            self.sandbox = Sandbox(calling(""), imports={"env": {"f": self.f}})
+
+        def f(self) -> None:
+            gc.collect()
+            self.calls += 1
+
+    def used() -> App:
+        app = App()
+        assert app.sandbox.run().ok
+        return app
+
+    def started() -> App:
+        app = App()
+        assert app.sandbox.start().wait().ok
+        return app
+
+    for make in (App, used, started):
+        left = [weakref.ref(make()) for _ in range(5)]
+        gc.collect()
+        assert [None] * 5 == [one() for one in left], make
+
+    app = App()
+    process = app.sandbox.start()
+    del app.sandbox
+    assert (True, 1) == (process.wait().ok, app.calls)

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,17 +14,22 @@ use ringfence::{HostFunction, HostFunctions};
 use crate::attach::attached;
 use crate::call_unsafe::call;
 use crate::kept_unsafe::keep;
+use crate::yours::{Functions, Yours};
 
 /// Module, name and function of each import.
 pub type Given = Vec<(String, String, Py<PyAny>)>;
 
-/// Host functions of Python functions.
-pub fn functions(given: Given) -> HostFunctions {
-    let functions = given.into_iter().map(|(module, name, function)| {
+/// Host functions of Python functions, and what shows those to the collector.
+pub fn functions(py: Python<'_>, given: Given) -> PyResult<(HostFunctions, Py<Yours>)> {
+    let (names, functions): (Vec<_>, Vec<_>) =
+        given.into_iter().map(|(module, name, function)| ((module, name), Some(function))).unzip();
+    let yours = Arc::new(Functions::new(functions));
+    let functions = names.into_iter().enumerate().map(|(index, (module, name))| {
         let title = format!("{module}.{name}");
-        HostFunction::new(module, name, Callback { title, function })
+        HostFunction::new(module, name, Callback { title, index, yours: yours.clone() })
     });
-    HostFunctions { functions: functions.collect(), around: Some(Arc::new(|| surrounding(None))) }
+    let functions = HostFunctions { functions: functions.collect(), around: Some(Arc::new(|| surrounding(None))) };
+    Ok((functions, Py::new(py, Yours::new(yours, None))?))
 }
 
 /// The thread's state stays for all of a run, whose functions are called in this context, or in a copy of the caller's.
@@ -92,7 +97,8 @@ pub fn warn_abandoned(py: Python<'_>, name: &str) -> PyResult<()> {
 
 struct Callback {
     title: String,
-    function: Py<PyAny>,
+    index: usize,
+    yours: Arc<Functions>,
 }
 
 impl HostCall for Callback {
@@ -101,7 +107,7 @@ impl HostCall for Callback {
         Python::attach(|py| {
             let why: Option<String> = ACCEPTS
                 .import(py, "ringfence._imports", "refusal")
-                .and_then(|refusal| call(refusal, &(&self.function, signature.params.len()).into_pyobject(py)?))
+                .and_then(|refusal| call(refusal, &(self.function(py)?, signature.params.len()).into_pyobject(py)?))
                 .and_then(|why| why.extract())
                 .map_err(|error| error.to_string())?;
             why.map_or(Ok(()), Err)
@@ -120,9 +126,15 @@ impl HostCall for Callback {
 }
 
 impl Callback {
+    fn function<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let function =
+            self.yours.get(py, self.index).ok_or_else(|| PyRuntimeError::new_err("nobody has its sandbox any more"));
+        Ok(function?.into_bound(py))
+    }
+
     fn answer(&self, py: Python<'_>, params: &[Value], results: &[ValueType]) -> PyResult<Vec<Value>> {
         let args = params.iter().map(|value| to_python(py, *value)).collect::<PyResult<Vec<_>>>()?;
-        let answer = in_context(self.function.bind(py), args)?;
+        let answer = in_context(&self.function(py)?, args)?;
         match results {
             [] if answer.is_none() => Ok(Vec::new()),
             [] => Err(self.wrong(&answer, "its import gives nothing: return None")),

@@ -23,6 +23,7 @@ mod signals;
 mod tree;
 mod values;
 mod worker;
+mod yours;
 
 use pyo3::prelude::*;
 

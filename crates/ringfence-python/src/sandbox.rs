@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 use ringfence::load::Watch;
 use ringfence::policy::LimitsPatch;
 use ringfence::sandbox::stdio::{Sink, Source};
@@ -22,6 +23,7 @@ use crate::policy::Policy;
 use crate::program::Program;
 use crate::result::Result;
 use crate::signals::Signals;
+use crate::yours::Yours;
 
 /// Time between two reports of a compile that takes long.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -33,6 +35,7 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 #[pyclass(frozen, module = "ringfence._core")]
 pub struct Sandbox {
     pub sandbox: ringfence::Sandbox,
+    yours: Option<Py<Yours>>,
 }
 
 /// Ends a run from any thread.
@@ -80,11 +83,14 @@ impl Sandbox {
         reuse: &str,
         spares: usize,
     ) -> PyResult<Self> {
-        let functions = imports.map(imports::functions).unwrap_or_default();
+        let (functions, yours) = match imports.map(|given| imports::functions(py, given)).transpose()? {
+            Some((functions, yours)) => (functions, Some(yours)),
+            None => Default::default(),
+        };
         let placing = enter(py, || {
             Ok(Placing { isolation: Isolation::read(isolation)?, tenant, reuse: Reuse::read(reuse)?, spares })
         })?;
-        compile(py, program, policy, progress, functions, placing).map(|sandbox| Self { sandbox })
+        compile(py, program, policy, progress, functions, placing).map(|sandbox| Self { sandbox, yours })
     }
 
     #[pyo3(signature = (args, input, stdin, stdout, stderr, limits, kill, source = None))]
@@ -133,13 +139,20 @@ impl Sandbox {
             let watch = |waited: Duration| reports.report(waited);
             let init = Init { after, entry, watch: Some(&watch) };
             let (result, sandbox) = self.sandbox.snapshot(init, run)?;
-            begun = sandbox.map(|sandbox| Self { sandbox });
+            begun = sandbox;
             Ok(result)
         });
         match reports.raised() {
             Some(error) => Err(error),
-            None => Ok((result?, begun)),
+            None => {
+                let yours = self.yours.as_ref().map(|yours| yours.clone_ref(py));
+                Ok((result?, begun.map(|sandbox| Self { sandbox, yours })))
+            }
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.yours)
     }
 }
 

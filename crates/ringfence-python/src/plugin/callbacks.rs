@@ -14,9 +14,9 @@ use super::plan::{Converter, Plan};
 use super::read::read;
 use super::write::write;
 use super::wrong::{Wrong, name_of};
-use super::yours::Functions;
 use crate::attach::attached;
 use crate::imports::{in_context, surrounding};
+use crate::yours::Functions;
 
 /// One function that is imported.
 pub struct Callback {

@@ -14,8 +14,8 @@ use super::plan::Converter;
 use super::read::{optional, read, word};
 use super::vectorcall_unsafe::Seed;
 use super::write::write;
-use super::yours::Yours;
 use crate::sandbox::Kill;
+use crate::yours::Yours;
 
 /// Called with the values of its parameters, by place or by name.
 #[pyclass(frozen, subclass, module = "ringfence._core")]

@@ -7,8 +7,8 @@ use ringfence::plugin::{Instances, TypeId, World};
 
 use super::plan::Plan;
 use super::vectorcall_unsafe::callable;
-use super::yours::Yours;
 use super::{Inner, Interrupt, Plugin, PluginFunction};
+use crate::yours::Yours;
 
 /// What plugins are made of, beside their instances.
 pub struct Made {

@@ -14,8 +14,8 @@ use super::numbers;
 use super::read::{scalar as read, word};
 use super::write::scalar as write;
 use super::wrong::name_of;
-use super::yours::Yours;
 use crate::enter::enter;
+use crate::yours::Yours;
 
 /// A memory that a plugin exports. No part of it is handed out, only copies.
 #[pyclass(frozen, module = "ringfence._core")]

@@ -16,7 +16,6 @@ mod stream;
 mod vectorcall_unsafe;
 mod write;
 mod wrong;
-mod yours;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,15 +29,15 @@ use ringfence::RunResult;
 use ringfence::plugin::{Asked, Instances, Returned, Tape, World};
 
 use self::made::Made;
-use self::plan::Plan;
-use self::yours::Yours;
 use crate::call_unsafe::call;
 use crate::enter::enter;
 use crate::imports;
 use crate::result::Result;
+use crate::yours::Yours;
 
 pub use function::PluginFunction;
 pub use memory::{PluginGlobal, PluginMemory};
+pub use plan::Plan;
 pub use resource::{PluginHandle, PluginMethod};
 pub use snapshot::{PluginSnapshot, SavedPlugin};
 pub use source::PluginSource;

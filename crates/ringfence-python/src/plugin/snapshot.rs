@@ -9,9 +9,9 @@ use ringfence::plugin::{Instances, SavedPlugin as Saved, Snapshot};
 
 use super::Plugin;
 use super::made::Made;
-use super::yours::Yours;
 use crate::enter::{enter, json};
 use crate::saved::key_of;
+use crate::yours::Yours;
 
 /// What plugins are forked from.
 #[pyclass(frozen, module = "ringfence._core")]

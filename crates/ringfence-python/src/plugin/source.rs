@@ -15,13 +15,13 @@ use super::callbacks::{Callback, Callbacks};
 use super::made::{Made, Named};
 use super::plan::Plan;
 use super::snapshot::Begun;
-use super::yours::{Functions, Yours};
 use super::{Interrupt, Plugin, PluginSnapshot};
 use crate::attach::attached;
 use crate::enter::enter;
 use crate::policy::Policy;
 use crate::program::Program;
 use crate::sandbox::watched;
+use crate::yours::{Functions, Yours};
 
 /// What a plugin for Extism is granted: its configuration, how functions of the host take bytes, the bytes of its
 /// variables, and the least level of messages.
@@ -186,7 +186,7 @@ impl PluginSource {
         let is_wanted = self.world.imports.iter().any(|interface| self.world.wants(interface));
         let dropped = self.world.types.resources().iter().map(|resource| !has_drop(&self.world, resource)).collect();
         let functions = Arc::new(Functions::new(functions));
-        let yours = Py::new(py, Yours::new(functions.clone(), plan.clone()))?;
+        let yours = Py::new(py, Yours::new(functions.clone(), Some(plan.clone())))?;
         // Weakly: it has the plan.
         let _ = plan.yours.set(PyWeakrefReference::new(yours.bind(py))?.unbind());
         let callbacks = Callbacks { plan: plan.clone(), functions: callbacks, yours: functions, wait, dropped };

@@ -1,13 +1,13 @@
-//! What a guest reaches of its host's: functions and objects of Python's, which may lead back to its plugin.
+//! What a guest reaches of its host's: functions and objects of Python's, which may lead back to its sandbox or plugin.
 
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::plan::Plan;
+use crate::plugin::Plan;
 
-/// The functions of one plugin's imports, by their places; none where nobody gave it, or once nobody has the plugin.
+/// Functions for imports, by their places; none where nobody gave it, or once nobody has what is given it.
 pub struct Functions {
     given: Mutex<Vec<Option<Py<PyAny>>>>,
     /// Which there were when it was loaded.
@@ -41,16 +41,17 @@ impl Functions {
     }
 }
 
-/// Shows Python's collector what the core has. Each of Python's objects for a part of a plugin has this one, and it is the
-/// only one that shows it: what is shown twice would count as two references.
+/// Shows Python's collector what the core has. Each of Python's objects that guests are run or called by has this one, and
+/// it is the only one that shows it: what is shown twice would count as two references.
 #[pyclass(frozen, weakref, module = "ringfence._core")]
 pub struct Yours {
     functions: Arc<Functions>,
-    plan: Arc<Plan>,
+    /// Where the guest is a plugin's: it has objects, too.
+    plan: Option<Arc<Plan>>,
 }
 
 impl Yours {
-    pub fn new(functions: Arc<Functions>, plan: Arc<Plan>) -> Self {
+    pub fn new(functions: Arc<Functions>, plan: Option<Arc<Plan>>) -> Self {
         Self { functions, plan }
     }
 }
@@ -65,11 +66,13 @@ impl Yours {
             Err(TryLockError::WouldBlock) => return Ok(()),
         };
         functions.iter().try_for_each(|function| visit.call(function))?;
-        self.plan.objects.traverse(&visit)
+        self.plan.as_ref().map_or(Ok(()), |plan| plan.objects.traverse(&visit))
     }
 
     fn __clear__(&self) {
         self.functions.clear();
-        self.plan.objects.clear();
+        if let Some(plan) = &self.plan {
+            plan.objects.clear();
+        }
     }
 }
