@@ -450,6 +450,13 @@ class Plugin:
     def close(self) -> None:
         """Free everything; a call that is under way goes on, and is the last."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+
+    def retire(self, after: Sequence[PluginFunction | None]) -> None:
+        """Have calls of its functions go to these, and close it after the last that has begun."""
+
 @final
 class PluginFunction:
     """A function that a plugin exports."""

@@ -9,8 +9,9 @@ from ._plugin_classes import Classes
 from ._plugin_imports import functions_of, spare, waiting
 from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
+from ._plugin_reload import follow, refuse_closed
 from ._plugin_resources import Resource, attach, classes_of
-from ._plugin_shapes import Shapes, differences
+from ._plugin_shapes import Shapes
 from ._plugin_snapshot import PluginSnapshot, without_instance
 from ._plugin_streams import Streams
 from ._policy import Policy
@@ -19,7 +20,7 @@ from ._result import Result
 from ._text import quote
 from ._value import Value
 from ._wave import Wave
-from .errors import LoadError, PluginError
+from .errors import PluginError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ class Plugin:
         Busy: in isolation, as many child processes as there may be have guests.
     """
 
-    _before: Shapes | None = None
+    # The types, and the classes of resources, of what it is loaded to follow.
+    _before: tuple[Shapes, dict[tuple[str, str, bool], type | None]] | None = None
     # A snapshot that its forks, or the instances of a pool, go on from, and whether its policy may be wider.
     _from: tuple[core.PluginSnapshot | core.SavedPlugin, bool] | None = None
     _native: core.Plugin
@@ -187,11 +189,13 @@ class Plugin:
         source = core.PluginSource(*natives, progress, self._granted(), lasting, isolation, tenant)
         exports, wanted = source.exports(), source.imports()
         given = self._given(imports or {}, wanted)
-        resources = classes_of(source.resources(), given, self._resource)
+        (shapes, known), made = self._before or (None, None), source.resources()
+        resources = classes_of(made, given, self._resource, known)
+        self._resources = dict(zip(made, resources, strict=True))
         classes = Classes(source.types(), [*exports, *wanted], resources, self._streams(), source.names())
         self._words: dict[str, Any] = {"imports": imports, "inline": inline, "stub": stub, "profile": profile}
         self._words |= {"isolation": isolation, "tenant": tenant}
-        self._shapes = Shapes(source.types(), source.resources(), self._before)
+        self._shapes = Shapes(source.types(), made, shapes)
         self._classes = classes
         functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
         self._profile = Profile(source.types(), classes.given) if profile else None
@@ -224,8 +228,11 @@ class Plugin:
     def _open(self, native: core.Plugin) -> None:
         """Export what an instance does."""
         self._native = native
+        # Of classes that may be those of the plugin that it is to follow: they are given them when it does.
+        self._methods: list[tuple[type[Resource], list[tuple[str, Any]]]] = []
+        put = attach if self._before is None else lambda *methods: self._methods.append(methods)
         called = self._awaited(self._declared, measuring(self._profile, self._declared, native))
-        self.exports = _exports(self._declared, called, self._classes, _others(self._others, native))
+        self.exports = _exports(self._declared, called, self._classes, _others(self._others, native), put)
 
     def _with(self, native: core.Plugin, **own: object) -> Self:
         """Give the same with another instance."""
@@ -295,30 +302,20 @@ class Plugin:
 
         That is every function and type that it exports, and no import that it was not given.
 
-        The new one begins anew, with its own memory and usage. A call that is under way ends on the old one; functions
-        that were taken out of `exports` before belong to the old one, which is closed, while classes stay the same.
+        The new one begins anew, with its own memory and usage. Calls that are under way, or wait for their turn, end on
+        the old one. Functions and classes that were taken out of `exports` before are those of the new one from then
+        on; resources, streams, memories and globals are gone with the old.
 
         Raises:
             LoadError: it does not fit, each difference named, or it cannot be loaded. The old one goes on.
+            PluginError: it was closed.
         """
+        refuse_closed(self, self._native)
         after = object.__new__(type(self))
-        after._before = self._shapes
-        wanted = to_program(program)
+        after._before = self._shapes, self._resources
         given = {**self._words, "imports": spare(self._words["imports"] or {})}
-        after._begin_as(self, wanted, policy=self.policy, progress=progress, **given)
-        wrong = differences(self._declared, self._shapes, after._declared, after._shapes)
-        if wrong:
-            after.close()
-            raise LoadError(
-                f"cannot reload the plugin `{self.program.name}`",
-                f"the interface of `{wanted.name}` does not fit: {'; '.join(wrong)}",
-                "load it as another plugin: `Plugin(…)`; this one goes on as it was",
-            )
-        after._before, after._words = None, self._words
-        old = self._native
-        # One step for whoever takes exports meanwhile.
-        self.__dict__.update(after.__dict__)
-        old.close()
+        after._begin_as(self, to_program(program), policy=self.policy, progress=progress, **given)
+        follow(self, after)
 
     def snapshot(self) -> PluginSnapshot:
         """
@@ -363,7 +360,11 @@ class Plugin:
 
     def close(self) -> None:
         """Free everything; a call that is under way goes on, and is the last."""
-        self._native.close()
+        closed = None
+        # New code may be taking its place meanwhile.
+        while closed is not self._native:
+            closed = self._native
+            closed.close()
 
     def __enter__(self) -> Self:
         return self
@@ -443,14 +444,20 @@ def _imported(wanted: list[Any], classes: Classes) -> Exports:
     return _exports([root, *((name, [], types) for name, _, types in wanted if name)], [], classes, [])
 
 
-def _exports(interfaces: list[Any], functions: list[Any], classes: Classes, others: list[tuple[str, Any]]) -> Exports:
+def _exports(
+    interfaces: list[Any],
+    functions: list[Any],
+    classes: Classes,
+    others: list[tuple[str, Any]],
+    put: Callable[[type[Resource], list[tuple[str, Any]]], None] = attach,
+) -> Exports:
     made: list[tuple[str, Exports]] = []
     root: tuple[list[tuple[str, str, Any]], dict[str, Any]] = ([], {})
     at = 0
     for name, declared, types in interfaces:
         here = [(own, function) for (own, *_), function in zip(declared, functions[at:], strict=False)]
         at += len(declared)
-        rest = _attached(here, {own: classes.of(number) for own, number in types})
+        rest = _attached(here, {own: classes.of(number) for own, number in types}, put)
         members: list[tuple[str, str, Any]] = [(own, "snake", function) for own, function in rest]
         members += [(own, "camel", classes.of(number)) for own, number in types if classes.of(number) is not None]
         if name:
@@ -462,7 +469,11 @@ def _exports(interfaces: list[Any], functions: list[Any], classes: Classes, othe
     return _namespace(root[0], {own: exports for own, (_, exports) in zip(shorts, made, strict=True)}, full)
 
 
-def _attached(functions: list[tuple[str, Any]], classes: dict[str, object]) -> list[tuple[str, Any]]:
+def _attached(
+    functions: list[tuple[str, Any]],
+    classes: dict[str, object],
+    put: Callable[[type[Resource], list[tuple[str, Any]]], None],
+) -> list[tuple[str, Any]]:
     """Give classes of resources their methods, and the functions that are none."""
     rest: list[tuple[str, Any]] = []
     of: dict[str, list[tuple[str, Any]]] = {}
@@ -472,7 +483,7 @@ def _attached(functions: list[tuple[str, Any]], classes: dict[str, object]) -> l
         is_method = isinstance(cls, type) and issubclass(cls, Resource)
         (of.setdefault(resource, []) if is_method else rest).append((name, function))
     for resource, methods in of.items():
-        attach(classes[resource], methods)  # type: ignore[arg-type]
+        put(classes[resource], methods)  # type: ignore[arg-type]
     return rest
 
 

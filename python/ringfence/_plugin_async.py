@@ -182,14 +182,17 @@ class APlugin:
         """
         Swap its code for another's, if that has the same interface; as `Plugin.reload`.
 
-        A call that is under way ends on the old one.
-
         Raises:
             LoadError: it does not fit, each difference named, or it cannot be loaded. The old one goes on.
+            PluginError: it was closed.
         """
         plugin = self._loaded()
-        await on_thread(lambda _: plugin.reload(program), leave=True)
-        self._exports = self._awaitable(plugin.exports)
+
+        def reload() -> None:
+            plugin.reload(program)
+            self._exports = self._awaitable(plugin.exports)
+
+        await on_thread(lambda _: reload(), leave=True)
 
     async def aclose(self) -> None:
         """Free everything; calls that are under way go on, and are the last."""

@@ -77,14 +77,24 @@ class Resource:
 
 
 def classes_of(
-    resources: list[tuple[str, str, bool]], given: Mapping[str, object], base: type[Resource] = Resource
+    resources: list[tuple[str, str, bool]],
+    given: Mapping[str, object],
+    base: type[Resource] = Resource,
+    known: Mapping[tuple[str, str, bool], type | None] | None = None,
 ) -> list[type | None]:
-    """Make the classes of those that the plugin makes, and find yours for the others; None where there is none."""
+    """
+    Make the classes of those that the plugin makes, and find yours for the others; None where there is none.
+
+    Those that are known already are what they were.
+    """
     found: list[type | None] = []
     for interface, name, is_yours in resources:
         if is_yours:
             yours = class_in(given_for(given, interface)[1], name) if interface else class_in(given, name)
             found.append(yours if isinstance(yours, type) else None)
+            continue
+        if known and (interface, name, is_yours) in known:
+            found.append(known[interface, name, is_yours])
             continue
         own = camel(name)
         module = f"ringfence.plugin.{interface}" if interface else "ringfence.plugin"

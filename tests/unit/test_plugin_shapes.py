@@ -9,7 +9,7 @@ import pytest
 
 from plugins.resources import COUNTERS
 from plugins.typed import Echo
-from ringfence import LoadError, Plugin, PluginError
+from ringfence import LoadError, Plugin
 
 RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
 STORE = {"app:host/store": {"get": lambda _: None}}
@@ -122,15 +122,6 @@ def test_resource_that_has_become_another_is_named() -> None:
     other = other.replace(b"[constructor]counter", b"[constructor]abacus").replace(b"]counter.", b"]abacus.")
     with Plugin(COUNTERS) as plugin, pytest.raises(LoadError, match=r"the type `.*counter` is gone"):
         plugin.reload(other)
-
-
-def test_function_of_before_belongs_to_the_old_one() -> None:
-    """Which is closed."""
-    with Plugin(adder()) as plugin:
-        add = plugin.add
-        plugin.reload(adder())
-        with pytest.raises(PluginError, match="it was closed"):
-            add(1, 2)
 
 
 def test_call_that_is_under_way_ends_on_the_old_one() -> None:

@@ -1,6 +1,6 @@
 //! A function that a plugin exports, as Python calls it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use super::Inner;
 use super::arguments::Arguments;
 use super::plan::Converter;
 use super::read::{optional, read, word};
+use super::succession::Newest;
 use super::vectorcall_unsafe::Seed;
 use super::write::write;
 use crate::sandbox::Kill;
@@ -34,6 +35,8 @@ pub struct PluginFunction {
     /// The classes of its values, and what those are annotated with: some are kept by nothing else that lives as long.
     pub classes: Py<PyAny>,
     pub yours: Py<Yours>,
+    /// That of the newest code that its plugin was reloaded with.
+    pub newest: OnceLock<Py<Newest>>,
 }
 
 #[pymethods]
@@ -63,6 +66,12 @@ impl PluginFunction {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let begun = self.inner.begin();
+        if begun.is_none()
+            && let Some(newer) = self.newer(py)
+        {
+            return newer.get().awaited(py, kill, context, whole, args, kwargs);
+        }
         let asked = Asked { cancelled: Some(kill.cancelled.clone()), context: Some(Arc::new(context)), wall: None };
         let tape = self.called(py, &Arguments::new(args, Some(kwargs)), &asked)?;
         if whole { self.whole(py, &tape) } else { self.given(py, &tape) }
@@ -103,7 +112,8 @@ impl PluginFunction {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.error)?;
         visit.call(&self.classes)?;
-        visit.call(&self.yours)
+        visit.call(&self.yours)?;
+        self.newest.get().map_or(Ok(()), |newest| visit.call(newest))
     }
 }
 
@@ -115,12 +125,24 @@ pub fn stays(shown: &str) -> PyErr {
 impl PluginFunction {
     /// Calls it; an error that is its result is raised.
     pub fn call<'py>(&self, py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let begun = self.inner.begin();
+        if begun.is_none()
+            && let Some(newer) = self.newer(py)
+        {
+            return newer.get().call(py, given);
+        }
         let tape = self.called(py, given, &Asked::default())?;
         self.given(py, &tape)
     }
 
     /// The same as `Ok(…)` or `Err(…)`.
     pub fn call_whole<'py>(&self, py: Python<'py>, given: &Arguments<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let begun = self.inner.begin();
+        if begun.is_none()
+            && let Some(newer) = self.newer(py)
+        {
+            return newer.get().call_whole(py, given);
+        }
         let tape = self.called(py, given, &Asked::default())?;
         self.whole(py, &tape)
     }

@@ -1,11 +1,12 @@
 //! What the plugins of one source have in common for Python, whichever instances are behind them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 use ringfence::plugin::{Instances, TypeId, World};
 
 use super::plan::Plan;
+use super::succession::Calls;
 use super::vectorcall_unsafe::callable;
 use super::{Inner, Interrupt, Plugin, PluginFunction};
 use crate::yours::Yours;
@@ -32,7 +33,7 @@ impl Made {
     /// A plugin of these instances.
     pub fn plugin(self: &Arc<Self>, py: Python<'_>, plugin: Instances, yours: &Py<Yours>) -> PyResult<Plugin> {
         let (plan, world, interrupt) = (self.plan.clone(), self.world.clone(), self.interrupt.clone());
-        let inner = Arc::new(Inner { plugin, plan, world, interrupt });
+        let inner = Arc::new(Inner { plugin, plan, world, interrupt, calls: Calls::default() });
         // Of plugins that share a plan, none has anything that asks for this.
         let _ = inner.plan.inner.set(Arc::downgrade(&inner));
         let functions = self.functions.iter().enumerate().map(|(index, named)| {
@@ -47,6 +48,7 @@ impl Made {
                 error: error.as_ref().map(|error| error.clone_ref(py)),
                 classes: classes.clone_ref(py),
                 yours: yours.clone_ref(py),
+                newest: OnceLock::new(),
             };
             callable(py, function)
         });

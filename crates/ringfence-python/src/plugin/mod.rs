@@ -13,6 +13,7 @@ mod resource;
 mod snapshot;
 mod source;
 mod stream;
+mod succession;
 mod vectorcall_unsafe;
 mod write;
 mod wrong;
@@ -29,6 +30,7 @@ use ringfence::RunResult;
 use ringfence::plugin::{Asked, Instances, Returned, Tape, World};
 
 use self::made::Made;
+use self::succession::Calls;
 use crate::call_unsafe::call;
 use crate::enter::enter;
 use crate::imports;
@@ -79,9 +81,16 @@ pub struct Inner {
     pub plan: Arc<Plan>,
     pub world: Arc<World>,
     pub interrupt: Arc<Interrupt>,
+    pub calls: Calls,
 }
 
 impl Inner {
+    /// Frees its instances. Calls that are under way go on, and are the last.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.plugin.close());
+        self.plan.objects.clear();
+    }
+
     fn call(&self, py: Python<'_>, index: usize, tape: Tape, asked: &Asked) -> PyResult<Returned> {
         let placed = tape.placed().to_vec();
         let returned = enter(py, || self.plugin.call(index, tape, asked));
@@ -185,8 +194,23 @@ impl Plugin {
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.inner.plugin.close());
-        self.inner.plan.objects.clear();
+        self.inner.close(py);
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.inner.plugin.is_closed()
+    }
+
+    /// Has calls of its functions go to these, those that have begun excepted, and closes it after the last of them.
+    fn retire(&self, py: Python<'_>, after: Vec<Option<Py<PluginFunction>>>) -> PyResult<()> {
+        for (function, next) in self.functions.iter().zip(after) {
+            if let Some(next) = next {
+                function.get().followed_by(py, next)?;
+            }
+        }
+        self.inner.retire();
+        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {

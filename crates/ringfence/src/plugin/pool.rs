@@ -301,6 +301,11 @@ impl Instances {
         either!(self, each => each.restart())
     }
 
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        either!(self, each => each.closed.load(Ordering::SeqCst))
+    }
+
     /// Frees everything.
     pub fn close(&self) {
         either!(self, each => each.close());
