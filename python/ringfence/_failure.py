@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Of the message of a guest's error.
 _SHOWN_CHARACTERS = 300
+# How what became of a worker ends that somebody else killed.
+_KILLED = "killed from outside or out of memory"
 
 
 def failure(ended: Result | Turn) -> GuestError:
@@ -35,7 +37,9 @@ def failure(ended: Result | Turn) -> GuestError:
             why = f"its caller ended it after {_rounded(ended.usage.wall_seconds)}"
             return Cancelled("the guest was cancelled", why, "run it again if that was not meant", ended)
     why = quote(ended.trap or "Ringfence failed while it ran")
-    return Crashed("the guest crashed", why, "report it: the defect is ours", ended)
+    is_killed = (ended.trap or "").endswith(_KILLED)
+    fix = "look at who kills processes here, or give it more memory" if is_killed else "report it: the defect is ours"
+    return Crashed("the guest crashed", why, fix, ended)
 
 
 def raised(turn: Turn) -> GuestRaised:

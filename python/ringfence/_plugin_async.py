@@ -211,7 +211,9 @@ class APlugin:
         """Give what the plugin exports under a name that is none of ours."""
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(self.exports, name)
+        if self._exports is None:
+            self._loaded()
+        return getattr(self._exports, name)
 
     def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
         raise TypeError(f"{self!r} is live, and cannot be copied or pickled\nhint: load it where it is called")
@@ -221,7 +223,7 @@ class APlugin:
 
     def _loaded(self) -> _Awaited:
         if self._plugin is None:
-            raise PluginError(
+            raise _NotLoadedError(
                 "no call of a plugin", "it is not loaded yet", "load it: `async with APlugin(…) as plugin:`"
             )
         return self._plugin
@@ -263,6 +265,10 @@ class APlugin:
                 return await call.on_thread(lambda kill: make(kill, context))
             finally:
                 _CALL.reset(token)
+
+
+class _NotLoadedError(PluginError, AttributeError):
+    """What it will have, it does not have yet: `hasattr` says so."""
 
 
 class AResource(Resource):

@@ -209,6 +209,10 @@ class Plugin:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:  # noqa: ANN401 - never returns
+        # It raises: the plugin stays where it is.
+        return self._plugin.__reduce__()
+
     def __repr__(self) -> str:
         return f"<extism.Plugin {self.program.name!r}>"
 

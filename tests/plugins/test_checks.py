@@ -163,3 +163,10 @@ def test_record_may_be_given_as_a_dict(echo: tuple[Echo, Plugin]) -> None:
 
     given = {"title": "t", "links": [{"url": "u", "kind": kinds.B}], "age": None}
     assert page("t", [link("u", kinds.B)], None) == call(plugin, PAGE, given)
+
+
+def test_a_class_of_the_same_name_is_told_with_its_module() -> None:
+    """Such as numpy's `bool`, which is none."""
+    other = type("bool", (), {"__module__": "numpy"})()
+    with plugin_of(Echo("bool")) as plugin, pytest.raises(TypeError, match=r"expected bool, not numpy\.bool$"):
+        plugin.exports["flat-0"](other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import math
 import re
@@ -237,6 +238,12 @@ def test_messages_are_logged_under_the_name_of_the_plugin(caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO, logger="ringfence.extism"), plugin(isolation=place) as loaded:
         loaded.call("say", "something")
     assert [("ringfence.extism", logging.INFO, "program: something")] == caplog.record_tuples
+
+
+def test_plugin_cannot_be_copied() -> None:
+    """There would be two that close it."""
+    with plugin() as made, pytest.raises(TypeError, match="cannot be copied or pickled"):
+        copy.copy(made)
 
 
 def test_function_that_is_not_there_is_refused_with_those_that_are() -> None:

@@ -20,6 +20,11 @@ from ringfence._failure import failure
         ({"outcome": "denied"}, errors.Denied, "it asked for more"),
         ({"outcome": "cancelled"}, errors.Cancelled, "after 500ms"),
         ({"outcome": "crashed"}, errors.Crashed, "the defect is ours"),
+        (
+            {"outcome": "crashed", "trap": "the worker died of signal 9, killed from outside or out of memory"},
+            errors.Crashed,
+            "look at who kills processes here",
+        ),
     ],
 )
 def test_each_outcome_has_its_error(changes: dict[str, object], kind: type[errors.GuestError], says: str) -> None:

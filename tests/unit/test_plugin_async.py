@@ -7,6 +7,7 @@ import contextvars
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_functions_are_awaited() -> None:
             assert 5 == plugin.usage.calls
 
     run(main)
+
+
+def test_what_is_not_loaded_yet_has_nothing() -> None:
+    """So that `hasattr` says so, and `Mock` takes it."""
+    plugin = APlugin(PLAIN)
+    assert not hasattr(plugin, "double")
+    assert not hasattr(plugin, "exports")
+    with pytest.raises(PluginError, match="it is not loaded yet"):
+        plugin.__getattr__("double")
+    with pytest.raises(PluginError, match="it is not loaded yet"):
+        _ = plugin.usage
+    assert Mock(spec=plugin)
 
 
 def test_loop_goes_on_while_a_guest_computes() -> None:

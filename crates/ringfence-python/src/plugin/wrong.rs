@@ -30,7 +30,13 @@ pub type Checked<T = ()> = Result<T, Box<Wrong>>;
 impl Wrong {
     /// Another type than this.
     pub fn kind(expected: &str, found: &Bound<'_, PyAny>) -> Box<Self> {
-        Self::type_error(format!("expected {expected}, not {}", name_of(found)))
+        let kind = name_of(found);
+        if kind != expected {
+            return Self::type_error(format!("expected {expected}, not {kind}"));
+        }
+        // Such as numpy's `bool`.
+        let home = found.get_type().module().map(|module| module.to_string()).unwrap_or_default();
+        Self::type_error(format!("expected {expected}, not {}.{kind}", ringfence::text::quote(&home)))
     }
 
     /// No value of this class; what goes before its name is for `format!`. Classes of one name are told apart by where
