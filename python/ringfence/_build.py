@@ -26,8 +26,10 @@ _MISSING = {
 }
 # What a tool reads from variables alone.
 _TARGET = {"go": {"GOOS": "wasip1", "GOARCH": "wasm"}}
-# Of what a tool said.
-_SHOWN = 2000
+# A backtrace of a tool's own says nothing of the plugin, and would be most of what is shown.
+_ALWAYS = {"RUST_BACKTRACE": "0", "RUST_LIB_BACKTRACE": "0"}
+# Of what a tool said, from its begin and from its end.
+_SHOWN = 1000
 
 
 def language_of(folder: Path) -> str:
@@ -68,7 +70,7 @@ def build(folder: Path) -> Path:
     language = language_of(folder)
     with TemporaryDirectory(prefix="ringfence-") as scratch:
         for command in _commands(language, folder, Path(scratch)):
-            _run(command, folder, {**os.environ, **_TARGET.get(language, {})})
+            _run(command, folder, {**os.environ, **_ALWAYS, **_TARGET.get(language, {})})
     if language == "rust":
         shutil.copyfile(folder / "target" / "wasm32-wasip2" / "release" / MADE, folder / MADE)
     return folder / MADE
@@ -145,9 +147,14 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     except OSError as error:
         raise HostError(f"cannot start `{shown}`", error.strerror or str(error), "install it again") from error
     if ended.returncode:
-        said = (ended.stderr.strip() or ended.stdout.strip())[-_SHOWN:]
+        said = ended.stderr.strip() or ended.stdout.strip()
         target = "wasm32-wasip2" in said and shown == "cargo"
         fix = "`rustup target add wasm32-wasip2`" if target else "mend what it names, and build again"
         raise HostError(
-            f"`{shown}` did not build `{quote(str(folder))}`", said or f"it ended with {ended.returncode}", fix
+            f"`{shown}` did not build `{quote(str(folder))}`", _cut(said) or f"it ended with {ended.returncode}", fix
         )
+
+
+def _cut(said: str) -> str:
+    missing = len(said) - 2 * _SHOWN
+    return f"{said[:_SHOWN]}… ({missing} more) …{said[-_SHOWN:]}" if missing > 0 else said

@@ -6,7 +6,7 @@ from ._engine import core
 from ._failure import failure
 from ._isolation import close_at_exit
 from ._plugin_classes import Classes
-from ._plugin_imports import functions_of, spare, waiting
+from ._plugin_imports import FIX, functions_of, spare, waiting
 from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_reload import follow, refuse_closed
@@ -168,6 +168,8 @@ class Plugin:
     # What forks of it are that nobody awaits, if not the same.
     _forked: type[Plugin] | None = None
     _resource: type[Resource] = Resource
+    # How functions of yours are given to it.
+    _how = FIX
 
     def __init__(
         self,
@@ -197,7 +199,7 @@ class Plugin:
         self._words |= {"isolation": isolation, "tenant": tenant}
         self._shapes = Shapes(source.types(), made, shapes)
         self._classes = classes
-        functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub)
+        functions = functions_of(given, wanted, self.program.name, self._bridge(), stub=stub, fix=self._how)
         self._profile = Profile(source.types(), classes.given) if profile else None
         if self._profile is not None:
             functions = self._profile.imports(wanted, functions)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Bridge = Callable[[Callable[..., Any]], Callable[..., Any]]
     Interfaces = list[tuple[str, list[tuple[str, list[tuple[str, int]], int | None, str]], list[tuple[str, int]]]]
 
+FIX = 'give an object with a method for each: `imports={"app:host/store": Store()}`'
 # Of the functions that do not fit.
 _SHOWN = 10
 
@@ -28,12 +29,13 @@ def functions_of(
     bridge: Bridge | None = None,
     *,
     stub: bool = False,
+    fix: str = FIX,
 ) -> list[Callable[..., Any] | None]:
     """
     Give the function for every import, in their order.
 
     `bridge` makes one of an `async def`, which else is awaited in an event loop of its own. With `stub` it is None for
-    one that is missing.
+    one that is missing. `fix` is how they are given.
 
     Raises:
         LoadError: functions are missing, cannot be called so, or are for nothing that it imports; all of them named.
@@ -65,11 +67,7 @@ def functions_of(
     if wrong:
         more = len(wrong) - _SHOWN
         shown = "; ".join(wrong[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise LoadError(
-            f"cannot load the plugin `{program}`",
-            f"its host functions do not fit: {shown}",
-            'give an object with a method for each: `imports={"app:host/store": Store()}`',
-        )
+        raise LoadError(f"cannot load the plugin `{program}`", f"its host functions do not fit: {shown}", fix)
     return found
 
 

@@ -325,6 +325,8 @@ class PluginSnapshot:
 class _Extism(_Plugin):
     """The same as a plugin whose functions are called with everything that Extism's are."""
 
+    _how = 'give a function for each, by its name: `functions={"name": function}`'
+
     def __init__(self, granted: tuple[Any, ...], program: Any, **given: Any) -> None:  # noqa: ANN401 - as for `Plugin`
         self._extism = granted
         super().__init__(program, **given)

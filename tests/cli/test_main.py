@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -104,6 +105,58 @@ def test_defect_of_ours_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setenv("RINGFENCE_TRACEBACK", "1")
     with pytest.raises(LookupError):
         _main.main(["doctor"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("call", "--json", "module.wat", "nope()"), "usage", 2),
+        (("call", "--json", "--host", "x=theirs", "module.wat", "f()"), "usage", 2),
+        (("profile", "--json", "--repeat", "0", "module.wat", "f()"), "usage", 2),
+        (("run", "--json", "--dir", ":", "module.wat"), "usage", 2),
+        (("run", "--json", "--wall", "0", "module.wat"), "policy", 2),
+        (("run", "--json", "no-such.wasm"), "program-not-found", 127),
+    ],
+)
+def test_errors_are_json_where_it_is_asked_for(
+    ringfence: Command, tmp_path: Path, words: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    """All of them, and nothing else is said."""
+    (tmp_path / "module.wat").write_text('(module (func (export "f")))')
+    (tmp_path / "theirs.py").write_text("1/0")
+    ended = ringfence(*words)
+
+    assert (exit_code, "") == (ended.exit_code, ended.stderr)
+    told = json.loads(ended.stdout)["error"]
+    assert (["code", "what", "why", "fix"], code) == ([*told], told["code"])
+
+
+def test_error_that_cannot_be_written_as_json_is_told_as_text(tmp_path: Path) -> None:
+    """Where standard output is full."""
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ringfence", "run", "--json", "no-such.wasm"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            check=False,
+        )
+
+    assert (127, 2) == (ended.returncode, len(ended.stderr.splitlines()))
+    assert b"error: no such program" in ended.stderr
+
+
+def test_defect_of_ours_is_json_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the code of the errors that are ours."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("mine")
+
+    monkeypatch.setattr("ringfence._program.Program.from_file", fail)
+    monkeypatch.delenv("RINGFENCE_TRACEBACK", raising=False)
+
+    assert 125 == _main.main(["inspect", "--json", "module.wat"])
+    assert "host" == json.loads(capsys.readouterr().out)["error"]["code"]
 
 
 def test_ctrl_c_exits_in_time_and_without_a_traceback(guests: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 
 import pytest
 
 from ringfence.cli import _output
+from ringfence.cli._verbs import UsageError
 
 
 class Terminal(io.StringIO):
@@ -76,3 +78,11 @@ def test_closed_stderr_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     _output.Progress("tool.wasm")(1.0)
 
     assert sys.stderr is None
+
+
+def test_error_for_machines_is_json_whatever_is_in_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Also of a wrong command line, with a byte in it that is no UTF-8."""
+    _output.failure(UsageError("no \udcff", "why", "fix"), as_json=True)
+
+    told = {"code": "usage", "what": "no \udcff", "why": "why", "fix": "fix"}
+    assert {"error": told} == json.loads(capfd.readouterr().out)

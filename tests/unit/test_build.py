@@ -77,6 +77,26 @@ def test_tool_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         build(place)
 
 
+def test_what_a_tool_said_is_shown_from_its_begin_and_without_its_backtrace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the variables of whoever builds say: twenty frames of a tool hid the error in a plugin."""
+    tool = tmp_path / "bin" / "componentize-py"
+    tool.parent.mkdir()
+    lines = 'echo "SyntaxError: app.py"; i=0; while [ $i -lt 400 ]; do echo "a frame"; i=$((i+1)); done'
+    tool.write_text(f'#!/bin/sh\n{{ {lines}; echo "$RUST_BACKTRACE $RUST_LIB_BACKTRACE, the end"; }} >&2\nexit 1\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tool.parent / "python"))
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    monkeypatch.setenv("RUST_LIB_BACKTRACE", "full")
+    with pytest.raises(HostError) as caught:
+        build(made(tmp_path, "python"))
+
+    assert caught.value.why.startswith("SyntaxError: app.py\n")
+    assert caught.value.why.endswith("\n0 0, the end")
+    assert " more) …" in caught.value.why
+
+
 @pytest.mark.parametrize("text", [None, "language", 'language = "cobol"', 'language = "c"\nmore = 1'])
 def test_folder_that_is_no_plugins_is_refused(tmp_path: Path, text: str | None) -> None:
     """Nothing is started."""

@@ -261,6 +261,7 @@ def test_functions_of_yours_are_all_named_that_do_not_fit() -> None:
         extism.Plugin(plugin_of(), functions={"count": lambda: 1, "more": shout})
     for part in ("`extism:host/user: shout: func(", "is missing", "is called with 2 arguments", "more` is nothing"):
         assert part in str(caught.value)
+    assert '`functions={"name": function}`' in caught.value.fix
 
 
 @pytest.mark.parametrize(

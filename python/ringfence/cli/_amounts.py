@@ -12,6 +12,11 @@ _SECONDS = frozenset({"wall", "cpu", "compile"})
 _BYTES = frozenset({"memory", "output", "host_bytes", "disk", "net_bytes"})
 
 
+def flag_of(limit: str) -> str:
+    """Give the flag that sets a limit."""
+    return f"--{limit.replace('_', '-')}"
+
+
 def amount(limit: str, value: float) -> str:
     """Write the value of a limit with its unit, as a flag takes it."""
     show = seconds if limit in _SECONDS else size if limit in _BYTES else str

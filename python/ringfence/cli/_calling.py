@@ -8,6 +8,7 @@ from ringfence._text import quote
 from ringfence.errors import RingfenceError
 
 from . import _output
+from ._fixes import in_flags
 from ._given import blame, given
 from ._grants import add_grants, policy_of
 from ._isolation import add_isolation
@@ -42,8 +43,9 @@ def plugin_of(arguments: argparse.Namespace, **words: Any) -> Plugin:  # noqa: A
 
     imports = dict(map(given, arguments.host))
     words |= {"imports": imports, "isolation": arguments.isolation}
-    with _output.Progress(arguments.program) as progress:
-        return Plugin(arguments.program, policy=policy_of(arguments), progress=progress, **words)
+    policy = policy_of(arguments)
+    with _output.Progress(arguments.program) as progress, in_flags(policy):
+        return Plugin(arguments.program, policy=policy, progress=progress, **words)
 
 
 def made(plugin: Plugin, texts: list[str], *, written: bool = True) -> list[TextCall]:
@@ -65,10 +67,11 @@ def made(plugin: Plugin, texts: list[str], *, written: bool = True) -> list[Text
 
 
 @contextmanager
-def yours(arguments: argparse.Namespace, call: TextCall) -> Iterator[None]:
+def yours(arguments: argparse.Namespace, plugin: Plugin, call: TextCall) -> Iterator[None]:
     """Tell what a function of the host raised in a call apart from what is wrong with us."""
     try:
-        yield
+        with in_flags(plugin.policy):
+            yield
     except RingfenceError:
         raise
     except BaseException as error:

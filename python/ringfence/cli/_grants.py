@@ -12,20 +12,6 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-_LIMITS = (
-    "wall",
-    "cpu",
-    "fuel",
-    "memory",
-    "output",
-    "host_bytes",
-    "open_files",
-    "disk",
-    "files",
-    "connections",
-    "net_bytes",
-    "compile",
-)
 _CHOICES = ("clock", "wasi", "on_denied")
 
 
@@ -84,7 +70,7 @@ def policy_of(arguments: argparse.Namespace) -> Policy:
         changes["secrets"] = [*(base.secrets if base else ()), *map(to_secret, arguments.secret)]
     if arguments.random is not None:
         changes["random"] = to_number(arguments.random)
-    limits: dict[str, Any] = {name: to_number(flags[name]) for name in _LIMITS if flags[name] is not None}
+    limits: dict[str, Any] = {name: to_number(flags[name]) for name in Limits.__slots__ if flags[name] is not None}
     if limits:
         changes["limits"] = _merge(base, limits)
     if base is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from ringfence.cli._amounts import amount
+from ringfence.cli._amounts import amount, flag_of
 from ringfence.cli._mounts import mount_hint
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ def refusal_hint(result: Result | Turn, policy: Policy) -> str | None:
 
 
 def _raise(limit: str, policy: Policy) -> str:
-    flag = f"--{limit.replace('_', '-')}"
+    flag = flag_of(limit)
     value = policy.limits._fields()[limit]
     if not isinstance(value, int | float):
         return f"raise `{flag}`"

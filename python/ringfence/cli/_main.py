@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ringfence.errors import RingfenceError
+from ringfence.errors import HostError, RingfenceError
 
 from . import _output, _stdio
 from ._exit import Exit
@@ -46,10 +46,12 @@ def _execute(words: list[str]) -> int:
             return load(name).execute(arguments)
         return _without_verb(name)
     except UsageError as problem:
-        _output.error(problem.what, problem.why, problem.fix)
+        _output.failure(problem, as_json=as_json)
         return Exit.USAGE
     except RingfenceError as problem:
-        _output.failure(problem, as_json=as_json and not isinstance(problem, _output.Unwritable))
+        from ._fixes import of_verb
+
+        _output.failure(of_verb(name, problem), as_json=as_json and not isinstance(problem, _output.Unwritable))
         return problem.exit_code
     except KeyboardInterrupt:
         return Exit.CANCELLED
@@ -57,7 +59,8 @@ def _execute(words: list[str]) -> int:
         if os.environ.get("RINGFENCE_TRACEBACK"):
             raise
         why = f"{type(problem).__name__}: {problem}".replace("\n", " ")
-        _output.error("ringfence failed", why, "set `RINGFENCE_TRACEBACK=1` to see where, and report it")
+        fix = "set `RINGFENCE_TRACEBACK=1` to see where, and report it"
+        _output.failure(HostError("ringfence failed", why, fix), as_json=as_json)
         return Exit.OURS
 
 

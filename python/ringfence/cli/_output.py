@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ringfence.errors import RingfenceError
 
+    from ._verbs import UsageError
+
 _RED, _CYAN, _BOLD = "31", "36", "1"
 
 
@@ -32,15 +34,21 @@ def hint(text: str) -> None:
     say(f"{_paint('hint:', _CYAN)} {text}")
 
 
-def failure(problem: RingfenceError, *, as_json: bool = False) -> None:
-    """Report one of our errors, for people or for machines."""
-    if not as_json:
-        error(problem.what, problem.why, problem.fix)
-        return
-    import json
+def failure(problem: RingfenceError | UsageError, *, as_json: bool = False) -> None:
+    """Report one of our errors, for people or for machines; for people where nothing can be written for machines."""
+    if as_json:
+        import json
 
-    parts = {"code": problem.code, "what": problem.what, "why": problem.why, "fix": problem.fix}
-    data(json.dumps({"error": parts}, ensure_ascii=False, indent=2))
+        parts = {"code": problem.code, "what": problem.what, "why": problem.why, "fix": problem.fix}
+        document = json.dumps({"error": parts}, ensure_ascii=False, indent=2)
+        try:
+            # A byte of the command line that is no UTF-8 is escaped, as JSON has it.
+            data(document.encode(errors="backslashreplace").decode())
+        except Unwritable:
+            pass
+        else:
+            return
+    error(problem.what, problem.why, problem.fix)
 
 
 def data(text: str) -> None:

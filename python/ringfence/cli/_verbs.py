@@ -43,7 +43,9 @@ VERBS = {
 
 
 class UsageError(Exception):
-    """The command line is wrong; three parts, like every error."""
+    """The command line is wrong, or what it names of yours; three parts and a code, like every error."""
+
+    code = "usage"
 
     def __init__(self, what: str, why: str, fix: str) -> None:
         super().__init__(what, why, fix)

@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Call it, print what it gives, and exit with 1 where that is the bad case of a result."""
     with plugin_of(arguments) as plugin:
         (call,) = made(plugin, [arguments.call])
-        with yours(arguments, call):
+        with yours(arguments, plugin, call):
             value = call.run()
         returned = call.written(value)
         if arguments.json:

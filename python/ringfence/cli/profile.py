@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> int:
         calls = made(plugin, arguments.calls, written=False)
         for _ in range(times):
             for call in calls:
-                with yours(arguments, call):
+                with yours(arguments, plugin, call):
                     call.run()
         rows = plugin.profile()
     if arguments.json:
