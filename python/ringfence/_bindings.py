@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import builtins
 
+from ._bindings_text import function_classes, given_mapping, headed, items
 from ._engine import core
-from ._plugin import _exports, _imported
+from ._plugin import Plugin, _exports, _imported
 from ._plugin_classes import Classes
 from ._plugin_names import camel, member, short, snake, spelled
 from ._plugin_resources import METHODS_LEAVE, classes_of
@@ -15,38 +16,16 @@ from ._text import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from ._plugin import Exports
     from ._program import Program
 
-_IMPORTS = (
-    ("array", ""),
-    ("builtins", ""),
-    ("dataclasses", ""),
-    ("enum", ""),
-    ("collections.abc", "AsyncIterable Awaitable Callable Iterable Sequence"),
-    ("typing", "Any Concatenate Generic ParamSpec Protocol Self TypedDict TypeVar"),
-    ("ringfence", ""),
-    ("typing_extensions", "Buffer"),
-)
-
-_FUNCTION = """\
-_P = _ParamSpec("_P")
-_R = _TypeVar("_R", covariant=True)
-
-class _Function(_Generic[_P, _R]):
-    signature: {builtins}str
-    Error: {builtins}type[_ringfence.ResultError]
-    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
-    def result(self, *args: _P.args, **kwargs: _P.kwargs) -> _ringfence.Ok[_R] | _ringfence.Err[_Any]: ...
-
-def _function(of: _Callable[_Concatenate[_Any, _P], _R]) -> _Function[_P, _R]: ...
-"""
-
 _FLOATS = {"f32", "f64"}
-_NUMBERS = {*_FLOATS, *(f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64))}
+_NUMBERS = {*_FLOATS, "i32", "i64", *(f"{sign}{bits}" for sign in "su" for bits in (8, 16, 32, 64))}
+# What a plugin has itself, which is not looked for among its exports.
+_OWN = {*dir(Plugin), "exports", "imports", "policy", "program"}
 
 
 class _Marker:
@@ -54,6 +33,13 @@ class _Marker:
 
     def __init__(self, declared: tuple[str, list[tuple[str, int]], int | None, str]) -> None:
         self.name, self.params, self.result, self.signature = declared
+
+
+class _Other:
+    """Stands for what a core module exports beside functions."""
+
+    def __init__(self, of: str) -> None:
+        self.of = of
 
 
 def bindings(program: Program, policy: Policy | None = None, *, host: bool = False) -> str:
@@ -67,12 +53,19 @@ def bindings(program: Program, policy: Policy | None = None, *, host: bool = Fal
     source = core.PluginSource(program._native, policy._native, None, None)  # noqa: SLF001
     exports, imports = source.exports(), source.imports()
     classes = Classes(source.types(), [*exports, *imports], classes_of(source.resources(), {}), names=source.names())
-    stub = _Stub(source.types(), exports, imports, classes)
+    stub = _Stub(source.types(), exports, imports, classes, source.others())
     return stub.host(program.name) if host else stub.plugin(program.name)
 
 
 class _Stub:
-    def __init__(self, types: list[tuple[Any, ...]], exports: list[Any], imports: list[Any], classes: Classes) -> None:
+    def __init__(
+        self,
+        types: list[tuple[Any, ...]],
+        exports: list[Any],
+        imports: list[Any],
+        classes: Classes,
+        others: tuple[list[str], list[str], list[tuple[str, str]]],
+    ) -> None:
         self._types = types
         self._needed: set[int] | None = None
         # What the objects of a resource have that the host gives, by the resource's number.
@@ -92,7 +85,10 @@ class _Stub:
         ]
         self._numbers = {id(classes.of(at)): at for at in range(len(types)) if classes.of(at) is not None}
         markers = [_Marker(function) for _, there, _ in exports for function in there]
-        self._tree = _exports(exports, markers, classes, [])
+        kinds = zip(("_Memory", "_Global", "object"), (*others[:2], [name for name, _ in others[2]]), strict=True)
+        self._others = [(name, _Other(of)) for of, names in kinds for name in names]
+        self._tree = _exports(exports, markers, classes, self._others)
+        self._interfaces = [name for name, _, _ in exports if name]
         self._given = _imported(imports, classes)
         self._names = _taken(self._tree) | _taken(self._given) | _taken_by(classes)
         self._builtins = "_builtins." if self._names & {*dir(builtins)} else ""
@@ -108,19 +104,27 @@ class _Stub:
         self._hidden = bool(self._names & {*self._top})
 
     def plugin(self, name: str) -> str:
-        lines = ["", *_FUNCTION.format(builtins=self._builtins).splitlines()]
+        has = {other.of for _, other in self._others}
+        lines = ["", *function_classes(self._builtins, with_memory="_Memory" in has, with_global="_Global" in has)]
         for tree in (self._tree, self._given):
             for _, space in _interfaces(tree):
                 lines += ["", *self._space(self._places[id(space)], space)]
-        lines += ["", *self._space("Exports", self._tree), "", *self._space("Imports", self._given)]
+        for place, tree, names in (
+            ("Exports", self._tree, self._interfaces),
+            ("Imports", self._given, [name for name, _, _ in self._imports if name]),
+        ):
+            full = vars(tree)["_Exports__full"]
+            found = [(name, self._of(self._places[id(full[name])])) for name in names]
+            lines += ["", *self._space(place, tree, found)]
         lines += [
             "",
             "class Plugin(_ringfence.Plugin):",
             f"    exports: {self._of('Exports')}  # type: ignore[assignment]",
         ]
         lines += [f"    imports: {self._of('Imports')}  # type: ignore[assignment]"]
+        lines += self._members("Plugin", self._tree, with_functions=True, without=_OWN)
         lines += self._aliases(lines)
-        return _headed(lines, f"`ringfence bindings`, of {quote(name)}")
+        return headed(lines, f"`ringfence bindings`, of {quote(name)}")
 
     def host(self, name: str) -> str:
         lines: list[str] = []
@@ -134,6 +138,7 @@ class _Stub:
             if types:
                 lines += ["", f"class {place}:", *types]
         keys: list[tuple[str, str]] = []
+        others: list[tuple[str, str]] = []
         for interface, functions, types in self._imports:
             if not functions:
                 # Types alone: nothing is given for them.
@@ -146,22 +151,23 @@ class _Stub:
             ]
             if interface:
                 own = self._named(short(interface))
-                keys.append((interface, own))
+                # In a mapping there are functions alone, or classes beside them, of which type checkers make objects.
+                items_of = "_Any" if classes else "_Callable[..., _Any]"
+                keys.append((interface, f"{own} | _Mapping[str, {items_of}]"))
                 lines += ["", f"class {own}(_Protocol):", *self._doc(interface)]
                 for resource, cls in classes:
                     lines += ["    @property", f"    def {camel(resource)}(self) -> {cls}: ..."]
                 lines += self._methods(rest) or ([] if classes else ["    ..."])
                 continue
-            keys += [(camel(resource), cls) for resource, cls in classes]
+            others += [(camel(resource), cls) for resource, cls in classes]
             for declared in rest:
                 own = self._named(declared[0])
-                keys.append((declared[0], own))
+                others.append((declared[0], own))
                 lines += ["", f"class {own}(_Protocol):", *self._methods([declared], "__call__")]
-        (given,) = spelled(["given"], "camel", self._top)
-        items = ", ".join(f"{key!r}: {own}" for key, own in keys)
-        lines += ["", f'{given} = _TypedDict("{given}", {{{items}}})']
+        (own,) = spelled(["given"], "camel", self._top)
+        lines += ["", *given_mapping(own, keys, others)]
         lines += self._aliases(lines)
-        return _headed(lines, f"`ringfence bindings --host`, of {quote(name)}")
+        return headed(lines, f"`ringfence bindings --host`, of {quote(name)}")
 
     def _named(self, name: str) -> str:
         """Give a class of the stub a name that no other has."""
@@ -179,7 +185,7 @@ class _Stub:
         lines += ["", f"class {of_class}(_Protocol):"]
         made = [declared for declared in functions if kinds[declared[0]] == "constructor"]
         rest = [declared for declared in functions if kinds[declared[0]] == "static"]
-        lines += [*self._methods(made, "__call__"), *self._methods(rest)] or ["    ..."]
+        lines += [*self._methods(made, "__call__", may_wait=False), *self._methods(rest)] or ["    ..."]
         return of_class
 
     def _reached(self, interfaces: list[Any]) -> set[int]:
@@ -212,14 +218,19 @@ class _Stub:
         for name, value in _members(tree):
             self._homes.setdefault(self._numbers.get(id(value), -1), (place, name))
 
-    def _space(self, place: str, space: Exports) -> list[str]:
+    def _space(self, place: str, space: Exports, found: Sequence[tuple[str, str]] = ()) -> list[str]:
         lines = self._members(place, space, with_functions=True)
-        return [f"class {place}:", *(lines or ["    ..."])]
+        return [f"class {place}:", *lines, *items(found, self._builtins)]
 
-    def _members(self, place: str, space: Exports, *, with_functions: bool) -> list[str]:
+    def _members(self, place: str, space: Exports, *, with_functions: bool, without: Iterable[str] = ()) -> list[str]:
         lines: list[str] = []
         for name, value in sorted(_members(space), key=lambda member: isinstance(member[1], _Marker)):
-            if isinstance(value, _Marker):
+            if name in without or (without and name.startswith("_")):
+                continue
+            if isinstance(value, _Other):
+                told = f"{self._builtins}object" if value.of == "object" else value.of
+                lines += [f"    {name}: {told}"] if with_functions else []
+            elif isinstance(value, _Marker):
                 lines += self._function(name, value) if with_functions else []
             elif id(value) in self._places:
                 lines += [f"    {name}: {self._of(self._places[id(value)])}"] if with_functions else []
@@ -243,9 +254,19 @@ class _Stub:
         while self_name in names:
             self_name += "_"
         told = ", ".join([f"{self_name}", *params])
-        return ["    @_function", f"    def {name}({told}) -> {self._returned(marker.result)}: ..."]
+        return [
+            f"    @{self._decorator(marker.result)}",
+            f"    def {name}({told}) -> {self._returned(marker.result)}: ...",
+        ]
 
-    def _methods(self, functions: list[Any], name: str | None = None) -> list[str]:
+    def _decorator(self, result: int | None) -> str:
+        """Write what makes of a function one of a plugin's, with the class of its errors."""
+        if result is None or self._types[result][0] != "result":
+            return "_function"
+        error = self._types[result][2]
+        return f"_failing[{'None' if error is None else self._type(error, given=False)}]()"
+
+    def _methods(self, functions: list[Any], name: str | None = None, *, may_wait: bool = True) -> list[str]:
         lines: list[str] = []
         seen = set()
         for own, params, result, _ in functions:
@@ -260,7 +281,9 @@ class _Stub:
                 f", {own}: {self._type(kind, given=False)}" for own, (_, kind) in zip(names, taken, strict=True)
             )
             end = ", /" if taken else ""
-            lines.append(f"    def {spelling}(self{told}{end}) -> {self._returned(result, given=True)}: ...")
+            gives = self._returned(result, given=True)
+            gives += f" | _Coroutine[_Any, _Any, {gives}]" if may_wait else ""
+            lines.append(f"    def {spelling}(self{told}{end}) -> {gives}: ...")
         return lines
 
     def _returned(self, kind: int | None, *, given: bool = False) -> str:
@@ -283,8 +306,9 @@ class _Stub:
                 return [decorated, f"    class {name}:", *(lines or ["        ..."])]
             case "variant":
                 lines = [f"    class {name}:"]
+                home, own = self._homes[number]
                 for (case, _), (_, carries) in zip(made[1], parts[0], strict=True):
-                    lines += ["    " + decorated, f"        class {case.__name__}:"]
+                    lines += ["    " + decorated, f"        class {case.__name__}({self._of(home)}.{own}):"]
                     lines.append(
                         "            "
                         + (f"value: {self._type(carries, given=False)}" if carries is not None else "...")
@@ -315,7 +339,7 @@ class _Stub:
             else:
                 # Those of a class are called like those of its objects: what they are is no function of Python's.
                 given = ["self", *(given if kind == "static" else given[1:])]
-                lines.append("        @_function")
+                lines.append(f"        @{self._decorator(result)}")
             returned = "None" if kind == "constructor" else self._returned(result)
             lines.append(f"        def {own}({', '.join(given)}) -> {returned}: ...")
         lines += ["        def drop(self) -> None: ...", "        def __enter__(self) -> _Self: ..."]
@@ -356,7 +380,8 @@ class _Stub:
             return "_Any"
         place, name = self._homes[number]
         whole = f"{self._of(place)}.{name}"
-        if kind == "variant":
+        if kind == "variant" and not given:
+            # All of its cases, for what tells them apart.
             return " | ".join(f"{whole}.{case.__name__}" for case, _ in self._classes.given[number][1])
         return f"{whole} | {plain}dict[{plain}str, _Any]" if kind == "record" and given else whole
 
@@ -416,18 +441,3 @@ def _by_resource(
         else:
             rest.append(function)
     return rest, of
-
-
-def _headed(lines: list[str], of: str) -> str:
-    """Put what it imports before the rest: only what is mentioned."""
-    import re
-
-    words = set(re.findall(r"\b_\w+", "\n".join(lines)))
-    header = [f"# Written by {of}; do not edit."]
-    for module, names in _IMPORTS:
-        used = [f"{name} as _{name}" for name in names.split() if f"_{name}" in words]
-        if used:
-            header.append(f"from {module} import {', '.join(used)}")
-        elif not names and f"_{module}" in words:
-            header.append(f"import {module} as _{module}")
-    return "\n".join([*header, *lines]) + "\n"

@@ -31,6 +31,8 @@ def stub_of(program: bytes) -> ModuleType:
     module = ModuleType("stub")
     # Without what decorates: annotations are all that is compared.
     text = re.sub(r"\n *@_.*", "", bindings(Program.from_bytes(program)))
+    # Nor of what they are cases: the class around them is not there yet.
+    text = re.sub(r"(\n *class \w+)\(\w+\.\w+\):", r"\1:", text)
     exec(compile("from __future__ import annotations\n" + text, "stub", "exec"), vars(module))  # noqa: S102 - our own text
     vars(module)["_array"] = SimpleNamespace(array=Rows)
     return module
@@ -40,7 +42,9 @@ def told(hint: Any, *, wide: bool = False) -> set[str]:  # noqa: PLR0911 - a lin
     """
     Write what a hint says, each of a union by itself.
 
-    A stub has a variant as the union of its cases. With `wide` it is what a parameter takes that was given a hint.
+    A stub has a variant that comes back as the union of its cases.
+
+    With `wide` it is what a parameter takes that was given a hint.
     """
     if hint is None or hint is NoneType:
         return {"None"}
@@ -52,9 +56,10 @@ def told(hint: Any, *, wide: bool = False) -> set[str]:  # noqa: PLR0911 - a lin
     if origin in (array, Rows, bytes):
         return {"Buffer", "Sequence[number]"} if wide else {"bytes" if origin is bytes else "array"}
     if isinstance(origin, type) and "__ringfence__" in vars(origin) and not issubclass(origin, enum.Enum):
-        if not dataclasses.is_dataclass(origin):
+        if not dataclasses.is_dataclass(origin) and not wide:
             return {f"{origin.__name__}.{name}" for name, case in vars(origin).items() if isinstance(case, type)}
-        return {origin.__name__, "dict[str|Any]"} if wide else {origin.__name__}
+        is_record = dataclasses.is_dataclass(origin)
+        return {origin.__name__, "dict[str|Any]"} if wide and is_record else {origin.__name__}
     # Classes of a stub are inside of those of their interfaces.
     name = "Sequence" if wide and origin is list else getattr(origin, "__qualname__", str(origin))
     name = name.partition(".")[2] if getattr(origin, "__module__", "") == "stub" else name

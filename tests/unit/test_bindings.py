@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.conftest import CASES
 from plugins.resources import COUNTERS, KEEPER
-from plugins.typed import Echo, plugin_of
+from plugins.typed import Echo, kinds, plugin_of
 from ringfence import Plugin, Program
 from ringfence._bindings import bindings
 from ringfence._plugin_resources import Resource
@@ -38,15 +41,30 @@ CLASHING = f"""(component {LIBRARY}
   (export "a:b/exports" (instance $content))
   (export "class" (func $parse)) (export "bytes" (func $parse)) (export "plugin" (func $parse)))"""
 
+CORE = b"""(module
+  (memory (export "memory") 1) (global (export "ticks") (mut i64) (i64.const 0)) (table (export "table") 1 funcref)
+  (func (export "add") (param i32 i64) (result i32) (local.get 0)))"""
+
+
+def importing(*interfaces: str) -> bytes:
+    """Make a component that imports one function of each, and one by itself."""
+    text = "".join(
+        f'(import "{name}" (instance (export "{"f" if "/i" in name else "get"}" (func (param "name" string)'
+        " (result (option string))))))"
+        for name in interfaces
+    )
+    return f'(component {text} (import "go" (func)))'.encode()
+
+
 USE = """\
 from __future__ import annotations
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, assert_type, cast
 import ringfence
 if TYPE_CHECKING:
     from markdown import Content, Plugin
     from host import Given
     from array import array
-    import clashing, counters, keeper_host, zoo
+    import clashing, core_module, counters, keeper_host, many_host, versions_host, zoo
 
 class Store:
     def get(self, name: str) -> str | None:
@@ -99,10 +117,52 @@ def count(api: counters.Counters) -> int:
         return counter.add(by=2) + api.Counter.merge(counter, api.Counter(1)).add(0)
 def numbers(values: zoo.Exports) -> array[float]:
     return values.memory_15([1.5], *[0] * 17)[0]
+
+class Waiting:
+    async def get(self, name: str) -> str | None:
+        return name
+
+def get(name: str) -> str | None:
+    return name
+
+async def waits() -> None: ...
+
+ways: list[Given] = [{"app:host/store": Waiting()}, {"store": Store()}, {"store": {"get": get}}]
+others: list[keeper_host.Given] = [{"blobs": Nested()}, {"test:zoo/blobs": {"Blob": OneBlob, "swap": get}}]
+mixed: versions_host.Given = {"a:b/store@1.0.0": Store(), "a:b/store@2.0.0": Waiting(), "c": {"get": get}, "go": waits}
+wide: many_host.Given = {"i1": {"f": get}, "a:b/i2": {"f": get}, "a:b/i3@1.0.0": {"f": get}, "go": waits}
+wrong: Content.ParseError = content.ParseError.TooLong(3)
+def told(error: Content.ParseError) -> int:
+    return error.value if isinstance(error, content.ParseError.TooLong) else 0
+try:
+    plugin.exports["app:markdown/content@1.0.0"].parse("")
+except content.parse.Error as error:
+    told(error.value)
+    match error.value:
+        case content.ParseError.Empty():
+            length = 0
+        case content.ParseError.TooLong(length):
+            pass
+    assert_type(length, int)
+match content.parse.result(""):
+    case ringfence.Ok(good):
+        assert_type(good, Content.Page)
+    case ringfence.Err(bad):
+        told(bad)
+assert_type(plugin.render("# hi"), str)
+assert_type(plugin.render.result("# hi").value, str)
+assert_type(plugin.content.parse("x"), Content.Page)
+assert_type([name for name in plugin.exports], list[str])
+def numbered(core: core_module.Plugin) -> int:
+    core.memory.write(0, core.exports.memory.read(0, 8))
+    core.exports.ticks.value = 5
+    return core.add(1, 2) + core.exports.add(1, p1=2) + core.exports.memory.size
 """
 WRONG = """\
 from __future__ import annotations
+from host import Given
 from markdown import Plugin
+import core_module
 
 class Wrong:
     def get(self, name: str) -> int:
@@ -112,6 +172,16 @@ def use(plugin: Plugin) -> None:
     plugin.exports.render(5)
     plugin.exports.content.parse("x").titel
     plugin.exports.content.Link("u")
+    plugin.render(5)
+    plugin.exports.content.ParseError.TooLong("x")
+
+def numbered(core: core_module.Plugin) -> None:
+    core.exports.add("x", None)
+    core.exports.ticks.value = "x"
+    core.exports.table()
+
+lacking: Given = {}
+numbers: Given = {"store": {"get": 5}}
 """
 WRONG_HOST = """\
 from __future__ import annotations
@@ -139,6 +209,9 @@ typed: Given = {"test:zoo/blobs": Typed()}
 """
 
 
+CHECKERS = [["mypy", "--config-file", "mypy.ini", "."], ["pyright", "-p", "."]]
+
+
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the stubs of some plugins, and what uses them."""
@@ -150,6 +223,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("zoo", echo.wat),
         ("counters", COUNTERS),
         ("keeper", KEEPER),
+        ("core_module", CORE),
+        ("versions", importing("a:b/store@1.0.0", "a:b/store@2.0.0", "c:d/c")),
+        ("many", importing(*(f"a:b/i{at}@1.0.0" for at in range(1, 5)))),
     ):
         loaded = Program.from_bytes(program, name=name)
         (place / f"{name}.pyi").write_text(bindings(loaded))
@@ -158,12 +234,17 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "use.py").write_text(USE)
     (place / "wrong.py").write_text(WRONG)
     (place / "wrong_host.py").write_text(WRONG_HOST)
+    configure(place)
+    return place
+
+
+def configure(place: Path) -> None:
+    """Have type checkers be strict."""
     (place / "mypy.ini").write_text("[mypy]\nstrict = True\n")
     (place / "pyrightconfig.json").write_text(
         '{"typeCheckingMode": "strict", "pythonVersion": "3.11", '
         f'"extraPaths": ["{ROOT / "python"}"], "reportMissingModuleSource": false}}'
     )
-    return place
 
 
 def wrong_lines(said: str, file: str) -> set[int]:
@@ -176,16 +257,33 @@ def wrong_lines(said: str, file: str) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("checker", [["mypy", "--config-file", "mypy.ini", "."], ["pyright", "-p", "."]])
+@pytest.mark.parametrize("checker", CHECKERS)
 def test_type_checkers_take_the_stubs_and_find_what_is_wrong(stubs: Path, checker: list[str]) -> None:
-    """Strictly: of every type, of names that clash, of the host; and three wrong calls are three errors."""
+    """Strictly: of every type, of names that clash, of the host; and each wrong line is an error."""
     ended = subprocess.run([sys.executable, "-m", *checker], cwd=stubs, capture_output=True, text=True, check=False)
     said = ended.stdout
 
-    assert {9, 10, 11} == wrong_lines(said, "wrong.py"), said + ended.stderr
+    assert {11, 12, 13, 14, 15, 18, 19, 20, 22, 23} == wrong_lines(said, "wrong.py"), said + ended.stderr
     assert {21, 22} == wrong_lines(said, "wrong_host.py"), said + ended.stderr
     for file in sorted(path.name for path in stubs.glob("*.py*") if not path.name.startswith("wrong")):
         assert not wrong_lines(said, file), said
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+@settings(max_examples=1)
+@given(worlds=st.lists(st.lists(kinds(), min_size=1, max_size=8), min_size=12, max_size=12))
+def test_type_checkers_take_the_stubs_of_any_world(checker: list[str], worlds: list[list[object]]) -> None:
+    """Of types of any shape, inside one another, on either side."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        configure(place)
+        for at, types in enumerate(worlds):
+            program = Program.from_bytes(Echo(*types).wat)
+            (place / f"world_{at}.pyi").write_text(bindings(program))
+            (place / f"world_{at}_host.pyi").write_text(bindings(program, host=True))
+        ended = subprocess.run([sys.executable, "-m", *checker], cwd=place, capture_output=True, text=True, check=False)
+
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
 
 
 def body(classes: dict[str, ast.ClassDef], name: str) -> dict[str, str]:
@@ -193,6 +291,9 @@ def body(classes: dict[str, ast.ClassDef], name: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for statement in classes[name].body:
         match statement:
+            # How members are found, by any name.
+            case ast.FunctionDef(name="__getitem__" | "__iter__"):
+                pass
             case ast.FunctionDef() | ast.ClassDef():
                 names[statement.name] = ""
             case ast.AnnAssign(target=ast.Name() as target):
@@ -254,13 +355,16 @@ def test_host_is_told_its_functions_and_no_types_that_it_does_not_see() -> None:
     """A Protocol class for each interface, and a mapping for `imports`."""
     expected = """\
 # Written by `ringfence bindings --host`, of markdown.wat; do not edit.
-from typing import Protocol as _Protocol, TypedDict as _TypedDict
+from collections.abc import Callable as _Callable, Coroutine as _Coroutine, Mapping as _Mapping
+from typing import Any as _Any, Protocol as _Protocol, TypedDict as _TypedDict
 
 class Store(_Protocol):
     \"\"\"app:host/store\"\"\"
-    def get(self, name: str, /) -> str | None: ...
+    def get(self, name: str, /) -> str | None | _Coroutine[_Any, _Any, str | None]: ...
 
-Given = _TypedDict("Given", {'app:host/store': Store})
+_Given0 = _TypedDict("_Given0", {'app:host/store': Store | _Mapping[str, _Callable[..., _Any]]})
+_Given1 = _TypedDict("_Given1", {'store': Store | _Mapping[str, _Callable[..., _Any]]})
+Given = _Given0 | _Given1
 """
     assert expected == bindings(Program.from_file(RENDERER), host=True)
 
@@ -269,22 +373,25 @@ def test_host_is_told_the_classes_of_resources_that_it_makes() -> None:
     """What their objects have, and what the class has that is called for one."""
     expected = """\
 # Written by `ringfence bindings --host`, of keeper; do not edit.
+from collections.abc import Coroutine as _Coroutine, Mapping as _Mapping
 from typing import Any as _Any, Protocol as _Protocol, TypedDict as _TypedDict
 
 class BlobsBlob(_Protocol):
-    def size(self) -> int: ...
+    def size(self) -> int | _Coroutine[_Any, _Any, int]: ...
 
 class BlobsBlobClass(_Protocol):
     def __call__(self, size: int, /) -> BlobsBlob: ...
-    def join(self, one: _Any, other: _Any, /) -> BlobsBlob: ...
+    def join(self, one: _Any, other: _Any, /) -> BlobsBlob | _Coroutine[_Any, _Any, BlobsBlob]: ...
 
 class Blobs(_Protocol):
     \"\"\"test:zoo/blobs\"\"\"
     @property
     def Blob(self) -> BlobsBlobClass: ...
-    def swap(self, blob: _Any, /) -> BlobsBlob: ...
+    def swap(self, blob: _Any, /) -> BlobsBlob | _Coroutine[_Any, _Any, BlobsBlob]: ...
 
-Given = _TypedDict("Given", {'test:zoo/blobs': Blobs})
+_Given0 = _TypedDict("_Given0", {'test:zoo/blobs': Blobs | _Mapping[str, _Any]})
+_Given1 = _TypedDict("_Given1", {'blobs': Blobs | _Mapping[str, _Any]})
+Given = _Given0 | _Given1
 """
     assert expected == bindings(Program.from_bytes(KEEPER, name="keeper"), host=True)
 
@@ -303,5 +410,5 @@ def test_length_of_a_list_is_no_type() -> None:
         Program.from_bytes(Echo(("fixed", "u8", 5000), ("map", "string", ("fixed", "string", 2))).wat), host=True
     )
 
-    assert "def __call__(self, v: bytes, /) -> _Buffer | _Sequence[int]: ..." in stub
-    assert "def __call__(self, v: dict[str, list[str]], /) -> dict[str, _Sequence[str]]: ..." in stub
+    assert "def __call__(self, v: bytes, /) -> _Buffer | _Sequence[int] | _Coroutine[" in stub
+    assert "def __call__(self, v: dict[str, list[str]], /) -> dict[str, _Sequence[str]] | _Coroutine[" in stub
