@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +28,7 @@ class Row:
         self.code = code
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
-        from pydantic_core import core_schema
-
-        bits = array(self.code).itemsize * 8
-        number = core_schema.float_schema() if self.code in "fd" else _whole(bits, is_signed=self.code.islower())
-        numbers = core_schema.list_schema(number)
-        return _wrapped(
-            lambda value: isinstance(value, array) and value.typecode == self.code,
-            lambda value: array(self.code, value),
-            list,
-            numbers,
-        )
+        return _row(self.code)
 
     def __repr__(self) -> str:
         return f"Row({self.code!r})"
@@ -44,7 +36,8 @@ class Row:
 
 def of_wrapper(cls: type, source: Any, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
     """Give the schema of `Ok`, `Err` or `Some` of something: an object of the case."""
-    return _case(cls, cls.__name__.lower(), handler.generate_schema(*getattr(source, "__args__", (Any,))))
+    (carried,) = getattr(source, "__args__", (Any,))
+    return _case(cls, cls.__name__.lower(), _row("B") if carried is bytes else handler.generate_schema(carried))
 
 
 def of_record(cls: type, handler: Any) -> Any:  # noqa: ANN401 - pydantic's
@@ -103,7 +96,7 @@ def of_flags(cls: Any) -> Any:  # noqa: ANN401 - pydantic's
     )
 
 
-def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, PLR0911 - a line for each kind
+def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - a line for each kind
     """Give the schema of a type inside of another, with what its annotation does not say: the range of a number."""
     from pydantic_core import core_schema
 
@@ -112,8 +105,14 @@ def _of_kind(kind: Any, handler: Any) -> Any:  # noqa: ANN401, PLR0911 - a line 
             return core_schema.str_schema(min_length=1, max_length=1)
         case (name,) if name in _BITS:
             return _whole(_BITS[name], is_signed=name[0] == "s")
-        case ("list" | "fixed", item, *length) if getattr(kind.hint, "__origin__", None) is list:
+        case ("f32" | "f64" as name,):
+            return _float(name)
+        case ("list" | "fixed", item, *length):
             most = length[0] if length else None
+            if item.told[0] == "u8":
+                return _row("B", most)
+            if getattr(kind.hint, "__origin__", None) is not list:
+                return _row(kind.hint.__metadata__[0].code, most)
             return core_schema.list_schema(_of_kind(item, handler), min_length=most, max_length=most)
         case ("map", key, value):
             return core_schema.dict_schema(_of_kind(key, handler), _of_kind(value, handler))
@@ -140,6 +139,55 @@ def _whole(bits: int, *, is_signed: bool) -> Any:  # noqa: ANN401 - pydantic's
     return core_schema.int_schema(ge=least, le=least + (1 << bits) - 1)
 
 
+def _float(name: str) -> Any:  # noqa: ANN401 - pydantic's
+    """Give the schema of a float, of which JSON has no infinite ones and no NaN: they are text there."""
+    from pydantic_core import core_schema
+
+    def checked(value: float) -> float:
+        if name == "f32" and math.isfinite(value):
+            try:
+                struct.pack("<f", value)
+            except OverflowError:
+                raise ValueError(f"{value!r} is too large for an f32") from None
+        return value
+
+    number = core_schema.float_schema()
+    writing = core_schema.plain_serializer_function_ser_schema(
+        lambda value: value if not isinstance(value, float) or math.isfinite(value) else str(value),
+        return_schema=core_schema.union_schema([number, core_schema.literal_schema(["nan", "inf", "-inf"])]),
+        when_used="json",
+    )
+    return core_schema.no_info_after_validator_function(checked, number, serialization=writing)
+
+
+def _row(code: str, length: int | None = None) -> Any:  # noqa: ANN401 - pydantic's
+    """Give the schema of a row of numbers, as `array` calls what it is of: a list of them; those of u8 are bytes."""
+    from pydantic_core import core_schema
+
+    is_bytes = code == "B"
+    number = (
+        _float("f32" if code == "f" else "f64")
+        if code in "fd"
+        else _whole(array(code).itemsize * 8, is_signed=code.islower())
+    )
+
+    def is_one(value: object) -> bool:
+        return isinstance(value, bytes) if is_bytes else isinstance(value, array) and value.typecode == code
+
+    def opened(value: Any) -> Any:  # noqa: ANN401 - what is read
+        """Give what is bytes, or a row of another length, as a list, of which pydantic says what is wrong."""
+        return list(value) if is_one(value) or (is_bytes and isinstance(value, (bytearray, memoryview))) else value
+
+    return _wrapped(
+        is_one,
+        bytes if is_bytes else lambda numbers: array(code, numbers),
+        list,
+        core_schema.list_schema(number, min_length=length, max_length=length),
+        ready=lambda value: is_one(value) and length in (None, len(value)),
+        opened=opened,
+    )
+
+
 def _case(cls: Any, name: str, carries: Any) -> Any:  # noqa: ANN401 - pydantic's
     from pydantic_core import core_schema
 
@@ -154,12 +202,15 @@ def _wrapped(
     made: Callable[[Any], Any],
     taken: Callable[[Any], Any],
     inner: Any,  # noqa: ANN401 - pydantic's
+    *,
+    ready: Callable[[Any], bool] | None = None,
+    opened: Callable[[Any], Any] = lambda value: value,
 ) -> Any:  # noqa: ANN401 - pydantic's
     """Give the schema of what is taken as it is, or made of something with a schema, and is written as that."""
     from pydantic_core import PydanticSerializationUnexpectedValue, core_schema
 
     def read(value: Any, handler: Any) -> Any:  # noqa: ANN401 - what is read
-        return value if is_one(value) else made(handler(value))
+        return value if (ready or is_one)(value) else made(handler(opened(value)))
 
     def written(value: Any) -> Any:  # noqa: ANN401 - what is written
         if not is_one(value):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from array import array
 from typing import Any
 
@@ -134,6 +136,81 @@ def test_every_part_of_a_record_is_checked_by_its_type() -> None:
         with pytest.raises(ValidationError) as caught:
             adapter.validate_python([{**good, name: value}])
         assert (0, name) == caught.value.errors()[0]["loc"][:2]
+
+
+ROWS = Classes(
+    [
+        ("u8",),
+        ("s32",),
+        ("f32",),
+        ("f64",),
+        ("list", 0),
+        ("fixed", 0, 3),
+        ("fixed", 1, 2),
+        ("list", 2),
+        ("result", 4, None),
+        ("record", [("b", 4), ("f", 5), ("g", 6), ("x", 2), ("y", 3), ("z", 7), ("r", 8)]),
+    ],
+    [("app:x/z", [], [("rows", 9)])],
+)
+GOOD = {"b": [255], "f": [97, 98, 99], "g": [1, 2], "x": "nan", "y": "-inf", "z": ["inf", 1.5], "r": {"ok": [254]}}
+
+
+def rows(**other: Any) -> Any:
+    """Make a value of every kind of row, with bytes that are no text, and numbers that JSON has not."""
+    numbers = {"x": math.nan, "y": -math.inf, "z": array("f", [math.inf, 1.5]), "r": Ok(b"\xfe")}
+    given = {"b": b"\xff", "f": b"abc", "g": array("i", [1, 2]), **numbers, **other}
+    return ROWS.hint(9)(**given)
+
+
+def test_bytes_and_numbers_that_are_none_are_written_as_the_command_writes_them() -> None:
+    """Bytes as numbers, what is not finite as text; both are read again."""
+    adapter = TypeAdapter(ROWS.hint(9))
+    written = adapter.dump_json(rows())
+
+    assert GOOD == json.loads(written) == adapter.dump_python(rows(), mode="json")
+    read = adapter.validate_json(written)
+    assert math.isnan(read.x)
+    assert dataclasses.replace(rows(), x=0.0) == dataclasses.replace(read, x=0.0)
+    assert b"ab\0" == adapter.validate_python({**GOOD, "f": bytearray(b"ab\0")}).f == rows(f=b"ab\0").f
+    assert {"ok": [255]} == TypeAdapter(Ok[bytes]).dump_python(Ok(b"\xff"), mode="json")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("b", [256]),
+        ("b", "text"),
+        ("f", b"ab"),
+        ("f", [1, 2, 3, 4]),
+        ("g", [1]),
+        ("g", array("i", [1, 2, 3])),
+        ("x", 1e300),
+        ("z", [1e300]),
+        ("r", {"ok": [-1]}),
+    ],
+)
+def test_lengths_and_ranges_of_rows_are_checked(name: str, wrong: object) -> None:
+    """As the call of a plugin would."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(ROWS.hint(9)).validate_python({**GOOD, name: wrong})
+
+    assert name == caught.value.errors()[0]["loc"][0]
+
+
+def rows_of_now() -> Any:
+    """Take nothing, as an endpoint."""
+    return rows()
+
+
+def test_bytes_are_a_response_of_fastapi() -> None:
+    """Whatever they are."""
+    app = FastAPI()
+    app.add_api_route("/", rows_of_now, response_model=ROWS.hint(9))
+    answer = TestClient(app).get("/")
+
+    assert (200, GOOD) == (answer.status_code, answer.json())
+    assert 200 == TestClient(app).get("/openapi.json").status_code
 
 
 def test_class_of_yours_that_is_made_of_a_record_is_pydantics_own_matter() -> None:
