@@ -15,6 +15,8 @@ enum { JUMPED = -0x7fffffff, LEFT = -0x7ffffffd };
 enum { NOTHING = 1, OBJECT = 8, TEXT = 6, COUNTED = 0x300, NUMBER = 4, INTERNED = 0x50, DESTRUCTED = 0x100, AFTER_OPEN_TAG = 2, ELSEWHERE = 12, INFORMATION_AS_TEXT = 32, HEAP_OVERFLOW = 148 / 4 };
 /* Of EG(vm_interrupt) and EG(timed_out), which lie in one word; of EG(flags). */
 enum { INTERRUPT_BITS = 0x01010000, KINDS_OF_INTERRUPTS = 3, IN_END = 1 };
+/* What a program ends with that one of them ended. */
+enum { TIMEOUT_EXIT = 124, INTERRUPTED_EXIT = 130, MEMORY_EXIT = 1 };
 
 typedef struct { char *top, *end, bytes[KEPT_BYTES]; } kept_frame;
 /* Of PHP: a value, a text, an object, and a call. */
@@ -162,7 +164,8 @@ static int ended(void) {
         }
         if (try_end() != JUMPED) break;
     }
-    return exit_status & 0xff;
+    static const int codes[] = {TIMEOUT_EXIT, INTERRUPTED_EXIT, MEMORY_EXIT};
+    return interrupted ? codes[interrupted - 1] : exit_status & 0xff;
 }
 static string *text_of(const char *bytes, uint32_t n) {
     string *text = malloc(sizeof *text + n + 1);
@@ -273,6 +276,7 @@ static void take_turn(void) {
 static void seed(void) {
     uint32_t *state = (*(uint32_t ***)LCG)[1];
     *(bool *)TWISTER_SEEDED = false;
+    *(uint32_t *)SQLITE_STATE = 0; /* as `sqlite3_randomness(0, NULL)` does */
     *(bool *)LCG_SEEDED = true;
     for (int i = 0; state && i < 2; i++)
         if (!random_get(&state[i], sizeof state[i])) state[i] = state[i] % LCG_MOST + 1;

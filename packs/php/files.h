@@ -4,7 +4,7 @@
 
 FROM(leave) __attribute__((noreturn)) void leave(void);
 
-enum { FIRST_FOLDER = 3, FOLDERS = 256, MOST_NAME = 4096, FIRST_OURS = 1100, OURS = 16, DOOR = 1200 };
+enum { FIRST_FOLDER = 3, FOLDERS = 256, MOST_NAME = 4096, FIRST_OURS = 1100, OURS = 16, DOOR = 1200, RANDOM = 1201 };
 
 typedef struct { char *prefix; int32_t fd; } folder;
 typedef struct { uint8_t tag; uint32_t name_length; } prestat;
@@ -69,6 +69,12 @@ static bool is_above(const char *name, const char *of) {
     uint32_t n = length_of(name);
     return of && begins(of, name) && of[n] == '/';
 }
+static bool is_device(int32_t fd) { return fd == DOOR || fd == RANDOM; }
+/* SQLite takes its seed from there, and else from the time. */
+static int32_t device(const char *name) {
+    if (busy && name && same(name, "dev/ringfence")) return DOOR;
+    return name && live && (same(name, "dev/urandom") || same(name, "dev/random")) ? RANDOM : 0;
+}
 static opened *found(int32_t fd) {
     if (fd < FIRST_OURS || fd >= FIRST_OURS + OURS) return NULL;
     opened *it = &open_files[fd - FIRST_OURS];
@@ -78,11 +84,11 @@ static opened *found(int32_t fd) {
 int32_t BETWEEN(path_open)(int32_t fd, int32_t dirflags, const char *path, uint32_t length, int32_t oflags, int64_t rights,
                            int64_t inheriting, int32_t flags, int32_t *out) {
     const char *name = whole(fd, path, length);
-    if (busy && name && same(name, "dev/ringfence")) {
-        *out = DOOR;
+    const file *it = ours(name);
+    if (device(name)) {
+        *out = device(name);
         return 0;
     }
-    const file *it = ours(name);
     for (int32_t i = 0; it && i < OURS; i++) {
         if (open_files[i].of) continue;
         open_files[i] = (opened){it, 0};
@@ -95,20 +101,33 @@ int32_t BETWEEN(path_open)(int32_t fd, int32_t dirflags, const char *path, uint3
 int32_t BETWEEN(path_filestat_get)(int32_t fd, int32_t flags, const char *path, uint32_t length, void *out) {
     const char *name = whole(fd, path, length);
     const file *it = ours(name);
-    if (it) return tell_stat(out, REGULAR, it->length);
+    /* Whoever resolves a path asks for it, and then for the folders above it: of ours the host knows neither. */
+    static const char *resolved;
+    if (it || device(name)) {
+        resolved = it ? it->name : "dev/";
+        return it ? tell_stat(out, REGULAR, it->length) : tell_stat(out, CHARACTERS, 0);
+    }
+    if (name && is_above(name, resolved)) return tell_stat(out, DIRECTORY, 0);
+    resolved = NULL;
     int32_t error = live ? path_filestat_get(fd, flags, path, length, out) : ABSENT_FILE;
     return error && name && is_above(name, files[SCRIPT].name) ? tell_stat(out, DIRECTORY, 0) : error;
 }
 int32_t BETWEEN(fd_read)(int32_t fd, const part *parts, uint32_t count, uint32_t *out) {
     opened *it = found(fd);
-    if (!it && fd != DOOR) return fd_read(fd, parts, count, out);
+    if (!it && !is_device(fd)) return fd_read(fd, parts, count, out);
     *out = 0;
     if (fd == DOOR && count) *out = door_read(parts[0].at, parts[0].length);
-    for (uint32_t i = 0; it && i < count; i++) {
-        int64_t left = (int64_t)it->of->length - it->at;
-        uint32_t n = left <= 0 ? 0 : parts[i].length < left ? parts[i].length : (uint32_t)left;
-        __builtin_memcpy(parts[i].at, it->of->text + it->at, n);
-        it->at += n;
+    for (uint32_t i = 0; fd != DOOR && i < count; i++) {
+        uint32_t n = parts[i].length;
+        if (it) {
+            int64_t left = (int64_t)it->of->length - it->at;
+            n = left <= 0 ? 0 : n < left ? n : (uint32_t)left;
+            __builtin_memcpy(parts[i].at, it->of->text + it->at, n);
+            it->at += n;
+        } else {
+            int32_t error = random_get(parts[i].at, n);
+            if (error) return error;
+        }
         *out += n;
     }
     return 0;
@@ -124,7 +143,7 @@ int32_t BETWEEN(fd_write)(int32_t fd, const part *parts, uint32_t count, uint32_
 int32_t BETWEEN(fd_close)(int32_t fd) {
     opened *it = found(fd);
     /* Streams are opened more than once under the same number: there is no `dup`. */
-    if (!it) return fd < FIRST_FOLDER || fd == DOOR ? 0 : fd_close(fd);
+    if (!it) return fd < FIRST_FOLDER || is_device(fd) ? 0 : fd_close(fd);
     it->of = NULL;
     return 0;
 }
@@ -143,16 +162,16 @@ int32_t BETWEEN(fd_tell)(int32_t fd, int64_t *out) {
     return 0;
 }
 int32_t BETWEEN(fd_fdstat_get)(int32_t fd, void *out) {
-    if (found(fd) || fd == DOOR) return tell_state(out, fd == DOOR ? CHARACTERS : REGULAR);
+    if (found(fd) || is_device(fd)) return tell_state(out, is_device(fd) ? CHARACTERS : REGULAR);
     return live ? fd_fdstat_get(fd, out) : BAD_FD;
 }
 int32_t BETWEEN(fd_filestat_get)(int32_t fd, void *out) {
     opened *it = found(fd);
-    if (fd == DOOR) return tell_stat(out, CHARACTERS, 0);
+    if (is_device(fd)) return tell_stat(out, CHARACTERS, 0);
     return it ? tell_stat(out, REGULAR, it->of->length) : fd_filestat_get(fd, out);
 }
 int32_t BETWEEN(fd_fdstat_set_flags)(int32_t fd, int32_t flags) {
-    return found(fd) || fd == DOOR ? 0 : fd_fdstat_set_flags(fd, flags);
+    return found(fd) || is_device(fd) ? 0 : fd_fdstat_set_flags(fd, flags);
 }
 /* Nothing of the machine that builds is in the pack. */
 int32_t BETWEEN(args_sizes_get)(uint32_t *count, uint32_t *size) {

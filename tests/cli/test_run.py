@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
+from keyboard import interrupted
 from ringfence import Result
 
 if TYPE_CHECKING:
@@ -199,11 +197,6 @@ def test_escape_codes_of_a_name_do_not_reach_the_terminal(ringfence: Command) ->
     assert "1b" in ended.stderr
 
 
-def hears_ctrl_c() -> None:
-    """Where a shell started the tests in the background, an interrupt would be ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 CATCHES = """
 import time
 try:
@@ -222,16 +215,5 @@ def test_ctrl_c_that_the_guest_caught_is_its_own_affair(compiled: Path, then: st
     """It exits as it says, like a native Python; one that does not catch it exits with 130."""
     assert compiled.is_dir()
     program = CATCHES.format(then=f"    {then}" if then else "")
-    command = [sys.executable, "-m", "ringfence", "run", "--language", "python", "-c", program]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=hears_ctrl_c,  # noqa: PLW1509
-    ) as process:
-        assert process.stdout is not None
-        assert b"ready\n" == process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
 
-    assert (code, b"caught\n") == (process.returncode, said)
+    assert (code, "caught\n") == interrupted("run", "--language", "python", "-c", program)[:2]

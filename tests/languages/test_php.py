@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keyboard import interrupted
 from ringfence import Dir, Limits, Policy, Sandbox
 
 if TYPE_CHECKING:
@@ -149,13 +150,27 @@ def test_session_of_a_visitor_is_kept_in_a_granted_folder(tmp_path: Path) -> Non
 def test_every_run_is_fresh() -> None:
     """Random numbers of each kind differ, clocks go on, and nothing of the last run is there."""
     code = "echo getmypid() >= 0, ' ', mt_rand(), ' ', random_int(0, PHP_INT_MAX), ' ', bin2hex(random_bytes(8)), ' ',"
-    code += "rand(), ' ', lcg_value(), ' ', uniqid('', true), ' ', microtime(true);"
+    code += "rand(), ' ', lcg_value(), ' ', uniqid('', true), ' ', microtime(true), ' ',"
+    code += "(new PDO('sqlite:'))->query('select random()')->fetchColumn(), ' ',"
+    code += "(new SQLite3(':memory:'))->querySingle('select hex(randomblob(8))');"
     sandbox = Sandbox(language="php")
     first, second = (sandbox.run(["-r", code]).text.split(" ") for _ in range(2))
 
-    assert all(first[at] != second[at] for at in range(1, 8)), (first, second)
+    assert all(first[at] != second[at] for at in range(1, 10)), (first, second)
     assert float(first[7]) < float(second[7])
     assert float(first[7]) > 1.7e9
+
+
+def test_what_php_and_its_driver_look_for_is_no_denial(tmp_path: Path) -> None:
+    """A script, a device of random numbers: a host that ends whoever asks for more is not asked for them."""
+    (tmp_path / "a.php").write_text("<?php echo basename(__FILE__), is_file(__FILE__);", encoding="utf-8")
+    stop = Policy(on_denied="stop")
+    assert "a.php1" == Sandbox(tmp_path / "a.php", policy=stop).run().text
+    code = """echo filetype('/dev/urandom'), strlen(file_get_contents('/dev/random', length: 20));
+        (new PDO('sqlite::memory:'))->query('select random()'); echo is_dir('/dev'), is_dir('/etc');"""
+    result = php("-r", code, policy=stop)
+
+    assert ("char20", "/etc") == (result.stdout.decode()[:6], result.denials[-1].what), result
 
 
 def test_limits_end_a_run_under_their_names() -> None:
@@ -167,6 +182,19 @@ def test_limits_end_a_run_under_their_names() -> None:
     ):
         result = php("-r", code, policy=Policy(limits=limits))
         assert ("limited", name) == (result.outcome, result.limit), (code, result)
+
+
+@pytest.mark.parametrize("code", ["while (1);", "register_shutdown_function(function () { exit(0); }); while (1);"])
+def test_ctrl_c_ends_a_program_and_nothing_is_applied(code: str, tmp_path: Path) -> None:
+    """It is the 130 of every language, and what it had written stays in the overlay."""
+    (tmp_path / "f").write_text("before", encoding="utf-8")
+    code = f"file_put_contents('/w/f', 'half'); echo \"ready\\n\"; {code}"
+    exit_code, said, told = interrupted(
+        "run", "--dir", f"{tmp_path}:/w:overlay", "--apply", "--language", "php", "-c", code
+    )
+
+    assert (130, "") == (exit_code, said), told
+    assert "before" == (tmp_path / "f").read_text(encoding="utf-8")
 
 
 def test_settings_of_the_command_line_hold_before_the_script_is_read() -> None:

@@ -124,6 +124,15 @@ def test_trace_names_the_cells_that_were_called() -> None:
         ) == error.traceback
 
 
+def test_session_asks_the_host_for_nothing_by_itself() -> None:
+    """A policy that ends whoever asks for more lets it begin, and what a program asks for is a denial as ever."""
+    with isolated.Session("php", policy=Policy(on_denied="stop")) as session:
+        assert 1 == session.eval("1").value
+        asked = session.eval("is_dir('/etc')")
+
+    assert ("denied", ["/etc"]) == (asked.outcome, [each.what for each in asked.denials])
+
+
 def test_exit_ends_nothing_but_the_turn() -> None:
     """Through `try` and `finally`, from anywhere."""
     with isolated.Session("php") as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import ringfence
+from keyboard import interrupted
 from ringfence import Dir, Policy
 from security.applying import LENGTH, NAMES
 
@@ -105,3 +107,29 @@ def test_what_took_the_place_of_a_file_stays(
         result.changes.apply()
     assert (before.st_ino, before.st_mode) == (file.lstat().st_ino, file.lstat().st_mode)
     assert "outside" == outside.read_text()
+
+
+ANSWERS = """
+import os, time
+try:
+    open("/w/file", "w").write("half")
+    print("ready", flush=True)
+    while True: time.sleep(0.01)
+except KeyboardInterrupt:
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ringfence_language_python") is None, reason="no Python pack")
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.timeout(300)  # the pack may have to be compiled
+def test_guest_that_answers_ctrl_c_with_success_has_nothing_applied(tmp_path: Path) -> None:
+    """What it says of itself does not count where the user wanted it to end."""
+    (tmp_path / "file").write_text("before", encoding="utf-8")
+    grant = f"{tmp_path}:/w:overlay"
+    exit_code, _, told = interrupted("run", "--dir", grant, "--apply", "--language", "python", "-c", ANSWERS)
+
+    assert 130 == exit_code
+    assert "nothing was applied" in told
+    assert "applied 1" not in told
+    assert "before" == (tmp_path / "file").read_text(encoding="utf-8")

@@ -168,6 +168,21 @@ def test_door_of_a_session_leads_only_to_the_host_that_any_guest_has() -> None:
     PHP.turns((f"$d = fopen('/dev/ringfence', 'r+b'); {code}" for code in codes), "$kept = 1", "$kept ?? 0")
 
 
+def test_fork_does_not_know_the_random_numbers_of_another() -> None:
+    """Not of PHP, and not of its SQLite, whose generator the session has begun."""
+    draws = [
+        "mt_rand()", "lcg_value()", "bin2hex(random_bytes(8))", "$p->query('select hex(randomblob(8))')->fetchColumn()",
+        "$s->querySingle('select random()')",
+    ]  # fmt: skip
+    with Session(language="php") as session:
+        session.eval("$p = new PDO('sqlite:'); $s = new SQLite3(':memory:');")
+        draw = f"[{', '.join(draws)}]"
+        drawn = [session.eval(draw).value, *(fork.eval(draw).value for fork in session.fork_many(3))]
+
+    for kind, values in zip(draws, zip(*drawn, strict=True), strict=True):
+        assert len(values) == len(set(values)), kind
+
+
 @pytest.mark.parametrize("code", [*ENDLESS, *HOGS, *DEEP])
 def test_session_outlives_what_its_turns_do(code: str) -> None:
     """Or it is over, and begins anew; its next turn is never another's."""

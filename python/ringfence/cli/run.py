@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_argument
     add_grants(parser)
-    add("--apply", action="store_true", help="when it exits with 0, write the changes of overlays to the host")
+    add("--apply", action="store_true", help="when it exits with 0, without a Ctrl-C, write the changes of overlays")
     add_isolation(parser)
     add("--json", action="store_true", help="capture its output, and print the whole result as JSON")
     _script.add_arguments(parser)
@@ -57,14 +57,19 @@ def execute(arguments: argparse.Namespace) -> int:
     if sandbox.diagnostics and not sandbox._runnable.compiles:  # noqa: SLF001 - one that does not compile says it itself
         _output.say("\n".join(quote(line, _MAX_LINE) for line in sandbox.diagnostics.splitlines()))
     try:
+        result, interrupted = _run(sandbox, source.args, "capture" if arguments.json else "inherit")
         if arguments.json:
-            result = _run(sandbox, source.args, "capture")
             _output.data(result.json())
         else:
-            result = _run(sandbox, source.args, "inherit")
             _explain(result, arguments, sandbox)
             tell_changes(result)
         if arguments.apply and result.ok:
+            if interrupted:
+                _output.error(
+                    "nothing was applied", "Ctrl-C was pressed during the run, which may have done half its work"
+                )
+                _output.hint("run it again, to its end")
+                return _exit.Exit.CANCELLED
             _output.say(f"applied {result.changes.apply()} changes")
     finally:
         if arguments.isolation != "wasm":
@@ -72,17 +77,22 @@ def execute(arguments: argparse.Namespace) -> int:
     return _exit.of(result)
 
 
-def _run(sandbox: Sandbox, args: Sequence[str], out: Literal["inherit", "capture"]) -> Result:
-    """Run it; one that heard of Ctrl-C and came to an end of its own has ended like any other."""
+def _run(sandbox: Sandbox, args: Sequence[str], out: Literal["inherit", "capture"]) -> tuple[Result, bool]:
+    """
+    Run it, and tell whether it was interrupted.
+
+    One that heard of Ctrl-C and came to an end of its own has ended like any other; but whether it did all of its work,
+    nobody knows.
+    """
     try:
-        return sandbox.run(args, stdin="inherit", stdout=out, stderr=out)
+        return sandbox.run(args, stdin="inherit", stdout=out, stderr=out), False
     except KeyboardInterrupt as interrupt:
         native = getattr(interrupt, "result", None)
         if native is None or native.outcome != "exited":
             raise
         from ringfence._result import Result
 
-        return Result(native)
+        return Result(native), True
 
 
 def _explain(result: Result, arguments: argparse.Namespace, sandbox: Sandbox) -> None:
