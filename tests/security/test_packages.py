@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,23 @@ import pytest
 
 from ringfence import LoadError, RingfenceError, Sandbox
 from ringfence.languages import find
-from ringfence.packages import bring
+from ringfence.packages import bring, of_file
 
 if TYPE_CHECKING:
     from shelf import Shelf
 
 pytestmark = pytest.mark.usefixtures("compiled")
+
+
+def locked(*wheels: Path) -> str:
+    """Write the file of requirements that pins exactly these."""
+    lines = (f"{'=='.join(wheel.name.split('-')[:2])} --hash=sha256:{digest(wheel)}" for wheel in wheels)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def digest(wheel: Path) -> str:
+    """Read it as it is now."""
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def test_attack_source_archive_is_never_built(shelf: Shelf, tmp_path: Path) -> None:
@@ -129,3 +141,32 @@ def test_attack_modules_in_the_working_directory_are_not_imported(
     bring(["one"], find("python"))
 
     assert not (tmp_path / "mark").exists()
+
+
+def test_attack_index_that_serves_another_wheel_than_was_pinned(shelf: Shelf, tmp_path: Path) -> None:
+    """Its own digest of that is right; the list's is what counts, though the same was brought in without one."""
+    lock = locked(shelf.wheel("one"))
+    evil = shelf.wheel("one", one__py="VERSION = 'evil'\n")
+    bring(["one==1.0"], find("python"))
+
+    with pytest.raises(LoadError, match=f"`one` 1.0 .* digest sha256:{digest(evil)}, and that is none of those"):
+        bring(of_file(lock), find("python"))
+    code = "import one; print(one.VERSION)"
+    assert "evil" == Sandbox(language="python", packages=["one==1.0"]).run(code=code).text.strip()
+    assert 1 == len(list((tmp_path / "packages").iterdir()))
+
+
+def test_attack_index_that_changes_what_a_pinned_package_needs(shelf: Shelf) -> None:
+    """Where one package has a digest, all have, those that others pull in and those of other flags too."""
+    one, two = shelf.wheel("one", needs=("two",)), shelf.wheel("two")
+    for loose in (of_file(locked(one)), [*of_file(locked(one)), "two==1.0"], ["one", *of_file(locked(two))]):
+        with pytest.raises(LoadError, match=r"`(one|two)` cannot be brought in: there is no digest for"):
+            bring(loose, find("python"))
+    lock = of_file(locked(one, two))
+    assert 2 == len(bring(lock, find("python")).wheels)
+    shelf.wheel("two", two__py="VERSION = 'evil'\n")
+
+    code = "import two; print(two.VERSION)"
+    assert "1.0" == Sandbox(language="python", packages=lock).run(code=code).text.strip(), "what is kept is as it was"
+    with pytest.raises(LoadError, match=r"`two` .* cannot be brought in: the index has a wheel with the digest"):
+        bring([*lock, lock[0] + " --hash=sha256:" + "0" * 64], find("python"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._pip import Pip
+    from ._requirement import Asked
 
 # Their wheels have a compiled part that the package can do without, and no pure wheel beside them: that part is left
 # out. Each is tested.
@@ -58,7 +59,7 @@ class Wheel(Value):
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
-def resolve(requirements: Sequence[Requirement], version: str, pip: Pip) -> list[Wheel]:
+def resolve(requirements: Sequence[Asked], version: str, pip: Pip) -> list[Wheel]:
     """
     Choose the wheels, in the order of their names.
 
@@ -68,16 +69,19 @@ def resolve(requirements: Sequence[Requirement], version: str, pip: Pip) -> list
         pip: asks the index.
 
     Raises:
-        LoadError: there is no such package, they do not go together, or one has only a compiled form.
+        LoadError: there is no such package, they do not go together, one has only a compiled form, or the index has
+            another wheel than its digest says.
         HostError: the index cannot be asked.
     """
     guest = environment(version)
+    pins = _pins(requirements, guest)
     asked = [_without_marker(one) for one in requirements if _holds(one, guest, {""})]
     for _ in range(_ROUNDS):
         found = _asked(asked, pip) if asked else {}
         needed, missing = _needed(asked, found, guest)
         if not missing:
-            return [_wheel(found[name], pip) for name in sorted(needed)]
+            _check_pinned(needed, pins)
+            return [_checked(_wheel(found[name], pip), pins) for name in sorted(needed)]
         asked += missing
     raise LoadError(
         "the packages cannot be brought in",
@@ -199,6 +203,40 @@ def _wheel(install: Mapping[str, Any], pip: Pip) -> Wheel:
         why = "the index has no digest of it, so nobody could tell what arrives"
         raise LoadError(f"`{name}` {version} cannot be brought in", why, "use an index that has digests")
     return Wheel(name, version, digest)
+
+
+def _pins(requirements: Sequence[Asked], guest: dict[str, str]) -> dict[str, frozenset[str]] | None:
+    """Give the digests that each may have; None where nobody asked for any."""
+    if not any(one.digests for one in requirements):
+        return None
+    pins: dict[str, frozenset[str]] = {}
+    for one in requirements:
+        if one.digests and _holds(one, guest, {""}):
+            name = canonicalize_name(one.name)
+            pins[name] = pins.get(name, one.digests) & one.digests
+    return pins
+
+
+def _check_pinned(needed: Iterable[str], pins: Mapping[str, frozenset[str]] | None) -> None:
+    """Refuse a list that is pinned in part, as pip does: the rest of it could be anything."""
+    if pins is None or not (loose := sorted(name for name in needed if name not in pins)):
+        return
+    names = ", ".join(f"`{name}`" for name in loose)
+    raise LoadError(
+        f"{names} cannot be brought in",
+        "there is no digest for it, and where one package has a digest, all have: what they need too",
+        "let `uv pip compile --generate-hashes` write the list, which has them all; or leave all digests out",
+    )
+
+
+def _checked(wheel: Wheel, pins: Mapping[str, frozenset[str]] | None) -> Wheel:
+    if pins is None or wheel.sha256 in pins[wheel.name]:
+        return wheel
+    raise LoadError(
+        f"`{wheel.name}` {wheel.version} cannot be brought in",
+        f"the index has a wheel with the digest sha256:{wheel.sha256}, and that is none of those asked for",
+        "find out who changed it: the index, or the list; then let `uv pip compile --generate-hashes` write it anew",
+    )
 
 
 def _is_pure(install: Mapping[str, Any]) -> bool:

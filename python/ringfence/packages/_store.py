@@ -70,12 +70,13 @@ def bring(requirements: Iterable[str], pack: Pack, progress: Progress | None = N
     Bring packages in, or find them where the same were asked for before.
 
     Args:
-        requirements: names of the index, as `pip install` has them: "jinja2", "pyyaml>=6", "rich==14.0.0".
+        requirements: names of the index, as `pip install` has them: "jinja2", "pyyaml>=6", "rich==14.0.0"; with
+            digests, "rich==14.0.0 --hash=sha256:…", where each package has some.
         pack: the Python that they are for.
         progress: called meanwhile with the seconds so far; an exception in it ends that.
 
     Raises:
-        LoadError: there is no such package, they do not go together, or one has only a compiled form.
+        LoadError: there is no such package, they do not go together, one has only a compiled form, or another digest.
         HostError: they cannot be fetched or kept.
     """
     _check(pack)

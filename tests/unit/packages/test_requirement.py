@@ -7,6 +7,9 @@ import pytest
 from ringfence import LoadError
 from ringfence.packages._requirement import key, of_file, parse
 
+A, B = "0a" * 32, "0b" * 32
+LOCKED = f"one==1.0 ; python_version >= '3.9' \\\n  --hash=sha256:{A} \\\n --hash=sha256:{B}  # via x"
+
 
 @pytest.mark.parametrize("text", ["jinja2", "pyyaml>=6,<7", "httpx[http2]==0.28.1", 'tomli; python_version < "3.11"'])
 def test_names_with_versions_extras_and_markers_are_taken(text: str) -> None:
@@ -60,19 +63,53 @@ def test_keys_are_alike_for_what_is_alike() -> None:
 
 
 def test_file_has_a_requirement_in_each_line() -> None:
-    """Comments, empty lines and digests are left out; options come out as lines, and are refused."""
-    text = "# ours\njinja2==3.1.6 \\\n    --hash=sha256:00\n\nrich # pretty\n"
+    """Comments and empty lines are left out; options come out as lines, and are refused."""
+    text = f"# ours\njinja2==3.1.6 \\\n    --hash=sha256:{A}\n\nrich # pretty\n"
 
-    assert ["jinja2==3.1.6", "rich"] == of_file(text)
+    assert ["jinja2==3.1.6", "rich"] == [str(one) for one in parse(of_file(text))]
     with pytest.raises(LoadError, match="it is an option"):
         parse(of_file("-r other.txt"))
 
 
-def test_only_digests_are_left_out_of_a_line_of_a_file() -> None:
-    """What stands after them is not forgotten."""
-    assert ["one==1.0", "two"] == of_file("one==1.0 \\\n  --hash=sha256:aa \\\n --hash=sha256:bb  # via x\ntwo")
+def test_digests_stay_with_what_they_were_written_for() -> None:
+    """However they are written, and whatever stands before them; what stands after them is not forgotten."""
+    one, two, three = parse(of_file(f"{LOCKED}\ntwo --hash sha256:{A.upper()}\nthree"))
+
+    assert ({A, B}, {A}, set()) == (set(one.digests), set(two.digests), set(three.digests))
+    assert "one==1.0; python_version >= '3.9'".replace("'", '"') == str(one)
     with pytest.raises(LoadError, match="cannot be brought in"):
-        parse(of_file("one --hash=sha256:aa -r other.txt"))
+        parse([f"one --hash=sha256:{A} -r other.txt"])
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "=",
+        "",
+        "=sha256:",
+        f"=sha256:{A[1:]}",
+        f"=sha256:{A}0",
+        f"=sha512:{A}",
+        f"=md5:{A[:32]}",
+        f"={A}",
+        f"=sha256:{A} {B}",
+        f"=sha256:{A} --hash",
+        f"=sha256:{A} --hashes=sha256:{B}",
+        f"=sha256:{A}" + f" --hash=sha256:{B}" * 1000,
+    ],
+)
+def test_digest_that_cannot_be_compared_is_refused(digest: str) -> None:
+    """It would pin nothing, and look as if it did."""
+    with pytest.raises(LoadError, match=r"`one==1\.0` cannot be brought in: .*digest"):
+        parse([f"one==1.0 --hash{digest}"])
+
+
+def test_keys_differ_by_digests() -> None:
+    """What was kept without any, or for another, is not taken."""
+    texts = ["one", f"one --hash=sha256:{A}", f"one --hash=sha256:{B}", f"one --hash=sha256:{A} --hash=sha256:{B}"]
+
+    assert 4 == len({key(one) for one in parse(texts)})
+    assert key(parse(texts[3:])[0]) == key(parse([f"one --hash=sha256:{B} --hash=sha256:{A}"])[0])
 
 
 @pytest.mark.parametrize("text", ["https://x/y.whl", "./x", "../x", "/x", "git+https://x", "~/x"])

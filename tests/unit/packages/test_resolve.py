@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,3 +135,43 @@ def test_requirements_of_packages_that_cannot_be_read_are_told(shelf: Shelf) -> 
 
     with pytest.raises(LoadError, match=r"`one`.* cannot be brought in"):
         chosen("one")
+
+
+def pinned(*wheels: Path) -> list[str]:
+    """Write requirements that these wheels alone meet."""
+    digests = [hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels]
+    return [
+        f"{wheel.name.partition('-')[0]} --hash=sha256:{digest}" for wheel, digest in zip(wheels, digests, strict=True)
+    ]
+
+
+def test_pinned_wheel_is_chosen_and_no_other(shelf: Shelf) -> None:
+    """One of several digests is enough; a package that is listed twice has those that both lines have."""
+    one, two = shelf.wheel("one", needs=('host; sys_platform == "linux"',)), shelf.wheel("two")
+    shelf.wheel("host")
+    other = f" --hash=sha256:{'0' * 64}"
+    [first, second] = pinned(one, two)
+
+    assert ["one-1.0", "two-1.0"] == chosen(first + other, second, "host; sys_platform == 'linux'")
+    assert ["one-1.0", "two-1.0"] == chosen(first + other, first, "one", second)
+    with pytest.raises(LoadError, match="none of those asked for"):
+        chosen(first, f"one{other}", second)
+
+
+def test_pure_wheel_is_the_one_whose_digest_counts(shelf: Shelf) -> None:
+    """A locked file has the digests of all wheels of a version, or of that which somebody looked at."""
+    native, pure = shelf.wheel("one", tag=NATIVE), shelf.wheel("one", one__py="")
+
+    assert ["one-1.0"] == chosen(*pinned(pure))
+    with pytest.raises(LoadError, match="none of those asked for"):
+        chosen(*pinned(native))
+
+
+def test_what_the_guest_does_not_need_needs_no_digest_either(shelf: Shelf) -> None:
+    """And a digest of what it does not need pins the others all the same."""
+    one, two = shelf.wheel("one"), shelf.wheel("two")
+    [first, second] = pinned(one, two)
+
+    assert ["one-1.0"] == chosen(first, f"two; sys_platform == 'linux'{second.removeprefix('two')}")
+    with pytest.raises(LoadError, match="`one` cannot be brought in: there is no digest"):
+        chosen("one", f"two; sys_platform == 'linux'{second.removeprefix('two')}")
