@@ -165,7 +165,13 @@ class Turn:
     @property
     def error(self) -> TurnError | None:
         """The error that nothing caught."""
-        return None if self._fields[3] is None else TurnError(*self._fields[3])
+        if self._fields[3] is None:
+            return None
+        kind, message, traceback = self._fields[3]
+        if kind:
+            return TurnError(kind, message, traceback)
+        # An interpreter whose memory is used up has none to write down what it raised.
+        return TurnError("Error", message or "its language could not say what it was", traceback)
 
     @property
     def cause(self) -> Exception | None:

@@ -179,6 +179,10 @@ def test_script_that_cannot_be_baked_says_why(ringfence: Command, tmp_path: Path
     assert 127 == ringfence("bake", "nowhere.py").exit_code
     tmp_path.joinpath("a.wasm").write_bytes(b"\0asm")
     assert "it is a WebAssembly program already" in ringfence("bake", "a.wasm").stderr
+    tmp_path.joinpath("a.js").write_text("1\n")
+    told = ringfence("bake", "a.js").stderr
+    assert told.startswith("error: `a.js` cannot be baked: its name ends as scripts in `javascript`")
+    assert "only Python is baked\nhint: run it: `ringfence run a.js`" in told
     ended = ringfence("bake", "wrong.py")
 
     assert (2, "") == (ended.exit_code, ended.stdout)

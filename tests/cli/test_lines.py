@@ -27,6 +27,35 @@ JAVASCRIPT_WANTS_MORE = [
 JAVASCRIPT_WHOLE = ["let a = 1", "'abc", "a b", "1 +* 2", "return 1", "f(}", "throw new SyntaxError('end')", "`a\nb`"]
 
 
+RUBY_WANTS_MORE = [
+    *("def f(a)", "def f(a)\n  a", "[1].each do |x|", "if true", "x = [1,", "y = {a: 1,", "foo(1,", "class A", "begin"),
+    *(
+        "puts <<~E",
+        "puts <<~E\n  hi",
+        "=begin",
+        "=begin\nabc",
+        '"abc',
+        "%w(a b",
+        "/abc",
+        "1 +",
+        "x.",
+        "->(a) {",
+        "(",
+        "{",
+    ),
+    *("case 1", "module M\ndef x", '"a#{', "begin\n1\nrescue", "f 1,", "while false", "# )\n[1"),
+]
+RUBY_WHOLE = [
+    *("x = 1", "def f(a)\n a\nend", "end", "1 + )", "x = = 2", "def f(a)\n )", "puts <<~E\n hi\nE", "=begin\na\n=end"),
+    *(
+        "eval('def f(')",
+        "raise SyntaxError, 'unexpected end-of-input'",
+        "raise 'a `)` to close the x'",
+        "if x then end end",
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def python() -> Session:
     """A session of Python."""
@@ -61,6 +90,15 @@ def test_javascript_that_is_not_whole_is_not_run(javascript: Session, text: str)
 def test_javascript_that_is_whole_or_wrong_is_run(javascript: Session, text: str) -> None:
     """The same, where the error is not at the end of the text."""
     assert attempt(javascript, "javascript", text) is not None
+
+
+def test_ruby_tells_whether_more_lines_must_follow() -> None:
+    """What is wrong otherwise is told at once, and so is what a script says is a wrong end of a text of its own."""
+    pytest.importorskip("ringfence_language_ruby", reason="the language pack is not installed")
+    ruby = Session("ruby")
+
+    assert RUBY_WANTS_MORE == [text for text in RUBY_WANTS_MORE if attempt(ruby, "ruby", text) is None]
+    assert [] == [text for text in RUBY_WHOLE if attempt(ruby, "ruby", text) is None]
 
 
 def test_error_that_a_guest_forged_is_no_reason_to_wait(javascript: Session) -> None:

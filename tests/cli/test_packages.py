@@ -105,6 +105,26 @@ def test_inline_without_a_list_is_told(ringfence: Command, script: Path) -> None
     )
 
 
+@pytest.mark.parametrize("metadata", ['requires-python = ">=3.14"', "dependencies = [six", "dependencies = 'six'"])
+def test_metadata_that_nobody_asked_about_is_a_comment(ringfence: Command, script: Path, metadata: str) -> None:
+    """Whatever is wrong with it: a script that is run without packages is run as Python runs it."""
+    script.write_text(f"# /// script\n# {metadata}\n# ///\nprint(1)\n", encoding="utf-8")
+    ended = ringfence("run", script.name)
+
+    assert (0, "1\n", "") == (ended.exit_code, ended.stdout, ended.stderr)
+    assert "the script's metadata cannot be used" in ringfence("run", "--with-inline", script.name).stderr
+
+
+@pytest.mark.parametrize("source", [("-",), ("-c", SCRIPT)])
+def test_inline_is_for_scripts_in_files(ringfence: Command, script: Path, source: tuple[str, ...]) -> None:
+    """What comes from standard input has a list, perhaps, at which nobody looks."""
+    flags = ("run", "--with-inline", "--language", "python")
+    ended = ringfence(*flags, *source, input=script.read_bytes())
+
+    assert 2 == ended.exit_code
+    assert "only a script in a file is looked at, and what is run here is none" in ended.stderr
+
+
 def test_packages_for_a_program_are_refused(ringfence: Command) -> None:
     """It is no Python."""
     ended = ringfence("run", "--with", "one", "guests/hello.wat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import stat
 import subprocess
 import sys
@@ -232,3 +233,14 @@ def test_what_was_typed_is_there_the_next_time(terminal: Terminal, tmp_path: Pat
     again.wait_for("42\r\n>>> ")
     again.type(":quit\n")
     assert 0 == again.close()
+
+
+@pytest.mark.parametrize("line", ["1", "print('y' * 1000)"])
+def test_reader_that_has_had_enough_ends_it(compiled: Path, line: str) -> None:
+    """Quietly, though there are lines without an end, and whoever finds out: we, or the guest."""
+    assert compiled.is_dir()
+    command = f"yes {shlex.quote(line)} | timeout 60 {sys.executable} -m ringfence repl | head -n 1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
+
+    assert (b"", 1) == (ended.stderr.replace(b"yes: standard output: Broken pipe\n", b""), ended.stdout.count(b"\n"))
+    assert 124 != ended.returncode, "it was ended for it"

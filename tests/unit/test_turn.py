@@ -118,3 +118,9 @@ def test_exception_of_ours_is_the_cause() -> None:
     assert cause is raised.value.__cause__
     assert cause is made.cause
     assert None is pickle.loads(pickle.dumps(made)).cause
+
+
+def test_error_without_a_type_has_one_and_words() -> None:
+    """An interpreter whose memory is used up cannot write down what it raised."""
+    assert TurnError("Error", "its language could not say what it was", "") == turn(error=("", "", "")).error
+    assert TurnError("Error", "no", "T") == turn(error=("", "no", "T")).error

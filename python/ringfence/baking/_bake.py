@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -87,6 +88,7 @@ def bake(
         why = "componentize-py makes programs of scripts, and is not installed"
         raise LoadError("nothing can be baked", why, f"pip install {TOOL}")
     source = _source(path)
+    _check_language(path)
     target = _target(path, Path(output))
     with tempfile.TemporaryDirectory(prefix="ringfence-bake-") as made:
         stage = Path(made)
@@ -138,6 +140,20 @@ def _source(script: Path) -> bytes:
     if source.startswith(b"\0asm"):
         raise LoadError(what, "it is a WebAssembly program already", "run it: `ringfence run`")
     return source
+
+
+def _check_language(script: Path) -> None:
+    """Refuse what is in another language by its name's end: it would become a program that fails."""
+    from ringfence.languages._find import claimed, ours
+
+    suffix = script.suffix.lower()
+    names = sorted({pack.language for pack in claimed(suffix)} or {ours(suffix) or "python"}) if suffix else ["python"]
+    if all(name.partition("-")[0] != "python" for name in names):
+        what, named = f"`{quote(str(script))}` cannot be baked", " or ".join(f"`{name}`" for name in names)
+        why = f"its name ends as scripts in {named} do, and only Python is baked"
+        raise LoadError(
+            what, why, f"run it: `ringfence run {shlex.quote(str(script))}`; a script in Python ends in `.py`"
+        )
 
 
 def _fill(stage: Path, name: str, source: bytes) -> None:

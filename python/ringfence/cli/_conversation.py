@@ -57,7 +57,8 @@ class Conversation:
             self._last = turn
             if turn.outcome == "exited":
                 return min(turn.exit_code or 0, 255)
-            show(turn, self._branches.language, self._policy)
+            if not show(turn, self._branches.language, self._policy):
+                return Exit.OK
             self._mend()
 
     def _piece(self) -> Turn | None:

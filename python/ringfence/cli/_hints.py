@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 
 from ringfence.cli._amounts import amount, flag_of
 from ringfence.cli._mounts import mount_hint
+from ringfence.cli._paths import path_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def refusal_hint(result: Result | Turn, policy: Policy) -> str | None:
         return f"the guest was refused the request `{last.what}`, {_request(last, policy)}"
     granted = [grant.at or "/" for grant in policy.dirs]
     grants = "nothing" if not granted else "only " + ", ".join(f"`{path}`" for path in granted)
-    flag = mount_hint(last, policy) or _grant(last, policy)
-    return f"the guest was refused a {last.kind} of `{last.what}`, the policy grants {grants}: {flag}, or leave it so"
+    flag = mount_hint(last, policy) or path_hint(last, policy, denials)
+    told = f"the guest was refused a {last.kind} of `{last.what}`, the policy grants {grants}: {flag}, or leave it so"
+    return told if flag else None
 
 
 def _raise(limit: str, policy: Policy) -> str:
@@ -58,30 +59,6 @@ def _raise(limit: str, policy: Policy) -> str:
     if not isinstance(value, int | float):
         return f"raise `{flag}`"
     return f"the limit was {amount(limit, value)}, raise it with `{flag} {amount(limit, value * 2)}`"
-
-
-def _grant(denial: Denial, policy: Policy) -> str:
-    """Write the flag for a path the guest chose: quoted for a shell, and never the whole of the host."""
-    mode = ":rw" if denial.kind == "write" else ""
-    for grant in policy.dirs:
-        if grant.at and _covers(grant.at, denial.what):
-            if grant.host is None:
-                return f"it leads out of `{grant.at}`, or that is only to be read"
-            if denial.kind == "write" and grant.mode != "rw":
-                return f"grant it as `--dir {shlex.quote(f'{grant.host}:{grant.at}:rw')}`"
-            return f"it leads out of `{grant.at}`: grant what it leads to with `--dir HOST:GUEST`"
-    if not denial.what.startswith("/") or "\\" in denial.what or "…" in denial.what:
-        return "grant its directory with `--dir HOST:GUEST" + mode + "`"
-    parent = os.path.dirname(denial.what.rstrip("/"))  # noqa: PTH120
-    path = denial.what if parent in {"/", ""} else parent
-    if path == "/":
-        return f"grant a directory there with `--dir HOST:/{mode}`"
-    host = path
-    if not os.path.exists(host) and os.path.exists(host.lstrip("/")):  # noqa: PTH110
-        host = host.lstrip("/")
-    elif denial.kind == "write" and parent in {"/", ""} and not os.path.exists(host):  # noqa: PTH110
-        host, path = ".", "/"  # a new file, which a guest names as a command does: from where it was started
-    return f"add `--dir {shlex.quote(f'{host}:{path}{mode}')}`"
 
 
 def _network(denial: Denial, policy: Policy) -> str:
@@ -112,7 +89,3 @@ def _request(denial: Denial, policy: Policy) -> str:
     if "\\" in denial.what or "…" in denial.what or "%" in url or not method.isalpha():
         return f'the policy grants {grants}: grant it with `--http "METHOD https://HOST/PATH/*"`, or leave it so'
     return f"the policy grants {grants}: add `--http {shlex.quote(denial.what)}`, or leave it so"
-
-
-def _covers(at: str, path: str) -> bool:
-    return at in {"/", path} or path.startswith(f"{at.rstrip('/')}/")

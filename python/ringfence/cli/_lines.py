@@ -17,6 +17,15 @@ _ENDS_EARLY = {
     "lua": ("SyntaxError", re.compile(r"near <eof>\Z")),
     "sqlite": ("SQLITE_ERROR", re.compile(r"incomplete input\Z")),
     "php": ("ParseError", re.compile(r"\Asyntax error, unexpected end of file|\AUnclosed |\AUnterminated comment")),
+    # Prism points at what is wrong, below the line that has it: all of it is that something was to come yet.
+    "ruby": (
+        "SyntaxError",
+        re.compile(
+            r"\A<cell \d+>:(?![\s\S]*^ +\| +\^~* unexpected (?!end-of-input))[\s\S]*^ +\| +\^~* .*(?:meets end of file|"
+            r"unexpected end-of-input|before EOF|closing delimiter|to close the |to end with |a matching )",
+            re.MULTILINE,
+        ),
+    ),
     "perl": (
         "SyntaxError",
         re.compile(r"\AMissing right |\Asyntax error at .*, at EOF$|anywhere before EOF at ", re.MULTILINE),

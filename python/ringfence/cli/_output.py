@@ -51,8 +51,8 @@ def failure(problem: RingfenceError | UsageError, *, as_json: bool = False) -> N
     error(problem.what, problem.why, problem.fix)
 
 
-def data(text: str) -> None:
-    """Write data to stdout; a reader that has had enough is no error."""
+def data(text: str) -> bool:
+    """Write data to stdout, and tell whether somebody reads it; a reader that has had enough is no error."""
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
@@ -62,6 +62,17 @@ def data(text: str) -> None:
         if not isinstance(error, BrokenPipeError):
             why = error.strerror or str(error)
             raise Unwritable("cannot write to standard output", why, "write it somewhere else") from error
+        return False
+    return True
+
+
+def is_read() -> bool:
+    """Tell whether somebody reads stdout still, or may: a pipe tells when nobody does."""
+    import select
+
+    poll = select.poll()
+    poll.register(1, 0)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def say(text: str) -> None:

@@ -39,26 +39,33 @@ def named(arguments: argparse.Namespace) -> list[str]:
 
 def asked_for(arguments: argparse.Namespace, runnable: Runnable) -> list[str]:
     """Give what the script asks for, where a flag or somebody at the terminal agrees: it is not trusted with it."""
+    if not arguments.with_inline:
+        return found if (found := _readable(runnable)) and _agrees(runnable, found) else []
     found = _inline(runnable)
     if not found:
-        if arguments.with_inline:
-            what, why = "`--with-inline` was given", "there is no list of packages in the script's comments"
-            raise UsageError(what, why, "name them: `ringfence run --with NAME …`")
-        return []
-    return found if arguments.with_inline or _agrees(runnable, found) else []
+        why, fix = "there is no list of packages in the script's comments", "name them: `ringfence run --with NAME …`"
+        if runnable.source is None:
+            why = "only a script in a file is looked at, and what is run here is none"
+            fix = "write it to a file, or name them: `ringfence run --with NAME …`"
+        raise UsageError("`--with-inline` was given", why, fix)
+    return found
 
 
 def package_hint(arguments: argparse.Namespace, runnable: Runnable) -> str | None:
     """After a script that failed and that asked for packages which nobody brought in: the flag that does."""
     if arguments.packages or arguments.with_file or arguments.with_inline:
         return None
-    try:
-        found = _inline(runnable)
-    except ValueError:
-        return None
-    if not found:
+    if not (found := _readable(runnable)):
         return None
     return f"the script asks for {_listed(found)}, which was not brought in: add `--with-inline`, or leave it so"
+
+
+def _readable(runnable: Runnable) -> list[str]:
+    """What is wrong with them is nothing to a script that runs without: they are comments."""
+    try:
+        return _inline(runnable)
+    except ValueError:
+        return []
 
 
 def _inline(runnable: Runnable) -> list[str]:

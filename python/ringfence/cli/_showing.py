@@ -12,10 +12,23 @@ if TYPE_CHECKING:
     from ringfence._turn import Turn
 
 
-def show(turn: Turn, language: str, policy: Policy) -> None:
-    """Write the value to stdout; the error, what stopped it and what would mend it to stderr."""
+def show(turn: Turn, language: str, policy: Policy) -> bool:
+    """
+    Write the value to stdout; the error, what stopped it and what would mend it to stderr.
+
+    Once nobody reads stdout nothing is said any more, and this is False.
+    """
+    if not _output.is_read():
+        return False
     if turn.value is not None:
-        _output.data(_printable(turn.value if turn.is_repr else _written(turn.value, language)))
+        shown = _printable(turn.value if turn.is_repr else _written(turn.value, language))
+        if not _output.data(shown):
+            return False
+    _say(turn, policy)
+    return True
+
+
+def _say(turn: Turn, policy: Policy) -> None:
     if turn.error is not None:
         _output.say(_printable(turn.error.traceback or f"{turn.error.type}: {turn.error.message}").rstrip())
     if turn.ok or (turn.outcome == "raised" and not turn.denials):
