@@ -6,7 +6,7 @@ from ._engine import core
 from ._failure import failure
 from ._isolation import close_at_exit
 from ._plugin_classes import Classes
-from ._plugin_imports import FIX, functions_of, spare, waiting
+from ._plugin_imports import FIX, checked, functions_of, spare, waiting
 from ._plugin_names import Spelling, member, short, spelled
 from ._plugin_profile import Profile, measuring
 from ._plugin_reload import follow, refuse_closed
@@ -14,7 +14,7 @@ from ._plugin_resources import Resource, attach, classes_of
 from ._plugin_shapes import Shapes
 from ._plugin_snapshot import PluginSnapshot, without_instance
 from ._plugin_streams import Streams
-from ._policy import Policy
+from ._policy import Policy, check_policy
 from ._program import to_program
 from ._result import Result
 from ._text import quote
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from .errors import GuestError
 
 
-# Of the names that there are, in an error.
-_SHOWN = 10
+_SHOWN = 10  # of the names that there are, in an error
 
 
 class PluginUsage(Value):
@@ -185,12 +184,13 @@ class Plugin:
         progress: Callable[[float], None] | None = None,
     ) -> None:
         self.program = to_program(program)
+        check_policy(policy)
         self.policy = Policy() if policy is None else policy
         natives = self.program._native, self.policy._native  # noqa: SLF001
         lasting = self._from is not None or self._instances() is None
         source = core.PluginSource(*natives, progress, self._granted(), lasting, isolation, tenant)
         exports, wanted = source.exports(), source.imports()
-        given = self._given(imports or {}, wanted)
+        given = self._given(checked({} if imports is None else imports, wanted), wanted)
         (shapes, known), made = self._before or (None, None), source.resources()
         resources = classes_of(made, given, self._resource, known)
         self._resources = dict(zip(made, resources, strict=True))
@@ -206,7 +206,6 @@ class Plugin:
         self._declared, self._wave = exports, Wave(source.types(), classes.given)
         names = [
             (
-                # What it is called in errors of calls: any text may be, in a core module.
                 quote((member(name) or ("", "", name))[2], len(name)),
                 spelled((param for param, _ in params), "snake"),
                 classes.error(interface, name, classes.error_of(result)) if classes.is_result(result) else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 
 from ._plugin_names import camel, member, snake
@@ -50,7 +51,7 @@ def functions_of(
             key, function = _find(given, interface, name)
             if key is not None:
                 used.add(key)
-            if bridge is not None and _is_async(function):
+            if bridge is not None and is_async(function):
                 function = bridge(function)  # type: ignore[arg-type]
             why = None if stub and function is None else _refusal(function, len(params))
             of_resource = member(name)
@@ -58,7 +59,7 @@ def functions_of(
                 cls = class_in(given[key] if interface and key else given, of_resource[1])
                 why = why if isinstance(cls, type) else f"is of {cls!r:.60}, which is no class"
             if why is None:
-                found.append(_Awaited(function) if _is_async(function) else function)  # type: ignore[arg-type]
+                found.append(_Awaited(function) if is_async(function) else function)  # type: ignore[arg-type]
             else:
                 place = f"{quote(interface)}: " if interface else ""
                 wrong.append(f"`{place}{signature}` {why}")
@@ -69,6 +70,25 @@ def functions_of(
         shown = "; ".join(wrong[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         raise LoadError(f"cannot load the plugin `{program}`", f"its host functions do not fit: {shown}", fix)
     return found
+
+
+def checked(given: object, interfaces: Interfaces) -> Mapping[str, object]:
+    """
+    Check that what is given for imports has each by its name.
+
+    Raises:
+        TypeError: it is no mapping: an object for an interface itself, say, which has to be under the interface's name.
+    """
+    if isinstance(given, Mapping):
+        return given
+    names = [name or functions[0][0] for name, functions, _ in interfaces if functions]
+    shown = type(given).__name__
+    own = f"{shown}()" if shown.isidentifier() and shown not in dir(builtins) else "…"
+    parts = ", ".join(f'"{quote(name)}": {own}' for name in names[:_SHOWN]) or '"app:host/store": Store()'
+    raise TypeError(
+        f"`imports` has an object for each interface by its name, and cannot be {given!r:.60}\n"
+        f"hint: `imports={{{parts}}}`"
+    )
 
 
 class _Spare(dict[str, object]):
@@ -117,7 +137,8 @@ class _Method:
         return getattr(of, self.name)(*args)
 
 
-def _is_async(function: object) -> bool:
+def is_async(function: object) -> bool:
+    """Whether it is an `async def`, or an object whose call is."""
     import inspect
 
     if isinstance(function, _Method):

@@ -54,6 +54,8 @@ _ROWS: dict[str, Any] = {
 MADE = {"record", "variant", "enum", "flags"}
 # Sets of flags that a class remembers; the guest may give another with every call.
 _MOST_FLAGS = 1024
+# Of a variant's cases, in an error.
+_SHOWN = 10
 
 
 class Kind:
@@ -282,7 +284,7 @@ def _record(kind: Kind, fields: tuple[tuple[str, Kind], ...]) -> tuple[type, lis
 
 def _variant(kind: Kind, cases: tuple[tuple[str, Kind | None], ...]) -> tuple[type, list[tuple[type, object]]]:
     doc = "A variant of a plugin's: one of its cases."
-    base = _homed(type(kind.name, (_Variant,), {"__doc__": doc, "__slots__": ()}), kind)
+    base = _homed(type(kind.name, (_Variant,), {"__doc__": doc, "__slots__": (), "__init__": _no_case}), kind)
     made: list[tuple[type, object]] = []
     names = spelled((case for case, _ in cases), "camel", ("mro",))
     for at, ((case, carries), own) in enumerate(zip(cases, names, strict=True)):
@@ -294,6 +296,15 @@ def _variant(kind: Kind, cases: tuple[tuple[str, Kind | None], ...]) -> tuple[ty
         # The only value of a class keeps it.
         made.append((cls, cls() if carries is None and kind.is_shared else None))
     return base, made
+
+
+def _no_case(of: object, *_: object, **__: object) -> None:
+    """Refuse to be a variant that is none of its cases, each of which has an `__init__` of its own."""
+    kind = type(of).__ringfence__[0]  # type: ignore[attr-defined]
+    cases = [made for made, _ in kind.given[1]]
+    shown = ", ".join(f"`{made.__qualname__}({'' if not made.__match_args__ else '…'})`" for made in cases[:_SHOWN])
+    more = f" and {len(cases) - _SHOWN} more" if len(cases) > _SHOWN else ""
+    raise TypeError(f"{kind.name} is one of its cases, and none by itself\nhint: {shown}{more}")
 
 
 def _enum(kind: Kind, cases: tuple[str, ...]) -> tuple[type, tuple[object, ...]]:

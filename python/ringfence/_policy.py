@@ -388,6 +388,18 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
+def check_policy(policy: object) -> None:
+    """
+    Check that something is a policy, or None.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if policy is not None and not isinstance(policy, Policy):
+        fix = '`policy=Policy(limits=Limits(wall="5s"))`, or `Policy.from_file(…)` for one that is written down'
+        raise TypeError(f"`policy` is a Policy, and cannot be {policy!r:.60}\nhint: {fix}")
+
+
 def check_wider(policy: Policy | None, *, allow_wider: bool) -> None:
     """
     Refuse leave to be wider where there is nothing that could be.
@@ -395,6 +407,7 @@ def check_wider(policy: Policy | None, *, allow_wider: bool) -> None:
     Raises:
         ValueError: there is no policy.
     """
+    check_policy(policy)
     if allow_wider and policy is None:
         raise ValueError("allow_wider without policy: there is nothing that could be wider\nhint: give policy too")
 

@@ -6,7 +6,7 @@ import os
 
 from ._engine import core
 from ._isolation import close_at_exit
-from ._policy import Policy
+from ._policy import Policy, check_policy
 from ._result import Result
 from ._source import runnable_of
 from .errors import PolicyError
@@ -98,6 +98,7 @@ class Sandbox:
         packages: Iterable[str] = (),
     ) -> None:
         self._runnable, self._how = runnable_of(program, code, language), None
+        check_policy(policy)
         self.policy = Policy() if policy is None else policy
         if packages:
             from .packages import granted
@@ -359,6 +360,7 @@ class Sandbox:
     @classmethod
     def _of_language(cls, language: str, policy: Policy) -> Sandbox:
         """Make the sandbox of a language under a policy that it may be linked under already."""
+        check_policy(policy)
         runnable = runnable_of(None, None, language)
         known = policy._linked.get(language)  # noqa: SLF001
         # Another pack may have been installed meanwhile.

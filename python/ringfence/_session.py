@@ -6,7 +6,7 @@ import threading
 from weakref import WeakValueDictionary
 
 from ._engine import core
-from ._policy import Policy, check_wider
+from ._policy import Policy, check_policy, check_wider
 from ._program import Program, pack_program
 from ._text import quote
 from ._turn import Turn
@@ -85,6 +85,7 @@ class Session:
         packages: Iterable[str] = (),
     ) -> None:
         self.program = _program(language)
+        check_policy(policy)
         self.policy = _nothing() if policy is None else policy
         if packages:
             from .packages import granted

@@ -15,9 +15,11 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ._plugin import Plugin as _Plugin
+from ._plugin_imports import is_async
 from ._plugin_snapshot import PluginSnapshot as _Snapshot
 from ._plugin_snapshot import loaded
 from ._text import quote
@@ -26,7 +28,7 @@ from .errors import PluginError, ResultError, RingfenceError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any, Self
 
     from ._isolation import Isolation
@@ -75,7 +77,8 @@ class Plugin:
         policy: what it may do; nothing unless given. Its WASI is the policy's; its requests of HTTP are refused.
         config: text that it may read, by name.
         functions: functions of yours that it imports, by name. Their parameters are `bytes`, or `str` and `int` where
-            they are annotated so; they give `bytes`, `str`, None, or an `int` if they are annotated so.
+            they are annotated so; they give `bytes`, `str`, None, or an `int` if they are annotated so. An `async def`
+            is awaited.
         var_bytes: how much it may keep in variables, which live as long as it does; bytes, or "1MiB".
         stub: let functions be missing; a call of one of those is a trap.
         isolation: what keeps it from this process, as for `ringfence.Plugin`.
@@ -338,7 +341,11 @@ class _Extism(_Plugin):
         # Those of before 1.0 import them from `env`.
         used = {name for _, functions, _ in wanted for name, *_ in functions}
         nowhere: dict[str, object] = {f"{_USER}: {name}": {} for name in imports if name not in used}
-        return {**{of: {name: imports.get(name) for name, *_ in functions} for of, functions, _ in wanted}, **nowhere}
+        given: dict[str, object] = {}
+        for of, functions, _ in wanted:
+            yours = [(name, imports.get(name), result is not None) for name, _, result, _ in functions]
+            given[of] = {name: one.fitted(is_wanted=wants) for name, one, wants in yours if isinstance(one, _Yours)}
+        return {**given, **nowhere}
 
 
 def _faced(plugin: Any) -> Plugin:  # noqa: ANN401 - an `_Extism`, which the snapshot of one gives
@@ -349,22 +356,28 @@ def _faced(plugin: Any) -> Plugin:  # noqa: ANN401 - an `_Extism`, which the sna
 
 def _granted(
     config: Mapping[str, str] | None, functions: Mapping[str, Callable[..., Any]] | None, var_bytes: int | str
-) -> tuple[tuple[Any, ...], dict[str, Callable[..., Any]]]:
+) -> tuple[tuple[Any, ...], dict[str, _Yours]]:
     """Say what a plugin is granted, and give the functions that it imports."""
-    functions = functions or {}
+    functions = {} if functions is None else functions
+    if not isinstance(functions, Mapping):
+        raise TypeError(
+            f'`functions` has each by its name, and is {functions!r:.60}\nhint: `functions={{"name": function}}`'
+        )
+    memory = to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes
+    if type(memory) is not int or not 0 <= memory < 1 << 63:
+        raise ValueError(f'`var_bytes` cannot be {var_bytes!r:.60}\nhint: `var_bytes="1MiB"`, or 0 for no variables')
     described = {name: _blocks(function) for name, function in functions.items()}
     config = dict(config or {})
     for name, value in config.items():
         if {type(name), type(value)} != {str}:
             raise TypeError(f'the configuration {name!r:.60} is not text\nhint: `config={{"name": "text"}}`')
     level = next((at for at, known in enumerate(_LEVELS) if _LOG.isEnabledFor(known)), _SILENT)
-    granted = (
-        config,
-        {name: blocks for name, (blocks, _) in described.items()},
-        to_size(var_bytes) if isinstance(var_bytes, str) else var_bytes,
-        level,
-    )
-    return granted, {name: _fitted(function, described[name][1]) for name, function in functions.items()}
+    granted = (config, {name: blocks for name, (blocks, _) in described.items()}, memory, level)
+    yours = {
+        name: _Yours(function, described[name][1], gives_bytes=described[name][0][1])
+        for name, function in functions.items()
+    }
+    return granted, yours
 
 
 def _said(function: str, code: int, message: str) -> ExtismError:
@@ -373,14 +386,14 @@ def _said(function: str, code: int, message: str) -> ExtismError:
     return error
 
 
-def _blocks(function: Callable[..., Any]) -> tuple[tuple[list[bool], bool], tuple[list[bool], bool]]:
+def _blocks(function: Callable[..., Any]) -> tuple[tuple[list[bool], bool], list[bool]]:
     """Say of parameters and of what a function gives whether they are blocks of memory, and which of those are text."""
     if not callable(function):
         raise TypeError(f"a function of yours cannot be {function!r:.60}: a guest calls it\nhint: give a function")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # written in C, and does not tell
-        return ([], True), ([], False)
+        return ([], True), []
 
     def is_number(annotation: object) -> bool:
         return annotation in (int, float, "int", "float")
@@ -389,18 +402,39 @@ def _blocks(function: Callable[..., Any]) -> tuple[tuple[list[bool], bool], tupl
     gives = signature.return_annotation
     numbers = [not is_number(kind) for kind in kinds]
     texts = [kind in (str, "str") for kind in kinds]
-    return (numbers, not is_number(gives) and gives not in (None, "None")), (texts, False)
+    return (numbers, not is_number(gives) and gives not in (None, "None")), texts
 
 
-def _fitted(function: Callable[..., Any], kinds: tuple[list[bool], bool]) -> Callable[..., Any]:
-    texts, _ = kinds
+class _Yours:
+    """A function of yours, and what it takes and gives."""
 
-    @functools.wraps(function)
-    def called(*args: Any) -> Any:  # noqa: ANN401 - numbers or bytes
-        given = [arg.decode() if at < len(texts) and texts[at] else arg for at, arg in enumerate(args)]
-        answer = function(*given)
-        if isinstance(answer, str):
-            return answer.encode()
-        return answer
+    def __init__(self, function: Callable[..., Any], texts: list[bool], *, gives_bytes: bool) -> None:
+        self._function, self._texts = function, texts
+        # What it gives with None, to a guest that wants something: nothing is the block at 0.
+        self._nothing = b"" if gives_bytes else 0
 
-    return called
+    def fitted(self, *, is_wanted: bool) -> Callable[..., Any]:
+        """Give it as it is called with numbers and bytes; `is_wanted` where the guest takes what it gives."""
+        function, texts = self._function, self._texts
+
+        def taken(args: tuple[Any, ...]) -> list[Any]:
+            return [arg.decode() if at < len(texts) and texts[at] else arg for at, arg in enumerate(args)]
+
+        def given(answer: Any) -> Any:  # noqa: ANN401 - numbers or bytes
+            if isinstance(answer, str):
+                return answer.encode()
+            return self._nothing if answer is None and is_wanted else answer
+
+        if is_async(function):
+
+            @functools.wraps(function)
+            async def waiting(*args: Any) -> Any:  # noqa: ANN401 - numbers or bytes
+                return given(await function(*taken(args)))
+
+            return waiting
+
+        @functools.wraps(function)
+        def called(*args: Any) -> Any:  # noqa: ANN401 - numbers or bytes
+            return given(function(*taken(args)))
+
+        return called

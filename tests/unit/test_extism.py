@@ -328,3 +328,56 @@ def test_task_that_is_cancelled_ends_its_guest(place: Isolation) -> None:
             assert made.poisoned is not None
 
     asyncio.run(main())
+
+
+GIVING = b"""(module
+  (import "extism:host/user" "gives" (func $gives (param i64) (result i64)))
+  (import "extism:host/user" "takes" (func $takes (param i64)))
+  (import "extism:host/env" "input_offset" (func $input (result i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "output_set" (func $output (param i64 i64)))
+  (func (export "run") (result i32) (local $at i64)
+    (call $takes (call $input))
+    (local.set $at (call $gives (call $input)))
+    (call $output (local.get $at) (call $length (local.get $at)))
+    (i32.const 0)))"""
+
+
+def test_function_of_yours_may_give_none_and_may_be_awaited() -> None:
+    """Annotated or not, and whether the guest takes what it gives."""
+
+    def nothing(_data: Any):  # type: ignore[no-untyped-def]  # noqa: ANN202 - what is tested
+        pass
+
+    def none(_data: bytes) -> None:
+        pass
+
+    async def later(data: bytes) -> bytes:
+        await asyncio.sleep(0)
+        return data + b"!"
+
+    async def text(data: str) -> str:
+        return data.upper()
+
+    async def none_later(_data: bytes) -> None:
+        pass
+
+    for gives, given in ((nothing, b""), (none, b""), (none_later, b""), (later, b"data!"), (text, b"DATA")):
+        for takes in (nothing, none, none_later):
+            with extism.Plugin(GIVING, functions={"gives": gives, "takes": takes}) as loaded:
+                assert given == loaded.call("run", b"data") == asyncio.run(loaded.acall("run", b"data"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"functions": [shout]}, r"`functions` has each by its name, .*\nhint: `functions=\{\"name\": function\}`"),
+        ({"var_bytes": -1}, r"`var_bytes` cannot be -1\nhint: `var_bytes=\"1MiB\"`"),
+        ({"var_bytes": 1.5}, r"`var_bytes` cannot be 1.5"),
+        ({"functions": {"shout": 5}}, "a function of yours cannot be 5"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_the_right_ones(wrong: dict[str, Any], says: str) -> None:
+    """None is an error of Python's that says nothing of it."""
+    with pytest.raises((TypeError, ValueError), match=says):
+        extism.Plugin(plugin_of(), **wrong)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ringfence import LoadError
+from ringfence import LoadError, Plugin
 from ringfence._plugin_imports import functions_of
+
+RENDERER = Path(__file__).parents[2] / "examples" / "05-plugins" / "markdown.wat"
 
 STORE: list[Any] = [("app:host/store@1.0.0", [("get-item", [("key", 0)], None, "get-item: func(key: u8)")], [])]
 
@@ -81,3 +84,21 @@ def test_many_that_are_missing_are_counted() -> None:
 
     with pytest.raises(LoadError, match="; and 5 more"):
         functions_of({}, many, "p")
+
+
+class TheStore:
+    """What a host has for an interface."""
+
+    def get(self, name: str) -> str:
+        """Give it back."""
+        return name
+
+
+@pytest.mark.parametrize("wrong", [TheStore(), "x", {"app:host/store"}, ["app:host/store"], 0])
+def test_imports_that_are_no_mapping_are_refused_with_the_one_to_write(wrong: Any) -> None:
+    """The object itself is what is given first."""
+    own = "TheStore()" if isinstance(wrong, TheStore) else "…"
+    with pytest.raises(TypeError, match="`imports` has an object for each interface by its name") as caught:
+        Plugin(RENDERER, imports=wrong)
+
+    assert f'hint: `imports={{"app:host/store": {own}}}`' in str(caught.value)

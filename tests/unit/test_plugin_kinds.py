@@ -206,3 +206,13 @@ def test_what_describes_no_type_is_an_error(rows: Any) -> None:
     """Whoever pickled it, however."""
     with pytest.raises(ValueError, match="describes no type of a plugin"):
         found(rows)
+
+
+def test_variant_itself_is_none_of_its_cases_and_is_not_made() -> None:
+    """The error says which there are."""
+    types: list[tuple[Any, ...]] = [("u8",), ("variant", [("none", None), ("some", 0)])]
+    cls = Classes(types, [("a:b/c", [], [("shape", 1)])]).of(1)
+    for given in ((), (1,)):
+        with pytest.raises(TypeError, match=r"Shape is one of its cases.*\nhint: `Shape.None_\(\)`, `Shape.Some\(…\)`"):
+            cls(*given)  # type: ignore[operator]
+    assert 3 == cls.Some(3).value  # type: ignore[attr-defined]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
+import ringfence
+import ringfence.extism
 from ringfence import Dir, Limits, Net, Policy, PolicyError, Secret, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FULL: dict[str, Any] = {
     "tmp": True,
@@ -217,3 +222,23 @@ def test_trees_in_memory_are_compared_by_what_is_in_them() -> None:
 
     assert () == one.wider_than(same)
     assert 1 == len(one.wider_than(other))
+
+
+@pytest.mark.parametrize("wrong", [{}, 5, "policy.toml", {"limits": {}}])
+def test_what_is_no_policy_is_refused_by_what_takes_one(wrong: Any) -> None:
+    """With what is written instead, wherever a policy is given."""
+    module = b'(module (memory (export "memory") 1))'
+    snapshot = ringfence.Plugin(module).snapshot()
+    takers: list[Callable[[], object]] = [
+        lambda: ringfence.Plugin(module, policy=wrong),
+        lambda: ringfence.PluginPool(1, module, policy=wrong),
+        lambda: snapshot.fork(policy=wrong),
+        lambda: ringfence.extism.Plugin(module, policy=wrong),
+        lambda: ringfence.Sandbox(module, policy=wrong),
+        lambda: ringfence.Session("lua", policy=wrong),
+        lambda: ringfence.run(module, policy=wrong),
+        lambda: ringfence.run(code="print(1)", language="lua", policy=wrong),
+    ]
+    for take in takers:
+        with pytest.raises(TypeError, match=r"`policy` is a Policy, and cannot be .*\nhint: `policy=Policy\("):
+            take()
