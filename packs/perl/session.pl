@@ -205,7 +205,8 @@ sub prepared {
         . 'BEGIN { ' . taken('before', @old)
         . '($^H, ${^WARNING_BITS}, %^H) = ($Ringfence::hints, $Ringfence::bits, %Ringfence::hash) } {';
     my ($last, $line) = (0, "\n#line 1 \"<cell $cells>\"\n");
-    my $marks = '$Ringfence::began = 1;';
+    # What is empty gives nothing.
+    my $marks = '$Ringfence::began = 1; ();';
     if (%new || $source =~ /\b(?:use|no|package)\b/) {
         my $declares = qr/\A\s*(?:my|our|state|use|no|package|sub)\b/;
         $last = last_statement($source, $outer . $line);

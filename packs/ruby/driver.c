@@ -223,6 +223,14 @@ static void resume(void) {
         EVALUATE("$__ringfence.resume;nil");
     } else EVALUATE("$__ringfence.resume_copy;nil");
 }
+/* Where not even that can be told: an encoded error. */
+static void *untold(void) {
+    static const char error[] = "\xa3\x64type\x6d" "NoMemoryError" "\x67message\x72" "there is no memory"
+                                "\x69traceback\x73" "there is no memory\n";
+    static uint32_t words[] = {STATUS_ERROR, 1, 0, 0, 0, sizeof error - 1};
+    words[4] = (uint32_t)error;
+    return words;
+}
 void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
     if (busy) return NULL;
     busy = true;
@@ -234,7 +242,7 @@ void *EXPORT(rf_eval)(uint32_t p, uint32_t n, uint32_t flags) {
     if (p) EVALUATE("$__ringfence.turn(true);nil");
     else EVALUATE("$__ringfence.turn(false);nil");
     busy = false;
-    return &result;
+    return result.status == STATUS_ERROR && !result.error_length ? untold() : &result;
 }
 int EXPORT(rf_run)(void) {
     if (busy) return -1;

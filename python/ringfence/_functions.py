@@ -51,6 +51,11 @@ class Call(Value):
         return hash(self.name)
 
 
+# What Ruby raises instead of an error of these, and what it puts before the words of the last.
+_IN_RUBY = {"ValueError": "ArgumentError", "TimeoutError": "Timeout::Error", "PermissionError": "Errno::EACCES"}
+_RUBYS_WORDS = "Permission denied - "
+
+
 # Those with a loop of a guest's thread, which that thread closes at its end: sessions may be gone by then.
 _with_loops: set[Functions] = set()
 
@@ -180,7 +185,9 @@ class Functions:
         """Find the exception of this turn that a guest tells of by its type and message."""
         for error in reversed(self._raised):
             name, told = type(error).__name__, {str(error), *(arg for arg in error.args if isinstance(arg, str))}
-            if (kind == name and message in told) or message in {f"{name}: {each}" for each in told}:
+            told |= {each.partition("\n")[0] for each in told}  # SQLite tells one line
+            ours = kind in (name, _IN_RUBY.get(name)) and message.removeprefix(_RUBYS_WORDS) in told
+            if ours or message in {f"{name}: {each}" for each in told}:
                 return error
         return None
 

@@ -46,6 +46,8 @@ def test_state_lives_from_cell_to_cell(turns: list[str], values: list[object]) -
     [
         ("undef", None),
         ("()", None),
+        ("", None),
+        (" # nothing\n", None),
         ("1, 'a', undef", [1, "a", None]),
         ("[1, {a => undef, b => !!1, c => 1.5, d => []}]", [1, {"a": None, "b": True, "c": 1.5, "d": []}]),
         ("18446744073709551615, -9223372036854775808, 1e3, '12', 2 ** 0.5",

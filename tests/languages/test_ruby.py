@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ringfence import Dir, Limits, Policy, Sandbox
+from ringfence import Dir, Limits, Policy, Sandbox, Session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,3 +211,33 @@ def test_recursion_of_methods_is_rubys_own_error() -> None:
 def test_blocks_are_nested_a_thousand_deep(code: str) -> None:
     """As it was linked, 70 were too many; collections, jumps and fibers go on from there as well."""
     assert "there\n" == ruby("-e", code).text
+
+
+def test_error_in_a_script_shows_its_line_and_asks_the_host_for_nothing(tmp_path: Path) -> None:
+    """As natively: error_highlight and syntax_suggest know what was handed in, and look for nothing that is nowhere."""
+    script = tmp_path / "r1.rb"
+    script.write_text("def m(a)\n  a.foo\nend\nm(nil)\n", encoding="utf-8")
+    stop = Policy(on_denied="stop")
+    result = Sandbox(script, policy=stop).run()
+
+    told = "r1.rb:2:in 'Object#m': undefined method 'foo' for nil (NoMethodError)\n\n  a.foo\n   ^^^^\n"
+    assert (f"{told}\tfrom r1.rb:4:in '<main>'\n", 1) == (result.stderr.decode(), result.exit_code)
+    script.write_text("def m\n  if true\nend\n", encoding="utf-8")
+    said = Sandbox(script, policy=stop).run().stderr.decode()
+    assert "Unmatched" in said, said
+    for code in ("nil.foo", "eval('x = = 1')", "begin; nil.foo; rescue NoMethodError => e; warn e.full_message; end"):
+        assert () == ruby("-e", code).denials, code
+        with Session("ruby", policy=stop) as session:
+            assert session.eval(code).denials == (), code
+
+
+def test_files_are_locked_by_nobody(tmp_path: Path) -> None:
+    """`flock` succeeds, so what asks for a lock works: `Logger` and `PStore`."""
+    code = """Logger.new('/w/log').info('said'); require 'pstore'
+        PStore.new('/w/kept').transaction { |s| s[:a] = 1 }
+        print File.read('/w/log').include?('said'), PStore.new('/w/kept').transaction(true) { |s| s[:a] }
+        file = File.open('/w/log'); print file.flock(File::LOCK_EX); file.close
+        print begin; file.flock(File::LOCK_UN); rescue IOError then 'closed'; end"""
+    result = ruby("-e", code, policy=Policy(dirs=[Dir(tmp_path, at="/w", mode="rw")]))
+
+    assert ("true10closed", b"") == (result.stdout.decode(), result.stderr)

@@ -95,3 +95,43 @@ def test_copies_go_their_own_way() -> None:
             assert 3 == len(drawn)
             assert [1, 2] == fork.eval("all << 2").value
             assert [1] == session.eval("all").value == again.eval("all").value
+
+
+def test_exception_of_a_function_is_the_cause_of_a_turns_error() -> None:
+    """Whether Ruby has one of that name, raises another, or has none."""
+
+    class Mine(Exception):
+        pass
+
+    raised: list[Exception] = [
+        Mine("q"),
+        ValueError("two\nlines"),
+        KeyError("k"),
+        PermissionError("no"),
+        TimeoutError("late"),
+    ]
+
+    def fails(number: int) -> None:
+        raise raised[number]
+
+    with Session("ruby", functions={"fails": fails}) as session:
+        for number, error in enumerate(raised):
+            assert error is session.eval(f"fails({number})").cause, error
+        told = session.eval("fails(0)").error
+        assert told is not None
+        assert ("Mine", "q") == (told.type, told.message)
+        assert None is session.eval("begin; fails(0); rescue; end; 1 / 0").cause
+
+
+@pytest.mark.parametrize("code", ['"x" * 60_000_000', '["x" * 1_000_000] * 60', '"x" * 200_000_000'])
+def test_value_there_is_no_room_for_is_an_error_with_a_type(code: str) -> None:
+    """Or is handed over; and the session goes on."""
+    with Session("ruby") as session:
+        turn = session.eval(code)
+        if turn.outcome == "raised":
+            assert turn.error is not None
+            assert "NoMemoryError" == turn.error.type
+        else:
+            assert turn.outcome == "limited" or turn.value is not None
+        if turn.outcome != "limited":
+            assert 2 == session.eval("1 + 1").value

@@ -242,3 +242,14 @@ def test_database_that_may_only_be_read_is_not_written(shop: Sandbox, tmp_path: 
 
     assert (1, "0\n") == (result.exit_code, result.text)
     assert b"attempt to write a readonly database" in result.stderr
+
+
+def test_exception_with_more_than_a_line_is_the_cause_of_a_turns_error() -> None:
+    """SQLite tells its first line alone."""
+    raised = ValueError("one\ntwo")
+
+    def fails() -> None:
+        raise raised
+
+    with Session("sqlite", functions={"fails": fails}) as session:
+        assert raised is session.eval("select fails()").cause

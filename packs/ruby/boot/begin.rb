@@ -5,7 +5,7 @@
 ].each { |name| require name }
 
 module Ringfence
-  %w[native values functions processes session command].each do |name|
+  %w[native values functions processes sources session command].each do |name|
     # Frames of files that are called so are in no backtrace.
     text = File.read("/__boot/#{name}.rb", encoding: 'UTF-8')
     RubyVM::InstructionSequence.compile(text, "<internal:ringfence-#{name}>", nil, 1).eval
@@ -18,7 +18,13 @@ Ringfence.freeze
   kind.send(:undef_method, :to_js) if kind.method_defined?(:to_js)
 end
 Object.send(:remove_const, :JS)
-$LOADED_FEATURES.reject! { |name| name.include?('/js') && name.include?('js-') || name.end_with?('/js.so', '/js.rb') }
+$LOADED_FEATURES.reject! { |name| name.include?('/js') && name.include?('js-') || name.end_with?('/js.so', '/js.rb') || name == 'js.so' }
+# It looks for every file that was loaded when one is looked for after that: here, and not in a run.
+begin
+  require 'io/console'
+rescue LoadError
+  nil
+end
 $stdin.set_encoding(Encoding::UTF_8)
 $__ringfence.warm
 GC.start

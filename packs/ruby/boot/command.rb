@@ -170,7 +170,8 @@ module Ringfence
       ARGV.replace(words)
       $0 = name
       source = looped(source) if @flags['n'] || @flags['p']
-      code = RubyVM::InstructionSequence.compile(source, name, path || name, 1)
+      Sources::HANDED_IN[path] = Sources::HANDED_IN[name] = source if path
+      code = RubyVM::InstructionSequence.compile(source, name, path, 1)
       if @flags['c']
         puts 'Syntax OK'
         return nil

@@ -43,7 +43,7 @@ module Ringfence
       told = [ERROR, code_of(error), '', described(error)]
     ensure
       flush
-      @native.result(*told)
+      hand_over(told)
     end
 
     # Runs once what every run does, so that it is known where all of it is.
@@ -58,6 +58,14 @@ module Ringfence
     end
 
     private
+
+    # There may be no room for it.
+    def hand_over(told)
+      @native.result(*told)
+    rescue Exception => error
+      told = nil
+      @native.result(ERROR, 1, '', described(error))
+    end
 
     def interrupted
       case @native.interrupt
@@ -89,7 +97,7 @@ module Ringfence
 
     def described(error)
       Values.write({
-        'type' => error.class.to_s, 'message' => clean(error.message.to_s), 'traceback' => clean(told(error)),
+        'type' => HostError === error ? error.type : error.class.to_s, 'message' => clean(error.message.to_s), 'traceback' => clean(told(error)),
       })
     rescue Exception
       Values.write({ 'type' => 'Exception', 'message' => '', 'traceback' => "the error cannot be told\n" })
@@ -105,7 +113,8 @@ module Ringfence
       8.times do
         break unless own
         if own.backtrace
-          frames = own.backtrace.reject { |frame| frame.match?(OURS) }
+          ours = "#{$0}:in 'Kernel.eval'"
+          frames = own.backtrace.reject { |frame| frame == ours || frame.match?(OURS) }
           # Else it would name our own place; of a wrong program natively the file is named.
           frames = [$0] if frames.empty?
           own.set_backtrace(frames.map { |frame| frame.sub("'<compiled>'", "'<main>'") })
