@@ -167,8 +167,7 @@ class Plugin:
     # What forks of it are that nobody awaits, if not the same.
     _forked: type[Plugin] | None = None
     _resource: type[Resource] = Resource
-    # How functions of yours are given to it.
-    _how = FIX
+    _how = FIX  # functions of yours are given so
 
     def __init__(
         self,
