@@ -220,8 +220,8 @@ def test_error_in_a_script_shows_its_line_and_asks_the_host_for_nothing(tmp_path
     stop = Policy(on_denied="stop")
     result = Sandbox(script, policy=stop).run()
 
-    told = "r1.rb:2:in 'Object#m': undefined method 'foo' for nil (NoMethodError)\n\n  a.foo\n   ^^^^\n"
-    assert (f"{told}\tfrom r1.rb:4:in '<main>'\n", 1) == (result.stderr.decode(), result.exit_code)
+    told = f"{script}:2:in 'Object#m': undefined method 'foo' for nil (NoMethodError)\n\n  a.foo\n   ^^^^\n"
+    assert (f"{told}\tfrom {script}:4:in '<main>'\n", 1) == (result.stderr.decode(), result.exit_code)
     script.write_text("def m\n  if true\nend\n", encoding="utf-8")
     said = Sandbox(script, policy=stop).run().stderr.decode()
     assert "Unmatched" in said, said

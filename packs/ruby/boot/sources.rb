@@ -25,7 +25,7 @@ module Ringfence
 
         require 'syntax_suggest/api' unless defined?(SyntaxSuggest::DEFAULT_VALUE)
         told = SyntaxSuggest::MiniStringIO.new
-        SyntaxSuggest.call(io: told, source:, filename: Pathname.new(path), terminal: highlight)
+        SyntaxSuggest.call(io: told, source:, filename: Pathname.new(path), terminal: highlight, timeout: 0) # one takes a thread
         text = told.string
         text += "\n" unless text.end_with?("\n")
         text + super(highlight:, syntax_suggest: false, **options)
