@@ -66,15 +66,6 @@ def data(text: str) -> bool:
     return True
 
 
-def is_read() -> bool:
-    """Tell whether somebody reads stdout still, or may: a pipe tells when nobody does."""
-    import select
-
-    poll = select.poll()
-    poll.register(1, 0)
-    return not any(event & select.POLLERR for _, event in poll.poll(0))
-
-
 def say(text: str) -> None:
     """Write a line to stderr, if there is one."""
     if sys.stderr is not None:

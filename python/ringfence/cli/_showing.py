@@ -18,7 +18,7 @@ def show(turn: Turn, language: str, policy: Policy) -> bool:
 
     Once nobody reads stdout nothing is said any more, and this is False.
     """
-    if not _output.is_read():
+    if not _is_read():
         return False
     if turn.value is not None:
         shown = _printable(turn.value if turn.is_repr else _written(turn.value, language))
@@ -76,3 +76,12 @@ def _written(value: object, language: str) -> str:
 def _printable(text: str) -> str:
     """Take away what would steer the terminal; lines stay lines."""
     return "\n".join(quote(line, len(line)) for line in text.expandtabs().split("\n"))
+
+
+def _is_read() -> bool:
+    """Tell whether somebody reads stdout still, or may: a pipe tells when nobody does."""
+    import select
+
+    poll = select.poll()
+    poll.register(1, 0)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
