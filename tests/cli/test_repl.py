@@ -135,7 +135,7 @@ def test_refusal_names_the_flag(ringfence: Command) -> None:
     ended = ringfence("repl", input=b"open('/data/a.txt')\n")
 
     assert "FileNotFoundError" in ended.stderr
-    assert "--dir /data:/data" in ended.stderr
+    assert "`--dir HOST:GUEST`" in ended.stderr
 
 
 def test_limit_is_that_of_each_turn(ringfence: Command) -> None:

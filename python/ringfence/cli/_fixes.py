@@ -36,11 +36,9 @@ def in_flags(policy: Policy) -> Iterator[None]:
         raise
 
 
-def of_verb(name: str, problem: RingfenceError) -> RingfenceError:
-    """Name no flag that a verb has not."""
-    if name != "run":
-        problem.fix = problem.fix.replace(_LANGUAGE, "")
-    return problem
+def of_other_verb(problem: RingfenceError) -> None:
+    """Name no flag that only `run` has."""
+    problem.fix = problem.fix.replace(_LANGUAGE, "")
 
 
 def _of_end(problem: GuestError, policy: Policy) -> str:

@@ -49,9 +49,12 @@ def _execute(words: list[str]) -> int:
         _output.failure(problem, as_json=as_json)
         return Exit.USAGE
     except RingfenceError as problem:
-        from ._fixes import of_verb
+        if name != "run":
+            # What it imports takes longer than a run.
+            from ._fixes import of_other_verb
 
-        _output.failure(of_verb(name, problem), as_json=as_json and not isinstance(problem, _output.Unwritable))
+            of_other_verb(problem)
+        _output.failure(problem, as_json=as_json and not isinstance(problem, _output.Unwritable))
         return problem.exit_code
     except KeyboardInterrupt:
         return Exit.CANCELLED

@@ -20,7 +20,7 @@ def path_hint(denial: Denial, policy: Policy, all_denials: Iterable[Denial]) -> 
     """
     Write the flag for a path the guest chose: quoted for a shell, and never the whole of the host.
 
-    None where no flag grants it: nothing is granted of `/dev`, and what the host does not have cannot be read.
+    None where no flag grants it: nothing is granted of `/dev`, and what is looked for and nowhere is no file's.
     """
     if (granted := _below_a_grant(denial, policy)) is not None:
         return granted
@@ -75,7 +75,8 @@ def _of_the_host(what: str, mode: str) -> str | None:
     if not what:
         return f"grant a directory there with `--dir HOST:/{mode}`"
     if here is None and not mode:
-        return None
+        # What a loader of modules looks for has a colon or this end: `node:fs`, `/socket.so`.
+        return None if ":" in what or what.endswith(".so") else _UNNAMED.format(mode=mode)
     if here is not None and folder in {"/", _TMP}:
         return _added(here, what, mode)
     if folder == "/":
@@ -83,7 +84,7 @@ def _of_the_host(what: str, mode: str) -> str | None:
     beside = next((host for host in (folder, folder.lstrip("/")) if os.path.isdir(host)), None)  # noqa: PTH112
     if here is not None:
         beside = os.path.dirname(here)  # noqa: PTH120
-    return beside and _added(beside, folder, mode)
+    return _added(beside, folder, mode) if beside else _UNNAMED.format(mode=mode)
 
 
 def _added(host: str, guest: str, mode: str) -> str:
