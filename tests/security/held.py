@@ -23,7 +23,7 @@ class Held:
     def __init__(self) -> None:
         self.most = 0
         self._before = of_this_process()
-        self._worker = max((number(worker, "VmRSS") for worker in workers()), default=0)
+        self._worker = max((number(worker, "VmRSS") for worker in children()), default=0)
         self._over = threading.Event()
         self._watching = threading.Thread(target=self._watch)
 
@@ -40,7 +40,7 @@ class Held:
 
     def now(self, field: str = "VmRSS") -> int:
         """Sum up what is held beyond what was."""
-        of_workers = sum(max(0, number(worker, field) - self._worker) for worker in workers())
+        of_workers = sum(max(0, number(worker, field) - self._worker) for worker in children())
         return of_this_process() - self._before + of_workers
 
     def _watch(self) -> None:
@@ -56,21 +56,21 @@ def of_this_process() -> int:
     return sum(int(fields[name].split()[0]) for name in names) * 1024
 
 
-def workers() -> list[int]:
-    """List the children of this process."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
-        except OSError:  # a thread that ended just now
-            continue
-    return found
+def kernel_text(file: Path) -> str:
+    """Read what the kernel tells of a process or a thread; nothing of one that has gone meanwhile."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def children(process: int | str = "self") -> list[int]:
+    """List the children of a process, whichever of its threads started them."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for task in tasks for child in kernel_text(task / "children").split()]
 
 
 def number(process: int, name: str) -> int:
     """Give a field of a process in bytes; 0 of one that is gone."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
+    lines = kernel_text(Path(f"/proc/{process}/status")).splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

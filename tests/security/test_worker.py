@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ringfence import Dir, HostError, Limits, Policy, PolicyError, Sandbox, arun
+from security.held import children, kernel_text
 from waiting import late, until
 
 if TYPE_CHECKING:
@@ -26,26 +27,15 @@ if TYPE_CHECKING:
     from ringfence import Result
 
 
-def read(file: Path) -> str:
-    """Read what the kernel tells of a process or a thread; nothing of one that has gone meanwhile."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def workers(parent: int | None = None) -> list[int]:
     """Give the processes of our workers that live; what a dead one was started with is no longer told."""
-    parent = os.getpid() if parent is None else parent
-    found: list[str] = []
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        found += read(task / "children").split()
-    return [int(child) for child in found if "worker_child" in read(Path(f"/proc/{child}/cmdline"))]
+    found = children("self" if parent is None else parent)
+    return [child for child in found if "worker_child" in kernel_text(Path(f"/proc/{child}/cmdline"))]
 
 
 def walled() -> set[int]:
     """Give the workers that are bound: one that is only started ahead has no wall yet."""
-    return {worker for worker in workers() if "Seccomp:\t2\n" in read(Path(f"/proc/{worker}/status"))}
+    return {worker for worker in workers() if "Seccomp:\t2\n" in kernel_text(Path(f"/proc/{worker}/status"))}
 
 
 @pytest.fixture(autouse=True)
@@ -248,7 +238,7 @@ def test_worker_inherits_no_descriptor_and_no_variable(guests: Path, monkeypatch
             # Its socket, the journal of its output, and what it opened itself: code, and the map of its own memory.
             own = ("socket:", "/memfd:ringfence-output", "/dev/null", "anon_inode:", f"/proc/{worker}/pagemap")
             inherited = [link for link in links if not link.startswith(own) and not link.endswith(".cwasm")]
-            variables = read(Path(f"/proc/{worker}/environ")).split("\0")
+            variables = kernel_text(Path(f"/proc/{worker}/environ")).split("\0")
             named = [variable for variable in variables if variable and not variable.startswith("LD_LIBRARY")]
             return not inherited and not named and os.getsid(worker) == worker
 
